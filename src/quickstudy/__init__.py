@@ -1,0 +1,48 @@
+"""Meta-learning: train on many small tasks, then learn a new one from a handful of examples.
+
+    import quickstudy as qs
+
+    model = qs.load("runs/glyphs")
+    clf = model.adapt(X, y)
+    clf.predict(X_new)
+"""
+
+__version__ = "0.1.0"
+
+from quickstudy import learners, nets, tasks
+from quickstudy.adapted import Adapted, Model, load, load_task
+from quickstudy.catalog import build
+from quickstudy.errors import (
+    CheckpointError,
+    DataError,
+    NonFiniteError,
+    QuickstudyError,
+    UserError,
+)
+from quickstudy.evaluate import evaluate
+from quickstudy.learner import Learner
+from quickstudy.task import Examples, Task
+from quickstudy.train import Training, train
+
+__all__ = [
+    "Adapted",
+    "CheckpointError",
+    "DataError",
+    "Examples",
+    "Learner",
+    "Model",
+    "NonFiniteError",
+    "QuickstudyError",
+    "Task",
+    "Training",
+    "UserError",
+    "__version__",
+    "build",
+    "evaluate",
+    "learners",
+    "load",
+    "load_task",
+    "nets",
+    "tasks",
+    "train",
+]

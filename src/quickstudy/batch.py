@@ -1,0 +1,158 @@
+"""Many tasks: the only place that knows there are more than one.
+
+A one-task function is mapped over a meta-batch as a loop, or as a `torch.func.vmap` in chunks. Both
+give the same values and the same meta-gradients to rounding. The vectorised meta-gradient is
+`vmap(grad(task_loss))`; a gradient is never taken through a vmap, which is silently wrong for fused
+norms (pytorch/functorch issue 534).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.utils._pytree import tree_map
+
+from quickstudy.learner import AnyLearner
+from quickstudy.task import Examples, Task, unstack
+
+Batching = Literal["auto", "loop", "vmap"]
+T = TypeVar("T")
+
+
+class MetaGradient(NamedTuple):
+    """Sums over the tasks of a meta-batch whose loss and gradient are finite.
+
+    Attributes:
+        gradients: Sum of the meta-gradients, by parameter name.
+        losses: Loss of each task `(tasks,)`, finite or not.
+        finite: 1 for each task that counts in the sums `(tasks,)`.
+    """
+
+    gradients: dict[str, Tensor]
+    losses: Tensor
+    finite: Tensor
+
+
+def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
+    """The way of batching for a learner: the one asked for, else the faster on its device.
+
+    On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
+    vmap, which is slower than the loop; small dense networks are several times faster under vmap.
+    On a GPU vmap is faster for both.
+    """
+    if not learner.vmappable:
+        return "loop"
+    if batching != "auto":
+        return batching
+    on_cpu = all(p.device.type == "cpu" for p in learner.parameters())
+    return "loop" if on_cpu and _convolutional(learner) else "vmap"
+
+
+@contextmanager
+def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
+    """Inside, a CPU computes small vectorised products on one thread.
+
+    Threads that share such a product wait for each other: on two cores that other work shares, a
+    sinusoid meta-batch takes 20 to 35 times longer on two threads than on one.
+    """
+    before = torch.get_num_threads()
+    on_cpu = all(p.device.type == "cpu" for p in learner.parameters())
+    if on_cpu and choose(learner, batching) == "vmap" and not _convolutional(learner):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def map_tasks(
+    f: Callable[[Task], T],
+    tasks: Task,
+    batching: Literal["loop", "vmap"] = "loop",
+    chunk_size: int | None = None,
+) -> T:
+    """Applies a function of one task to every task of a meta-batch and stacks what it returns.
+
+    Args:
+        f: A function of one task that returns a tensor, or a NamedTuple or dict of tensors.
+        tasks: A meta-batch: every tensor has the task axis first.
+        batching: How.
+        chunk_size: Tasks vectorised at a time with `"vmap"`; all of them where omitted.
+    """
+    if batching == "vmap":
+        mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
+        return mapped(tasks)
+    results = [f(task) for task in unstack(tasks)]
+    return tree_map(lambda *parts: torch.stack(parts), *results)  # type: ignore[no-any-return]
+
+
+def meta_gradient(
+    learner: AnyLearner,
+    tasks: Task,
+    batching: Batching = "auto",
+    chunk_size: int | None = None,
+) -> MetaGradient:
+    """The meta-gradient of every task of a meta-batch, summed over the tasks where it is finite."""
+    if choose(learner, batching) == "vmap":
+        return _vectorised(learner, tasks, chunk_size)
+    return _looped(learner, tasks)
+
+
+def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:
+    parameters = learner.meta_parameters()
+    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    losses, finite = [], []
+    for task in unstack(tasks):
+        loss = learner(task)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+        good = _finite(loss, gradients)
+        if good:
+            for name, g in zip(parameters, gradients, strict=True):
+                total[name] += g
+        losses.append(loss.detach())
+        finite.append(good)
+    return MetaGradient(total, torch.stack(losses), torch.stack(finite).to(losses[0]))
+
+
+def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> MetaGradient:
+    parameters = {name: p.detach() for name, p in learner.meta_parameters().items()}
+
+    def one(task: Task) -> tuple[dict[str, Tensor], Tensor]:
+        def loss(p: dict[str, Tensor]) -> Tensor:
+            return functional_call(learner, p, (task,))  # type: ignore[no-any-return]
+
+        return grad_and_value(loss)(parameters)  # type: ignore[no-any-return]
+
+    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    n_tasks = len(tasks.support.x)
+    losses, finite = [], []
+    for start in range(0, n_tasks, chunk_size or n_tasks):
+        chunk = Task(
+            *(
+                Examples(*(t[start : start + (chunk_size or n_tasks)] for t in part))
+                for part in tasks
+            )
+        )
+        gradients, loss = vmap(one, randomness="different")(chunk)
+        good = torch.isfinite(loss)
+        for g in gradients.values():
+            good &= torch.isfinite(g).view(len(g), -1).all(dim=1)
+        for name, g in gradients.items():
+            keep = good.view(-1, *(1,) * (g.ndim - 1))
+            total[name] += torch.where(keep, g, torch.zeros_like(g)).sum(dim=0)
+        losses.append(loss)
+        finite.append(good)
+    return MetaGradient(total, torch.cat(losses), torch.cat(finite).to(losses[0]))
+
+
+def _convolutional(learner: AnyLearner) -> bool:
+    return any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in learner.modules())
+
+
+def _finite(loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
+    return torch.isfinite(torch.stack([loss.detach(), *(g.sum() for g in gradients)])).all()

@@ -1,0 +1,193 @@
+"""From names and options to objects: the same for the command line, recipes and run directories.
+
+Only what is listed here can be built, so a run directory cannot name code to run.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from quickstudy import nets
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner, Kind
+from quickstudy.learners import MAML, PrototypicalNetwork
+from quickstudy.nets import SharedLinear
+from quickstudy.tasks import SOURCES, Dataset, Episodes, TaskSource
+
+Spec = dict[str, Any]
+T = TypeVar("T")
+
+LEARNERS: dict[str, type[AnyLearner]] = {
+    "MAML": MAML,
+    "PrototypicalNetwork": PrototypicalNetwork,
+}
+NETS: dict[str, type[nn.Module]] = {"Conv4": nets.Conv4, "MLP": nets.MLP}
+NEEDS_HEAD = (MAML,)
+DEFAULT_NORM = {"MAML": "support", "PrototypicalNetwork": "population"}
+
+
+def lookup(kind: str, name: str, among: dict[str, T]) -> T:
+    """The entry of this name.
+
+    Raises:
+        UserError: There is none; the nearest name is suggested.
+    """
+    if name not in among:
+        near = get_close_matches(name.lower(), [n.lower() for n in among], n=1, cutoff=0.4)
+        hint = next((n for n in among if near and n.lower() == near[0]), None)
+        raise UserError(
+            f"unknown {kind}: expected one of {', '.join(among)}; received {name!r}; "
+            + (f"did you mean {hint}?" if hint else "choose one of these.")
+        )
+    return among[name]
+
+
+def options_of(builder: Callable[..., Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The options a builder takes and their defaults."""
+    return {
+        name: p.default
+        for name, p in inspect.signature(builder).parameters.items()
+        if name not in skip and name != "self"
+    }
+
+
+def build_net(
+    spec: Spec,
+    x_shape: tuple[int, ...],
+    n_out: int,
+    kind: Kind,
+    with_head: bool,
+) -> nn.Module:
+    """A network for inputs of a shape.
+
+    Args:
+        spec: `name`, options of the network, and `head`: `"shared"` for a head that serves any
+            number of ways, `"per_class"` for one with `n_out` rows.
+        x_shape: Shape of one input.
+        n_out: Ways or regression outputs.
+        kind: Regression heads always have `n_out` rows.
+        with_head: Whether the learner needs outputs rather than features.
+    """
+    options = dict(spec)
+    name, head = options.pop("name"), options.pop("head", "shared")
+    encoder = _call("net", name, lookup("net", name, NETS), {"in_shape": x_shape, **options})
+    if not with_head:
+        return encoder
+    n_features = encoder.n_features
+    assert isinstance(n_features, int)
+    if kind == "classification" and head == "shared":
+        return nn.Sequential(encoder, SharedLinear(n_features))
+    return nn.Sequential(encoder, nn.Linear(n_features, n_out))
+
+
+def build(
+    learner: str | Spec,
+    tasks: TaskSource,
+    net: str | Spec | None = None,
+    seed: int = 0,
+) -> AnyLearner:
+    """A learner with a network that fits the tasks' inputs.
+
+    Args:
+        learner: Its name, or a dict of its `name` and options.
+        tasks: The tasks it is for.
+        net: Name of the network, or a dict of its `name` and options; Conv4 for pictures and MLP
+            for other inputs where omitted.
+        seed: Seed of the initialisation.
+
+    Raises:
+        UserError: Unknown name or option.
+
+    Example:
+        >>> learner = build("PrototypicalNetwork", tasks, net={"name": "Conv4", "hidden": 32})
+    """
+    spec = _spec(learner)
+    return from_specs(
+        {
+            "learner": spec,
+            "net": default_net(spec["name"], tasks.x_shape, net),
+            "x_shape": list(tasks.x_shape),
+            "n_out": tasks.n_out,
+            "kind": tasks.kind,
+            "seed": seed,
+        }
+    )
+
+
+def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
+    """The network's spec with what the learner and the inputs decide filled in."""
+    spec = _spec(net or ("Conv4" if len(x_shape) == 3 and min(x_shape[1:]) >= 16 else "MLP"))
+    if spec["name"] == "Conv4":
+        spec.setdefault("norm", DEFAULT_NORM.get(learner, "population"))
+    return spec
+
+
+def from_specs(specs: Spec) -> AnyLearner:
+    """A learner from what `learner_specs` says of it."""
+    learner = dict(specs["learner"])
+    builder = lookup("learner", learner.pop("name"), LEARNERS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(specs["seed"])
+        net = build_net(
+            specs["net"],
+            tuple(specs["x_shape"]),
+            specs["n_out"],
+            specs["kind"],
+            with_head=builder in NEEDS_HEAD,
+        )
+        if "kind" in inspect.signature(builder).parameters:
+            learner["kind"] = specs["kind"]
+        elif specs["kind"] != builder.kind:
+            raise UserError(
+                f"{builder.__name__}: is for {builder.kind}; received tasks of {specs['kind']}; "
+                "choose another learner, such as MAML."
+            )
+        made = _call("learner", builder.__name__, builder, {"net": net, **learner})
+    made.specs = specs
+    return made
+
+
+def learner_specs(learner: AnyLearner) -> Spec | None:
+    """How to build a learner again; None for one that was not made by `build`."""
+    specs = getattr(learner, "specs", None)
+    return specs if isinstance(specs, dict) else None
+
+
+def build_tasks(spec: Spec) -> TaskSource:
+    """A task source from its `name`, the options of its data, and how tasks are drawn from them."""
+    options = dict(spec)
+    name = options.pop("name")
+    source = lookup("tasks", name, SOURCES)
+    drawing = {
+        key: options.pop(key)
+        for key in ("n_way", "n_shot", "n_query", "seed")
+        if key in options and key not in inspect.signature(source).parameters
+    }
+    made = _call("tasks", name, source, options)
+    return Episodes(made, **drawing) if isinstance(made, Dataset) else made
+
+
+def _spec(given: str | Spec) -> Spec:
+    return {"name": given} if isinstance(given, str) else dict(given)
+
+
+def _call(kind: Literal["net", "learner", "tasks"], name: str, builder: Callable[..., T], options: Spec) -> T:
+    known = inspect.signature(builder).parameters
+    for option in options:
+        if option not in known:
+            near = get_close_matches(option, known, n=1)
+            raise UserError(
+                f"{kind} {name}: unknown option {option!r}; its options are "
+                f"{', '.join(k for k in known if k not in ('net', 'in_shape'))}; "
+                + (f"did you mean {near[0]!r}?" if near else "choose one of these.")
+            )
+    for option, value in options.items():
+        if isinstance(value, list):
+            options = {**options, option: tuple(value)}
+    return builder(**options)

@@ -1,0 +1,124 @@
+"""The command line: every command is a function, and its options are that function's signature."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from quickstudy import __version__, catalog, commands
+from quickstudy.demo import demo
+from quickstudy.errors import QuickstudyError, UserError
+from quickstudy.options import Parser, flat, hyphened, run_training, train_parser, value_of
+from quickstudy.reproduce import reproduce
+from quickstudy.rundir import RunDirectory
+
+OVERVIEW = """\
+quickstudy: learn a new task from a handful of examples
+
+examples:
+  quickstudy demo                                          see it work, offline, in minutes
+  quickstudy train --learner PrototypicalNetwork --tasks glyphs --steps 2000 --out runs/glyphs
+  quickstudy evaluate runs/glyphs --n-way 20 --json out.json
+  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task
+  quickstudy predict mine.task photo1.png photo2.png
+
+commands:
+"""
+MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    try:
+        command = catalog.lookup("command", words[0], COMMANDS)
+        return command(words[1:])
+    except QuickstudyError as error:
+        print(f"quickstudy: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("quickstudy: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def overview() -> str:
+    """What `quickstudy --help` prints."""
+    functions = {"train": train, **{name: function for name, (function, _) in FUNCTIONS.items()}}
+    lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
+    return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
+
+
+def train(argv: Sequence[str]) -> int:
+    """Meta-train a learner on many tasks."""
+    resumed = value_of(argv, "--resume")
+    recorded: dict[str, Any] = {}
+    words = list(argv)
+    if resumed is not None:
+        recorded = RunDirectory(resumed).read().get("config") or {}
+        if not recorded:
+            raise UserError(
+                f"train --resume {resumed}: needs a run that the command line began; received one "
+                "begun in Python; resume it there, with train(..., resume=True)."
+            )
+        chosen = {kind: recorded[kind]["name"] for kind in ("learner", "tasks", "net")}
+        names = [f"--{kind}={name}" for kind, name in chosen.items() if name]
+        words = [*names, *words]
+    parser = train_parser(words)
+    parser.set_defaults(flat({k: v for k, v in recorded.items() if k != "out"}))
+    options = parser.read(words).as_dict()
+    options.pop("config", None)
+    if resumed is not None:
+        options |= {"out": str(resumed)}
+        changed = [
+            key for key, value in flat(recorded).items()
+            if key != "out" and flat(options).get(key) != value and key not in MAY_CHANGE
+        ]
+        if changed:
+            raise UserError(
+                f"train --resume: only {', '.join(map(hyphened, MAY_CHANGE))} may change; received "
+                f"{', '.join(changed)}; begin a new run with --out for other settings."
+            )
+    elif options["out"] is None:
+        raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
+    result = run_training(options, resume=resumed is not None)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(
+            f"stopped: {result.stopped} at step {result.step}, best validation {result.best:.4f}, "
+            f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in {options['out']}"
+        )
+    return 130 if result.stopped == "interrupted" else 0
+
+
+def _run(name: str, argv: Sequence[str]) -> int:
+    """Runs a command whose options are the signature of a function."""
+    function, example = FUNCTIONS[name]
+    parser = Parser(prog=f"quickstudy {name}", description=example, exit_on_error=False)
+    parser.add_function_arguments(function, as_positional=True)
+    return function(**parser.read(argv).as_dict())
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
+    "evaluate": (commands.evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
+    "adapt": (commands.adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
+    "predict": (commands.predict, "quickstudy predict mine.task photo1.png photo2.png"),
+    "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
+    "data": (commands.data, "quickstudy data glyphs"),
+    "doctor": (commands.doctor, "quickstudy doctor"),
+    "demo": (demo, "quickstudy demo --out demo"),
+}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": train,
+    **{name: partial(_run, name) for name in FUNCTIONS},
+}

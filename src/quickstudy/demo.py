@@ -1,0 +1,3 @@
+def demo(out: str="demo") -> int:
+    """See it."""
+    return 0

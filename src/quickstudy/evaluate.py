@@ -1,0 +1,302 @@
+"""Meta-test: how well a learner learns new tasks, with honest intervals and baselines beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner, Kind
+from quickstudy.learners.fine_tuning import FineTuning
+from quickstudy.learners.linear import LogisticRegression, RidgeRegression
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.nearest_centroid import NearestCentroid
+from quickstudy.nets.norm import calibrate, check_calibrated, kinds
+from quickstudy.outer import place
+from quickstudy.task import Task, stack, unstack
+from quickstudy.tasks.source import Split, TaskSource
+
+FloatArray = NDArray[np.float64]
+METRIC: dict[Kind, str] = {"classification": "accuracy", "regression": "mse"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Results on a sequence of tasks.
+
+    Attributes:
+        per_task: Accuracy (a fraction) or mean squared error of each task.
+        confidence: Largest predicted probability of every query of every task; empty in regression.
+        correct: 1 where that class is right, else 0.
+    """
+
+    per_task: FloatArray
+    confidence: FloatArray
+    correct: FloatArray
+
+    @property
+    def mean(self) -> float:
+        """Mean over the tasks."""
+        return float(self.per_task.mean())
+
+    @property
+    def ci95(self) -> float:
+        """Half width of the 95 % confidence interval of the mean."""
+        return half_width(self.per_task)
+
+
+def half_width(values: FloatArray) -> float:
+    """Half width of the 95 % confidence interval of a mean: 1.96 standard errors."""
+    if len(values) < 2:
+        return float("nan")
+    return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def score(learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25) -> Scores:
+    """The learner's results on tasks, each adapted to and predicted on its own.
+
+    Args:
+        learner: Used in eval mode.
+        tasks: The tasks.
+        chunk: Tasks vectorised at a time.
+    """
+    return scores(responses(learner, tasks, chunk), learner.kind)
+
+
+@torch.no_grad()
+def responses(
+    learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25
+) -> Iterator[tuple[Task, Tensor]]:
+    """Each task with the learner's prediction for its queries."""
+    check_calibrated(learner)
+    training = learner.training
+    learner.eval()
+    like = next(learner.parameters(), torch.zeros(()))
+    how = choose(learner, "auto")
+    remaining = iter(tasks)
+    try:
+        while group := list(islice(remaining, chunk if how == "vmap" else 1)):
+            batch = place(stack(group), like)
+            with threads(learner, "auto"):
+                predictions = map_tasks(learner.respond, batch, how)
+            yield from zip(unstack(batch), predictions, strict=True)
+    finally:
+        learner.train(training)
+
+
+def scores(answers: Iterable[tuple[Task, Tensor]], kind: Kind) -> Scores:
+    """Scores of predictions for the queries of tasks; padding does not count."""
+    per_task: list[float] = []
+    confidence: list[FloatArray] = []
+    correct: list[FloatArray] = []
+    for task, prediction in answers:
+        real = task.query.weight > 0
+        y, out = task.query.y[real], prediction[real]
+        if kind == "regression":
+            per_task.append(float((out - y).double().square().mean()))
+            continue
+        top = torch.softmax(out.double(), dim=-1).max(dim=-1)
+        right = (top.indices == y.argmax(dim=-1)).double()
+        per_task.append(float(right.mean()))
+        confidence.append(top.values.cpu().numpy())
+        correct.append(right.cpu().numpy())
+    if not per_task:
+        raise UserError("evaluate: needs at least one task; received none; raise n_tasks.")
+    none = np.zeros(0)
+    return Scores(
+        np.array(per_task),
+        np.concatenate(confidence) if confidence else none,
+        np.concatenate(correct) if correct else none,
+    )
+
+
+def reliability(found: Scores, n_bins: int = 15) -> tuple[float, list[dict[str, float]]]:
+    """Expected calibration error and the bins of the reliability diagram.
+
+        ECE = sum over bins of (share of predictions in it) * |accuracy - mean confidence|
+
+    Source: Guo et al.: On Calibration of Modern Neural Networks, ICML 2017, eq. 3.
+    """
+    edges = np.linspace(0, 1, n_bins + 1)
+    index = np.clip(np.digitize(found.confidence, edges[1:-1], right=True), 0, n_bins - 1)
+    bins, ece = [], 0.0
+    for b in range(n_bins):
+        inside = index == b
+        if not inside.any():
+            continue
+        row = {
+            "low": float(edges[b]),
+            "high": float(edges[b + 1]),
+            "count": int(inside.sum()),
+            "confidence": float(found.confidence[inside].mean()),
+            "accuracy": float(found.correct[inside].mean()),
+        }
+        ece += row["count"] / len(index) * abs(row["accuracy"] - row["confidence"])
+        bins.append(row)
+    return ece, bins
+
+
+def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
+    """The ladder a meta-learner has to climb: simple methods without meta-training."""
+    ladder: dict[str, AnyLearner] = (
+        {"NearestCentroid": NearestCentroid(), "LogisticRegression": LogisticRegression()}
+        if learner.kind == "classification"
+        else {"RidgeRegression": RidgeRegression()}
+    )
+    net = getattr(learner, "net", None)
+    if isinstance(net, torch.nn.Module):
+        ladder["FineTuning"] = FineTuning(net, learner.kind)
+    return ladder
+
+
+def evaluate(
+    learner: AnyLearner,
+    source: TaskSource,
+    split: Split = "test",
+    n_tasks: int = 600,
+    shots: tuple[int, ...] = (),
+    steps: tuple[int, ...] = (),
+    with_baselines: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Evaluates a learner on new tasks: plain JSON.
+
+    Means come with two intervals: `ci95` over episodes, which is the custom of the field and says
+    how well these data's mean is known, and `ci95_disjoint` over tasks that share no example, which
+    says how well the mean over new data of the kind is known (Shimabucoro et al.: Oops, I Sampled
+    it Again, 2024). Baselines see the same tasks, and their differences to the learner are paired.
+
+    Args:
+        learner: The meta-learner.
+        source: The tasks.
+        split: Which of them.
+        n_tasks: How many.
+        shots: Numbers of shots to draw accuracy against; of those that the data allow.
+        steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
+        with_baselines: Whether the baselines are run.
+        progress: Called with a word on what is being done.
+
+    Returns:
+        `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`, `by_shots`,
+        `by_steps` and `baselines`.
+    """
+    metric = METRIC[learner.kind]
+    ladder = baselines(learner) if with_baselines else {}
+
+    def tasks(of: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
+        return (of.task(split, index) for index in range(n))
+
+    progress(type(learner).__name__)
+    found = score(learner, tasks())
+    result: dict[str, Any] = {
+        "learner": type(learner).__name__,
+        "split": split,
+        "norm": norm_name(learner),
+        "n_tasks": n_tasks,
+        "metric": metric,
+        metric: found.mean,
+        "ci95": found.ci95,
+        "median": float(np.median(found.per_task)),
+        "not_finite": int((~np.isfinite(found.per_task)).sum()),
+    }
+    result |= _disjoint(learner, source, split, n_tasks, found, metric)
+    if learner.kind == "classification":
+        result["ece"], result["reliability"] = reliability(found)
+    result["baselines"] = {}
+    for name, baseline in ladder.items():
+        progress(name)
+        other = score(baseline, tasks())
+        difference = found.per_task - other.per_task
+        result["baselines"][name] = {
+            metric: other.mean,
+            "ci95": other.ci95,
+            "difference": float(difference.mean()),
+            "difference_ci95": half_width(difference),
+        }
+    if shots:
+        progress("shots")
+        n = min(n_tasks, 200)
+        for name, one in {"": learner, **ladder}.items():
+            curve = []
+            for n_shot, family in _with_shots(source, shots):
+                at = score(one, tasks(family, n))
+                curve.append({"n_shot": n_shot, metric: at.mean, "ci95": at.ci95})
+            (result["baselines"][name] if name else result)["by_shots"] = curve
+    if steps and isinstance(learner, MAML):
+        progress("inner steps")
+        result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, 200))), steps)
+    return result
+
+
+def _disjoint(
+    learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int, found: Scores, metric: str
+) -> dict[str, Any]:
+    """Mean and interval over tasks that share no example; those of an unlimited family never do."""
+    try:
+        apart = list(islice(source.disjoint(split), n_tasks))
+    except UserError:
+        over = found
+    else:
+        if len(apart) < 2:
+            return {f"{metric}_disjoint": None, "ci95_disjoint": None, "n_tasks_disjoint": 0}
+        over = score(learner, apart)
+    return {
+        f"{metric}_disjoint": over.mean,
+        "ci95_disjoint": over.ci95,
+        "n_tasks_disjoint": len(over.per_task),
+    }
+
+
+def _with_shots(source: TaskSource, shots: tuple[int, ...]) -> Iterator[tuple[int, TaskSource]]:
+    for n_shot in shots:
+        try:
+            yield n_shot, source.resized(n_shot=n_shot)
+        except UserError:
+            continue
+
+
+@torch.no_grad()
+def by_steps(learner: MAML, tasks: list[Task], steps: tuple[int, ...]) -> list[dict[str, Any]]:
+    """The result after each of these numbers of inner steps, by the tasks' mean."""
+    metric = METRIC[learner.kind]
+    answers: dict[int, list[tuple[Task, Tensor]]] = {n: [] for n in steps}
+    like = next(learner.parameters())
+    training = learner.training
+    learner.eval()
+    for task in tasks:
+        task = place(task, like)
+        for n, state in enumerate(learner.trajectory(task.support, max(steps))):
+            if n in answers:
+                answers[n].append((task, learner.predict(state, task.query.x)))
+    learner.train(training)
+    found = {n: scores(answers[n], learner.kind) for n in steps}
+    return [{"inner_steps": n, metric: found[n].mean, "ci95": found[n].ci95} for n in steps]
+
+
+def norm_name(learner: AnyLearner) -> str:
+    """The kinds of normalisation in a learner's networks, for reports."""
+    return ", ".join(sorted(kinds(learner))) or "none"
+
+
+def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int = 20) -> None:
+    """Estimates population statistics over meta-train tasks that no outer step takes."""
+    if "population" not in kinds(learner):
+        return
+    like = next(learner.parameters(), torch.zeros(()))
+    first = 1 << 40
+    calibrate(
+        learner,
+        (
+            lambda i=i: learner(place(source.task("train", first + i), like))  # type: ignore[misc]
+            for i in range(n_tasks)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Differentiable solvers for the inner problem. They know nothing of tasks."""

@@ -1,0 +1,121 @@
+"""The contract: what every meta-learner of quickstudy is.
+
+A learner is two pure functions, both written for **one** task:
+
+    adapt(support)    -> state         what is learned from the few examples
+    predict(state, x) -> prediction    what is then said about new inputs
+
+Its meta-parameters are the parameters of the module; all that depends on the task is in the state,
+and nothing is stored on `self` after `__init__`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.nets.norm import padding
+from quickstudy.task import Examples, Task
+
+State = TypeVar("State")
+Kind = Literal["classification", "regression"]
+
+
+def cross_entropy(logits: Tensor, target: Examples) -> Tensor:
+    """Mean over the examples of minus the log-probability of the target class, in nats."""
+    per_example = -(target.y * torch.log_softmax(logits, dim=-1)).sum(dim=-1)
+    return (per_example * target.weight).sum() / target.weight.sum()
+
+
+def mean_squared_error(prediction: Tensor, target: Examples) -> Tensor:
+    """Mean over examples and outputs of the squared error, in squared units of the target."""
+    per_example = (prediction - target.y).square().mean(dim=-1)
+    return (per_example * target.weight).sum() / target.weight.sum()
+
+
+class Learner(nn.Module, ABC, Generic[State]):
+    """A meta-learner for one task.
+
+    The state is a NamedTuple or dict of tensors (no Python numbers), so that it passes through
+    `torch.func.vmap` and is saved tensor by tensor.
+
+    Properties a learner declares, which `quickstudy.testing.check_learner` holds it to:
+        transductive: a query's prediction depends on the other queries.
+        stochastic: `adapt` or the loss draws random numbers.
+        order_matters: the order of the support examples changes the state.
+        label_equivariant: relabelling the classes relabels the predictions.
+        vmappable: `adapt` and `predict` run under `torch.func.vmap`.
+        exact_meta_gradient: the gradient of `task_loss` is its derivative, not an estimate of it.
+    """
+
+    transductive: bool = False
+    stochastic: bool = False
+    order_matters: bool = False
+    label_equivariant: bool = True
+    vmappable: ClassVar[bool] = True
+    exact_meta_gradient: bool = True
+    kind: Kind = "classification"
+
+    @abstractmethod
+    def adapt(self, support: Examples) -> State:
+        """What is learned from the support examples."""
+
+    @abstractmethod
+    def predict(self, state: State, x: Tensor) -> Tensor:
+        """Logits `(query, way)`, or values `(query, outputs)`, for inputs `(query, *x)`."""
+
+    def loss(self, prediction: Tensor, target: Examples) -> Tensor:
+        """The loss of a prediction: cross-entropy in classification, else mean squared error."""
+        criterion = cross_entropy if self.kind == "classification" else mean_squared_error
+        return criterion(prediction, target)
+
+    def respond(self, task: Task) -> Tensor:
+        """The prediction for the queries of a task after adapting to its support."""
+        state = self.adapt(task.support)
+        with padding(task.query.weight):
+            return self.predict(state, task.query.x)
+
+    def task_loss(self, task: Task) -> Tensor:
+        """What meta-training minimises, for one task: the query loss after adapting."""
+        return self.loss(self.respond(task), task.query)
+
+    def forward(self, task: Task) -> Tensor:
+        """`task_loss`, so that `torch.func.functional_call` reaches it."""
+        return self.task_loss(task)
+
+    def meta_parameters(self) -> dict[str, Tensor]:
+        """The parameters that meta-training changes, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def state_from(self, tensors: dict[str, Tensor]) -> State:
+        """The state whose `flatten_state` gave these tensors."""
+        nested: dict[str, Any] = {}
+        for path, tensor in tensors.items():
+            *outer, leaf = path.split("/")
+            inside = nested
+            for key in outer:
+                inside = inside.setdefault(key, {})
+            inside[leaf] = tensor
+        bases = [b for c in type(self).__mro__ for b in getattr(c, "__orig_bases__", ())]
+        kind = next(get_args(b)[0] for b in bases if get_origin(b) is Learner)
+        fields = getattr(kind, "_fields", None)
+        # A dict without entries leaves no tensor behind.
+        return nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
+
+
+def flatten_state(state: Any) -> dict[str, Tensor]:
+    """A state's tensors by their path, such as `parameters/conv.weight`."""
+    if isinstance(state, Tensor):
+        return {"": state}
+    items = state if isinstance(state, dict) else state._asdict()
+    return {
+        f"{key}/{path}" if path else key: tensor
+        for key, part in items.items()
+        for path, tensor in flatten_state(part).items()
+    }
+
+
+AnyLearner = Learner[Any]

@@ -1,0 +1,100 @@
+"""Fine-tuning from scratch: the same network without meta-training."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.learner import Kind, Learner
+from quickstudy.learners.maml import MAMLState
+from quickstudy.nets import norm
+from quickstudy.task import Examples, class_present, mask_absent
+
+
+class FineTuning(Learner[MAMLState]):
+    """Trains a freshly initialised network on the support set by Adam.
+
+    adapt:    phi = Adam(net from scratch with a linear head of zeros, support loss)
+    predict:  head(net(phi, x))
+
+    A baseline: its network is the architecture of a meta-learner, drawn anew. Norms of kind
+    `"population"` become `"support"`, as there is no population without meta-training.
+
+    Args:
+        net: From inputs to features; copied, and its parameters drawn anew.
+        kind: What the targets are.
+        steps: Steps of Adam on the whole support set.
+        lr: Step size of Adam.
+        seed: Seed of the initialisation.
+
+    Shapes:
+        prediction (query, way) or (query, outputs)
+    """
+
+    vmappable = False
+
+    def __init__(
+        self,
+        net: nn.Module,
+        kind: Kind = "classification",
+        steps: int = 50,
+        lr: float = 3e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.net = _from_scratch(net, seed)
+        self.kind, self.steps, self.lr = kind, steps, lr
+        self.transductive = "batch" in norm.kinds(self.net)
+
+    def adapt(self, support: Examples) -> MAMLState:
+        with torch.enable_grad():
+            phi = {name: p.detach().clone() for name, p in self.net.named_parameters()}
+            n_features = norm.run(self.net, phi, support.x, support.weight)[0].shape[1]
+            phi["head.weight"] = support.x.new_zeros(support.y.shape[1], n_features)
+            mean = support.weight @ support.y / support.weight.sum()
+            phi["head.bias"] = mean * (self.kind == "regression")
+            for p in phi.values():
+                p.requires_grad_()
+            optimizer = torch.optim.Adam(phi.values(), lr=self.lr)
+            for _ in range(self.steps):
+                out, _ = self._forward(phi, support.x, support.weight)
+                if self.kind == "classification":
+                    out = mask_absent(out, class_present(support))
+                optimizer.zero_grad()
+                self.loss(out, support).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        phi = {name: p.detach() for name, p in phi.items()}
+        with torch.no_grad():
+            _, statistics = self._forward(phi, support.x, support.weight)
+        return MAMLState(phi, statistics, class_present(support))
+
+    def predict(self, state: MAMLState, x: Tensor) -> Tensor:
+        out, _ = self._forward(state.parameters, x, given=state.statistics)
+        return out if self.kind == "regression" else mask_absent(out, state.present)
+
+    def _forward(
+        self,
+        phi: dict[str, Tensor],
+        x: Tensor,
+        weight: Tensor | None = None,
+        given: norm.Statistics | None = None,
+    ) -> tuple[Tensor, norm.Statistics]:
+        body = {name: p for name, p in phi.items() if not name.startswith("head.")}
+        z, statistics = norm.run(self.net, body, x, weight, given)
+        return z @ phi["head.weight"].T + phi["head.bias"], statistics
+
+
+def _from_scratch(net: nn.Module, seed: int) -> nn.Module:
+    """A copy of the network with its parameters drawn anew; meta-training leaves them alone."""
+    fresh = copy.deepcopy(net).requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in fresh.modules():
+            if isinstance(module, norm.Norm) and module.kind == "population":
+                module.kind = "support"
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return fresh

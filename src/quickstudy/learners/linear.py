@@ -1,0 +1,100 @@
+"""Linear models on raw inputs, fitted by scikit-learn: baselines without meta-parameters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+from sklearn.linear_model import Ridge
+from torch import Tensor
+
+from quickstudy.learner import Learner
+from quickstudy.task import Examples, class_present, mask_absent
+
+
+class LinearState(NamedTuple):
+    """Shapes: weight (outputs, inputs), bias (outputs,), present (outputs,)."""
+
+    weight: Tensor
+    bias: Tensor
+    present: Tensor
+
+
+class LogisticRegression(Learner[LinearState]):
+    """Multinomial logistic regression on the raw inputs of the support set.
+
+    Args:
+        C: Inverse strength of the L2 penalty, as in scikit-learn.
+
+    Shapes:
+        prediction (query, way)
+    """
+
+    vmappable = False
+
+    def __init__(self, C: float = 1.0) -> None:
+        super().__init__()
+        self.C = C
+
+    def adapt(self, support: Examples) -> LinearState:
+        x, y, keep = _arrays(support)
+        classes = y[keep].argmax(axis=1)
+        present = class_present(support)
+        weight, bias = np.zeros((y.shape[1], x.shape[1])), np.zeros(y.shape[1])
+        found = np.unique(classes)
+        if len(found) > 1:
+            model = SklearnLogisticRegression(C=self.C, max_iter=1000).fit(x[keep], classes)
+            if len(found) == 2:  # scikit-learn keeps one row: the log-odds of the second class.
+                weight[found], bias[found] = [-model.coef_[0], model.coef_[0]], [
+                    -model.intercept_[0],
+                    model.intercept_[0],
+                ]
+                weight, bias = weight / 2, bias / 2
+            else:
+                weight[found], bias[found] = model.coef_, model.intercept_
+        return LinearState(_tensor(weight, support.x), _tensor(bias, support.x), present)
+
+    def predict(self, state: LinearState, x: Tensor) -> Tensor:
+        logits = torch.flatten(x, 1) @ state.weight.T + state.bias
+        return mask_absent(logits, state.present)
+
+
+class RidgeRegression(Learner[LinearState]):
+    """Ridge regression on the raw inputs of the support set.
+
+    Args:
+        alpha: Strength of the L2 penalty, as in scikit-learn.
+
+    Shapes:
+        prediction (query, outputs), in units of the target
+    """
+
+    vmappable = False
+    kind = "regression"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def adapt(self, support: Examples) -> LinearState:
+        x, y, keep = _arrays(support)
+        model = Ridge(alpha=self.alpha).fit(x[keep], y[keep])
+        weight = model.coef_.reshape(y.shape[1], -1)
+        bias = np.broadcast_to(model.intercept_, y.shape[1]).copy()
+        return LinearState(
+            _tensor(weight, support.x), _tensor(bias, support.x), support.x.new_ones(y.shape[1])
+        )
+
+    def predict(self, state: LinearState, x: Tensor) -> Tensor:
+        return torch.flatten(x, 1) @ state.weight.T + state.bias
+
+
+def _arrays(support: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x, y, weight = (t.detach().cpu().double().numpy() for t in support)
+    return x.reshape(len(x), -1), y, weight > 0
+
+
+def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
+    return torch.as_tensor(values, dtype=like.dtype, device=like.device)

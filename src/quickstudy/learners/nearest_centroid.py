@@ -1,0 +1,31 @@
+"""Nearest centroid on raw inputs: what no meta-learning at all achieves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quickstudy.learner import Learner
+from quickstudy.learners.prototypical import PrototypicalState, class_means, squared_distances
+from quickstudy.task import Examples, class_present, mask_absent
+
+
+class NearestCentroid(Learner[PrototypicalState]):
+    """Classifies a query by its squared Euclidean distance to the mean input of each class.
+
+    adapt:    c_n = mean of x_i over the support examples of class n
+    predict:  logits_n(x) = -||x - c_n||^2
+
+    A baseline without meta-parameters.
+
+    Shapes:
+        state.prototypes (way, inputs), prediction (query, way)
+    """
+
+    def adapt(self, support: Examples) -> PrototypicalState:
+        means = class_means(torch.flatten(support.x, 1), support)
+        return PrototypicalState(means, class_present(support), {})
+
+    def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
+        distances = squared_distances(torch.flatten(x, 1), state.prototypes)
+        return mask_absent(-distances, state.present)

@@ -1,0 +1,238 @@
+"""Normalisation that says whose statistics it uses.
+
+    "support"     mean and variance of the task's support set, for the support and for queries
+    "batch"       of whatever is passed in: transductive, a query's answer depends on the others
+    "population"  of the batch in meta-training; frozen ones, estimated over meta-train tasks by
+                  `calibrate`, when the module is in eval mode
+    "group"       of groups of channels of each example alone
+    "layer"       of all channels of each example alone
+
+No forward pass changes a buffer, so nothing leaks from one task into the next. A learner passes
+statistics from support to query through its state, with `run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from quickstudy.errors import UserError
+
+NormKind = Literal["support", "batch", "population", "group", "layer"]
+Statistics = dict[str, Tensor]
+"""(2, channels) mean and variance of each `Norm`, by the order in which a pass meets them."""
+
+
+@dataclass
+class _Pass:
+    """What the norms of one forward pass share."""
+
+    weight: Tensor | None = None
+    given: Statistics | None = None
+    seen: Statistics = field(default_factory=dict)
+    met: int = 0
+
+
+_pass: ContextVar[_Pass | None] = ContextVar("pass", default=None)
+_padding: ContextVar[Tensor | None] = ContextVar("padding", default=None)
+_observer: ContextVar[Callable[[Norm, Tensor], None] | None] = ContextVar("observer", default=None)
+
+
+class Norm(nn.Module):
+    """Normalises each channel, then scales and shifts it by learned amounts.
+
+    Args:
+        channels: Size of axis 1 of the input.
+        kind: Whose statistics; see the module's description.
+        groups: Number of groups for `"group"`; divides `channels`.
+        eps: Added to the variance.
+
+    Shapes:
+        x (examples, channels, *space) -> the same.
+
+    Raises:
+        UserError: Unknown kind; or `"population"` in eval mode before `calibrate`.
+
+    Source: Ioffe, Szegedy: Batch Normalization, ICML 2015; Bronskill et al.: TaskNorm, ICML 2020
+    (statistics of the support set); Wu, He: Group Normalization, ECCV 2018.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    calibrated: Tensor
+
+    def __init__(
+        self, channels: int, kind: NormKind = "population", groups: int = 8, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        if kind not in get_args(NormKind):
+            raise UserError(
+                f"Norm: kind must be one of {', '.join(get_args(NormKind))}; received {kind!r}; "
+                "choose one of these."
+            )
+        if kind == "group" and channels % groups:
+            raise UserError(
+                f"Norm: groups must divide the channels; received {channels} channels and "
+                f"{groups} groups; choose another width or number of groups."
+            )
+        self.kind, self.groups, self.eps = kind, 1 if kind == "layer" else groups, eps
+        self.scale = nn.Parameter(torch.empty(channels))
+        self.shift = nn.Parameter(torch.empty(channels))
+        self.reset_parameters()
+        if kind == "population":
+            self.register_buffer("mean", torch.zeros(channels))
+            self.register_buffer("variance", torch.ones(channels))
+            self.register_buffer("calibrated", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind in ("group", "layer"):
+            return F.group_norm(x, self.groups, self.scale, self.shift, self.eps)
+        current = _pass.get() or _Pass()
+        key = f"norm{current.met}"
+        current.met += 1
+        observe = _observer.get()
+        if observe is not None:
+            observe(self, moments(x, current.weight))
+        if self.kind == "population" and not self.training:
+            return self._normalise(x, self.mean, self.variance)
+        if self.kind == "support":
+            if current.given is None:
+                current.seen[key] = moments(x, current.weight)
+            mean, variance = (current.seen if current.given is None else current.given)[key]
+            return self._normalise(x, mean, variance)
+        if current.weight is None:
+            # The fused kernel is exact for vmap(grad(...)) and loops, the only ways batch.py goes.
+            return F.batch_norm(x, None, None, self.scale, self.shift, training=True, eps=self.eps)
+        return self._normalise(x, *moments(x, current.weight))
+
+    def reset_parameters(self) -> None:
+        """Scale 1 and shift 0."""
+        nn.init.ones_(self.scale)
+        nn.init.zeros_(self.shift)
+
+    def _normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        by_channel = (1, -1) + (1,) * (x.ndim - 2)
+        scale = self.scale * torch.rsqrt(variance + self.eps)
+        shift = self.shift - mean * scale
+        return x * scale.view(by_channel) + shift.view(by_channel)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.scale)}, kind={self.kind!r}"
+
+
+def moments(x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean and (biased) variance of each channel over examples and space. Shape (2, channels)."""
+    over = [axis for axis in range(x.ndim) if axis != 1]
+    if weight is None:
+        variance, mean = torch.var_mean(x, dim=over, correction=0)
+        return torch.stack([mean, variance])
+    share = (weight / weight.sum()).view(-1, *(1,) * (x.ndim - 1))
+    space = x[0, 0].numel()
+    mean = (x * share).sum(dim=over) / space
+    centred = x - mean.view(1, -1, *(1,) * (x.ndim - 2))
+    return torch.stack([mean, (centred.square() * share).sum(dim=over) / space])
+
+
+def run(
+    net: nn.Module,
+    parameters: dict[str, Tensor] | None,
+    x: Tensor,
+    weight: Tensor | None = None,
+    given: Statistics | None = None,
+) -> tuple[Tensor, Statistics]:
+    """The network's output for `x`, and the statistics its `"support"` norms took from `x`.
+
+    Args:
+        net: Any module of one tensor.
+        parameters: Used in place of the module's own, by name; None for its own.
+        x: Inputs `(examples, *x)`.
+        weight: 0/1 for each example; those of weight 0 are padding and count in no statistic.
+        given: Statistics that `"support"` norms use instead of those of `x`.
+    """
+    current = _Pass(_padding.get() if weight is None else weight, given)
+    token = _pass.set(current)
+    try:
+        out: Tensor = net(x) if parameters is None else functional_call(net, parameters, (x,))
+    finally:
+        _pass.reset(token)
+    return out, current.seen
+
+
+@contextmanager
+def padding(weight: Tensor) -> Iterator[None]:
+    """Inside, examples of weight 0 count in no statistic of a `run` that gives no weights."""
+    token = _padding.set(weight)
+    try:
+        yield
+    finally:
+        _padding.reset(token)
+
+
+def kinds(net: nn.Module) -> set[str]:
+    """The kinds of `Norm` in a network."""
+    return {module.kind for module in net.modules() if isinstance(module, Norm)}
+
+
+@torch.no_grad()
+def calibrate(net: nn.Module, passes: Iterable[Callable[[], Any]]) -> None:
+    """Estimates the statistics that `"population"` norms use in eval mode.
+
+    Each of `passes` runs the network in train mode on one meta-train task; the statistics are the
+    average over all passes (law of total variance). Source: Wu, Johnson: Rethinking "Batch" in
+    BatchNorm, 2021 (precise batch norm).
+    """
+    sums: dict[Norm, Tensor] = {}
+    counts: dict[Norm, int] = {}
+
+    def observe(norm: Norm, found: Tensor) -> None:
+        if norm.kind == "population":
+            mean, variance = found.double()
+            sums[norm] = sums.get(norm, 0) + torch.stack([mean, variance + mean.square()])
+            counts[norm] = counts.get(norm, 0) + 1
+
+    training = net.training
+    net.train()
+    token = _observer.set(observe)
+    try:
+        for one in passes:
+            one()
+    finally:
+        _observer.reset(token)
+        net.train(training)
+    for norm, total in sums.items():
+        mean, square = total / counts[norm]
+        norm.mean.copy_(mean)
+        norm.variance.copy_(square - mean.square())
+        norm.calibrated.fill_(1)
+
+
+def check_calibrated(net: nn.Module) -> None:
+    """Raises UserError where `"population"` statistics have not been estimated."""
+    for name, module in net.named_modules():
+        if isinstance(module, Norm) and module.kind == "population" and not module.calibrated:
+            raise UserError(
+                f"Norm {name!r}: population statistics are used before they were estimated; "
+                "received an uncalibrated network; meta-train it with quickstudy, call "
+                "quickstudy.nets.calibrate, or choose another norm."
+            )
+
+
+def replace_batch_norm(net: nn.Module, kind: NormKind = "support") -> nn.Module:
+    """The network with every `nn.BatchNorm*` replaced, in place, by a `Norm` of this kind."""
+    for name, child in net.named_children():
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+            norm = Norm(child.num_features, kind, eps=child.eps)
+            if child.affine:
+                norm.scale, norm.shift = child.weight, child.bias
+            setattr(net, name, norm)
+        else:
+            replace_batch_norm(child, kind)
+    return net

@@ -1,0 +1,201 @@
+"""The options of the command line, read from the signatures of what they configure."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+from argparse import ArgumentError
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from quickstudy import catalog
+from quickstudy.errors import UserError
+from quickstudy.tasks import SOURCES, Episodes
+from quickstudy.train import Result, Training
+from quickstudy.train import train as meta_train
+
+TRAIN_EXAMPLES = """\
+examples:
+  quickstudy train --learner PrototypicalNetwork --tasks glyphs --n-way 5 --n-shot 1 --out runs/a
+  quickstudy train --learner MAML --learner.inner-steps 3 --tasks sinusoid --out runs/b
+  quickstudy train --tasks folder --tasks.path my_classes/ --net.hidden 32 --out runs/c
+  quickstudy train --config recipe.yaml --outer-lr 0.01 --out runs/d
+  quickstudy train --resume runs/a --steps 4000
+  torchrun --nproc-per-node 2 -m quickstudy train --tasks glyphs --out runs/e
+"""
+DEFAULTS = {"learner": "PrototypicalNetwork", "tasks": "glyphs"}
+DRAWING = ("n_way", "n_shot", "n_query")
+
+
+class Parser(ArgumentParser):
+    """A parser whose options may be written with hyphens, and whose errors say what was meant."""
+
+    def format_help(self) -> str:
+        """The help, with options written as users type them."""
+        text = super().format_help()
+        return re.sub(r"--[a-z][\w.]*", lambda option: option[0].replace("_", "-"), text)
+
+    def read(self, argv: Sequence[str]) -> Namespace:
+        """The parsed options.
+
+        Raises:
+            UserError: An option is unknown, missing, or has a value of another type.
+        """
+        try:
+            return self.parse_args([_underscored(word) for word in argv])  # type: ignore[no-any-return]
+        except ArgumentError as error:
+            raise UserError(self._explain(str(error))) from error
+
+    def _explain(self, message: str) -> str:
+        unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", message)
+        if unknown is None:
+            unknown = re.search(r"Option '([\w.]+)' is not accepted", message)
+        if unknown is None:
+            return f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help."
+        given = "--" + unknown[1].lstrip("-")
+        options = [o for action in self._actions for o in action.option_strings if o[:2] == "--"]
+        near = get_close_matches(given, options, n=1, cutoff=0.5)
+        hint = f"did you mean {hyphened(near[0])}?" if near else f"see {self.prog} --help."
+        return f"{self.prog}: unknown option; received {hyphened(given)}; {hint}"
+
+
+def train_parser(argv: Sequence[str]) -> Parser:
+    """The options of training: those of the learner, network and tasks that are chosen in them."""
+    names = _chosen(argv)
+    learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
+    source = catalog.lookup("tasks", names["tasks"], SOURCES)
+    parser = Parser(
+        prog="quickstudy train", description=TRAIN_EXAMPLES, exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file of these options.")
+    parser.add_argument("--out", type=Path | None, default=None, help="Run directory to write.")
+    parser.add_argument(
+        "--resume", type=Path | None, default=None, help="Run directory to continue, bit by bit."
+    )
+    parser.add_class_arguments(Training)
+    own = inspect.signature(source).parameters
+    drawing = Episodes if not {"n_shot"} & own.keys() else source
+    taken = inspect.signature(drawing).parameters
+    parser.add_class_arguments(drawing, skip={name for name in taken if name not in DRAWING})
+    parser.add_argument("--learner.name", type=str, default=names["learner"], help="The learner.")
+    parser.add_class_arguments(learner, "learner", skip={"net", "kind"})
+    parser.add_argument("--tasks.name", type=str, default=names["tasks"], help="The tasks.")
+    hidden = {*DRAWING, "seed"} & own.keys()
+    if inspect.isclass(source):
+        parser.add_class_arguments(source, "tasks", skip=hidden)
+    else:
+        parser.add_function_arguments(source, "tasks", skip=hidden)
+    parser.add_argument("--net.name", type=str | None, default=names["net"], help="The network.")
+    if names["net"] is None:
+        # Options of every network may be given before the inputs decide which one it is.
+        for name in ("hidden", "pool", "norm", "head"):
+            parser.add_argument(f"--net.{name}", type=Any, default=None, help="Of the network.")
+    else:
+        net = catalog.lookup("net", names["net"], catalog.NETS)
+        parser.add_class_arguments(net, "net", skip={"in_shape"})
+        parser.set_defaults({"net.norm": None} if "norm" in inspect.signature(net).parameters else {})
+        parser.add_argument("--net.head", type=str, default="shared", help="shared or per_class.")
+    return parser
+
+
+def train_options(options: dict[str, Any], out: Path, data_dir: Path | None) -> dict[str, Any]:
+    """The options of `quickstudy train` with those of a recipe filled in."""
+    argv = [f"--out={out}"]
+    for key, value in flat(options).items():
+        argv.append(f"--{key}={json.dumps(value) if isinstance(value, dict | list) else value}")
+    if data_dir is not None:
+        argv.append(f"--tasks.data_dir={data_dir}")
+    parsed = train_parser(argv).read(argv).as_dict()
+    return {k: v for k, v in parsed.items() if k != "config"}
+
+
+def run_training(options: dict[str, Any], resume: bool = False, show: bool = True) -> Result:
+    """Meta-trains as the options of `quickstudy train` say."""
+    options = {k: v for k, v in options.items() if k != "resume"} | {"out": str(options["out"])}
+    drawing = {k: options[k] for k in DRAWING if k in options}
+    tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
+    source = catalog.build_tasks(tasks)
+    net = _given(options["net"])
+    learner = catalog.build(
+        _given(options["learner"]), source, net if net.get("name") else net or None, options["seed"]
+    )
+    known = inspect.signature(Training).parameters
+    training = Training(**{k: v for k, v in options.items() if k in known})
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        dist.init_process_group("nccl" if training.device == "cuda" else "gloo")
+    try:
+        about = {"config": json.loads(json.dumps(options, default=str)), "tasks_spec": tasks}
+        return meta_train(
+            learner, source, training, options["out"], about=about, resume=resume, show=show
+        )
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _chosen(argv: Sequence[str]) -> dict[str, Any]:
+    """The names of learner, tasks and net in the options or the YAML file they point at."""
+    names: dict[str, Any] = {**DEFAULTS, "net": None}
+    config = value_of(argv, "--config")
+    if config is not None:
+        try:
+            read = yaml.safe_load(Path(config).read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(
+                f"train --config {config}: expected a YAML file of options; received none that can "
+                f"be read ({error}); check its path and content."
+            ) from error
+        for kind in names:
+            names[kind] = ((read or {}).get(kind) or {}).get("name", names[kind])
+    for kind in names:
+        names[kind] = value_of(argv, f"--{kind}") or value_of(argv, f"--{kind}.name") or names[kind]
+    return names
+
+
+def value_of(argv: Sequence[str], option: str) -> str | None:
+    """The value of an option before the options are known; the last one counts."""
+    value = None
+    for i, word in enumerate(argv):
+        if word == option and i + 1 < len(argv):
+            value = argv[i + 1]
+        elif word.startswith(f"{option}="):
+            value = word.split("=", 1)[1]
+    return value
+
+
+def _underscored(word: str) -> str:
+    """`--n-way=5` as the parser knows it, `--n_way=5`; `--learner X` is `--learner.name X`."""
+    if not word.startswith("--"):
+        return word
+    option, equals, value = word.partition("=")
+    option = "--" + option[2:].replace("-", "_")
+    option = {"--data_dir": "--tasks.data_dir"}.get(option, option)
+    return (f"{option}.name" if option in ("--learner", "--tasks", "--net") else option) + equals + value
+
+
+def hyphened(option: str) -> str:
+    return option.replace("_", "-").removesuffix(".name")
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options without those left to the builder."""
+    return {k: v for k, v in options.items() if v is not None}
+
+
+def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options by dotted name."""
+    flat: dict[str, Any] = {}
+    for key, value in options.items():
+        if isinstance(value, dict) and key in ("learner", "tasks", "net"):
+            flat |= flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat

@@ -1,0 +1,98 @@
+"""One step of the outer loop: the meta-gradient of a meta-batch, and the optimizer's step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from quickstudy.batch import Batching, meta_gradient
+from quickstudy.learner import AnyLearner
+from quickstudy.task import Examples, Task
+from quickstudy.tasks.source import Split, TaskSource
+
+
+class Outcome(NamedTuple):
+    """What one outer step did.
+
+    Attributes:
+        loss: Mean loss of the tasks that counted; NaN where none did.
+        skipped: Tasks left out because their loss or gradient was not finite.
+    """
+
+    loss: float
+    skipped: int
+
+
+def world() -> tuple[int, int]:
+    """This process's rank and the number of processes."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def share(items: Sequence[int]) -> Sequence[int]:
+    """This process's part of the task indices; the parts are disjoint and cover all."""
+    rank, size = world()
+    return items[rank::size]
+
+
+def place(tasks: Task, like: Tensor) -> Task:
+    """The meta-batch in the dtype and on the device of a parameter."""
+    return Task(*(Examples(*(t.to(like) for t in part)) for part in tasks))
+
+
+def outer_step(
+    learner: AnyLearner,
+    optimizer: torch.optim.Optimizer,
+    source: TaskSource,
+    split: Split,
+    indices: Sequence[int],
+    clip: float | None = None,
+    batching: Batching = "auto",
+    chunk_size: int | None = None,
+) -> Outcome:
+    """Moves the meta-parameters along the mean meta-gradient of the tasks.
+
+    The mean is over the tasks whose loss and gradient are finite; without any, nothing moves.
+    Under torch.distributed each process takes its share of the tasks, and one all-reduce adds up
+    the gradients, so that any number of processes makes the same step.
+
+    Args:
+        learner: Its meta-parameters are changed.
+        optimizer: Over exactly the learner's meta-parameters.
+        source, split, indices: The tasks.
+        clip: Largest norm of the mean meta-gradient; None for no clipping.
+        batching, chunk_size: See `quickstudy.batch`.
+    """
+    parameters = learner.meta_parameters()
+    like = next(iter(parameters.values()))
+    mine = share(indices)
+    sums = [torch.zeros_like(p) for p in parameters.values()]
+    totals = torch.zeros(2, dtype=torch.float64, device=like.device)  # loss, tasks
+    if mine:
+        found = meta_gradient(learner, place(source.batch(split, mine), like), batching, chunk_size)
+        sums = list(found.gradients.values())
+        good = found.finite > 0
+        totals += torch.stack([found.losses[good].double().sum(), good.sum().double()])
+    if world()[1] > 1:
+        flat = torch.cat([totals, *(g.double().flatten() for g in sums)])
+        dist.all_reduce(flat)
+        totals, rest = flat[:2], flat[2:]
+        sums = [
+            part.view_as(g).to(g)
+            for part, g in zip(rest.split([g.numel() for g in sums]), sums, strict=True)
+        ]
+    count = int(totals[1])
+    if count == 0:
+        return Outcome(float("nan"), len(indices))
+    for p, g in zip(parameters.values(), sums, strict=True):
+        p.grad = g / count
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(parameters.values(), clip)
+    optimizer.step()
+    optimizer.zero_grad()
+    return Outcome(float(totals[0]) / count, len(indices) - count)

@@ -1,0 +1,67 @@
+"""What a person sees while a long computation runs."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+
+class Progress:
+    """A bar with tasks/s, loss, validation metric and time left; plain lines without a terminal.
+
+    Args:
+        total: Steps of the whole computation.
+        done: Steps done before.
+        shown: False for silence.
+    """
+
+    def __init__(self, total: int, done: int = 0, shown: bool = True) -> None:
+        self.console = Console(file=sys.stderr, quiet=not shown)
+        self.lines = not self.console.is_terminal
+        self.bar = RichProgress(
+            TextColumn("meta-training"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TextColumn("{task.fields[loss]}"),
+            TextColumn("{task.fields[valid]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=self.lines or not shown,
+        )
+        self.total = total
+        self.row = self.bar.add_task("", total=total, completed=done, speed="", loss="", valid="")
+
+    def step(self, done: int, loss: float, tasks_per_s: float) -> None:
+        """Shows that steps were done."""
+        self.bar.update(
+            self.row, completed=done, loss=f"loss {loss:.4f}", speed=f"{tasks_per_s:.1f} tasks/s"
+        )
+
+    def valid(self, done: int, metric: str, value: float, ci95: float, tasks_per_s: float) -> None:
+        """Shows a validation."""
+        text = f"{metric} {value:.4f} ± {ci95:.4f}"
+        self.bar.update(self.row, valid=f"valid {text}")
+        if self.lines:
+            self.say(f"step {done}/{self.total}  valid {text}  {tasks_per_s:.1f} tasks/s")
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar."""
+        self.bar.console.print(text, highlight=False, markup=False)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()

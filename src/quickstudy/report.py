@@ -1,0 +1,325 @@
+"""One self-contained HTML page about a run.
+
+The page needs nothing but itself: styles and pictures are inside, there is no script, and its
+content security policy forbids every request. Text that comes from outside is escaped. The same
+arguments give the same bytes.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from quickstudy.drawing import NOUN, Metric, Picture, known, metric_text, write_text
+from quickstudy.errors import UserError
+
+Evaluation = Mapping[str, Any]
+UNKNOWN = "not measured"
+OWN = ' class="own"'
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{title}</h1>
+{lead}
+</header>
+{body}
+</main>
+</body>
+</html>
+"""
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1f2328; --soft: #59606a; --line: #d5d9de;
+  --paper: #fff; --page: #f5f6f8; --strong: #005a8f; --note: #fff6e0; --edge: #e69f00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #a3abb6; --line: #3a4049;
+  --paper: #1b1f25; --page: #121519; --strong: #6cc0f2; --note: #2a2416; --edge: #e69f00; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 48rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; overflow-wrap: anywhere;
+  text-wrap: balance; }
+h2 { font-size: 1.25rem; margin: 2.75rem 0 .5rem; padding-top: 1rem;
+  border-top: 1px solid var(--line); }
+p { margin: .5rem 0 1rem; }
+.lead { font-size: 1.1rem; color: var(--soft); }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .75rem;
+  margin: 1.25rem 0; padding: 0; }
+.cards:has(> :nth-child(4)) { grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); }
+.cards div { background: var(--paper); border: 1px solid var(--line); border-radius: .6rem;
+  padding: .8rem 1rem; }
+.cards dt { color: var(--soft); font-size: .85rem; }
+.cards dd { margin: .15rem 0 0; font-size: 1.45rem; font-weight: 650; line-height: 1.25;
+  font-variant-numeric: tabular-nums; }
+.cards dd small { display: block; font-size: .85rem; font-weight: 400; color: var(--soft);
+  margin-top: .2rem; }
+.cards div:first-child dd { color: var(--strong); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .93rem;
+  font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); padding-bottom: .4rem; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .9rem .4rem 0;
+  border-bottom: 1px solid var(--line); }
+.settings td { overflow-wrap: anywhere; }
+.ladder td, .ladder th { white-space: nowrap; }
+thead th { color: var(--soft); font-weight: 600; }
+tbody th { font-weight: 500; }
+.settings th { width: 12rem; color: var(--soft); }
+tr.own th, tr.own td { font-weight: 700; color: var(--strong); }
+figure { margin: 1.5rem 0; background: #fff; border: 1px solid var(--line);
+  border-radius: .6rem; overflow: hidden; }
+figure img { display: block; width: 100%; height: auto; padding: .4rem; }
+figcaption { background: var(--paper); border-top: 1px solid var(--line); color: var(--soft);
+  font-size: .92rem; padding: .6rem 1rem; }
+.limits { background: var(--note); border-left: .3rem solid var(--edge); border-radius: .3rem;
+  padding: .2rem 1.1rem; margin: 1rem 0; }
+code { font: .88em ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+@media (max-width: 34rem) { .ladder { font-size: .85rem; }
+  .ladder td:last-child { white-space: normal; } }
+@media print { body { background: #fff; } figure, tr { break-inside: avoid; } }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading.
+
+    Attributes:
+        heading: Plain text.
+        text: Plain text; an empty line starts a paragraph.
+        evaluation: Shown as headline numbers and a table beside its baselines.
+        pictures: Shown below.
+    """
+
+    heading: str
+    text: str = ""
+    evaluation: Evaluation | None = None
+    pictures: Sequence[Picture] = ()
+
+
+def write_report(
+    path: str | Path,
+    *,
+    title: str,
+    summary: Mapping[str, Any],
+    evaluations: Sequence[Evaluation],
+    pictures: Sequence[Picture] = (),
+    sections: Sequence[Section] = (),
+    lead: str = "",
+    limits: str = "",
+) -> Path:
+    """Writes the page of a run: headline, baselines, pictures, sections, settings, limits.
+
+    Args:
+        path: File to write, whole or not at all.
+        title: Heading of the page.
+        summary: Further settings of the run, shown under their names.
+        evaluations: What `evaluate` measured; the first is the headline, and its settings are
+            shown. A number that is missing or null is shown as not measured.
+        pictures: Shown with their captions.
+        sections: Further parts, such as a shift of domain.
+        lead: Plain text under the title.
+        limits: What the numbers do not show, in plain text.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: There is no evaluation, or one has an unknown metric.
+    """
+    if not evaluations:
+        raise UserError(
+            "write_report: need at least one evaluation; received none; evaluate the run first."
+        )
+    first, *others = evaluations
+    body = [_result(first), _figures(pictures)]
+    for other in others:
+        body += [f"<h2>{escape(_setting(other))}</h2>", _result(other)]
+    for section in sections:
+        body += [f"<h2>{escape(section.heading)}</h2>", _paragraphs(section.text)]
+        body += [_result(section.evaluation)] if section.evaluation is not None else []
+        body += [_figures(section.pictures)]
+    if limits:
+        body += ["<h2>What this does not show</h2>"]
+        body += [f'<div class="limits">\n{_paragraphs(limits)}\n</div>']
+    body += ["<h2>Settings</h2>", _settings(first, summary)]
+    page = PAGE.format(
+        title=escape(title),
+        style=STYLE,
+        lead=_paragraphs(lead, ' class="lead"'),
+        body="\n".join(part for part in body if part),
+    )
+    return write_text(path, page)
+
+
+def _result(evaluation: Evaluation) -> str:
+    """Headline numbers of one evaluation, and the learner among its baselines."""
+    metric = _metric(evaluation)
+    baselines = _ladder(evaluation, metric)
+    n, n_disjoint = evaluation.get("n_tasks"), evaluation.get("n_tasks_disjoint")
+    cards = [
+        (
+            f"{NOUN[metric].capitalize()}, {_setting(evaluation)}",
+            _value(evaluation, metric, metric, "ci95"),
+            f"95 % confidence interval over {_count(n)} tasks",
+        )
+    ]
+    if (disjoint := f"{metric}_disjoint") in evaluation or "ci95_disjoint" in evaluation:
+        many = f"{_count(n_disjoint)} " if n_disjoint is not None else ""
+        cards.append((
+            f"The same over {many}disjoint tasks",
+            _value(evaluation, metric, disjoint, "ci95_disjoint"),
+            "no example is in two tasks, so the interval does not lean on repeats",
+        ))  # fmt: skip
+    if baselines:
+        name, best = baselines[0]
+        cards.append((
+            f"Best baseline: {name}",
+            _value(best, metric, metric, "ci95"),
+            f"paired difference {_difference(best, metric)}",
+        ))  # fmt: skip
+    if metric == "accuracy":
+        ece = metric_text(evaluation["ece"], "accuracy") if known(evaluation, "ece") else UNKNOWN
+        cards.append(("Calibration error", ece, "mean gap between confidence and accuracy"))
+    shown = "\n".join(
+        f"<div><dt>{escape(what)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
+        for what, value, note in cards
+    )
+    return f'<dl class="cards">\n{shown}\n</dl>\n{_ladder_table(evaluation, baselines, metric)}'
+
+
+def _ladder(evaluation: Evaluation, metric: Metric) -> list[tuple[str, Evaluation]]:
+    """The baselines, best first, those not measured last."""
+    worst = float("inf")
+    sign = -1 if metric == "accuracy" else 1
+    return sorted(
+        (evaluation.get("baselines") or {}).items(),
+        key=lambda item: sign * item[1][metric] if known(item[1], metric) else worst,
+    )
+
+
+def _ladder_table(
+    evaluation: Evaluation, baselines: Sequence[tuple[str, Evaluation]], metric: Metric
+) -> str:
+    if not baselines:
+        return ""
+    learner = str(evaluation.get("learner") or "the learner")
+    rows = [(learner, evaluation, "–")]
+    rows += [(name, row, _difference(row, metric)) for name, row in baselines]
+    sign = -1 if metric == "accuracy" else 1
+    rows.sort(key=lambda r: sign * r[1][metric] if known(r[1], metric) else float("inf"))
+    cells = "\n".join(
+        f'<tr{OWN if row is evaluation else ""}><th scope="row">{escape(name)}</th>'
+        f"<td>{_value(row, metric, metric, 'ci95')}</td><td>{escape(difference)}</td></tr>"
+        for name, row, difference in rows
+    )
+    better = "higher" if metric == "accuracy" else "lower"
+    return (
+        '<div class="scroll">\n<table class="ladder">\n'
+        f"<caption>On the same tasks with the same support examples; {better} is better. "
+        f"The difference is {escape(learner)} minus the method, paired by task.</caption>\n"
+        f'<thead><tr><th scope="col">method</th><th scope="col">{NOUN[metric]}</th>'
+        f'<th scope="col">difference</th></tr></thead>\n'
+        f"<tbody>\n{cells}\n</tbody>\n</table>\n</div>"
+    )
+
+
+def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
+    """How the numbers came about, enough to have them again."""
+    names = {
+        "learner": "learner", "tasks": "tasks", "split": "split", "norm": "norm", "seed": "seed",
+        "n_way": "ways", "n_shot": "shots", "n_query": "queries a class",
+        "n_tasks": "test tasks", "minutes": "minutes", "date": "date", "command": "command",
+    }  # fmt: skip
+    if _metric(evaluation) == "mse":
+        names |= {"n_shot": "support examples", "n_query": "queries"}
+        del names["n_way"]
+    rows = [(label, evaluation.get(key)) for key, label in names.items()]
+    machine = evaluation.get("machine")
+    parts = machine.items() if isinstance(machine, Mapping) else [("", machine)]
+    rows += [(f"machine {key}".strip(), value) for key, value in parts]
+    rows += list(summary.items())
+    return (
+        '<div class="scroll">\n<table class="settings">\n<tbody>\n'
+        + "\n".join(
+            f'<tr><th scope="row">{escape(str(label))}</th><td>{_cell(label, value)}</td></tr>'
+            for label, value in rows
+        )
+        + "\n</tbody>\n</table>\n</div>"
+    )
+
+
+def _cell(label: str, value: Any) -> str:
+    if value is None:
+        return "not recorded"
+    if isinstance(value, float):
+        return escape(f"{value:.4g}")
+    text = escape(str(value))
+    return f"<code>{text}</code>" if label == "command" else text
+
+
+def _figures(pictures: Iterable[Picture]) -> str:
+    """Pictures as images inside the page: their ids cannot clash and their text cannot run."""
+    return "\n".join(
+        f'<figure>\n<img alt="{escape(p.title)}" '
+        f'src="data:image/svg+xml;base64,{b64encode(p.svg.encode()).decode()}">\n'
+        f"<figcaption>{escape(p.caption)}</figcaption>\n</figure>"
+        for p in pictures
+    )
+
+
+def _paragraphs(text: str, attributes: str = "") -> str:
+    parts = (part.strip() for part in text.split("\n\n"))
+    return "\n".join(f"<p{attributes}>{escape(part)}</p>" for part in parts if part)
+
+
+def _setting(evaluation: Evaluation) -> str:
+    way, shot = evaluation.get("n_way"), evaluation.get("n_shot")
+    parts = [] if _metric(evaluation) == "mse" or way is None else [f"{way}-way"]
+    parts += [] if shot is None else [f"{shot}-shot"]
+    tasks = evaluation.get("tasks")
+    return f"{' '.join(parts)} on {tasks}".strip() if tasks else " ".join(parts) or "evaluation"
+
+
+def _metric(evaluation: Evaluation) -> Metric:
+    metric = evaluation.get("metric") or ("mse" if "mse" in evaluation else "accuracy")
+    if metric not in NOUN:
+        raise UserError(
+            f"write_report: an evaluation's metric must be one of {sorted(NOUN)}; received "
+            f"{metric!r}; write it with quickstudy evaluate."
+        )
+    return "mse" if metric == "mse" else "accuracy"
+
+
+def _value(row: Evaluation, metric: Metric, key: str, ci: str) -> str:
+    if not known(row, key):
+        return UNKNOWN
+    return metric_text(row[key], metric, row[ci] if known(row, ci) else None)
+
+
+def _difference(row: Evaluation, metric: Metric) -> str:
+    """The learner minus the baseline: in points for an accuracy."""
+    if not known(row, "difference"):
+        return UNKNOWN
+    interval = row["difference_ci95"] if known(row, "difference_ci95") else None
+    text = metric_text(abs(row["difference"]), metric, interval).replace(" %", " points")
+    return f"{'−' if row['difference'] < 0 else '+'}{text}"
+
+
+def _count(n: Any) -> str:
+    return f"{n:,}" if isinstance(n, int) else "an unrecorded number of"

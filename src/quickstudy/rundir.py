@@ -1,0 +1,255 @@
+"""The run directory: what meta-training leaves behind, and reads again.
+
+    run.json            what was trained, on what, how far; names the files below with their sha256
+    weights-*.safetensors     the best meta-parameters so far
+    resume-*.safetensors      all that training needs to go on
+    metrics.jsonl       one line a record
+
+Every file is written to a temporary name, flushed to disk and renamed; `run.json` comes last and
+names the files that belong together, so a run killed at any moment can be loaded and resumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from quickstudy.errors import CheckpointError, UserError
+
+FORMAT = 1
+JSON = dict[str, Any]
+
+
+def write_atomically(path: Path, content: bytes) -> str:
+    """Writes a file that is either whole or not there; returns its sha256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
+    if folder is not None:
+        os.fsync(folder)
+        os.close(folder)
+    return hashlib.sha256(content).hexdigest()
+
+
+def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:
+    """Tensors and a JSON header as one safetensors file."""
+    metadata = {"quickstudy": json.dumps(header, sort_keys=True)} if header is not None else None
+    return safetensors.torch.save(
+        {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata
+    )
+
+
+def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JSON]:
+    """The tensors and header of `tensors_to_bytes`.
+
+    Raises:
+        CheckpointError: The content is not a safetensors file written by quickstudy.
+    """
+    try:
+        tensors = safetensors.torch.load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        header = json.loads(metadata.get("quickstudy", "{}"))
+    except (SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f"{name}: expected a safetensors file written by quickstudy; received something else "
+            f"({error}); restore the file from a copy, or make it again."
+        ) from error
+    if not isinstance(header, dict):
+        raise CheckpointError(
+            f"{name}: expected a JSON object in the header; received {type(header).__name__}; "
+            "restore the file from a copy, or make it again."
+        )
+    return tensors, header
+
+
+class RunDirectory:
+    """A run directory opened for reading or writing.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was saved here."""
+        return (self.path / "run.json").is_file()
+
+    def create(self, record: JSON) -> None:
+        """Starts a run; `record` says what is trained on what.
+
+        Raises:
+            UserError: The folder holds a run, or other files.
+        """
+        if self.exists or (self.path.is_dir() and any(self.path.iterdir())):
+            what = "a run" if self.exists else "other files"
+            raise UserError(
+                f"run directory {self.path}: must be new or empty; received a folder with {what}; "
+                "choose another --out, or continue a run with --resume."
+            )
+        self._write({"format": FORMAT, "files": {}, **record})
+
+    def read(self) -> JSON:
+        """The record of the run.
+
+        Raises:
+            CheckpointError: No run is here, it is of another format, or it was altered.
+        """
+        if not self.exists:
+            raise CheckpointError(
+                f"run directory {self.path}: expected a run.json; received "
+                f"{'a folder without one' if self.path.is_dir() else 'no such folder'}; give the "
+                "--out of a quickstudy train."
+            )
+        try:
+            record = json.loads((self.path / "run.json").read_bytes())
+            seal = record.pop("sha256")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: expected the record of a run; received something else "
+                f"({type(error).__name__}: {error}); restore it from a copy, or train again."
+            ) from error
+        if record.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: this quickstudy reads format {FORMAT}; received format "
+                f"{record.get('format')!r}, written by quickstudy {record.get('version', '?')}; "
+                "use that version, or train again."
+            )
+        if seal != _seal(record):
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: the sha256 of the record does not match; received an "
+                "altered file; restore it from a copy, or train again."
+            )
+        return record  # type: ignore[no-any-return]
+
+    def save(self, record: JSON, files: dict[str, bytes]) -> None:
+        """Writes files and then the record that names them; files it no longer names are removed.
+
+        Args:
+            record: As read, with its changes; `files` in it is kept up.
+            files: Content by role, `"weights"` or `"resume"`.
+        """
+        step = record["step"]
+        for role, content in files.items():
+            name = f"{role}-{step:08d}.safetensors"
+            record["files"][role] = {
+                "name": name,
+                "sha256": write_atomically(self.path / name, content),
+            }
+        self._write(record)
+        named = {entry["name"] for entry in record["files"].values()}
+        for old in self.path.glob("*-????????.safetensors"):
+            if old.name not in named:
+                old.unlink(missing_ok=True)
+
+    def load(self, role: str) -> tuple[dict[str, Tensor], JSON]:
+        """The tensors and header of a file that the record names.
+
+        Raises:
+            CheckpointError: There is none, or it is not the one that was written.
+        """
+        entry = self.read()["files"].get(role)
+        if entry is None:
+            raise CheckpointError(
+                f"run directory {self.path}: expected saved {role}; received a run that was "
+                "stopped before its first checkpoint; continue it with quickstudy train --resume."
+            )
+        path = self.path / entry["name"]
+        if path.parent != self.path or not path.is_file():
+            raise CheckpointError(
+                f"{path}: expected this file of the run; received none; restore it from a copy, "
+                "or train again."
+            )
+        content = path.read_bytes()
+        found = hashlib.sha256(content).hexdigest()
+        if found != entry["sha256"]:
+            raise CheckpointError(
+                f"{path}: expected sha256 {entry['sha256'][:16]}...; received {found[:16]}...: the "
+                "file is damaged or was altered; restore it from a copy, or train again."
+            )
+        return tensors_from_bytes(content, str(path))
+
+    def log(self, row: JSON) -> None:
+        """Appends a record to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def metrics(self) -> Iterator[JSON]:
+        """The records of metrics.jsonl; a last line cut short is left out."""
+        path = self.path / "metrics.jsonl"
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drops the records of steps that a resumed run will take again."""
+        rows = [row for row in self.metrics() if row["step"] <= step]
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+        write_atomically(self.path / "metrics.jsonl", content.encode())
+
+    def _write(self, record: JSON) -> None:
+        sealed = {**record, "sha256": _seal(record)}
+        write_atomically(self.path / "run.json", json.dumps(sealed, indent=2).encode())
+
+
+def _seal(record: JSON) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def optimizer_to(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], JSON]:
+    """The state of an optimizer as tensors and JSON.
+
+    Raises:
+        UserError: The optimizer keeps something else than tensors and plain values.
+    """
+    state = optimizer.state_dict()
+    tensors: dict[str, Tensor] = {}
+    plain: JSON = {"param_groups": state["param_groups"], "state": {}}
+    for index, values in state["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"optimizer/{index}/{key}"] = value
+            elif value is None or isinstance(value, int | float | bool | str):
+                plain["state"].setdefault(str(index), {})[key] = value
+            else:
+                raise UserError(
+                    f"outer optimizer {type(optimizer).__name__}: its state must be tensors and "
+                    f"plain values to be saved; received {key!r} of type {type(value).__name__}; "
+                    "choose another optimizer."
+                )
+    return tensors, plain
+
+
+def optimizer_from(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], plain: JSON
+) -> None:
+    """Restores what `optimizer_to` gave."""
+    state: dict[int, JSON] = {int(i): dict(values) for i, values in plain["state"].items()}
+    for name, value in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/", 2)
+            state.setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})

@@ -1,0 +1,136 @@
+"""A task: a few labelled examples to learn from, and a few more to be judged on.
+
+Targets are always two-dimensional floats: one-hot rows `(examples, way)` in classification, values
+`(examples, outputs)` in regression. The number of columns is the number of ways, so it is known
+inside `torch.func.vmap`, and relabelling the classes is a permutation of the columns.
+
+Tasks of unequal size are padded to a common one. A padded example has weight 0; a padded class has
+no example of positive weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from quickstudy.errors import UserError
+
+
+class Examples(NamedTuple):
+    """Labelled examples of one task.
+
+    Shapes:
+        x (examples, *x): inputs.
+        y (examples, way) one-hot, or (examples, outputs) values.
+        weight (examples,): 1 for an example, 0 for padding.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor
+
+
+class Task(NamedTuple):
+    """One learning problem: learn from `support`, be judged on `query`."""
+
+    support: Examples
+    query: Examples
+
+
+def examples(x: Tensor, y: Tensor, n_way: int | None = None) -> Examples:
+    """Checked examples from inputs and integer classes or real targets.
+
+    Args:
+        x: Inputs `(examples, *x)`.
+        y: Integer classes `(examples,)`, or real targets `(examples,)` or `(examples, outputs)`.
+        n_way: Number of classes; as many as `y` names where omitted. Ignored for real targets.
+
+    Raises:
+        UserError: No examples, unequal lengths, values that are not finite, or a class outside
+            `0 .. n_way - 1`.
+    """
+    if len(x) == 0 or len(x) != len(y):
+        raise UserError(
+            f"examples: need as many inputs as targets and at least one; received {len(x)} inputs "
+            f"and {len(y)} targets; pass arrays of one length."
+        )
+    if not torch.isfinite(x).all():
+        bad = torch.nonzero(~torch.isfinite(x.flatten(1)).all(dim=1)).flatten().tolist()
+        raise UserError(
+            f"examples: inputs must be finite; received NaN or infinity in example(s) {bad[:5]}; "
+            "remove or fill these values."
+        )
+    if y.is_floating_point():
+        if not torch.isfinite(y).all():
+            bad = (
+                torch.nonzero(~torch.isfinite(y.reshape(len(y), -1)).all(dim=1)).flatten().tolist()
+            )
+            raise UserError(
+                "examples: targets must be finite; received NaN or infinity in example(s) "
+                f"{bad[:5]}; remove these examples."
+            )
+        target = y.reshape(len(y), -1).to(x.dtype)
+    else:
+        way = int(y.max()) + 1 if n_way is None else n_way
+        if int(y.min()) < 0 or int(y.max()) >= way:
+            raise UserError(
+                f"examples: classes must be 0 .. {way - 1}; received {int(y.min())} .. "
+                f"{int(y.max())}; number the classes from 0."
+            )
+        target = F.one_hot(y.long(), way).to(x.dtype)
+    return Examples(x, target, x.new_ones(len(x)))
+
+
+def class_present(support: Examples) -> Tensor:
+    """1 for every class that has a support example, 0 for a padded one. Shape (way,)."""
+    return ((support.y * support.weight[:, None]).sum(dim=0) > 0).to(support.x.dtype)
+
+
+def mask_absent(logits: Tensor, present: Tensor) -> Tensor:
+    """Logits `(query, way)` with classes that are only padding made impossible.
+
+    The value is finite, so that zero probability times it is zero and never NaN.
+    """
+    return torch.where(present > 0, logits, torch.full_like(logits, -1e9))
+
+
+def pad(part: Examples, n_examples: int, n_columns: int) -> Examples:
+    """The same examples followed by padding up to `n_examples` rows and `n_columns` targets."""
+    rows, columns = n_examples - len(part.x), n_columns - part.y.shape[1]
+    return Examples(
+        F.pad(part.x, [0, 0] * (part.x.ndim - 1) + [0, rows]),
+        F.pad(part.y, [0, columns, 0, rows]),
+        F.pad(part.weight, [0, rows]),
+    )
+
+
+def stack(tasks: Sequence[Task]) -> Task:
+    """A meta-batch: tasks padded to their largest and stacked along a new first axis."""
+    way = max(task.support.y.shape[1] for task in tasks)
+
+    def stacked(parts: list[Examples]) -> Examples:
+        n = max(len(part.x) for part in parts)
+        if any(part.y.shape != (n, way) for part in parts):
+            parts = [pad(part, n, way) for part in parts]
+        return Examples(*(torch.stack(field) for field in zip(*parts, strict=True)))
+
+    return Task(stacked([t.support for t in tasks]), stacked([t.query for t in tasks]))
+
+
+def unstack(batch: Task) -> list[Task]:
+    """The tasks of a meta-batch, still padded."""
+    return [
+        Task(Examples(*support), Examples(*query))
+        for support, query in zip(
+            zip(*batch.support, strict=True), zip(*batch.query, strict=True), strict=True
+        )
+    ]
+
+
+def cast(task: Task, like: Tensor) -> Task:
+    """The task with every tensor in the dtype and on the device of `like`."""
+    return Task(*(Examples(*(t.to(like) for t in part)) for part in task))

@@ -1,0 +1,60 @@
+"""Where tasks come from.
+
+`SOURCES` maps the names of the command line to what makes them: a `TaskSource`, or a `Dataset`
+whose classes `Episodes` draws from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from quickstudy.tasks.arrays import arrays
+from quickstudy.tasks.columns import Columns
+from quickstudy.tasks.episodes import ClassPool, Dataset, Episodes
+from quickstudy.tasks.folder import folder
+from quickstudy.tasks.grouped import GroupedRows
+from quickstudy.tasks.omniglot import omniglot
+from quickstudy.tasks.pictures import Pictures
+from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.tasks.source import SPLITS, Split, TaskSource
+from quickstudy.tasks.table import table
+
+__all__ = [
+    "SOURCES",
+    "SPLITS",
+    "ClassPool",
+    "Columns",
+    "Dataset",
+    "Episodes",
+    "GroupedRows",
+    "Pictures",
+    "Sinusoid",
+    "Split",
+    "TaskSource",
+    "arrays",
+    "folder",
+    "omniglot",
+    "table",
+]
+
+
+def _glyphs(cache_dir: Path | None = None) -> Dataset:
+    """Characters of many scripts, drawn from the fonts that matplotlib ships.
+
+    Args:
+        cache_dir: Folder where the drawings are kept; the user's cache where omitted.
+    """
+    # Only those who ask for glyphs wait for matplotlib.
+    from quickstudy.tasks.glyphs import glyphs as draw
+
+    return draw(cache_dir)
+
+
+SOURCES: dict[str, Callable[..., Dataset | TaskSource]] = {
+    "glyphs": _glyphs,
+    "omniglot": omniglot,
+    "folder": folder,
+    "table": table,
+    "sinusoid": Sinusoid,
+}

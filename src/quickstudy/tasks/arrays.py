@@ -1,0 +1,142 @@
+"""A pool of classes from arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.errors import UserError
+from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.pictures import Pictures
+from quickstudy.tasks.source import SPLITS, Split, generator
+
+Array = NDArray[Any]
+Name = TypeVar("Name", bound=Hashable)
+
+
+def arrays(
+    X: Any,
+    y: Any,
+    *,
+    name: str = "arrays",
+    valid: float = 0.16,
+    test: float = 0.2,
+    seed: int = 0,
+    preprocess: Any = None,
+) -> Dataset:
+    """Classes from examples and their labels; the classes, not the examples, are split.
+
+    Args:
+        X: NumPy array or tensor (examples, *x). uint8 of three or four axes is pictures, (examples,
+            h, w), (examples, h, w, channels) or (examples, channels, h, w); all else is numbers,
+            which are taken as they are.
+        y: Label of each example, any hashable.
+        name: Name for reports.
+        valid: Part of the classes that are meta-valid; 0 for none.
+        test: Part of the classes that are meta-test; 0 for none.
+        seed: Seed of the split.
+        preprocess: What turns a user's picture or row into an input. Square pictures get a
+            `Pictures` of their size where omitted.
+
+    Raises:
+        UserError: Lengths differ, values are not finite numbers, or a split would have fewer than
+            two classes.
+    """
+    x = _inputs(X)
+    labels: list[Hashable] = y.tolist() if hasattr(y, "tolist") else list(y)
+    if len(x) == 0 or len(x) != len(labels):
+        raise UserError(
+            f"arrays: need as many labels as examples and at least one; received {len(x)} examples "
+            f"and {len(labels)} labels; pass X and y of one length."
+        )
+    for row, label in enumerate(labels):
+        if not isinstance(label, Hashable) or label is None or label != label:
+            raise UserError(
+                f"arrays: every label must be hashable and not missing; received {label!r} in "
+                f"example {row}; label this example, or leave it out."
+            )
+    if preprocess is None and x.dtype == np.uint8 and x.shape[2] == x.shape[3] and len(x[0]) != 4:
+        preprocess = Pictures(size=x.shape[2], mode="L" if x.shape[1] == 1 else "RGB")
+    classes = sorted(set(labels), key=str)
+    splits = split_names(classes, valid, test, seed, f"{name}: classes")
+    return Dataset(name, class_pools(x, labels, splits), preprocess)
+
+
+def split_names(
+    names: Sequence[Name], valid: float, test: float, seed: int, what: str, least: int = 2
+) -> dict[Split, list[Name]]:
+    """The names dealt out to the splits at random; a split of part 0 is left out.
+
+    Raises:
+        UserError: The parts are out of range, or a split would have fewer than `least` names.
+    """
+    if min(valid, test) < 0 or valid + test >= 1:
+        raise UserError(
+            f"{what}: the parts valid and test must be at least 0 and below 1 together; received "
+            f"valid={valid}, test={test}; leave a part for meta-training."
+        )
+    n_valid, n_test = (
+        max(least, round(part * len(names))) if part else 0 for part in (valid, test)
+    )
+    sizes = {"train": len(names) - n_valid - n_test, "valid": n_valid, "test": n_test}
+    if sizes["train"] < least:
+        raise UserError(
+            f"{what}: every split needs at least {least}; received {len(names)} in all; add some, "
+            "or set valid or test to 0."
+        )
+    order = generator(seed, "classes", 0).permutation(len(names))
+    splits, start = {}, 0
+    for split in SPLITS:
+        end = start + sizes[split]
+        if sizes[split]:
+            splits[split] = [names[i] for i in sorted(order[start:end])]
+        start = end
+    return splits
+
+
+def class_pools(
+    x: Array, labels: Sequence[Hashable], splits: dict[Split, list[Any]]
+) -> dict[Split, ClassPool]:
+    """The examples of each split, with its classes numbered from 0."""
+    pools: dict[Split, ClassPool] = {}
+    for split, classes in splits.items():
+        number = {label: n for n, label in enumerate(classes)}
+        rows = np.array([row for row, label in enumerate(labels) if label in number])
+        y = np.array([number[labels[row]] for row in rows])
+        pools[split] = ClassPool(x[rows], y, [str(label) for label in classes])
+    return pools
+
+
+def _inputs(X: Any) -> Array:
+    """Pictures as uint8 (examples, channels, h, w), all else as finite float32."""
+    try:
+        x = np.asarray(X.detach().cpu() if hasattr(X, "detach") else X)
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"arrays: X must be one array (examples, *x); received {type(X).__name__}: {error}; "
+            "give all examples the same shape."
+        ) from error
+    if x.dtype.kind not in "buif" or x.ndim < 2:
+        raise UserError(
+            f"arrays: X must be numbers of shape (examples, *x); received dtype {x.dtype} and "
+            f"shape {x.shape}; convert text to numbers, and reshape single numbers to (examples, "
+            "1)."
+        )
+    if x.dtype == np.uint8 and x.ndim == 3:
+        return x[:, None]
+    if x.dtype == np.uint8 and x.ndim == 4:
+        channels_last = x.shape[-1] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if channels_last else x
+    with np.errstate(over="ignore"):
+        values = x.astype(np.float32)
+    finite = np.isfinite(values).all(axis=tuple(range(1, x.ndim)))
+    if not finite.all():
+        raise UserError(
+            f"arrays: X must be finite in float32; received NaN, infinity or too large a number in "
+            f"{int((~finite).sum())} example(s), the first {np.flatnonzero(~finite)[:5].tolist()}; "
+            "fill or leave out these."
+        )
+    return values

@@ -1,0 +1,265 @@
+"""Episodes: tasks drawn from a pool of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Kind
+from quickstudy.task import Task, examples
+from quickstudy.tasks.source import Split, TaskSource, generator
+
+Array = NDArray[Any]
+Range = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ClassPool:
+    """The examples of many classes, as arrays.
+
+    Attributes:
+        x: Inputs `(examples, *x)`; uint8 means pictures, which tasks get divided by 255.
+        y: Class of each example `(examples,)`, numbered from 0.
+        names: Name of each class.
+        group: Group of each class `(classes,)`, such as its alphabet; None for no groups.
+        author: Who made each example `(examples,)`, such as its drawer; None where unknown.
+    """
+
+    x: Array
+    y: Array
+    names: Sequence[str]
+    group: Array | None = None
+    author: Array | None = None
+    members: Array = field(init=False, repr=False)
+    counts: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        counts = np.bincount(self.y, minlength=len(self.names))
+        members = np.full((len(self.names), max(counts.max(initial=0), 1)), -1)
+        order = np.argsort(self.y, kind="stable")
+        rank = np.arange(len(self.y)) - np.repeat(np.cumsum(counts) - counts, counts)
+        members[self.y[order], rank] = order
+        object.__setattr__(self, "members", members)
+        object.__setattr__(self, "counts", counts)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Class pools by split, and what a picture or row must go through to become an input.
+
+    Attributes:
+        name: Name for reports.
+        pools: The classes of each split; a class belongs to one split.
+        preprocess: What turns a user's picture into an input, as `Pictures`; None for plain arrays.
+        within_group: Episodes draw all classes from one group.
+        other_authors: Support and query of an episode are by different authors.
+        about: More for reports: plain JSON.
+    """
+
+    name: str
+    pools: dict[Split, ClassPool]
+    preprocess: Any = None
+    within_group: bool = False
+    other_authors: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Episodes(TaskSource):
+    """N-way K-shot classification tasks.
+
+    Args:
+        data: The classes.
+        n_way: Classes of an episode, or their inclusive range, drawn anew for each episode.
+        n_shot: Support examples of a class, or their inclusive range, drawn anew for each class.
+        n_query: Query examples of a class.
+        seed: Seed of every split.
+
+    Raises:
+        UserError: A split has fewer classes than ways, or a class fewer examples than an episode
+            takes of it.
+    """
+
+    data: Dataset
+    n_way: Range = 5
+    n_shot: Range = 1
+    n_query: int = 15
+    seed: int = 0
+
+    kind: Kind = field(default="classification", init=False)
+
+    def __post_init__(self) -> None:
+        for name, value in (("n_way", self.n_way), ("n_shot", self.n_shot)):
+            low, high = _bounds(value)
+            if low < 1 or high < low:
+                raise UserError(
+                    f"Episodes: {name} must be at least 1 and a range must go upwards; received "
+                    f"{value}; give a positive number, or two in order."
+                )
+        if self.n_query < 1:
+            raise UserError(
+                f"Episodes: n_query must be at least 1; received {self.n_query}; "
+                "give every class a query example."
+            )
+        for split, pool in self.data.pools.items():
+            self._check(split, pool)
+
+    def _check(self, split: Split, pool: ClassPool) -> None:
+        way, need = _bounds(self.n_way)[1], _bounds(self.n_shot)[1] + self.n_query
+        few = np.flatnonzero(pool.counts < need)
+        if len(few):
+            names = [f"{pool.names[c]} ({pool.counts[c]})" for c in few[:5]]
+            raise UserError(
+                f"Episodes: every class of {self.data.name}/{split} needs {need} examples "
+                f"(n_shot + n_query); received fewer in {len(few)} class(es): {', '.join(names)}; "
+                "lower n_shot or n_query, add examples, or leave these classes out."
+            )
+        largest = np.unique(self._groups(pool), return_counts=True)[1].max(initial=0)
+        if largest < way:
+            place = "group" if self.data.within_group else "split"
+            raise UserError(
+                f"Episodes: {self.data.name}/{split} needs {way} classes in a {place} for {way} "
+                f"ways; received {largest}; lower n_way or add classes."
+            )
+
+    def _groups(self, pool: ClassPool) -> Array:
+        """Group of each class, among which an episode draws its classes."""
+        if self.data.within_group and pool.group is not None:
+            return pool.group
+        return np.zeros(len(pool.names), dtype=np.int64)
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(next(iter(self.data.pools.values())).x.shape[1:])
+
+    @property
+    def n_out(self) -> int:  # type: ignore[override]
+        return _bounds(self.n_way)[1]
+
+    @property
+    def preprocess(self) -> Any:
+        return self.data.preprocess
+
+    def task(self, split: Split, index: int) -> Task:
+        pool, rng = self.pool(split), generator(self.seed, split, index)
+        classes = self._classes(pool, rng)
+        shots = [_draw(rng, self.n_shot) for _ in classes]
+        rows = [rng.permutation(pool.members[c][: pool.counts[c]]) for c in classes]
+        return _task(pool, *self._parts(pool, rng, rows, shots))
+
+    def disjoint(self, split: Split) -> Iterator[Task]:
+        """Episodes without replacement: no example is in two of them, nor in both their parts.
+
+        Where support and query are by different authors, a class is in one episode at most.
+        """
+        pool, rng = self.pool(split), generator(self.seed, f"{split}/disjoint", 0)
+        groups = self._groups(pool)
+        left = [rng.permutation(row[:n]) for row, n in zip(pool.members, pool.counts, strict=True)]
+        while True:
+            way = _draw(rng, self.n_way)
+            shots = [_draw(rng, self.n_shot) for _ in range(way)]
+            able = np.array([len(rows) >= max(shots) + self.n_query for rows in left])
+            classes = _fullest(groups, able)
+            if len(classes) < way:
+                return
+            # The fullest classes first, so that few examples are left over.
+            size, tie = np.array([len(left[c]) for c in classes]), rng.random(len(classes))
+            classes = classes[np.lexsort((tie, -size))[:way]]
+            yield _task(pool, *self._parts(pool, rng, [left[c] for c in classes], shots))
+            for c, shot in zip(classes, shots, strict=True):
+                used = len(left[c]) if self.data.other_authors else shot + self.n_query
+                left[c] = left[c][used:]
+
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+        return replace(
+            self,
+            n_way=self.n_way if n_way is None else n_way,
+            n_shot=self.n_shot if n_shot is None else n_shot,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.data.name,
+            "n_way": self.n_way,
+            "n_shot": self.n_shot,
+            "n_query": self.n_query,
+            "classes": {split: len(pool.names) for split, pool in self.data.pools.items()},
+            **self.data.about,
+        }
+
+    def pool(self, split: Split) -> ClassPool:
+        """The classes of a split.
+
+        Raises:
+            UserError: There is no such split.
+        """
+        if split not in self.data.pools:
+            raise UserError(
+                f"Episodes: {self.data.name} has the splits {', '.join(self.data.pools)}; received "
+                f"{split!r}; choose one of these."
+            )
+        return self.data.pools[split]
+
+    def _classes(self, pool: ClassPool, rng: np.random.Generator) -> Array:
+        way = _draw(rng, self.n_way)
+        group, size = np.unique(self._groups(pool), return_counts=True)
+        chosen = rng.choice(group[size >= way])
+        return rng.permutation(np.flatnonzero(self._groups(pool) == chosen))[:way]
+
+    def _parts(
+        self, pool: ClassPool, rng: np.random.Generator, rows: list[Array], shots: list[int]
+    ) -> tuple[list[Array], list[Array]]:
+        """Support and query examples of each class, from its examples in random order."""
+        if self.data.other_authors and pool.author is not None:
+            return self._by_author(pool.author, rng, rows, shots)
+        support = [row[:shot] for row, shot in zip(rows, shots, strict=True)]
+        query = [row[shot : shot + self.n_query] for row, shot in zip(rows, shots, strict=True)]
+        return support, query
+
+    def _by_author(
+        self, author: Array, rng: np.random.Generator, rows: list[Array], shots: list[int]
+    ) -> tuple[list[Array], list[Array]]:
+        """Support by the first authors of a random order, query by those after them."""
+        authors = rng.permutation(np.unique(author[np.concatenate(rows)]))
+        rank = {name: i for i, name in enumerate(authors)}
+        support, query = [], []
+        for row, shot in zip(rows, shots, strict=True):
+            row_rank = np.array([rank[name] for name in author[row]])
+            order = np.argsort(row_rank, kind="stable")
+            first = row_rank[order] < max(shots)
+            support.append(row[order][first][:shot])
+            query.append(row[order][~first][: self.n_query])
+        return support, query
+
+
+def _task(pool: ClassPool, support: list[Array], query: list[Array]) -> Task:
+    def part(rows: list[Array]) -> Any:
+        x = torch.from_numpy(pool.x[np.concatenate(rows)])
+        x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+        y = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows]))
+        return examples(x, y, len(rows))
+
+    return Task(part(support), part(query))
+
+
+def _fullest(groups: Array, able: Array) -> Array:
+    """The able classes of the group that has most of them."""
+    group, size = np.unique(groups[able], return_counts=True)
+    if not len(group):
+        return np.array([], dtype=np.int64)
+    return np.flatnonzero(able & (groups == group[size.argmax()]))
+
+
+def _bounds(value: Range) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _draw(rng: np.random.Generator, value: Range) -> int:
+    low, high = _bounds(value)
+    return low if low == high else int(rng.integers(low, high + 1))

@@ -1,0 +1,125 @@
+"""A pool of classes from folders of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.errors import DataError, UserError
+from quickstudy.tasks.arrays import arrays, class_pools
+from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.pictures import Pictures
+from quickstudy.tasks.source import Split
+
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+}
+SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
+
+
+def folder(
+    path: Path,
+    size: int = 28,
+    mode: Literal["L", "RGB"] = "L",
+    ink: bool = False,
+    valid: float = 0.16,
+    test: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """Classes from a folder with one folder of pictures for each class.
+
+    Or from folders named train, valid (val, validation) and test with class folders in them, which
+    then are the splits. Hidden files are passed over.
+
+    Args:
+        path: The folder.
+        size: Side of the square inputs, in pixels.
+        mode: `"L"` for grey, `"RGB"` for colour.
+        ink: The pictures are drawings; see `Pictures`.
+        valid: Part of the classes that are meta-valid, where there are no split folders.
+        test: Part of the classes that are meta-test, where there are no split folders.
+        seed: Seed of the split.
+
+    Raises:
+        DataError: There is no such folder.
+        UserError: It has no class folders, a class no pictures, a file is not a picture, or a class
+            is in two splits.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise DataError(
+            f"folder: {path} is not a folder; received a path "
+            f"{'of a file' if path.exists() else 'where nothing is'}; check the path."
+        )
+    pictures = Pictures(size, mode, ink)
+    inside = _folders(path)
+    names = {each.name for each in inside}
+    if "train" in names and names <= SPLIT_FOLDERS.keys():
+        pools: dict[Split, ClassPool] = {}
+        for each in inside:
+            if SPLIT_FOLDERS[each.name] in pools:
+                raise UserError(
+                    f"folder: {path} has two folders for one split; received "
+                    f"{', '.join(sorted(names))}; keep one of valid, val and validation."
+                )
+            x, labels = _read(each, pictures)
+            split: dict[Split, list[str]] = {SPLIT_FOLDERS[each.name]: sorted(set(labels))}
+            pools |= class_pools(x, labels, split)
+        _check_apart(path, pools)
+        return Dataset(path.name, pools, pictures)
+    x, labels = _read(path, pictures)
+    return arrays(x, labels, name=path.name, valid=valid, test=test, seed=seed, preprocess=pictures)
+
+
+def _read(path: Path, pictures: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
+    """The pictures of all class folders of a folder, and the class of each."""
+    x, labels = [], []
+    for folder_of_class in _folders(path):
+        files = _visible(folder_of_class)
+        wrong = next((file for file in files if file.is_dir()), None)
+        if wrong or not files:
+            raise UserError(
+                f"folder: a class folder must hold pictures only; received {folder_of_class} with "
+                f"{f'the folder {wrong.name} in it' if wrong else 'no picture'}; give every class "
+                "one folder of pictures, or delete this one."
+            )
+        x += [pictures(file) for file in files]
+        labels += [folder_of_class.name] * len(files)
+    if not labels:
+        raise UserError(
+            f"folder: {path} needs one folder of pictures for each class; received "
+            f"{len(_visible(path))} file(s) and no folder; sort the pictures into class folders."
+        )
+    return np.stack(x), labels
+
+
+def _check_apart(path: Path, pools: dict[Split, ClassPool]) -> None:
+    seen: dict[str, Split] = {}
+    for split, pool in pools.items():
+        for name in pool.names:
+            if name in seen:
+                raise UserError(
+                    f"folder: a class belongs to one split; received {name!r} in {seen[name]} and "
+                    f"{split} of {path}; put all its pictures into one, or all class folders into "
+                    "one folder, and the classes are split for you."
+                )
+            seen[name] = split
+
+
+def _visible(path: Path) -> list[Path]:
+    return sorted(
+        each
+        for each in path.iterdir()
+        if not each.name.startswith(".") and each.name not in SYSTEM_FILES
+    )
+
+
+def _folders(path: Path) -> list[Path]:
+    return [each for each in _visible(path) if each.is_dir()]

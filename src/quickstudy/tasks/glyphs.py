@@ -1,0 +1,516 @@
+"""Glyphs: the data set that comes with quickstudy, drawn from the fonts that matplotlib ships."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import PIL
+import platformdirs
+import torch
+import torch.nn.functional as F
+from matplotlib.ft2font import FT2Font
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from quickstudy.errors import DataError
+from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.pictures import Pictures
+from quickstudy.tasks.scripts import SCRIPTS, Script
+from quickstudy.tasks.source import SPLITS, Split, generator
+
+Array = NDArray[Any]
+
+# Part of the cache's key: raise it whenever other pixels are drawn.
+VERSION = 1
+N_EXAMPLES = 20
+N_SCRIPTS_NEEDED = 20
+
+SIZE = 28  # side of an example
+FRAME, BOX = 64, 44  # side of a drawing, and of the square that its ink fills, in drawing pixels
+REACH = 6  # distances to a stroke's edge are known this far, in drawing pixels
+STEP = 8  # an int8 distance counts eighths of a drawing pixel
+
+# The last resort font has a box for everything; the others call their signs by wrong code points.
+UNSUITABLE = ("LastResort", "STIXNonUni", "STIXSiz", "cmex", "cmmi", "cmsy")
+ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+TWIN_GRID = 20  # twins are compared on a grid of this side
+TWIN_STROKE = 2.5  # after their strokes were brought to this half width, in drawing pixels
+TWIN_RADIUS, TWIN_EXCESS = 1.0, 1  # within a split, in grid cells
+LEAK_RADIUS, LEAK_EXCESS = 1.5, 4  # across splits
+TWIN_ASPECT = np.log(1.6)
+THIN = np.log(4.0)  # glyphs longer than this (log of the ratio) count as equally long
+
+
+def glyphs(cache_dir: Path | None = None) -> Dataset:
+    """Characters of many scripts, drawn from fonts and warped: the embedded default data.
+
+    Every class is a character, every group a script or symbol block, and a script belongs to one
+    split. Examples come from every font face that has the character, in turn, each turned, scaled,
+    sheared, moved, bent by a smooth random field and redrawn with another stroke thickness.
+
+    Twins are dropped. Two drawings are twins when, with strokes of one thickness and stretched to
+    fill a 20 x 20 grid, all but at most 1 inked cell of either lie within 1 cell of an inked cell
+    of the other, the same holds for the cells without ink, and width / height differs by less than
+    a factor 1.6. Two characters are twins when their drawings in a face they share are, or any
+    drawing of one and the first drawing of the other. Across splits the rule is wider, so that no
+    unseen character is a glyph that was trained on: within 1.5 cells, for all but 4 cells. Of twins
+    the one in meta-train stays, then the one in meta-test, then the earlier in `SCRIPTS`.
+
+    Args:
+        cache_dir: Where the drawn pictures are kept. By default the folder that the environment
+            variable `QUICKSTUDY_CACHE` names, else the user's cache folder.
+
+    Shapes:
+        x (examples, 1, 28, 28): uint8, ink is 255 on 0.
+
+    Raises:
+        DataError: The fonts are missing or draw too few scripts, or the cache cannot be written.
+    """
+    folder = Path(cache_dir or os.environ.get("QUICKSTUDY_CACHE") or _user_cache())
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    path = folder / f"glyphs-{_key(fonts)[:16]}.npz"
+    arrays = _read(path)
+    if arrays is None:
+        arrays = _make(fonts, SCRIPTS)
+        _write(path, arrays)
+    return _dataset(arrays)
+
+
+def _user_cache() -> str:
+    return platformdirs.user_cache_dir("quickstudy")
+
+
+def _dataset(arrays: dict[str, Array]) -> Dataset:
+    x, codes, scripts = arrays["x"], arrays["codes"], arrays["scripts"]
+    pools: dict[Split, ClassPool] = {}
+    about: dict[str, Any] = {"classes": {}, "scripts": {}}
+    for split in SPLITS:
+        own = np.flatnonzero([SCRIPTS[s].split == split for s in scripts])
+        names = [f"{SCRIPTS[scripts[c]].name} U+{codes[c]:04X} {chr(codes[c])}" for c in own]
+        # The classes of a split lie side by side, so this is a view and not a copy.
+        part = x[own[0] : own[-1] + 1]
+        pools[split] = ClassPool(
+            part.reshape(-1, 1, SIZE, SIZE),
+            np.repeat(np.arange(len(own)), x.shape[1]),
+            names,
+            group=scripts[own],
+        )
+        about["classes"][split] = len(own)
+        about["scripts"][split] = [SCRIPTS[s].name for s in np.unique(scripts[own])]
+    about["examples_a_class"] = int(x.shape[1])
+    about["twins_dropped"] = int(arrays["n_dropped"])
+    about["sha256"] = str(arrays["sha256"])
+    return Dataset("glyphs", pools, Pictures(size=SIZE, mode="L", ink=True), about=about)
+
+
+def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:
+    """Everything that is cached, for these scripts."""
+    # Sorted by split, in the order in which twins may stay.
+    order = sorted(scripts, key=lambda script: ("train", "test", "valid").index(script.split))
+    wanted = [(SCRIPTS.index(script), code) for script in order for code in script.characters()]
+    drawings = _draw(_faces(fonts), [code for _, code in wanted])
+    drawn = np.unique(drawings.character)
+    if len({wanted[c][0] for c in drawn}) < min(N_SCRIPTS_NEEDED, len(scripts)):
+        raise DataError(
+            f"glyphs: too few scripts can be drawn from the fonts in {fonts}; received characters "
+            f"of {len({wanted[c][0] for c in drawn})} script(s), {N_SCRIPTS_NEEDED} are needed; "
+            "reinstall matplotlib, which ships these fonts."
+        )
+    split = np.array([SPLITS.index(SCRIPTS[s].split) for s, _ in wanted])
+    kept = _without_twins(drawings, split)
+    codes = np.array([wanted[c][1] for c in kept])
+    return {
+        "x": _examples(drawings, kept, codes),
+        "codes": codes,
+        "scripts": np.array([wanted[c][0] for c in kept]),
+        "n_dropped": np.array(len(drawn) - len(kept)),
+    }
+
+
+# Drawing
+
+
+@dataclass(frozen=True)
+class Face:
+    """A font face and the code points that it really has."""
+
+    path: Path
+    codes: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Characters drawn upright in their faces.
+
+    Attributes:
+        character: Number of the character `(drawings,)`.
+        face: Number of the face `(drawings,)`.
+        distance: Signed distance to the edge of the ink, positive inside, in steps of 1/8 pixel
+            `(drawings, 64, 64)`.
+        half: Width and height of the ink, halved `(drawings, 2)`.
+        stroke: Half the thickness of the strokes `(drawings,)`.
+        gap: Half the width of the gaps between them `(drawings,)`.
+    """
+
+    character: Array
+    face: Array
+    distance: Array
+    half: Array
+    stroke: Array
+    gap: Array
+
+
+def _faces(fonts: Path) -> list[Face]:
+    """The suitable faces of a folder; upright faces of normal weight first."""
+    paths = [p for p in sorted(fonts.glob("*.ttf")) if not p.name.startswith(UNSUITABLE)]
+    if not paths:
+        raise DataError(
+            f"glyphs: no font to draw from in {fonts}; received an empty or missing folder; "
+            "reinstall matplotlib, which ships these fonts."
+        )
+    styled = ("Bol", "Obl", "Ita", "cm", "Display")
+    paths.sort(key=lambda path: any(style in path.name for style in styled))
+    faces = []
+    for path in paths:
+        codes = {code for code, glyph in FT2Font(str(path)).get_charmap().items() if glyph != 0}
+        # Computer Modern has other signs at the code points of ASCII punctuation.
+        faces.append(
+            Face(path, frozenset(codes & ALPHANUMERIC if path.name[:2] == "cm" else codes))
+        )
+    return faces
+
+
+def _draw(faces: Sequence[Face], codes: Sequence[int]) -> Drawings:
+    layout = ImageFont.Layout.BASIC
+    pens = [
+        [ImageFont.truetype(face.path, em, layout_engine=layout) for em in (64, 256)]
+        for face in faces
+    ]
+    frames, character, face, half = [], [], [], []
+    for c, code in enumerate(codes):
+        known = set()  # many faces share their symbols
+        for f in (f for f, one in enumerate(faces) if code in one.codes):
+            ink = _ink(chr(code), pens[f])
+            if ink is None or ink.tobytes() in known:
+                continue
+            known.add(ink.tobytes())
+            height, width = ink.shape
+            top, left = (FRAME - height) // 2, (FRAME - width) // 2
+            frame = np.zeros((FRAME, FRAME), bool)
+            frame[top : top + height, left : left + width] = ink > 127
+            frames.append(frame)
+            character.append(c)
+            face.append(f)
+            half.append((width / 2, height / 2))
+    distance = _signed_distance(np.reshape(frames, (-1, FRAME, FRAME)))
+    sides = np.array(half, dtype=np.float32).reshape(-1, 2)
+    within = np.abs(np.arange(FRAME) + 0.5 - FRAME / 2) < sides[:, :, None]
+    box = within[:, 1, :, None] & within[:, 0, None, :]
+    return Drawings(
+        np.array(character, dtype=int),
+        np.array(face, dtype=int),
+        distance,
+        sides,
+        _half_width(distance),
+        _half_width(np.where(box, -distance, 0)),
+    )
+
+
+def _half_width(distance: Array) -> Array:
+    """Half the width of the strokes inside of which `distance` is positive `(drawings,)`."""
+    # Across a stroke the mean distance to its edge is a quarter of its width.
+    area = (distance > 0).sum(axis=(1, 2)).clip(1)
+    mean: Array = distance.clip(0).sum(axis=(1, 2)) / area / STEP
+    return (2 * mean).astype(np.float32)
+
+
+def _ink(text: str, pens: Sequence[ImageFont.FreeTypeFont]) -> Array | None:
+    """The character's ink, its longer side `BOX`; None for a blank one."""
+    for pen in pens:
+        em = round(pen.size)
+        canvas = Image.new("L", (4 * em, 3 * em))
+        ImageDraw.Draw(canvas).text((em, em // 2), text, font=pen, fill=255)
+        bounds = canvas.getbbox()
+        if bounds is None:
+            return None
+        ink = canvas.crop(bounds)
+        # A small sign, such as a full stop, is drawn again with a larger pen.
+        if max(ink.size) >= BOX // 2:
+            break
+    width, height = (max(2, round(side * BOX / max(ink.size))) for side in ink.size)
+    return np.asarray(ink.resize((width, height)))
+
+
+def _signed_distance(ink: Array) -> Array:
+    """Distances to the edge of `ink` (drawings, side, side), as in `Drawings`."""
+    table = STEP * (np.sqrt(np.arange(256)) - 0.5).clip(0, REACH)
+    table = table.round().astype(np.int8)
+    result = np.empty(ink.shape, np.int8)
+    for rows in _chunks(len(ink), 32):
+        part = ink[rows]
+        inside, outside = (table[_squared_distance(zero)] for zero in (~part, part))
+        result[rows] = np.where(part, inside, -outside)
+    return result
+
+
+def _squared_distance(zero: Array) -> Array:
+    """Squared distance to the nearest cell of `zero`, exact up to `REACH`; larger beyond."""
+    squares = np.where(zero, 0, 255 - REACH**2).astype(np.uint8)
+    for axis in (1, 2):
+        nearest = squares.copy()
+        for step in range(1, REACH + 1):
+            start = (slice(None),) * axis + (slice(step, None),)
+            stop = (slice(None),) * axis + (slice(None, -step),)
+            moved = squares + np.uint8(step**2)
+            np.minimum(nearest[start], moved[stop], out=nearest[start])
+            np.minimum(nearest[stop], moved[start], out=nearest[stop])
+        # Too far to be known stays low enough not to overflow along the next axis.
+        squares = np.minimum(nearest, 255 - REACH**2)
+    return squares
+
+
+# Twins
+
+
+def _without_twins(drawings: Drawings, split: Array) -> Array:
+    """The characters that stay, upwards; `split` is the number of each character's split."""
+    twins: list[list[int]] = [[] for _ in split]
+    for a, b in zip(*_twins(drawings, split), strict=True):
+        twins[a].append(b)
+        twins[b].append(a)
+    stays = np.zeros(len(split), bool)
+    for character in np.unique(drawings.character):
+        stays[character] = not stays[twins[character]].any()
+    return np.flatnonzero(stays)
+
+
+def _twins(drawings: Drawings, split: Array) -> tuple[Array, Array]:
+    """Pairs of characters that are twins by the rule that `glyphs` states."""
+    cells = _stretched(drawings)
+    flat = len(cells), TWIN_GRID**2
+    aspect = np.log(drawings.half[:, 0] / drawings.half[:, 1]).clip(-THIN, THIN)
+    of = drawings.character
+    first = np.zeros(len(of), bool)
+    first[np.unique(of, return_index=True)[1]] = True
+    pairs: set[tuple[int, int]] = set()
+    both = {True: (TWIN_RADIUS, TWIN_EXCESS), False: (LEAK_RADIUS, LEAK_EXCESS)}
+    ink = cells.reshape(flat).astype(np.float32)
+    for same, (radius, excess) in both.items():
+        off_ink = (~_widened(cells, radius)).reshape(flat).astype(np.float32)
+        off_gap = (~_widened(~cells, radius)).reshape(flat)
+        for face in np.unique(drawings.face):
+            for s in np.unique(split):
+                mine = (drawings.face == face) & (split[of] == s)
+                theirs = ((drawings.face == face) | first) & ((split[of] == s) == same)
+                found = _close(
+                    ink, off_ink, aspect, np.flatnonzero(mine), np.flatnonzero(theirs), excess
+                )
+                for a, b in found:
+                    other = of[a] != of[b]
+                    a, b = a[other], b[other]
+                    gap = [((ink[p] == 0) & off_gap[q]).sum(axis=1) for p, q in ((a, b), (b, a))]
+                    keep = np.maximum(*gap) <= excess
+                    pairs.update(zip(of[a[keep]].tolist(), of[b[keep]].tolist(), strict=True))
+    ends = np.array(sorted(pairs), dtype=int).reshape(-1, 2)
+    return ends[:, 0], ends[:, 1]
+
+
+def _close(
+    ink: Array, off: Array, aspect: Array, mine: Array, theirs: Array, excess: int
+) -> Iterator[tuple[Array, Array]]:
+    """Pairs alike in aspect, with at most `excess` inked cells of either off the other's ink."""
+    mine, theirs = (which[np.argsort(aspect[which])] for which in (mine, theirs))
+    their_ink, their_off = ink[theirs].T, off[theirs].T
+    for rows in _chunks(len(mine), 256):
+        some = mine[rows]
+        ends = aspect[some[[0, -1]]] + (-TWIN_ASPECT, TWIN_ASPECT)
+        alike = slice(*np.searchsorted(aspect[theirs], ends))
+        near = ink[some] @ their_off[:, alike] <= excess
+        near &= off[some] @ their_ink[:, alike] <= excess
+        a, b = np.nonzero(near)
+        a, b = some[a], theirs[alike][b]
+        keep = np.abs(aspect[a] - aspect[b]) < TWIN_ASPECT
+        yield a[keep], b[keep]
+
+
+def _stretched(drawings: Drawings) -> Array:
+    """Drawings of one stroke thickness, stretched to fill a square grid (drawings, side, side)."""
+    edge = (drawings.stroke - TWIN_STROKE).clip(-1.5, 1.5)
+    middle = (np.arange(TWIN_GRID) + 0.5) / TWIN_GRID * 2 - 1
+    cells = np.empty((len(edge), TWIN_GRID, TWIN_GRID), bool)
+    reach = (drawings.half - edge[:, None]).clip(0.5, FRAME / 2)
+    at = (FRAME // 2 + reach[:, :, None] * middle).astype(int).clip(0, FRAME - 1)
+    for rows in _chunks(len(edge), 4096):
+        index = np.arange(len(edge))[rows, None, None]
+        sample = drawings.distance[index, at[rows, 1, :, None], at[rows, 0, None, :]]
+        cells[rows] = sample > STEP * edge[rows, None, None]
+    return cells
+
+
+def _widened(cells: Array, radius: float) -> Array:
+    """Cells within `radius` of a cell that is set."""
+    reach = int(radius)
+    side = cells.shape[1]
+    padded = np.pad(cells, ((0, 0), (reach, reach), (reach, reach)))
+    result = cells.copy()
+    for y in range(-reach, reach + 1):
+        for x in range(-reach, reach + 1):
+            if 0 < x * x + y * y <= radius**2:
+                result |= padded[:, reach + y : reach + y + side, reach + x : reach + x + side]
+    return result
+
+
+# Warps
+
+
+def _examples(drawings: Drawings, characters: Array, codes: Array) -> Array:
+    """Warped examples of the characters `(characters, N_EXAMPLES, 28, 28)`."""
+    x = np.empty((len(characters), N_EXAMPLES, SIZE, SIZE), np.uint8)
+    by_character = np.argsort(drawings.character, kind="stable")
+    bounds = np.searchsorted(drawings.character[by_character], [characters, characters + 1])
+    for rows in _chunks(len(characters), 16):
+        chosen, uniform, normal = [], [], []
+        for code, start, stop in zip(codes[rows], *bounds[:, rows], strict=True):
+            # One stream a character: its pictures do not depend on which others are drawn.
+            rng = generator(VERSION, "glyphs", int(code))
+            faces = rng.permutation(by_character[start:stop])
+            chosen.append(np.resize(faces, N_EXAMPLES))
+            uniform.append(rng.uniform(-1, 1, (N_EXAMPLES, 7)))
+            normal.append(rng.standard_normal((N_EXAMPLES, 2, 4, 4)))
+        pictures = _warp(
+            drawings, np.concatenate(chosen), np.concatenate(uniform), np.concatenate(normal)
+        )
+        x[rows] = pictures.reshape(-1, N_EXAMPLES, SIZE, SIZE)
+    return x
+
+
+def _warp(drawings: Drawings, chosen: Array, uniform: Array, normal: Array) -> Array:
+    """Drawings `(n,)` as pictures `(n, 28, 28)`, warped by random numbers.
+
+    `uniform` (n, 7) in -1 .. 1: turn, scale, stretch, shear, shift x and y, stroke thickness.
+    `normal` (n, 2, 4, 4): displacements on a coarse grid, interpolated between.
+    """
+    turn, scale, stretch, shear, *shift, thickness = torch.from_numpy(uniform).float().T
+    distance = torch.from_numpy(drawings.distance[chosen]).float() / STEP
+    half, stroke, gap = (
+        torch.from_numpy(a[chosen]) for a in (drawings.half, drawings.stroke, drawings.gap)
+    )
+
+    # forward: from drawing pixels to picture pixels, both counted from the centre.
+    size = 17.5 / BOX * torch.exp(0.14 * scale)
+    cos, sin = torch.cos(0.28 * turn), torch.sin(0.28 * turn)
+    rotation = torch.stack([cos, -sin, sin, cos], dim=-1).view(-1, 2, 2)
+    wide = torch.exp(0.13 * stretch)
+    skew = torch.stack([wide, 0.26 * shear, 0 * wide, 1 / wide], dim=-1).view(-1, 2, 2)
+    forward = size[:, None, None] * rotation @ skew
+    extent = (forward.abs() @ half[:, :, None])[:, :, 0]
+    forward = forward * (12.5 / extent.amax(dim=1).clamp(min=12.5))[:, None, None]
+    extent = extent.clamp(max=12.5)
+    moved = torch.stack(shift, dim=-1) * (13 - extent).clamp(0, 1.8)
+
+    # Interpolating is linear, so that the fields of single grid points add up to any field.
+    single = F.interpolate(
+        torch.eye(16).view(16, 1, 4, 4), SIZE, mode="bicubic", align_corners=True
+    )
+    bend = torch.from_numpy(normal).float().flatten(2) @ single.view(16, -1)
+    axis = torch.arange(SIZE) + 0.5 - SIZE / 2
+    grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1).view(1, -1, 2)
+    at = grid - moved[:, None] - 0.8 * bend.mT
+    at = at @ torch.linalg.inv(forward).mT / (FRAME / 2)
+    unit = torch.linalg.det(forward).sqrt()
+    sampled = F.grid_sample(
+        distance[:, None], at.view(-1, SIZE, SIZE, 2), padding_mode="border", align_corners=False
+    )[:, 0]
+    # Strokes come near a random thickness; neither strokes nor the gaps between them vanish.
+    gain = (1.15 + 0.45 * thickness - stroke * unit).clamp(-0.5, 0.8).minimum(0.4 * gap * unit)
+    inside = unit[:, None, None] * sampled + gain[:, None, None]
+    ink: Array = (255 * (0.5 + inside).clamp(0, 1)).round().to(torch.uint8).numpy()
+    return ink
+
+
+def _chunks(n: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+
+# Cache
+
+
+def _key(fonts: Path) -> str:
+    """Names what would be drawn: fonts, scripts, parameters and the libraries that draw."""
+    made_of = {
+        "version": VERSION,
+        "fonts": {
+            face.name: hashlib.sha256(face.read_bytes()).hexdigest()
+            for face in sorted(fonts.glob("*.ttf"))
+            if not face.name.startswith(UNSUITABLE)
+        },
+        "scripts": SCRIPTS,
+        "parameters": [
+            N_EXAMPLES,
+            SIZE,
+            FRAME,
+            BOX,
+            REACH,
+            STEP,
+            TWIN_GRID,
+            TWIN_STROKE,
+            TWIN_RADIUS,
+            TWIN_EXCESS,
+            LEAK_RADIUS,
+            LEAK_EXCESS,
+        ],
+        "libraries": [np.__version__, torch.__version__, PIL.__version__],
+    }
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(arrays: dict[str, Array]) -> str:
+    digest = hashlib.sha256()
+    for name in ("x", "codes", "scripts", "n_dropped"):
+        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Array] | None:
+    """The cached arrays; None where there is no file or it is not what was written."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        intact = str(arrays["sha256"]) == _digest(arrays)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    return arrays if intact else None
+
+
+def _write(path: Path, arrays: dict[str, Array]) -> None:
+    """Adds the digest to the arrays and writes them so that readers see all of the file or none."""
+    arrays["sha256"] = np.array(_digest(arrays))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise DataError(
+            f"glyphs: the drawn pictures cannot be kept in {path.parent}; received {error}; "
+            "name a folder that can be written in QUICKSTUDY_CACHE or as cache_dir."
+        ) from error

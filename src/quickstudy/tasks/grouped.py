@@ -1,0 +1,123 @@
+"""Tasks that come as groups of rows: one customer, device or patient is one task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Kind
+from quickstudy.task import Examples, Task, examples
+from quickstudy.tasks.columns import Columns
+from quickstudy.tasks.source import Split, TaskSource, generator
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class GroupedRows(TaskSource):
+    """Tasks that come as groups of rows, such as one customer's.
+
+    A task draws its group, then its support rows, then its query rows from the others. Ways, shots
+    and class sizes are what the group has. The classes of a task are numbered in the order of their
+    names; a class with a single row is in the support only.
+
+    Attributes:
+        name: Name for reports.
+        x: Inputs `(rows, features)`.
+        y: Names of classes, or values in the units of the table, `(rows,)`.
+        groups: Rows of each group, by split.
+        kind: What the targets are.
+        about: More for reports: plain JSON.
+        n_shot: Support rows of a class in classification, of the task in regression; at most.
+        n_query: Query rows likewise; at most.
+        seed: Seed of every split.
+        preprocess: What turns a user's row into an input.
+    """
+
+    name: str
+    x: Array
+    y: Array
+    groups: dict[Split, list[Array]]
+    kind: Kind
+    about: dict[str, Any]
+    n_shot: int = 5
+    n_query: int = 15
+    seed: int = 0
+    preprocess: Columns | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.n_shot, self.n_query) < 1:
+            raise UserError(
+                f"GroupedRows: n_shot and n_query must be at least 1; received "
+                f"n_shot={self.n_shot}, n_query={self.n_query}; give both parts of a task a row."
+            )
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(self.x.shape[1:])
+
+    @property
+    def n_out(self) -> int:  # type: ignore[override]
+        if self.kind == "regression":
+            return 1
+        return max(len(np.unique(self.y[rows])) for each in self.groups.values() for rows in each)
+
+    def task(self, split: Split, index: int) -> Task:
+        rng = generator(self.seed, split, index)
+        groups = self._groups(split)
+        return self._task(rng, groups[rng.integers(len(groups))])
+
+    def disjoint(self, split: Split) -> Iterator[Task]:
+        """Every group once."""
+        rng = generator(self.seed, f"{split}/disjoint", 0)
+        for rows in self._groups(split):
+            yield self._task(rng, rows)
+
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+        if n_way is not None:
+            return super().resized(n_way, n_shot)
+        return self if n_shot is None else replace(self, n_shot=n_shot)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "n_shot": self.n_shot,
+            "n_query": self.n_query,
+            "groups": {split: len(groups) for split, groups in self.groups.items()},
+            **self.about,
+        }
+
+    def _groups(self, split: Split) -> list[Array]:
+        if split not in self.groups:
+            raise UserError(
+                f"GroupedRows: {self.name} has the splits {', '.join(self.groups)}; received "
+                f"{split!r}; choose one of these."
+            )
+        return self.groups[split]
+
+    def _task(self, rng: np.random.Generator, rows: Array) -> Task:
+        rows = rng.permutation(rows)
+        way, members, targets = None, [rows], self.y[rows]
+        if self.kind == "classification":
+            classes, targets = np.unique(targets, return_inverse=True)
+            way, members = len(classes), [rows[targets == c] for c in range(len(classes))]
+        place = dict(zip(rows.tolist(), targets, strict=True))
+
+        def part(chosen: list[Array]) -> Examples:
+            of = np.concatenate(chosen)
+            y = np.array([place[row] for row in of.tolist()])
+            return examples(torch.from_numpy(self.x[of]), torch.from_numpy(y), way)
+
+        # A class with two rows or more keeps one for the query.
+        shots = [min(self.n_shot, max(len(row) - 1, 1)) for row in members]
+        return Task(
+            part([row[:n] for row, n in zip(members, shots, strict=True)]),
+            part([row[n : n + self.n_query] for row, n in zip(members, shots, strict=True)]),
+        )

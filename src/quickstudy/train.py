@@ -1,0 +1,479 @@
+"""The outer loop: steps, validation, stopping, checkpoints, progress and resuming."""
+
+from __future__ import annotations
+
+import math
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from quickstudy import rundir
+from quickstudy.batch import Batching, choose, threads
+from quickstudy.errors import CheckpointError, NonFiniteError, UserError
+from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
+from quickstudy.learner import AnyLearner
+from quickstudy.outer import outer_step, share, world
+from quickstudy.progress import Progress
+from quickstudy.rundir import RunDirectory
+from quickstudy.tasks.source import TaskSource
+
+Stop = Literal["steps", "target", "patience", "minutes", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the outer loop.
+
+    Args:
+        steps: Outer steps at most.
+        meta_batch: Tasks of an outer step.
+        outer_optimizer: Name of an optimizer in `torch.optim`.
+        outer_lr: Its step size at the start.
+        optimizer_options: Its other options.
+        schedule: How the step size goes on: `"constant"`, `"cosine"` to zero at `steps`, `"linear"`
+            to zero at `steps`, or `"halve"` every `halve_every` steps.
+        halve_every: Steps between halvings.
+        clip: Largest norm of the meta-gradient; None for no clipping.
+        valid_every: Outer steps between validations.
+        valid_tasks: Meta-valid tasks of a validation, always the same.
+        valid_n_way: Ways of these tasks; as in meta-training where omitted.
+        patience: Validations without improvement after which training stops; None for no limit.
+        target: Validation accuracy (or mean squared error) at which training stops.
+        minutes: Wall-clock minutes at most.
+        checkpoint_every: Outer steps between checkpoints; at each validation where omitted.
+        max_bad_steps: Outer steps in a row without one finite task after which training fails.
+        batching: How a meta-batch is computed; see `quickstudy.batch`.
+        chunk_size: Tasks vectorised at a time.
+        dtype: Floating-point type of parameters and inputs.
+        device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
+        tensorboard: Whether metrics are written for TensorBoard too.
+        seed: Seed of randomness inside a learner.
+    """
+
+    steps: int = 2000
+    meta_batch: int = 4
+    outer_optimizer: str = "Adam"
+    outer_lr: float = 1e-3
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
+    schedule: Literal["constant", "cosine", "linear", "halve"] = "constant"
+    halve_every: int = 2000
+    clip: float | None = None
+    valid_every: int = 250
+    valid_tasks: int = 100
+    valid_n_way: int | None = None
+    patience: int | None = None
+    target: float | None = None
+    minutes: float | None = None
+    checkpoint_every: int | None = None
+    max_bad_steps: int = 10
+    batching: Batching = "auto"
+    chunk_size: int | None = None
+    dtype: Literal["float32", "float64"] = "float32"
+    device: str | None = None
+    tensorboard: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "meta_batch", "valid_every", "valid_tasks", "halve_every"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"Training: {name} must be at least 1; received {getattr(self, name)}; "
+                    "give a positive number."
+                )
+
+    def rate(self, step: int) -> float:
+        """Step size of outer step `step`, counted from 0."""
+        done = step / self.steps
+        factor = {
+            "constant": 1.0,
+            "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1))),
+            "linear": max(1 - done, 0.0),
+            "halve": 0.5 ** (step // self.halve_every),
+        }[self.schedule]
+        return self.outer_lr * factor
+
+    def optimizer(self, parameters: dict[str, Tensor]) -> torch.optim.Optimizer:
+        """The outer optimizer over these parameters.
+
+        Raises:
+            UserError: torch has no such optimizer, or it has no such option.
+        """
+        builder = getattr(torch.optim, self.outer_optimizer, None)
+        if not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer)):
+            raise UserError(
+                "Training: outer_optimizer must name a class of torch.optim; received "
+                f"{self.outer_optimizer!r}; use for example Adam, AdamW or SGD."
+            )
+        try:
+            return builder(parameters.values(), lr=self.outer_lr, **self.optimizer_options)  # type: ignore[call-arg]
+        except TypeError as error:
+            raise UserError(
+                f"Training: optimizer_options must be options of torch.optim.{self.outer_optimizer}"
+                f"; received {self.optimizer_options} ({error}); correct them."
+            ) from error
+
+
+@dataclass(frozen=True)
+class Result:
+    """How meta-training ended.
+
+    Attributes:
+        stopped: Why: all steps done, target met, no improvement, out of time, or interrupted.
+        step: Outer steps done.
+        best: Best validation metric, and that of the weights kept.
+        minutes: Wall-clock minutes, over all resumptions.
+        skipped: Tasks left out because their loss or gradient was not finite.
+    """
+
+    stopped: Stop
+    step: int
+    best: float
+    minutes: float
+    skipped: int
+
+
+@dataclass
+class _Progress:
+    """What changes from step to step, besides parameters and optimizer."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    since_best: int = 0
+    bad_steps: int = 0
+    skipped: int = 0
+    seconds: float = 0.0
+
+
+def train(
+    learner: AnyLearner,
+    source: TaskSource,
+    training: Training | None = None,
+    out: str | Path | None = None,
+    *,
+    about: dict[str, Any] | None = None,
+    resume: bool = False,
+    show: bool = True,
+) -> Result:
+    """Meta-trains a learner and leaves it with the best weights found.
+
+    Under `torchrun` every process takes its share of each meta-batch, and all of them end with the
+    weights that one process would have.
+
+    Args:
+        learner: Changed in place.
+        source: The tasks.
+        training: Settings; the defaults where omitted.
+        out: Run directory to write; None to keep nothing.
+        about: What the run directory's record holds besides the settings, such as the specs that
+            build learner and tasks again; see `describe_run`.
+        resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
+        show: Whether progress is shown.
+
+    Raises:
+        UserError: `out` holds a run and `resume` is false, or a setting is wrong.
+        CheckpointError: The run cannot be resumed.
+        NonFiniteError: No task gave a finite loss for many steps in a row.
+    """
+    return _Run(learner, source, training or Training(), out, about, resume, show).go()
+
+
+class _Run:
+    """One meta-training in progress."""
+
+    def __init__(
+        self,
+        learner: AnyLearner,
+        source: TaskSource,
+        training: Training,
+        out: str | Path | None,
+        about: dict[str, Any] | None,
+        resume: bool,
+        show: bool,
+    ) -> None:
+        self.rank = world()[0]
+        self.learner, self.source, self.settings = learner, source, training
+        device = training.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        learner.to(device=device, dtype=getattr(torch, training.dtype))
+        lay_out(learner, training.batching)
+        self.parameters = learner.meta_parameters()
+        if not self.parameters:
+            raise UserError(
+                f"train: {type(learner).__name__} has no meta-parameters; received a baseline; "
+                "evaluate it without training."
+            )
+        self.optimizer = training.optimizer(self.parameters)
+        self.metric = METRIC[learner.kind]
+        self.at = _Progress()
+        self.best_weights: dict[str, Tensor] = {}
+        self.show = show and self.rank == 0
+        self.directory = RunDirectory(out) if out is not None else None
+        self.record: dict[str, Any] = {}
+        self.interrupted = False
+        self.writer = _tensorboard(out) if training.tensorboard and self.rank == 0 else None
+        if self.directory is not None:
+            if resume:
+                self._resume(self.directory)
+            elif self.rank == 0:
+                self.record = {"training": asdict(training), **(about or {}), **machine(), "step": 0}
+                self.directory.create(self.record)
+                self.record = self.directory.read()
+                self._checkpoint()
+
+    def go(self) -> Result:
+        stopped: Stop = "steps"
+        started, before = time.monotonic(), self.at.seconds
+        losses: list[float] = []
+        recent = (time.monotonic(), self.at.step)
+        with (
+            Progress(self.settings.steps, self.at.step, self.show) as progress,
+            self._catch_interrupts(),
+            threads(self.learner, self.settings.batching),
+        ):
+            self.learner.train()
+            while self.at.step < self.settings.steps:
+                losses.append(self._step())
+                self.at.seconds = before + time.monotonic() - started
+                now = self.at.step
+                if now % 10 == 0 or now == self.settings.steps:
+                    speed = (now - recent[1]) * self.settings.meta_batch / (
+                        time.monotonic() - recent[0]
+                    )
+                    recent = (time.monotonic(), now)
+                    loss = float(np.nanmean(losses)) if np.isfinite(losses).any() else math.nan
+                    losses.clear()
+                    progress.step(now, loss, speed)
+                    self._log({"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed})
+                halt = self._agreed_halt()
+                validated = now % self.settings.valid_every == 0 or now == self.settings.steps
+                if validated and halt != "interrupted":
+                    halt = self._validate(progress) or halt
+                    recent = (time.monotonic(), now)
+                every = self.settings.checkpoint_every
+                if validated or halt or (every and now % every == 0):
+                    self._checkpoint()
+                if halt:
+                    stopped = halt
+                    break
+        if not self.best_weights:
+            calibrate_population(self.learner, self.source)
+            self.best_weights = _weights(self.learner)
+        if stopped != "interrupted":
+            self.learner.load_state_dict(self.best_weights)
+        if self.directory is not None and self.rank == 0:
+            self.record |= {"stopped": stopped, "minutes": self.at.seconds / 60}
+            self._checkpoint()
+        if self.writer is not None:
+            self.writer.close()
+        best = math.nan if self.at.best is None else self.at.best
+        return Result(stopped, self.at.step, best, self.at.seconds / 60, self.at.skipped)
+
+    def _step(self) -> float:
+        """One outer step; its loss."""
+        settings, step = self.settings, self.at.step
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.rate(step)
+        indices = range(step * settings.meta_batch, (step + 1) * settings.meta_batch)
+        with _own_random_numbers(self.learner, settings.seed, step, self.rank):
+            outcome = outer_step(
+                self.learner,
+                self.optimizer,
+                self.source,
+                "train",
+                indices,
+                settings.clip,
+                settings.batching,
+                settings.chunk_size,
+            )
+        self.at.step += 1
+        self.at.skipped += outcome.skipped
+        self.at.bad_steps = 0 if math.isfinite(outcome.loss) else self.at.bad_steps + 1
+        if outcome.skipped:
+            self._log({"skipped": outcome.skipped})
+        if self.at.bad_steps >= settings.max_bad_steps:
+            kept = f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
+            raise NonFiniteError(
+                f"meta-training, step {self.at.step}: expected a finite loss; received none from "
+                f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
+                f"inner_lr, clip the gradient, or check the data{kept}."
+            )
+        return outcome.loss
+
+    def _validate(self, progress: Progress) -> Stop | None:
+        """Scores the fixed meta-valid tasks and keeps the best weights."""
+        settings, at = self.settings, self.at
+        calibrate_population(self.learner, self.source)
+        source = self.source.resized(settings.valid_n_way) if settings.valid_n_way else self.source
+        mine = share(range(settings.valid_tasks))
+        tasks = (source.task("valid", index) for index in mine)
+        values = _gather(score(self.learner, tasks).per_task, settings.valid_tasks)
+        value = float(values.mean())
+        sign = 1 if self.metric == "accuracy" else -1
+        if at.best is None or sign * (value - at.best) > 0:
+            at.best, at.best_step, at.since_best = value, at.step, 0
+            self.best_weights = _weights(self.learner)
+        else:
+            at.since_best += 1
+        speed = at.step * settings.meta_batch / max(at.seconds, 1e-9)
+        progress.valid(at.step, self.metric, value, half_width(values), speed)
+        self._log({f"valid_{self.metric}": value, "valid_ci95": half_width(values)})
+        if settings.target is not None and sign * (value - settings.target) >= 0:
+            return "target"
+        if settings.patience is not None and at.since_best >= settings.patience:
+            return "patience"
+        return None
+
+    def _agreed_halt(self) -> Stop | None:
+        """Whether to stop now; the same answer on every process."""
+        limit = self.settings.minutes
+        flags = torch.tensor(
+            [self.interrupted, limit is not None and self.at.seconds >= 60 * limit],
+            dtype=torch.float64,
+        )
+        if world()[1] > 1:
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return "interrupted" if flags[0] else "minutes" if flags[1] else None
+
+    def _log(self, values: dict[str, float]) -> None:
+        if self.directory is not None and self.rank == 0:
+            # JSON has no NaN: a mean over no finite loss is null.
+            row = {k: v if math.isfinite(v) else None for k, v in values.items()}
+            seconds = round(self.at.seconds, 3)
+            self.directory.log({"step": self.at.step, "seconds": seconds, **row})
+        if self.writer is not None:
+            for name, value in values.items():
+                self.writer.add_scalar(name, value, self.at.step)
+
+    def _checkpoint(self) -> None:
+        if self.directory is None or self.rank != 0:
+            return
+        tensors, plain = rundir.optimizer_to(self.optimizer)
+        learner = {f"learner/{name}": t for name, t in self.learner.state_dict().items()}
+        best = {f"best/{name}": t for name, t in self.best_weights.items()}
+        header = {"at": asdict(self.at), "optimizer": plain}
+        files = {"resume": rundir.tensors_to_bytes({**learner, **best, **tensors}, header)}
+        if self.best_weights:
+            files["weights"] = rundir.tensors_to_bytes(self.best_weights, {"step": self.at.best_step})
+        self.record |= {"step": self.at.step, "best": self.at.best, "minutes": self.at.seconds / 60}
+        self.record["skipped"] = self.at.skipped
+        self.directory.save(self.record, files)
+
+    def _resume(self, directory: RunDirectory) -> None:
+        self.record = directory.read()
+        tensors, header = directory.load("resume")
+        try:
+            self.at = _Progress(**header["at"])
+            learner = _under(tensors, "learner/")
+            self.learner.load_state_dict(learner)
+            self.best_weights = _under(tensors, "best/")
+            rundir.optimizer_from(self.optimizer, tensors, header["optimizer"])
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise CheckpointError(
+                f"run directory {directory.path}: expected a checkpoint of this learner and "
+                f"optimizer; received another ({error}); resume with the settings it was begun with."
+            ) from error
+        if self.rank == 0:
+            directory.forget_metrics_after(self.at.step)
+        self.record.pop("stopped", None)
+        self.record["training"] = asdict(self.settings)
+
+    @contextmanager
+    def _catch_interrupts(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM ends training after the current step, with a checkpoint."""
+
+        def stop(number: int, frame: Any) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        caught = (signal.SIGINT, signal.SIGTERM)
+        try:
+            before = {number: signal.signal(number, stop) for number in caught}
+        except ValueError:  # Not the main thread: signals are someone else's.
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def lay_out(learner: AnyLearner, batching: Batching) -> None:
+    """Puts convolution weights channels-last where tasks are looped on a CPU: faster, same values."""
+    convolutional = any(isinstance(m, nn.Conv2d) for m in learner.modules())
+    if convolutional and choose(learner, batching) == "loop":
+        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return {
+        "machine": {
+            "cpu": _cpu_name(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        }
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _weights(learner: AnyLearner) -> dict[str, Tensor]:
+    return {name: t.detach().clone() for name, t in learner.state_dict().items()}
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _gather(mine: np.ndarray, total: int) -> np.ndarray:
+    """The values of all processes in the order of the tasks."""
+    rank, size = world()
+    values = torch.zeros(total, dtype=torch.float64)
+    values[rank::size] = torch.from_numpy(mine)
+    if size > 1:
+        dist.all_reduce(values)
+    return values.numpy()
+
+
+@contextmanager
+def _own_random_numbers(learner: AnyLearner, seed: int, step: int, rank: int) -> Iterator[None]:
+    """Random numbers inside a learner that depend on nothing but these, so that runs resume."""
+    if not learner.stochastic:
+        yield
+        return
+    with torch.random.fork_rng():
+        entropy = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(entropy) >> 1)
+        yield
+
+
+def _tensorboard(out: str | Path | None) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            "train: tensorboard=True needs the package tensorboard; received an environment without"
+            " it; run pip install 'quickstudy[tensorboard]'."
+        ) from error
+    return SummaryWriter(str(Path(out or "runs") / "tensorboard"))  # type: ignore[no-untyped-call]

@@ -1,0 +1,42 @@
+"""Settings and fixtures of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite the golden numbers of tests/golden with what the code gives now",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # torch 2.13's own: torch.func.jvp compiles its rules with torch.jit.script at first use.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
+    )
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden numbers are to be rewritten rather than compared."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets: QUICKSTUDY_DATA, else shared/data beside the repository."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("QUICKSTUDY_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no data sets: {folder} is no folder; set QUICKSTUDY_DATA to theirs")
+    return folder
