@@ -126,7 +126,7 @@ def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> Met
         def loss(p: dict[str, Tensor]) -> Tensor:
             return functional_call(learner, p, (task,))  # type: ignore[no-any-return]
 
-        return grad_and_value(loss)(parameters)  # type: ignore[no-any-return]
+        return grad_and_value(loss)(parameters)
 
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     n_tasks = len(tasks.support.x)

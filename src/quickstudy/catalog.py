@@ -122,7 +122,8 @@ def build(
 
 def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
     """The network's spec with what the learner and the inputs decide filled in."""
-    spec = _spec(net or ("Conv4" if len(x_shape) == 3 and min(x_shape[1:]) >= 16 else "MLP"))
+    pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
+    spec = {"name": "Conv4" if pictures else "MLP", **(_spec(net) if net else {})}
     if spec["name"] == "Conv4":
         spec.setdefault("norm", DEFAULT_NORM.get(learner, "population"))
     return spec

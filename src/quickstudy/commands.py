@@ -25,8 +25,8 @@ from quickstudy.evaluate import evaluate as meta_test
 from quickstudy.learners import MAML
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split, arrays
-#L
-#R
+from quickstudy.tasks.folder import labelled_pictures
+from quickstudy.tasks.table import read_rows
 from quickstudy.train import machine
 
 JSON = dict[str, Any]

@@ -103,7 +103,8 @@ class Learner(nn.Module, ABC, Generic[State]):
         kind = next(get_args(b)[0] for b in bases if get_origin(b) is Learner)
         fields = getattr(kind, "_fields", None)
         # A dict without entries leaves no tensor behind.
-        return nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
+        state: Any = nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
+        return state  # type: ignore[no-any-return]
 
 
 def flatten_state(state: Any) -> dict[str, Tensor]:

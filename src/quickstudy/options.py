@@ -10,7 +10,7 @@ from argparse import ArgumentError
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.distributed as dist
 import yaml
@@ -38,6 +38,8 @@ DRAWING = ("n_way", "n_shot", "n_query")
 class Parser(ArgumentParser):
     """A parser whose options may be written with hyphens, and whose errors say what was meant."""
 
+    aliases: ClassVar[dict[str, str]] = {}
+
     def format_help(self) -> str:
         """The help, with options written as users type them."""
         text = super().format_help()
@@ -50,7 +52,7 @@ class Parser(ArgumentParser):
             UserError: An option is unknown, missing, or has a value of another type.
         """
         try:
-            return self.parse_args([_underscored(word) for word in argv])  # type: ignore[no-any-return]
+            return self.parse_args([_underscored(word, self.aliases) for word in argv])  # type: ignore[no-any-return]
         except ArgumentError as error:
             raise UserError(self._explain(str(error))) from error
 
@@ -67,12 +69,21 @@ class Parser(ArgumentParser):
         return f"{self.prog}: unknown option; received {hyphened(given)}; {hint}"
 
 
-def train_parser(argv: Sequence[str]) -> Parser:
+class TrainParser(Parser):
+    """The names of learner, tasks and net stand among their options."""
+
+    aliases: ClassVar[dict[str, str]] = {
+        "--data_dir": "--tasks.data_dir",
+        **{f"--{kind}": f"--{kind}.name" for kind in ("learner", "tasks", "net")},
+    }
+
+
+def train_parser(argv: Sequence[str]) -> TrainParser:
     """The options of training: those of the learner, network and tasks that are chosen in them."""
     names = _chosen(argv)
     learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
     source = catalog.lookup("tasks", names["tasks"], SOURCES)
-    parser = Parser(
+    parser = TrainParser(
         prog="quickstudy train", description=TRAIN_EXAMPLES, exit_on_error=False
     )
     parser.add_argument("--config", action="config", help="YAML file of these options.")
@@ -119,20 +130,20 @@ def train_options(options: dict[str, Any], out: Path, data_dir: Path | None) -> 
 
 def run_training(options: dict[str, Any], resume: bool = False, show: bool = True) -> Result:
     """Meta-trains as the options of `quickstudy train` say."""
-    options = {k: v for k, v in options.items() if k != "resume"} | {"out": str(options["out"])}
+    # Paths become text, as in the run directory's record.
+    options = json.loads(json.dumps({**options, "resume": None}, default=str))
     drawing = {k: options[k] for k in DRAWING if k in options}
     tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
     source = catalog.build_tasks(tasks)
-    net = _given(options["net"])
     learner = catalog.build(
-        _given(options["learner"]), source, net if net.get("name") else net or None, options["seed"]
+        _given(options["learner"]), source, _given(options["net"]), options["seed"]
     )
     known = inspect.signature(Training).parameters
     training = Training(**{k: v for k, v in options.items() if k in known})
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         dist.init_process_group("nccl" if training.device == "cuda" else "gloo")
     try:
-        about = {"config": json.loads(json.dumps(options, default=str)), "tasks_spec": tasks}
+        about = {"config": options, "tasks_spec": tasks}
         return meta_train(
             learner, source, training, options["out"], about=about, resume=resume, show=show
         )
@@ -171,14 +182,13 @@ def value_of(argv: Sequence[str], option: str) -> str | None:
     return value
 
 
-def _underscored(word: str) -> str:
-    """`--n-way=5` as the parser knows it, `--n_way=5`; `--learner X` is `--learner.name X`."""
+def _underscored(word: str, aliases: dict[str, str]) -> str:
+    """`--n-way=5` as the parser knows it, `--n_way=5`; `--learner X` may be `--learner.name X`."""
     if not word.startswith("--"):
         return word
     option, equals, value = word.partition("=")
     option = "--" + option[2:].replace("-", "_")
-    option = {"--data_dir": "--tasks.data_dir"}.get(option, option)
-    return (f"{option}.name" if option in ("--learner", "--tasks", "--net") else option) + equals + value
+    return aliases.get(option, option) + equals + value
 
 
 def hyphened(option: str) -> str:
@@ -192,10 +202,10 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested options by dotted name."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in options.items():
         if isinstance(value, dict) and key in ("learner", "tasks", "net"):
-            flat |= flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return flat
+            found[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -17,8 +17,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from quickstudy import rundir
+from quickstudy import __version__, rundir
 from quickstudy.batch import Batching, choose, threads
+from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
 from quickstudy.learner import AnyLearner
@@ -175,8 +176,7 @@ def train(
         source: The tasks.
         training: Settings; the defaults where omitted.
         out: Run directory to write; None to keep nothing.
-        about: What the run directory's record holds besides the settings, such as the specs that
-            build learner and tasks again; see `describe_run`.
+        about: What the run directory's record holds besides, such as how to make the tasks again.
         resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
         show: Whether progress is shown.
 
@@ -225,7 +225,7 @@ class _Run:
             if resume:
                 self._resume(self.directory)
             elif self.rank == 0:
-                self.record = {"training": asdict(training), **(about or {}), **machine(), "step": 0}
+                self.record = {**self._about(), **(about or {}), "step": 0, "minutes": 0.0}
                 self.directory.create(self.record)
                 self.record = self.directory.read()
                 self._checkpoint()
@@ -277,6 +277,21 @@ class _Run:
             self.writer.close()
         best = math.nan if self.at.best is None else self.at.best
         return Result(stopped, self.at.step, best, self.at.seconds / 60, self.at.skipped)
+
+    def _about(self) -> dict[str, Any]:
+        """What is trained on what."""
+        preprocess = self.source.preprocess
+        return {
+            "version": __version__,
+            "learner": type(self.learner).__name__,
+            "specs": learner_specs(self.learner),
+            "kind": self.learner.kind,
+            "x_shape": list(self.source.x_shape),
+            "preprocess": None if preprocess is None else preprocess.to_json(),
+            "tasks": self.source.describe(),
+            "training": asdict(self.settings),
+            **machine(),
+        }
 
     def _step(self) -> float:
         """One outer step; its loss."""

@@ -105,7 +105,7 @@ class _MixedStep(torch.autograd.Function):
 
         free = [c for c, need in zip(flat[n:], needed, strict=True) if need]
         tangents = (*(vi.contiguous() for vi in v), *(torch.zeros_like(c) for c in free))
-        slope, second = jvp(gradient, (*flat[:n], *free), tangents)
+        slope, second = jvp(gradient, (*flat[:n], *free), tangents)  # type: ignore[misc]
         d_lr = -sum((vi * gi).sum() for vi, gi in zip(v, slope[:n], strict=True))
         d_phi = (vi - lr * hi for vi, hi in zip(v, second[:n], strict=True))
         d_free = iter(second[n:])

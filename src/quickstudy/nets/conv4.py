@@ -53,8 +53,9 @@ class Conv4(nn.Module):
                 nn.Sequential(
                     nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1),
                     Norm(c_out, norm),
-                    nn.ReLU(),
+                    # The papers pool after the ReLU: the same values, from four times fewer of them.
                     *([nn.MaxPool2d(2)] if pool == "max" else []),
+                    nn.ReLU(),
                 )
                 for c_in, c_out in itertools.pairwise(channels)
             )

@@ -78,26 +78,42 @@ def folder(
     return arrays(x, labels, name=path.name, valid=valid, test=test, seed=seed, preprocess=pictures)
 
 
-def _read(path: Path, pictures: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
-    """The pictures of all class folders of a folder, and the class of each."""
-    x, labels = [], []
+def labelled_pictures(path: Path) -> tuple[list[Path], list[str]]:
+    """The files in all class folders of a folder, and the class of each.
+
+    Raises:
+        DataError: There is no such folder.
+        UserError: It has no class folders, or a class folder holds no picture or a folder.
+    """
+    if not path.is_dir():
+        raise DataError(
+            f"folder: {path} must be a folder of class folders; received "
+            f"{'a file' if path.exists() else 'no such folder'}; check the path."
+        )
+    files, labels = [], []
     for folder_of_class in _folders(path):
-        files = _visible(folder_of_class)
-        wrong = next((file for file in files if file.is_dir()), None)
-        if wrong or not files:
+        inside = _visible(folder_of_class)
+        wrong = next((file for file in inside if file.is_dir()), None)
+        if wrong or not inside:
             raise UserError(
                 f"folder: a class folder must hold pictures only; received {folder_of_class} with "
                 f"{f'the folder {wrong.name} in it' if wrong else 'no picture'}; give every class "
                 "one folder of pictures, or delete this one."
             )
-        x += [pictures(file) for file in files]
-        labels += [folder_of_class.name] * len(files)
+        files += inside
+        labels += [folder_of_class.name] * len(inside)
     if not labels:
         raise UserError(
             f"folder: {path} needs one folder of pictures for each class; received "
             f"{len(_visible(path))} file(s) and no folder; sort the pictures into class folders."
         )
-    return np.stack(x), labels
+    return files, labels
+
+
+def _read(path: Path, pictures: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
+    """The pictures of all class folders of a folder, and the class of each."""
+    files, labels = labelled_pictures(path)
+    return np.stack([pictures(file) for file in files]), labels
 
 
 def _check_apart(path: Path, pools: dict[Split, ClassPool]) -> None:

@@ -46,7 +46,7 @@ ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopq
 
 TWIN_GRID = 20  # twins are compared on a grid of this side
 TWIN_STROKE = 2.5  # after their strokes were brought to this half width, in drawing pixels
-TWIN_RADIUS, TWIN_EXCESS = 1.0, 1  # within a split, in grid cells
+TWIN_RADIUS, TWIN_EXCESS = 1.0, 0  # within a split, in grid cells
 LEAK_RADIUS, LEAK_EXCESS = 1.5, 4  # across splits
 TWIN_ASPECT = np.log(1.6)
 THIN = np.log(4.0)  # glyphs longer than this (log of the ratio) count as equally long
@@ -308,7 +308,7 @@ def _twins(drawings: Drawings, split: Array) -> tuple[Array, Array]:
     ink = cells.reshape(flat).astype(np.float32)
     for same, (radius, excess) in both.items():
         off_ink = (~_widened(cells, radius)).reshape(flat).astype(np.float32)
-        off_gap = (~_widened(~cells, radius)).reshape(flat)
+        off_gap = (~_widened(~cells, radius, around=True)).reshape(flat)
         for face in np.unique(drawings.face):
             for s in np.unique(split):
                 mine = (drawings.face == face) & (split[of] == s)
@@ -358,11 +358,12 @@ def _stretched(drawings: Drawings) -> Array:
     return cells
 
 
-def _widened(cells: Array, radius: float) -> Array:
-    """Cells within `radius` of a cell that is set."""
+def _widened(cells: Array, radius: float, around: bool = False) -> Array:
+    """Cells within `radius` of a cell that is set; those around the grid are set if `around`."""
     reach = int(radius)
     side = cells.shape[1]
-    padded = np.pad(cells, ((0, 0), (reach, reach), (reach, reach)))
+    margin = (0, 0), (reach, reach), (reach, reach)
+    padded = np.pad(cells, margin, constant_values=around)
     result = cells.copy()
     for y in range(-reach, reach + 1):
         for x in range(-reach, reach + 1):

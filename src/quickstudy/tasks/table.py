@@ -119,6 +119,17 @@ def table(
     )
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, each by column name.
+
+    Raises:
+        DataError: The file cannot be read.
+        UserError: It is not a table.
+    """
+    text = _read(path)
+    return [dict(zip(text.header, row, strict=True)) for row in text.rows]
+
+
 def _read(path: Path) -> Rows:
     """The cells of a file as text."""
     try:
