@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from quickstudy import catalog
 from quickstudy.errors import CheckpointError, UserError
@@ -24,6 +26,10 @@ from quickstudy.tasks.columns import Columns
 from quickstudy.tasks.pictures import Pictures
 
 TASK_FORMAT = 1
+NOT_A_MODEL = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
+    ValueError,
+)
 Preprocess = Pictures | Columns | None
 Array = NDArray[Any]
 
@@ -69,16 +75,17 @@ def load(
                 f"load: {run} holds the weights of a {record.get('learner', 'learner')} that was "
                 "built in Python; received no learner to load them into; pass learner=."
             )
-        learner = _build(record["specs"], str(run))
-    _load_weights(learner, weights, str(run))
-    # The numbers of the training's type, so that float64 runs stay float64.
-    learner.to(device=device, dtype=next(iter(weights.values())).dtype)
-    return Model(
-        learner,
-        tuple(record["x_shape"]),
-        preprocess_from(record.get("preprocess")),
-        record["files"]["weights"]["sha256"],
-    )
+        with _reading(str(run)):
+            learner = catalog.from_specs(record["specs"])
+    with _reading(str(run)):
+        _load_weights(learner, weights)
+        learner.to(device=device)
+        return Model(
+            learner,
+            tuple(record["x_shape"]),
+            preprocess_from(record.get("preprocess")),
+            record["files"]["weights"]["sha256"],
+        )
 
 
 class Model:
@@ -126,21 +133,24 @@ class Model:
                 f"adapt: X must hold several examples; received one of shape {tuple(x.shape[1:])}; "
                 "pass a list or an array with the examples along its first axis."
             )
-        labels = y.tolist() if isinstance(y, Tensor | np.ndarray) else list(y)
-        return Adapted(self, x, labels)
+        return Adapted(self, x, _labels(y))
 
     def inputs(self, X: Any) -> tuple[Tensor, bool]:
         """Inputs `(examples, *x_shape)`, and whether X was one example rather than many."""
         dtype = next((p.dtype for p in self.learner.parameters()), torch.float32)
         device = next((p.device for p in self.learner.parameters()), torch.device("cpu"))
         values, single = _encode(X, self.x_shape, self.preprocess)
-        bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if not len(values):
+            raise UserError("inputs: need at least one example; received none; pass some.")
+        x = torch.as_tensor(values).to(device, dtype)
+        bad = ~torch.isfinite(x).flatten(1).all(dim=1)
         if bad.any():
             raise UserError(
-                "inputs: must be finite; received NaN or infinity in example(s) "
-                f"{np.flatnonzero(bad)[:5].tolist()}; remove or fill these values."
+                f"inputs: must be finite as {str(dtype).removeprefix('torch.')}; received NaN, "
+                "infinity or too large a number in example(s) "
+                f"{torch.nonzero(bad).flatten()[:5].tolist()}; remove or fill these values."
             )
-        return torch.as_tensor(values).to(device, dtype), single
+        return x, single
 
 
 class Adapted:
@@ -165,8 +175,18 @@ class Adapted:
             support = examples(x, y, len(self.classes))
         else:
             support = examples(x, _targets(labels).to(x))
-        with torch.no_grad():
-            self.state = model.learner.adapt(support) if state is None else state
+            n_out = (catalog.learner_specs(model.learner) or {}).get("n_out")
+            if n_out is not None and support.y.shape[1] != n_out:
+                raise UserError(
+                    f"adapt: each target must have {n_out} value(s), as in meta-training; received "
+                    f"{support.y.shape[1]}; pass y of shape (examples, {n_out})."
+                )
+        if state is None:
+            with torch.no_grad():
+                state = model.learner.adapt(support)
+            # As a file gives it back: other strides may mean another kernel, and other last bits.
+            state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
+        self.state = state
 
     @property
     def classes_(self) -> Array | None:
@@ -200,8 +220,7 @@ class Adapted:
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
         """A new model that has learned from these examples too; new classes are allowed."""
         x, single = self.model.inputs(X)
-        more = [y] if single and not _is_many(y) else list(y)  # type: ignore[arg-type]
-        more = [label.item() if isinstance(label, Tensor | np.generic) else label for label in more]
+        more = _labels([y] if single and not _is_many(y) else y)
         if len(x) != len(more):
             raise UserError(
                 f"update: every example needs a label; received {len(x)} examples and {len(more)} "
@@ -220,6 +239,10 @@ class Adapted:
             UserError: A class has one example, so that leaving it out leaves none.
         """
         n = len(self.labels)
+        if max_folds < 2:
+            raise UserError(
+                f"quality: max_folds must be at least 2; received {max_folds}; raise it."
+            )
         if self.model.kind == "classification":
             counts = {label: self.labels.count(label) for label in self.classes}
             rare = [label for label, count in counts.items() if count < 2]
@@ -322,23 +345,28 @@ def load_task(path: str | os.PathLike[str], learner: AnyLearner | None = None) -
             "restore it from a copy, or adapt again."
         )
     if learner is None:
-        if header["specs"] is None:
+        if header.get("specs") is None:
             raise UserError(
-                f"load_task: {path} is of a {header['learner']} that was built in Python; received "
-                "no learner to load it into; pass learner=."
+                f"load_task: {path} is of a {header.get('learner', 'learner')} that was built in "
+                "Python; received no learner to load it into; pass learner=."
             )
-        learner = _build(header["specs"], str(path))
-    _load_weights(learner, _under(tensors, "weights/"), str(path))
-    support = tensors["support"]
-    learner.to(support.dtype)
-    model = Model(
-        learner,
-        tuple(header["x_shape"]),
-        preprocess_from(header["preprocess"]),
-        header["fingerprint"],
-    )
-    labels = [_label_from(label) for label in header["labels"]]
-    return Adapted(model, support, labels, learner.state_from(_under(tensors, "state/")))
+        with _reading(str(path)):
+            learner = catalog.from_specs(header["specs"])
+    with _reading(str(path)):
+        _load_weights(learner, _under(tensors, "weights/"))
+        model = Model(
+            learner,
+            tuple(header["x_shape"]),
+            preprocess_from(header["preprocess"]),
+            header["fingerprint"],
+        )
+        labels = [_label_from(label) for label in header["labels"]]
+        support, state = tensors["support"], learner.state_from(_under(tensors, "state/"))
+        adapted = Adapted(model, support, labels, state)
+        # What the state does not fit is found out now rather than at the first question.
+        if support.shape[1:] != model.x_shape or len(adapted.predict(support[:1])) != 1:
+            raise ValueError(f"support examples of shape {tuple(support.shape[1:])}")
+        return adapted
 
 
 def preprocess_to(preprocess: Preprocess) -> dict[str, Any] | None:
@@ -390,7 +418,7 @@ def _encode(X: Any, x_shape: tuple[int, ...], preprocess: Preprocess) -> tuple[A
             raise UserError("inputs: need at least one picture; received none; pass some.")
         return np.stack([preprocess(picture) for picture in pictures]).astype(np.float32) / 255, single
     try:
-        array = np.asarray(values, dtype=np.float32)
+        array = np.asarray(values, dtype=np.float64)
     except (ValueError, TypeError) as error:
         raise UserError(
             f"inputs: need arrays of numbers of shape {x_shape}; received {type(X).__name__} that "
@@ -411,13 +439,16 @@ def _is_picture(values: Array) -> bool:
 
 def _classes(labels: list[Any]) -> list[Any]:
     """The distinct labels, sorted where they can be."""
-    for label in labels:
-        if not isinstance(label, Hashable) or label != label:
-            raise UserError(
-                f"adapt: labels must be hashable and equal to themselves; received {label!r}; use "
-                "text or numbers."
-            )
-    distinct = list(dict.fromkeys(labels))
+    try:
+        distinct = list(dict.fromkeys(labels))
+        unequal = [label for label in distinct if label != label]
+    except TypeError:
+        unequal = [label for label in labels if not isinstance(label, str | int | float)]
+    if unequal:
+        raise UserError(
+            "adapt: labels must be hashable and equal to themselves; received "
+            f"{unequal[0]!r}; use text or numbers."
+        )
     if len(distinct) < 2:
         raise UserError(
             f"adapt: needs examples of two classes or more; received {distinct}; add another class."
@@ -426,6 +457,24 @@ def _classes(labels: list[Any]) -> list[Any]:
         return sorted(distinct)
     except TypeError:
         return distinct
+
+
+def _labels(y: Any) -> list[Any]:
+    """The labels as a list of plain values."""
+    if isinstance(y, str | bytes) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
+        raise UserError(
+            f"adapt: y must be a sequence with a label for each example; received {y!r}; pass a "
+            "list or an array."
+        )
+    if isinstance(y, Tensor | np.ndarray):
+        plain: list[Any] = y.tolist()
+        return plain
+    return [label.item() if _is_number(label) else label for label in y]
+
+
+def _is_number(label: Any) -> bool:
+    """Whether a label is a number that NumPy or torch wraps."""
+    return isinstance(label, np.generic) or (isinstance(label, Tensor) and label.ndim == 0)
 
 
 def _targets(labels: list[Any]) -> Tensor:
@@ -468,7 +517,7 @@ def _seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         t = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
-        digest.update(t.numpy().tobytes())
+        digest.update(t.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -476,23 +525,24 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _build(specs: Any, where: str) -> AnyLearner:
+@contextmanager
+def _reading(where: str) -> Iterator[None]:
+    """Inside, all that a well-formed file of wrong content sets off is a CheckpointError."""
     try:
-        return catalog.from_specs(specs)
-    except (UserError, KeyError, TypeError, AttributeError, ValueError) as error:
+        yield
+    except NOT_A_MODEL as error:
         raise CheckpointError(
-            f"{where}: expected a learner that this quickstudy knows; received specs it cannot "
-            f"build ({error}); use the version that wrote them, or train again."
+            f"{where}: expected a model that this quickstudy can build, with its weights; received "
+            f"another ({type(error).__name__}: {error}); use the version that wrote it, pass the "
+            "learner that was trained, or train again."
         ) from error
 
 
-def _load_weights(learner: AnyLearner, weights: dict[str, Tensor], where: str) -> None:
-    try:
-        learner.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{where}: expected the weights of this learner; received others ({error}); pass the "
-            "learner that was trained."
-        ) from error
+def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:
+    # The numbers' own type first, so that float64 weights stay float64.
+    types = [t.dtype for t in weights.values() if t.is_floating_point()]
+    if types:
+        learner.to(dtype=types[0])
+    learner.load_state_dict(weights)
 
 

@@ -9,7 +9,7 @@ norms (pytorch/functorch issue 534).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
@@ -18,7 +18,8 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.utils._pytree import tree_map
 
 from quickstudy.learner import AnyLearner
-from quickstudy.task import Examples, Task, unstack
+from quickstudy.nets.norm import unpadded
+from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
 T = TypeVar("T")
@@ -84,10 +85,11 @@ def map_tasks(
         batching: How.
         chunk_size: Tasks vectorised at a time with `"vmap"`; all of them where omitted.
     """
-    if batching == "vmap":
-        mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
-        return mapped(tasks)
-    results = [f(task) for task in unstack(tasks)]
+    with _told_of_padding(tasks):
+        if batching == "vmap":
+            mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
+            return mapped(tasks)
+        results = [f(task) for task in unstack(tasks)]
     return tree_map(lambda *parts: torch.stack(parts), *results)  # type: ignore[no-any-return]
 
 
@@ -98,9 +100,15 @@ def meta_gradient(
     chunk_size: int | None = None,
 ) -> MetaGradient:
     """The meta-gradient of every task of a meta-batch, summed over the tasks where it is finite."""
-    if choose(learner, batching) == "vmap":
-        return _vectorised(learner, tasks, chunk_size)
-    return _looped(learner, tasks)
+    with _told_of_padding(tasks):
+        if choose(learner, batching) == "vmap":
+            return _vectorised(learner, tasks, chunk_size)
+        return _looped(learner, tasks)
+
+
+def _told_of_padding(tasks: Task) -> AbstractContextManager[None]:
+    """Inside, norms take their fast way where no example is padding; a vmap could not ask."""
+    return nullcontext() if is_padded(tasks) else unpadded()
 
 
 def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:

@@ -150,7 +150,7 @@ def from_specs(specs: Spec) -> AnyLearner:
                 "choose another learner, such as MAML."
             )
         made = _call("learner", builder.__name__, builder, {"net": net, **learner})
-    made.specs = specs
+    vars(made)["specs"] = specs
     return made
 
 
@@ -165,11 +165,13 @@ def build_tasks(spec: Spec) -> TaskSource:
     options = dict(spec)
     name = options.pop("name")
     source = lookup("tasks", name, SOURCES)
-    drawing = {
-        key: options.pop(key)
-        for key in ("n_way", "n_shot", "n_query", "seed")
-        if key in options and key not in inspect.signature(source).parameters
-    }
+    own = inspect.signature(source).parameters
+    drawing = {k: options[k] for k in ("n_way", "n_shot", "n_query", "seed") if k in options}
+    if "n_way" in drawing and inspect.isclass(source):
+        raise UserError(
+            f"tasks {name}: have no ways; received n_way={drawing['n_way']}; leave it out."
+        )
+    options = {k: v for k, v in options.items() if k not in drawing or k in own}
     made = _call("tasks", name, source, options)
     return Episodes(made, **drawing) if isinstance(made, Dataset) else made
 
@@ -191,4 +193,10 @@ def _call(kind: Literal["net", "learner", "tasks"], name: str, builder: Callable
     for option, value in options.items():
         if isinstance(value, list):
             options = {**options, option: tuple(value)}
-    return builder(**options)
+    try:
+        return builder(**options)
+    except (TypeError, RuntimeError) as error:
+        raise UserError(
+            f"{kind} {name}: needs all its options, each of its type; received {options} "
+            f"({str(error).splitlines()[0]}); correct them."
+        ) from error

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from quickstudy import __version__, catalog, commands
@@ -27,6 +30,7 @@ examples:
 
 commands:
 """
+POSITIONAL = ("run", "task", "recipe", "name")
 MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
 
 
@@ -50,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"quickstudy: failed; {error}", file=sys.stderr)
         return 1
 
 
@@ -81,14 +88,17 @@ def train(argv: Sequence[str]) -> int:
     options.pop("config", None)
     if resumed is not None:
         options |= {"out": str(resumed)}
+        asked = flat(json.loads(json.dumps(options, default=str)))
         changed = [
-            key for key, value in flat(recorded).items()
-            if key != "out" and flat(options).get(key) != value and key not in MAY_CHANGE
+            key
+            for key, value in flat(recorded).items()
+            if key not in ("out", "resume", *MAY_CHANGE) and asked.get(key) != value
         ]
         if changed:
             raise UserError(
                 f"train --resume: only {', '.join(map(hyphened, MAY_CHANGE))} may change; received "
-                f"{', '.join(changed)}; begin a new run with --out for other settings."
+                f"{', '.join(map(hyphened, changed))}; begin a new run with --out for other "
+                "settings."
             )
     elif options["out"] is None:
         raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
@@ -104,8 +114,13 @@ def train(argv: Sequence[str]) -> int:
 def _run(name: str, argv: Sequence[str]) -> int:
     """Runs a command whose options are the signature of a function."""
     function, example = FUNCTIONS[name]
-    parser = Parser(prog=f"quickstudy {name}", description=example, exit_on_error=False)
-    parser.add_function_arguments(function, as_positional=True)
+    description = f"example:\n  {example}\n"
+    parser = Parser(prog=f"quickstudy {name}", description=description)
+    options = inspect.signature(function).parameters.keys() - set(POSITIONAL)
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*options})
+    if "inputs" in options:
+        parser.add_argument("inputs", type=Path, nargs="+", help="Pictures; or one CSV file.")
+    parser.add_function_arguments(function, skip={*POSITIONAL, "inputs"})
     return function(**parser.read(argv).as_dict())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def evaluate(
     changed = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query, "seed": seed}
     result = evaluate_run(run, changed, n_tasks, split, inner_steps, baselines, curves)
     if json is not None:
-        write_atomically(json, jsonlib.dumps(result, indent=2).encode())
+        write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
     if pictures is not None:
         for picture in evaluation_pictures(result):
             picture.save(pictures)
@@ -81,6 +82,7 @@ def evaluate_run(
     inner_steps: int | None = None,
     baselines: bool = True,
     curves: bool = True,
+    curve_tasks: int = 200,
 ) -> JSON:
     """What `quickstudy evaluate` measures; `changed` are settings of the tasks, None for as trained."""
     record = RunDirectory(run).read()
@@ -92,10 +94,10 @@ def evaluate_run(
         )
     spec = record["tasks_spec"] | {k: v for k, v in changed.items() if v is not None}
     if inner_steps is not None:
-        if not isinstance(learner, MAML):
+        if not isinstance(learner, MAML) or inner_steps < 0:
             raise UserError(
-                "evaluate: inner_steps is for gradient-based learners; received a run of "
-                f"{type(learner).__name__}; leave it out."
+                "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
+                f"{inner_steps} and a run of {type(learner).__name__}; leave it out."
             )
         learner.adapt_steps = inner_steps
     source = catalog.build_tasks(spec)
@@ -107,6 +109,7 @@ def evaluate_run(
             n_tasks,
             shots=(1, 2, 5, 10) if curves else (),
             steps=(0, 1, 2, 3, 5, 10) if curves else (),
+            curve_tasks=curve_tasks,
             with_baselines=baselines,
             progress=say,
         )
@@ -128,6 +131,15 @@ def evaluate_run(
         "version": __version__,
         "command": f"quickstudy evaluate {shlex.quote(run.name)} {options}",
     }
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: without_nan(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int:
@@ -196,16 +208,23 @@ def predict(task: Path, inputs: list[Path], json: bool = False) -> int:
     return 0
 
 
-def data(name: str, data_dir: Path | None = None, path: Path | None = None) -> int:
+def data(
+    name: str,
+    data_dir: Path | None = None,
+    path: Path | None = None,
+    target: str | None = None,
+) -> int:
     """Fetch, check or draw a data set, and say what is in it.
 
     Args:
         name: glyphs, omniglot, folder, table or sinusoid.
         data_dir: Folder of the original files of a published data set.
-        path: Folder of class folders, for `folder`.
+        path: Folder of class folders, for `folder`; CSV file, for `table`.
+        target: Column to predict, for `table`.
     """
     builder = catalog.lookup("tasks", name, SOURCES)
-    given = {k: v for k, v in {"data_dir": data_dir, "path": path}.items() if v is not None}
+    options = {"data_dir": data_dir, "path": path, "target": target}
+    given = {k: v for k, v in options.items() if v is not None}
     with status() as say:
         say(name)
         try:
@@ -213,7 +232,7 @@ def data(name: str, data_dir: Path | None = None, path: Path | None = None) -> i
         except TypeError as error:
             raise UserError(
                 f"data {name}: needs other options ({error}); received {sorted(given)}; glyphs and "
-                "sinusoid take none, omniglot takes --data-dir, folder and table --path."
+                "sinusoid take none, omniglot takes --data-dir, folder --path, and table --path and --target."
             ) from error
     if not isinstance(made, Dataset):
         print(jsonlib.dumps(made.describe(), indent=2))

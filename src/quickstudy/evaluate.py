@@ -21,8 +21,7 @@ from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.nets.norm import calibrate, check_calibrated, kinds
-from quickstudy.outer import place
-from quickstudy.task import Task, stack, unstack
+from quickstudy.task import Task, cast, stack, unstack
 from quickstudy.tasks.source import Split, TaskSource
 
 FloatArray = NDArray[np.float64]
@@ -55,8 +54,11 @@ class Scores:
 
 
 def half_width(values: FloatArray) -> float:
-    """Half width of the 95 % confidence interval of a mean: 1.96 standard errors."""
-    if len(values) < 2:
+    """Half width of the 95 % confidence interval of a mean: 1.96 standard errors.
+
+    NaN where there is none: for one value, or where one is not finite.
+    """
+    if len(values) < 2 or not np.isfinite(values).all():
         return float("nan")
     return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))
 
@@ -85,7 +87,7 @@ def responses(
     remaining = iter(tasks)
     try:
         while group := list(islice(remaining, chunk if how == "vmap" else 1)):
-            batch = place(stack(group), like)
+            batch = cast(stack(group), like)
             with threads(learner, "auto"):
                 predictions = map_tasks(learner.respond, batch, how)
             yield from zip(unstack(batch), predictions, strict=True)
@@ -165,6 +167,7 @@ def evaluate(
     n_tasks: int = 600,
     shots: tuple[int, ...] = (),
     steps: tuple[int, ...] = (),
+    curve_tasks: int = 200,
     with_baselines: bool = True,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -182,6 +185,7 @@ def evaluate(
         n_tasks: How many.
         shots: Numbers of shots to draw accuracy against; of those that the data allow.
         steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
+        curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
         progress: Called with a word on what is being done.
 
@@ -224,7 +228,7 @@ def evaluate(
         }
     if shots:
         progress("shots")
-        n = min(n_tasks, 200)
+        n = min(n_tasks, curve_tasks)
         for name, one in {"": learner, **ladder}.items():
             curve = []
             for n_shot, family in _with_shots(source, shots):
@@ -233,7 +237,7 @@ def evaluate(
             (result["baselines"][name] if name else result)["by_shots"] = curve
     if steps and isinstance(learner, MAML):
         progress("inner steps")
-        result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, 200))), steps)
+        result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
     return result
 
 
@@ -273,7 +277,7 @@ def by_steps(learner: MAML, tasks: list[Task], steps: tuple[int, ...]) -> list[d
     training = learner.training
     learner.eval()
     for task in tasks:
-        task = place(task, like)
+        task = cast(task, like)
         for n, state in enumerate(learner.trajectory(task.support, max(steps))):
             if n in answers:
                 answers[n].append((task, learner.predict(state, task.query.x)))
@@ -296,7 +300,7 @@ def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int =
     calibrate(
         learner,
         (
-            lambda i=i: learner(place(source.task("train", first + i), like))  # type: ignore[misc]
+            lambda i=i: learner(cast(source.task("train", first + i), like))  # type: ignore[misc]
             for i in range(n_tasks)
         ),
     )

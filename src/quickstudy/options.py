@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import re
-from argparse import ArgumentError
+from argparse import ArgumentError, HelpFormatter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,9 +40,16 @@ class Parser(ArgumentParser):
 
     aliases: ClassVar[dict[str, str]] = {}
 
-    def format_help(self) -> str:
-        """The help, with options written as users type them."""
-        text = super().format_help()
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(
+            prog=prog, description=description, exit_on_error=False, allow_abbrev=False
+        )
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        """The help: examples first, with options written as users type them."""
+        examples, self.description = self.description, None
+        text = f"{examples}\n{super().format_help(formatter)}"
+        self.description = examples
         return re.sub(r"--[a-z][\w.]*", lambda option: option[0].replace("_", "-"), text)
 
     def read(self, argv: Sequence[str]) -> Namespace:
@@ -52,9 +59,23 @@ class Parser(ArgumentParser):
             UserError: An option is unknown, missing, or has a value of another type.
         """
         try:
-            return self.parse_args([_underscored(word, self.aliases) for word in argv])  # type: ignore[no-any-return]
+            return self.parse_args(self._known(argv))
         except ArgumentError as error:
             raise UserError(self._explain(str(error))) from error
+
+    def _known(self, argv: Sequence[str]) -> list[str]:
+        """The words as the parser knows them; `--json` alone is `--json=true`."""
+        words = [_underscored(word, self.aliases) for word in argv]
+        switches = {
+            option
+            for action in self._actions
+            if getattr(action, "_typehint", None) is bool
+            for option in action.option_strings
+        }
+        return [
+            f"{word}=true" if word in switches and after not in ("true", "false") else word
+            for word, after in zip(words, [*words[1:], ""], strict=True)
+        ]
 
     def _explain(self, message: str) -> str:
         unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", message)
@@ -83,9 +104,7 @@ def train_parser(argv: Sequence[str]) -> TrainParser:
     names = _chosen(argv)
     learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
     source = catalog.lookup("tasks", names["tasks"], SOURCES)
-    parser = TrainParser(
-        prog="quickstudy train", description=TRAIN_EXAMPLES, exit_on_error=False
-    )
+    parser = TrainParser(prog="quickstudy train", description=TRAIN_EXAMPLES)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
     parser.add_argument("--out", type=Path | None, default=None, help="Run directory to write.")
     parser.add_argument(
@@ -93,13 +112,13 @@ def train_parser(argv: Sequence[str]) -> TrainParser:
     )
     parser.add_class_arguments(Training)
     own = inspect.signature(source).parameters
-    drawing = Episodes if not {"n_shot"} & own.keys() else source
+    drawing = source if inspect.isclass(source) else Episodes
     taken = inspect.signature(drawing).parameters
-    parser.add_class_arguments(drawing, skip={name for name in taken if name not in DRAWING})
+    parser.add_class_arguments(drawing, skip={*(taken.keys() - set(DRAWING))})
     parser.add_argument("--learner.name", type=str, default=names["learner"], help="The learner.")
     parser.add_class_arguments(learner, "learner", skip={"net", "kind"})
     parser.add_argument("--tasks.name", type=str, default=names["tasks"], help="The tasks.")
-    hidden = {*DRAWING, "seed"} & own.keys()
+    hidden: set[str | int] = {*({*DRAWING, "seed"} & own.keys())}
     if inspect.isclass(source):
         parser.add_class_arguments(source, "tasks", skip=hidden)
     else:
@@ -164,8 +183,15 @@ def _chosen(argv: Sequence[str]) -> dict[str, Any]:
                 f"train --config {config}: expected a YAML file of options; received none that can "
                 f"be read ({error}); check its path and content."
             ) from error
+        if not isinstance(read, dict) or any(
+            not isinstance(read.get(kind, {}), dict) for kind in names
+        ):
+            raise UserError(
+                f"train --config {config}: expected options by name, and under learner, tasks and "
+                f"net a name and options; received {read!r:.60}; see the files in recipes/."
+            )
         for kind in names:
-            names[kind] = ((read or {}).get(kind) or {}).get("name", names[kind])
+            names[kind] = read.get(kind, {}).get("name", names[kind])
     for kind in names:
         names[kind] = value_of(argv, f"--{kind}") or value_of(argv, f"--{kind}.name") or names[kind]
     return names

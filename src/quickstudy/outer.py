@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quickstudy.batch import Batching, meta_gradient
 from quickstudy.learner import AnyLearner
-from quickstudy.task import Examples, Task
+from quickstudy.task import cast
 from quickstudy.tasks.source import Split, TaskSource
 
 
@@ -38,11 +38,6 @@ def share(items: Sequence[int]) -> Sequence[int]:
     """This process's part of the task indices; the parts are disjoint and cover all."""
     rank, size = world()
     return items[rank::size]
-
-
-def place(tasks: Task, like: Tensor) -> Task:
-    """The meta-batch in the dtype and on the device of a parameter."""
-    return Task(*(Examples(*(t.to(like) for t in part)) for part in tasks))
 
 
 def outer_step(
@@ -74,7 +69,7 @@ def outer_step(
     sums = [torch.zeros_like(p) for p in parameters.values()]
     totals = torch.zeros(2, dtype=torch.float64, device=like.device)  # loss, tasks
     if mine:
-        found = meta_gradient(learner, place(source.batch(split, mine), like), batching, chunk_size)
+        found = meta_gradient(learner, cast(source.batch(split, mine), like), batching, chunk_size)
         sums = list(found.gradients.values())
         good = found.finite > 0
         totals += torch.stack([found.losses[good].double().sum(), good.sum().double()])
@@ -84,7 +79,7 @@ def outer_step(
         totals, rest = flat[:2], flat[2:]
         sums = [
             part.view_as(g).to(g)
-            for part, g in zip(rest.split([g.numel() for g in sums]), sums, strict=True)
+            for part, g in zip(torch.split(rest, [g.numel() for g in sums]), sums, strict=True)
         ]
     count = int(totals[1])
     if count == 0:

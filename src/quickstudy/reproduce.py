@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.commands import evaluate_run, setting
+from quickstudy.commands import evaluate_run, setting, without_nan
 from quickstudy.errors import UserError
 from quickstudy.options import run_training, train_options
 from quickstudy.rundir import write_atomically
@@ -81,7 +81,7 @@ def reproduce(
             entry["recorded"] = _summary(measured, recipe)
     Console().print(table)
     print(f"training: {result.minutes:.1f} minutes, {result.step} steps; run in {out}")
-    write_atomically(out / "reproduced.json", json.dumps(found, indent=2).encode())
+    write_atomically(out / "reproduced.json", json.dumps(without_nan(found), indent=2).encode())
     if record:
         text = yaml.safe_dump(plan, sort_keys=False, allow_unicode=True, width=100)
         write_atomically(recipe, text.encode())

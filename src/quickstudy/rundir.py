@@ -31,16 +31,21 @@ JSON = dict[str, Any]
 
 def write_atomically(path: Path, content: bytes) -> str:
     """Writes a file that is either whole or not there; returns its sha256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UserError(
+            f"{path}: cannot be written; received: {error.strerror}; choose another place."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_file():
+            temporary.unlink()
     folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
     if folder is not None:
         os.fsync(folder)
@@ -50,7 +55,8 @@ def write_atomically(path: Path, content: bytes) -> str:
 
 def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:
     """Tensors and a JSON header as one safetensors file."""
-    metadata = {"quickstudy": json.dumps(header, sort_keys=True)} if header is not None else None
+    # Keys stay in order: that of the columns of a table is that of the inputs.
+    metadata = {"quickstudy": json.dumps(header)} if header is not None else None
     return safetensors.torch.save(
         {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata
     )
@@ -101,7 +107,9 @@ class RunDirectory:
         Raises:
             UserError: The folder holds a run, or other files.
         """
-        if self.exists or (self.path.is_dir() and any(self.path.iterdir())):
+        inside = list(self.path.iterdir()) if self.path.is_dir() else []
+        # What a killed process left of a first write is nobody's.
+        if any(each.suffix != ".tmp" for each in inside):
             what = "a run" if self.exists else "other files"
             raise UserError(
                 f"run directory {self.path}: must be new or empty; received a folder with {what}; "
@@ -140,6 +148,12 @@ class RunDirectory:
                 f"{self.path / 'run.json'}: the sha256 of the record does not match; received an "
                 "altered file; restore it from a copy, or train again."
             )
+        files = record.get("files")
+        if not isinstance(files, dict) or not all(map(_is_entry, files.values())):
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: expected a name and a sha256 for each file; received "
+                f"{files!r}; restore it from a copy, or train again."
+            )
         return record  # type: ignore[no-any-return]
 
     def save(self, record: JSON, files: dict[str, bytes]) -> None:
@@ -151,14 +165,14 @@ class RunDirectory:
         """
         step = record["step"]
         for role, content in files.items():
-            name = f"{role}-{step:08d}.safetensors"
-            record["files"][role] = {
-                "name": name,
-                "sha256": write_atomically(self.path / name, content),
-            }
+            # Never the name of a file that the record on the disk still needs as it is.
+            digest = hashlib.sha256(content).hexdigest()
+            name = f"{role}-{step:08d}-{digest[:8]}.safetensors"
+            write_atomically(self.path / name, content)
+            record["files"][role] = {"name": name, "sha256": digest}
         self._write(record)
         named = {entry["name"] for entry in record["files"].values()}
-        for old in self.path.glob("*-????????.safetensors"):
+        for old in [*self.path.glob("*-????????-????????.safetensors"), *self.path.glob(".*.tmp")]:
             if old.name not in named:
                 old.unlink(missing_ok=True)
 
@@ -215,6 +229,12 @@ class RunDirectory:
         write_atomically(self.path / "run.json", json.dumps(sealed, indent=2).encode())
 
 
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key), str) for key in ("name", "sha256")
+    )
+
+
 def _seal(record: JSON) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
@@ -246,10 +266,23 @@ def optimizer_to(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], J
 def optimizer_from(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], plain: JSON
 ) -> None:
-    """Restores what `optimizer_to` gave."""
+    """Restores what `optimizer_to` gave.
+
+    Raises:
+        ValueError: It was given by another kind of optimizer.
+    """
+    groups = zip(optimizer.param_groups, plain["param_groups"], strict=True)
+    if any(mine.keys() != saved.keys() for mine, saved in groups):
+        raise ValueError(f"the options are not those of {type(optimizer).__name__}")
     state: dict[int, JSON] = {int(i): dict(values) for i, values in plain["state"].items()}
     for name, value in tensors.items():
         if name.startswith("optimizer/"):
             _, index, key = name.split("/", 2)
             state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": plain["param_groups"]})
+    # torch casts state to the type of the parameters; NAdam keeps float32 products in float64.
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, values in state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and key != "step":
+                optimizer.state[parameters[i]][key] = value.to(parameters[i].device)

@@ -131,6 +131,11 @@ def unstack(batch: Task) -> list[Task]:
     ]
 
 
+def is_padded(task: Task) -> bool:
+    """Whether a task or meta-batch has examples that are only padding."""
+    return not all(bool((part.weight > 0).all()) for part in task)
+
+
 def cast(task: Task, like: Tensor) -> Task:
     """The task with every tensor in the dtype and on the device of `like`."""
     return Task(*(Examples(*(t.to(like) for t in part)) for part in task))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -29,6 +29,12 @@ from quickstudy.rundir import RunDirectory
 from quickstudy.tasks.source import TaskSource
 
 Stop = Literal["steps", "target", "patience", "minutes", "interrupted"]
+Schedule = Literal["constant", "cosine", "linear", "halve"]
+Precision = Literal["float32", "float64"]
+COUNTS = (
+    *("steps", "meta_batch", "valid_every", "valid_tasks", "halve_every", "patience"),
+    *("checkpoint_every", "max_bad_steps", "chunk_size"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Training:
     outer_optimizer: str = "Adam"
     outer_lr: float = 1e-3
     optimizer_options: dict[str, Any] = field(default_factory=dict)
-    schedule: Literal["constant", "cosine", "linear", "halve"] = "constant"
+    schedule: Schedule = "constant"
     halve_every: int = 2000
     clip: float | None = None
     valid_every: int = 250
@@ -79,17 +85,29 @@ class Training:
     max_bad_steps: int = 10
     batching: Batching = "auto"
     chunk_size: int | None = None
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Precision = "float32"
     device: str | None = None
     tensorboard: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "meta_batch", "valid_every", "valid_tasks", "halve_every"):
-            if getattr(self, name) < 1:
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
                 raise UserError(
-                    f"Training: {name} must be at least 1; received {getattr(self, name)}; "
-                    "give a positive number."
+                    f"Training: {name} must be at least 1; received {value}; give a positive "
+                    "number."
+                )
+        if self.clip is not None and not self.clip > 0:
+            raise UserError(
+                f"Training: clip must be above 0; received {self.clip}; leave it out for no "
+                "clipping."
+            )
+        for name, kind in (("schedule", Schedule), ("dtype", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(
+                    f"Training: {name} must be one of {', '.join(get_args(kind))}; received "
+                    f"{getattr(self, name)!r}; choose one of these."
                 )
 
     def rate(self, step: int) -> float:
@@ -110,17 +128,23 @@ class Training:
             UserError: torch has no such optimizer, or it has no such option.
         """
         builder = getattr(torch.optim, self.outer_optimizer, None)
-        if not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer)):
+        unfit = (torch.optim.LBFGS, torch.optim.SparseAdam)
+        if (
+            not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer))
+            or builder in unfit
+        ):
             raise UserError(
-                "Training: outer_optimizer must name a class of torch.optim; received "
-                f"{self.outer_optimizer!r}; use for example Adam, AdamW or SGD."
+                "Training: outer_optimizer must name a class of torch.optim that steps along a "
+                f"dense gradient; received {self.outer_optimizer!r}; use for example Adam, AdamW "
+                "or SGD."
             )
         try:
             return builder(parameters.values(), lr=self.outer_lr, **self.optimizer_options)  # type: ignore[call-arg]
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise UserError(
-                f"Training: optimizer_options must be options of torch.optim.{self.outer_optimizer}"
-                f"; received {self.optimizer_options} ({error}); correct them."
+                f"Training: outer_lr and optimizer_options must suit torch.optim."
+                f"{self.outer_optimizer}; received {self.outer_lr} and {self.optimizer_options} "
+                f"({error}); correct them."
             ) from error
 
 
@@ -204,7 +228,13 @@ class _Run:
         self.rank = world()[0]
         self.learner, self.source, self.settings = learner, source, training
         device = training.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        learner.to(device=device, dtype=getattr(torch, training.dtype))
+        try:
+            learner.to(device=device, dtype=getattr(torch, training.dtype))
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"Training: device must be one that torch finds here; received {device!r} "
+                f"({str(error).splitlines()[0]}); use cpu, or leave it out."
+            ) from error
         lay_out(learner, training.batching)
         self.parameters = learner.meta_parameters()
         if not self.parameters:
@@ -220,7 +250,9 @@ class _Run:
         self.directory = RunDirectory(out) if out is not None else None
         self.record: dict[str, Any] = {}
         self.interrupted = False
-        self.writer = _tensorboard(out) if training.tensorboard and self.rank == 0 else None
+        open_writer = _tensorboard() if training.tensorboard and self.rank == 0 else None
+        # Meta-valid tasks that cannot be drawn are found out before anything is written.
+        self._valid_source().task("valid", 0)
         if self.directory is not None:
             if resume:
                 self._resume(self.directory)
@@ -229,9 +261,10 @@ class _Run:
                 self.directory.create(self.record)
                 self.record = self.directory.read()
                 self._checkpoint()
+        self.writer = open_writer and open_writer(str(Path(out or "runs") / "tensorboard"))
 
     def go(self) -> Result:
-        stopped: Stop = "steps"
+        stopped: Stop = self._enough() or "steps"
         started, before = time.monotonic(), self.at.seconds
         losses: list[float] = []
         recent = (time.monotonic(), self.at.step)
@@ -241,7 +274,7 @@ class _Run:
             threads(self.learner, self.settings.batching),
         ):
             self.learner.train()
-            while self.at.step < self.settings.steps:
+            while stopped == "steps" and self.at.step < self.settings.steps:
                 losses.append(self._step())
                 self.at.seconds = before + time.monotonic() - started
                 now = self.at.step
@@ -256,23 +289,21 @@ class _Run:
                     self._log({"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed})
                 halt = self._agreed_halt()
                 validated = now % self.settings.valid_every == 0 or now == self.settings.steps
-                if validated and halt != "interrupted":
+                if validated:  # Even when interrupted: a resumed run would not come back to it.
                     halt = self._validate(progress) or halt
                     recent = (time.monotonic(), now)
                 every = self.settings.checkpoint_every
                 if validated or halt or (every and now % every == 0):
                     self._checkpoint()
-                if halt:
-                    stopped = halt
-                    break
-        if not self.best_weights:
+                stopped = halt or stopped
+        if self.at.best is None:  # Nothing was validated: the latest weights are the best known.
             calibrate_population(self.learner, self.source)
             self.best_weights = _weights(self.learner)
+        if self.directory is not None and self.rank == 0:
+            self.record["stopped"] = stopped
+            self._checkpoint()
         if stopped != "interrupted":
             self.learner.load_state_dict(self.best_weights)
-        if self.directory is not None and self.rank == 0:
-            self.record |= {"stopped": stopped, "minutes": self.at.seconds / 60}
-            self._checkpoint()
         if self.writer is not None:
             self.writer.close()
         best = math.nan if self.at.best is None else self.at.best
@@ -328,13 +359,14 @@ class _Run:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
-        source = self.source.resized(settings.valid_n_way) if settings.valid_n_way else self.source
+        source = self._valid_source()
         mine = share(range(settings.valid_tasks))
         tasks = (source.task("valid", index) for index in mine)
-        values = _gather(score(self.learner, tasks).per_task, settings.valid_tasks)
+        found = score(self.learner, tasks).per_task if mine else np.zeros(0)
+        values = _gather(found, settings.valid_tasks)
         value = float(values.mean())
         sign = 1 if self.metric == "accuracy" else -1
-        if at.best is None or sign * (value - at.best) > 0:
+        if math.isfinite(value) and (at.best is None or sign * (value - at.best) > 0):
             at.best, at.best_step, at.since_best = value, at.step, 0
             self.best_weights = _weights(self.learner)
         else:
@@ -342,11 +374,21 @@ class _Run:
         speed = at.step * settings.meta_batch / max(at.seconds, 1e-9)
         progress.valid(at.step, self.metric, value, half_width(values), speed)
         self._log({f"valid_{self.metric}": value, "valid_ci95": half_width(values)})
-        if settings.target is not None and sign * (value - settings.target) >= 0:
+        return self._enough()
+
+    def _enough(self) -> Stop | None:
+        """Why the validations so far say to stop, if they do; so a finished run stays finished."""
+        target, patience, best = self.settings.target, self.settings.patience, self.at.best
+        sign = 1 if self.metric == "accuracy" else -1
+        if target is not None and best is not None and sign * (best - target) >= 0:
             return "target"
-        if settings.patience is not None and at.since_best >= settings.patience:
+        if patience is not None and self.at.since_best >= patience:
             return "patience"
         return None
+
+    def _valid_source(self) -> TaskSource:
+        ways = self.settings.valid_n_way
+        return self.source if ways is None else self.source.resized(ways)
 
     def _agreed_halt(self) -> Stop | None:
         """Whether to stop now; the same answer on every process."""
@@ -385,6 +427,8 @@ class _Run:
 
     def _resume(self, directory: RunDirectory) -> None:
         self.record = directory.read()
+        if "resume" not in self.record["files"]:  # Killed before the first step: begin anew.
+            return
         tensors, header = directory.load("resume")
         try:
             self.at = _Progress(**header["at"])
@@ -392,7 +436,7 @@ class _Run:
             self.learner.load_state_dict(learner)
             self.best_weights = _under(tensors, "best/")
             rundir.optimizer_from(self.optimizer, tensors, header["optimizer"])
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"run directory {directory.path}: expected a checkpoint of this learner and "
                 f"optimizer; received another ({error}); resume with the settings it was begun with."
@@ -483,7 +527,8 @@ def _own_random_numbers(learner: AnyLearner, seed: int, step: int, rank: int) ->
         yield
 
 
-def _tensorboard(out: str | Path | None) -> Any:
+def _tensorboard() -> Any:
+    """What opens a writer; asked for before anything is written."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -491,4 +536,4 @@ def _tensorboard(out: str | Path | None) -> Any:
             "train: tensorboard=True needs the package tensorboard; received an environment without"
             " it; run pip install 'quickstudy[tensorboard]'."
         ) from error
-    return SummaryWriter(str(Path(out or "runs") / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter

@@ -43,6 +43,7 @@ class _Pass:
 
 _pass: ContextVar[_Pass | None] = ContextVar("pass", default=None)
 _padding: ContextVar[Tensor | None] = ContextVar("padding", default=None)
+_unpadded: ContextVar[bool] = ContextVar("unpadded", default=False)
 _observer: ContextVar[Callable[[Norm, Tensor], None] | None] = ContextVar("observer", default=None)
 
 
@@ -157,7 +158,11 @@ def run(
         weight: 0/1 for each example; those of weight 0 are padding and count in no statistic.
         given: Statistics that `"support"` norms use instead of those of `x`.
     """
-    current = _Pass(_padding.get() if weight is None else weight, given)
+    if _unpadded.get():
+        weight = None
+    elif weight is None:
+        weight = _padding.get()
+    current = _Pass(weight, given)
     token = _pass.set(current)
     try:
         out: Tensor = net(x) if parameters is None else functional_call(net, parameters, (x,))
@@ -174,6 +179,16 @@ def padding(weight: Tensor) -> Iterator[None]:
         yield
     finally:
         _padding.reset(token)
+
+
+@contextmanager
+def unpadded() -> Iterator[None]:
+    """Inside, every example is real: weights are not looked at, and fused kernels serve."""
+    token = _unpadded.set(True)
+    try:
+        yield
+    finally:
+        _unpadded.reset(token)
 
 
 def kinds(net: nn.Module) -> set[str]:

@@ -8,7 +8,6 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,24 @@ import PIL
 import platformdirs
 import torch
 import torch.nn.functional as F
-from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from quickstudy.errors import DataError
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.pictures import Pictures
-from quickstudy.tasks.scripts import SCRIPTS, Script
+from quickstudy.tasks.scripts import (
+    BOX,
+    FRAME,
+    REACH,
+    SCRIPTS,
+    STEP,
+    Drawings,
+    Script,
+    chunks,
+    draw,
+    faces,
+    font_files,
+)
 from quickstudy.tasks.source import SPLITS, Split, generator
 
 Array = NDArray[Any]
@@ -36,13 +45,6 @@ N_EXAMPLES = 20
 N_SCRIPTS_NEEDED = 20
 
 SIZE = 28  # side of an example
-FRAME, BOX = 64, 44  # side of a drawing, and of the square that its ink fills, in drawing pixels
-REACH = 6  # distances to a stroke's edge are known this far, in drawing pixels
-STEP = 8  # an int8 distance counts eighths of a drawing pixel
-
-# The last resort font has a box for everything; the others call their signs by wrong code points.
-UNSUITABLE = ("LastResort", "STIXNonUni", "STIXSiz", "cmex", "cmmi", "cmsy")
-ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 TWIN_GRID = 20  # twins are compared on a grid of this side
 TWIN_STROKE = 2.5  # after their strokes were brought to this half width, in drawing pixels
@@ -60,12 +62,13 @@ def glyphs(cache_dir: Path | None = None) -> Dataset:
     sheared, moved, bent by a smooth random field and redrawn with another stroke thickness.
 
     Twins are dropped. Two drawings are twins when, with strokes of one thickness and stretched to
-    fill a 20 x 20 grid, all but at most 1 inked cell of either lie within 1 cell of an inked cell
-    of the other, the same holds for the cells without ink, and width / height differs by less than
-    a factor 1.6. Two characters are twins when their drawings in a face they share are, or any
-    drawing of one and the first drawing of the other. Across splits the rule is wider, so that no
-    unseen character is a glyph that was trained on: within 1.5 cells, for all but 4 cells. Of twins
-    the one in meta-train stays, then the one in meta-test, then the earlier in `SCRIPTS`.
+    fill a 20 x 20 grid, all inked cells of either lie within 1 cell of an inked cell of the other,
+    the same holds for the cells without ink (as are those around the grid), and width / height
+    differs by less than a factor 1.6. Two characters are twins when their drawings in a face they
+    share are, or any drawing of one and the first drawing of the other. Across splits the rule is
+    wider, so that no unseen character is a glyph that was trained on: within 1.5 cells, for all but
+    4 cells. Of twins the one in meta-train stays, then the one in meta-test, then the earlier in
+    `SCRIPTS`.
 
     Args:
         cache_dir: Where the drawn pictures are kept. By default the folder that the environment
@@ -119,7 +122,7 @@ def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:
     # Sorted by split, in the order in which twins may stay.
     order = sorted(scripts, key=lambda script: ("train", "test", "valid").index(script.split))
     wanted = [(SCRIPTS.index(script), code) for script in order for code in script.characters()]
-    drawings = _draw(_faces(fonts), [code for _, code in wanted])
+    drawings = draw(faces(fonts), [code for _, code in wanted])
     drawn = np.unique(drawings.character)
     if len({wanted[c][0] for c in drawn}) < min(N_SCRIPTS_NEEDED, len(scripts)):
         raise DataError(
@@ -136,148 +139,6 @@ def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:
         "scripts": np.array([wanted[c][0] for c in kept]),
         "n_dropped": np.array(len(drawn) - len(kept)),
     }
-
-
-# Drawing
-
-
-@dataclass(frozen=True)
-class Face:
-    """A font face and the code points that it really has."""
-
-    path: Path
-    codes: frozenset[int]
-
-
-@dataclass(frozen=True)
-class Drawings:
-    """Characters drawn upright in their faces.
-
-    Attributes:
-        character: Number of the character `(drawings,)`.
-        face: Number of the face `(drawings,)`.
-        distance: Signed distance to the edge of the ink, positive inside, in steps of 1/8 pixel
-            `(drawings, 64, 64)`.
-        half: Width and height of the ink, halved `(drawings, 2)`.
-        stroke: Half the thickness of the strokes `(drawings,)`.
-        gap: Half the width of the gaps between them `(drawings,)`.
-    """
-
-    character: Array
-    face: Array
-    distance: Array
-    half: Array
-    stroke: Array
-    gap: Array
-
-
-def _faces(fonts: Path) -> list[Face]:
-    """The suitable faces of a folder; upright faces of normal weight first."""
-    paths = [p for p in sorted(fonts.glob("*.ttf")) if not p.name.startswith(UNSUITABLE)]
-    if not paths:
-        raise DataError(
-            f"glyphs: no font to draw from in {fonts}; received an empty or missing folder; "
-            "reinstall matplotlib, which ships these fonts."
-        )
-    styled = ("Bol", "Obl", "Ita", "cm", "Display")
-    paths.sort(key=lambda path: any(style in path.name for style in styled))
-    faces = []
-    for path in paths:
-        codes = {code for code, glyph in FT2Font(str(path)).get_charmap().items() if glyph != 0}
-        # Computer Modern has other signs at the code points of ASCII punctuation.
-        faces.append(
-            Face(path, frozenset(codes & ALPHANUMERIC if path.name[:2] == "cm" else codes))
-        )
-    return faces
-
-
-def _draw(faces: Sequence[Face], codes: Sequence[int]) -> Drawings:
-    layout = ImageFont.Layout.BASIC
-    pens = [
-        [ImageFont.truetype(face.path, em, layout_engine=layout) for em in (64, 256)]
-        for face in faces
-    ]
-    frames, character, face, half = [], [], [], []
-    for c, code in enumerate(codes):
-        known = set()  # many faces share their symbols
-        for f in (f for f, one in enumerate(faces) if code in one.codes):
-            ink = _ink(chr(code), pens[f])
-            if ink is None or ink.tobytes() in known:
-                continue
-            known.add(ink.tobytes())
-            height, width = ink.shape
-            top, left = (FRAME - height) // 2, (FRAME - width) // 2
-            frame = np.zeros((FRAME, FRAME), bool)
-            frame[top : top + height, left : left + width] = ink > 127
-            frames.append(frame)
-            character.append(c)
-            face.append(f)
-            half.append((width / 2, height / 2))
-    distance = _signed_distance(np.reshape(frames, (-1, FRAME, FRAME)))
-    sides = np.array(half, dtype=np.float32).reshape(-1, 2)
-    within = np.abs(np.arange(FRAME) + 0.5 - FRAME / 2) < sides[:, :, None]
-    box = within[:, 1, :, None] & within[:, 0, None, :]
-    return Drawings(
-        np.array(character, dtype=int),
-        np.array(face, dtype=int),
-        distance,
-        sides,
-        _half_width(distance),
-        _half_width(np.where(box, -distance, 0)),
-    )
-
-
-def _half_width(distance: Array) -> Array:
-    """Half the width of the strokes inside of which `distance` is positive `(drawings,)`."""
-    # Across a stroke the mean distance to its edge is a quarter of its width.
-    area = (distance > 0).sum(axis=(1, 2)).clip(1)
-    mean: Array = distance.clip(0).sum(axis=(1, 2)) / area / STEP
-    return (2 * mean).astype(np.float32)
-
-
-def _ink(text: str, pens: Sequence[ImageFont.FreeTypeFont]) -> Array | None:
-    """The character's ink, its longer side `BOX`; None for a blank one."""
-    for pen in pens:
-        em = round(pen.size)
-        canvas = Image.new("L", (4 * em, 3 * em))
-        ImageDraw.Draw(canvas).text((em, em // 2), text, font=pen, fill=255)
-        bounds = canvas.getbbox()
-        if bounds is None:
-            return None
-        ink = canvas.crop(bounds)
-        # A small sign, such as a full stop, is drawn again with a larger pen.
-        if max(ink.size) >= BOX // 2:
-            break
-    width, height = (max(2, round(side * BOX / max(ink.size))) for side in ink.size)
-    return np.asarray(ink.resize((width, height)))
-
-
-def _signed_distance(ink: Array) -> Array:
-    """Distances to the edge of `ink` (drawings, side, side), as in `Drawings`."""
-    table = STEP * (np.sqrt(np.arange(256)) - 0.5).clip(0, REACH)
-    table = table.round().astype(np.int8)
-    result = np.empty(ink.shape, np.int8)
-    for rows in _chunks(len(ink), 32):
-        part = ink[rows]
-        inside, outside = (table[_squared_distance(zero)] for zero in (~part, part))
-        result[rows] = np.where(part, inside, -outside)
-    return result
-
-
-def _squared_distance(zero: Array) -> Array:
-    """Squared distance to the nearest cell of `zero`, exact up to `REACH`; larger beyond."""
-    squares = np.where(zero, 0, 255 - REACH**2).astype(np.uint8)
-    for axis in (1, 2):
-        nearest = squares.copy()
-        for step in range(1, REACH + 1):
-            start = (slice(None),) * axis + (slice(step, None),)
-            stop = (slice(None),) * axis + (slice(None, -step),)
-            moved = squares + np.uint8(step**2)
-            np.minimum(nearest[start], moved[stop], out=nearest[start])
-            np.minimum(nearest[stop], moved[start], out=nearest[stop])
-        # Too far to be known stays low enough not to overflow along the next axis.
-        squares = np.minimum(nearest, 255 - REACH**2)
-    return squares
 
 
 # Twins
@@ -332,7 +193,7 @@ def _close(
     """Pairs alike in aspect, with at most `excess` inked cells of either off the other's ink."""
     mine, theirs = (which[np.argsort(aspect[which])] for which in (mine, theirs))
     their_ink, their_off = ink[theirs].T, off[theirs].T
-    for rows in _chunks(len(mine), 256):
+    for rows in chunks(len(mine), 256):
         some = mine[rows]
         ends = aspect[some[[0, -1]]] + (-TWIN_ASPECT, TWIN_ASPECT)
         alike = slice(*np.searchsorted(aspect[theirs], ends))
@@ -351,7 +212,7 @@ def _stretched(drawings: Drawings) -> Array:
     cells = np.empty((len(edge), TWIN_GRID, TWIN_GRID), bool)
     reach = (drawings.half - edge[:, None]).clip(0.5, FRAME / 2)
     at = (FRAME // 2 + reach[:, :, None] * middle).astype(int).clip(0, FRAME - 1)
-    for rows in _chunks(len(edge), 4096):
+    for rows in chunks(len(edge), 4096):
         index = np.arange(len(edge))[rows, None, None]
         sample = drawings.distance[index, at[rows, 1, :, None], at[rows, 0, None, :]]
         cells[rows] = sample > STEP * edge[rows, None, None]
@@ -380,13 +241,13 @@ def _examples(drawings: Drawings, characters: Array, codes: Array) -> Array:
     x = np.empty((len(characters), N_EXAMPLES, SIZE, SIZE), np.uint8)
     by_character = np.argsort(drawings.character, kind="stable")
     bounds = np.searchsorted(drawings.character[by_character], [characters, characters + 1])
-    for rows in _chunks(len(characters), 16):
+    for rows in chunks(len(characters), 16):
         chosen, uniform, normal = [], [], []
         for code, start, stop in zip(codes[rows], *bounds[:, rows], strict=True):
             # One stream a character: its pictures do not depend on which others are drawn.
             rng = generator(VERSION, "glyphs", int(code))
-            faces = rng.permutation(by_character[start:stop])
-            chosen.append(np.resize(faces, N_EXAMPLES))
+            own = rng.permutation(by_character[start:stop])
+            chosen.append(np.resize(own, N_EXAMPLES))
             uniform.append(rng.uniform(-1, 1, (N_EXAMPLES, 7)))
             normal.append(rng.standard_normal((N_EXAMPLES, 2, 4, 4)))
         pictures = _warp(
@@ -440,10 +301,6 @@ def _warp(drawings: Drawings, chosen: Array, uniform: Array, normal: Array) -> A
     return ink
 
 
-def _chunks(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
-
-
 # Cache
 
 
@@ -452,9 +309,7 @@ def _key(fonts: Path) -> str:
     made_of = {
         "version": VERSION,
         "fonts": {
-            face.name: hashlib.sha256(face.read_bytes()).hexdigest()
-            for face in sorted(fonts.glob("*.ttf"))
-            if not face.name.startswith(UNSUITABLE)
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in font_files(fonts)
         },
         "scripts": SCRIPTS,
         "parameters": [
@@ -487,10 +342,10 @@ def _digest(arrays: dict[str, Array]) -> str:
 def _read(path: Path) -> dict[str, Array] | None:
     """The cached arrays; None where there is no file or it is not what was written."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
         intact = str(arrays["sha256"]) == _digest(arrays)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile):
         return None
     return arrays if intact else None
 

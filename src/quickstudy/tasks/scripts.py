@@ -1,11 +1,30 @@
-"""The scripts and symbol blocks of `glyphs`: where their characters are, and their split."""
+"""The scripts and symbol blocks of `glyphs`, and their characters as fonts draw them."""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+from matplotlib.ft2font import FT2Font
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from quickstudy.errors import DataError
 from quickstudy.tasks.source import Split
+
+Array = NDArray[Any]
+
+FRAME, BOX = 64, 44  # side of a drawing, and of the square that its ink fills, in drawing pixels
+REACH = 6  # distances to a stroke's edge are known this far, in drawing pixels
+STEP = 8  # an int8 distance counts eighths of a drawing pixel
+
+# The last resort font has a box for everything; the others call their signs by wrong code points.
+UNSUITABLE = ("LastResort", "STIXNonUni", "STIXSiz", "cmex", "cmmi", "cmsy")
+ALPHANUMERIC = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 # Marks that combine with a letter, spaces and control characters are no pictures of their own.
 _UNDRAWN = ("M", "Z", "C")
@@ -117,3 +136,152 @@ SCRIPTS = (
     Script("Faces", "valid", ((0x1F600, 0x1F64F), (0x1F42D, 0x1F435))),
     Script("Dingbats", "valid", ((0x2701, 0x2775),)),
 )
+
+
+@dataclass(frozen=True)
+class Face:
+    """A font face and the code points that it really has."""
+
+    path: Path
+    codes: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Characters drawn upright in their faces.
+
+    Attributes:
+        character: Number of the character `(drawings,)`.
+        face: Number of the face `(drawings,)`.
+        distance: Signed distance to the edge of the ink, positive inside, in steps of 1/8 pixel
+            `(drawings, 64, 64)`.
+        half: Width and height of the ink, halved `(drawings, 2)`.
+        stroke: Half the thickness of the strokes `(drawings,)`.
+        gap: Half the width of the gaps between them `(drawings,)`.
+    """
+
+    character: Array
+    face: Array
+    distance: Array
+    half: Array
+    stroke: Array
+    gap: Array
+
+
+def font_files(fonts: Path) -> list[Path]:
+    """The fonts of a folder whose characters are what Unicode calls them."""
+    return [path for path in sorted(fonts.glob("*.ttf")) if not path.name.startswith(UNSUITABLE)]
+
+
+def faces(fonts: Path) -> list[Face]:
+    """The suitable faces of a folder; upright faces of normal weight first."""
+    paths = font_files(fonts)
+    if not paths:
+        raise DataError(
+            f"glyphs: no font to draw from in {fonts}; received an empty or missing folder; "
+            "reinstall matplotlib, which ships these fonts."
+        )
+    styled = ("Bol", "Obl", "Ita", "cm", "Display")
+    paths.sort(key=lambda path: any(style in path.name for style in styled))
+    found = []
+    for path in paths:
+        codes = {code for code, glyph in FT2Font(str(path)).get_charmap().items() if glyph != 0}
+        # Computer Modern has other signs at the code points of ASCII punctuation.
+        kept = codes & ALPHANUMERIC if path.name.startswith("cm") else codes
+        found.append(Face(path, frozenset(kept)))
+    return found
+
+
+def draw(faces: Sequence[Face], codes: Sequence[int]) -> Drawings:
+    """The code points, numbered in their order, drawn in every face that has them."""
+    layout = ImageFont.Layout.BASIC
+    pens = [
+        [ImageFont.truetype(face.path, em, layout_engine=layout) for em in (64, 256)]
+        for face in faces
+    ]
+    frames, character, face, half = [], [], [], []
+    for c, code in enumerate(codes):
+        known = set()  # many faces share their symbols
+        for f in (f for f, one in enumerate(faces) if code in one.codes):
+            ink = _ink(chr(code), pens[f])
+            if ink is None or ink.tobytes() in known:
+                continue
+            known.add(ink.tobytes())
+            height, width = ink.shape
+            top, left = (FRAME - height) // 2, (FRAME - width) // 2
+            frame = np.zeros((FRAME, FRAME), bool)
+            frame[top : top + height, left : left + width] = ink > 127
+            frames.append(frame)
+            character.append(c)
+            face.append(f)
+            half.append((width / 2, height / 2))
+    distance = _signed_distance(np.reshape(frames, (-1, FRAME, FRAME)))
+    sides = np.array(half, dtype=np.float32).reshape(-1, 2)
+    within = np.abs(np.arange(FRAME) + 0.5 - FRAME / 2) < sides[:, :, None]
+    box = within[:, 1, :, None] & within[:, 0, None, :]
+    return Drawings(
+        np.array(character, dtype=int),
+        np.array(face, dtype=int),
+        distance,
+        sides,
+        _half_width(distance),
+        _half_width(np.where(box, -distance, 0)),
+    )
+
+
+def _half_width(distance: Array) -> Array:
+    """Half the width of the strokes inside of which `distance` is positive `(drawings,)`."""
+    # Across a stroke the mean distance to its edge is a quarter of its width.
+    area = (distance > 0).sum(axis=(1, 2)).clip(1)
+    mean: Array = distance.clip(0).sum(axis=(1, 2)) / area / STEP
+    return (2 * mean).astype(np.float32)
+
+
+def _ink(text: str, pens: Sequence[ImageFont.FreeTypeFont]) -> Array | None:
+    """The character's ink, its longer side `BOX`; None for a blank one."""
+    for pen in pens:
+        em = round(pen.size)
+        canvas = Image.new("L", (4 * em, 3 * em))
+        ImageDraw.Draw(canvas).text((em, em // 2), text, font=pen, fill=255)
+        bounds = canvas.getbbox()
+        if bounds is None:
+            return None
+        ink = canvas.crop(bounds)
+        # A small sign, such as a full stop, is drawn again with a larger pen.
+        if max(ink.size) >= BOX // 2:
+            break
+    width, height = (max(2, round(side * BOX / max(ink.size))) for side in ink.size)
+    return np.asarray(ink.resize((width, height)))
+
+
+def _signed_distance(ink: Array) -> Array:
+    """Distances to the edge of `ink` (drawings, side, side), as in `Drawings`."""
+    table = STEP * (np.sqrt(np.arange(256)) - 0.5).clip(0, REACH)
+    table = table.round().astype(np.int8)
+    result = np.empty(ink.shape, np.int8)
+    for rows in chunks(len(ink), 32):
+        part = ink[rows]
+        inside, outside = (table[_squared_distance(zero)] for zero in (~part, part))
+        result[rows] = np.where(part, inside, -outside)
+    return result
+
+
+def _squared_distance(zero: Array) -> Array:
+    """Squared distance to the nearest cell of `zero`, exact up to `REACH`; larger beyond."""
+    squares = np.where(zero, 0, 255 - REACH**2).astype(np.uint8)
+    for axis in (1, 2):
+        nearest = squares.copy()
+        for step in range(1, REACH + 1):
+            start = (slice(None),) * axis + (slice(step, None),)
+            stop = (slice(None),) * axis + (slice(None, -step),)
+            moved = squares + np.uint8(step**2)
+            np.minimum(nearest[start], moved[stop], out=nearest[start])
+            np.minimum(nearest[stop], moved[start], out=nearest[stop])
+        # Too far to be known stays low enough not to overflow along the next axis.
+        squares = np.minimum(nearest, 255 - REACH**2)
+    return squares
+
+
+def chunks(n: int, size: int) -> Iterator[slice]:
+    """Slices that cover `n` rows, `size` at a time."""
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))

@@ -1,0 +1,97 @@
+"""Small learners, tasks and runs: all of them train in well under a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from quickstudy import Training, build, train
+from quickstudy.learner import AnyLearner
+from quickstudy.rundir import RunDirectory
+from quickstudy.task import Task
+from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
+from quickstudy.train import Result
+
+
+def sinusoid() -> Sinusoid:
+    return Sinusoid(n_shot=5, n_query=5)
+
+
+def maml(source: TaskSource, **settings: Any) -> AnyLearner:
+    spec = {"name": "MAML", "inner_lr": 0.01, "inner_steps": 1, **settings}
+    return build(spec, source, net={"name": "MLP", "hidden": (8,)})
+
+
+def blobs(n_way: int = 3, n_shot: int = 2, n_query: int = 5, noise: int = 0) -> Episodes:
+    """Classes that differ in two coordinates; `noise` others say nothing and are wide."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(60, 2)).repeat(20, axis=0)
+    informative = centres + 0.2 * rng.normal(size=centres.shape)
+    X = np.concatenate([informative, 3 * rng.normal(size=(len(centres), noise))], axis=1)
+    return Episodes(arrays(X, np.arange(60).repeat(20)), n_way, n_shot, n_query)
+
+
+def prototypical(source: TaskSource, **net: Any) -> AnyLearner:
+    return build("PrototypicalNetwork", source, net={"name": "MLP", "hidden": (8,), **net})
+
+
+class Watched(TaskSource):
+    """The tasks of another source; `change` sees each task, and may replace it."""
+
+    def __init__(self, source: TaskSource, change: Callable[[Split, int, Task], Task]) -> None:
+        self.source, self.change = source, change
+        self.kind, self.x_shape, self.n_out = source.kind, source.x_shape, source.n_out
+        self.preprocess = source.preprocess
+
+    def task(self, split: Split, index: int) -> Task:
+        return self.change(split, index, self.source.task(split, index))
+
+    def describe(self) -> dict[str, Any]:
+        return self.source.describe()
+
+
+def huge(task: Task) -> Task:
+    """A task whose numbers are finite and whose loss is not."""
+    return task._replace(query=task.query._replace(y=task.query.y + 1e30))
+
+
+def quick(source: TaskSource, learner: AnyLearner, out: Path | None, **settings: Any) -> Result:
+    """A silent training of few steps."""
+    resume = settings.pop("resume", False)
+    settings = {"steps": 6, "meta_batch": 2, "valid_every": 2, "valid_tasks": 3, **settings}
+    return train(learner, source, Training(**settings), out, resume=resume, show=False)
+
+
+def seal_of(out: Path) -> str:
+    """sha256 of the weights of a run."""
+    return str(RunDirectory(out).read()["files"]["weights"]["sha256"])
+
+
+def resumable(out: Path) -> dict[str, Tensor]:
+    """All tensors that a run goes on from."""
+    return RunDirectory(out).load("resume")[0]
+
+
+def parameters(learner: AnyLearner) -> Tensor:
+    return torch.cat([p.detach().flatten() for p in learner.parameters()])
+
+
+def draw_classes(folder: Path, n_classes: int, n_examples: int, size: int = 12) -> Path:
+    """A folder of class folders: a line at an angle of its own for each class."""
+    for c in range(n_classes):
+        (folder / f"class{c:02d}").mkdir(parents=True)
+        for i in range(n_examples):
+            image = Image.new("L", (size, size), 255)
+            angle, shift = np.pi * c / n_classes, (i % 3) - 1
+            dx, dy = 0.4 * size * np.cos(angle), 0.4 * size * np.sin(angle)
+            middle = size / 2 + shift
+            ends = (middle - dx, middle - dy, middle + dx, middle + dy)
+            ImageDraw.Draw(image).line(ends, fill=20 + i, width=2)
+            image.save(folder / f"class{c:02d}" / f"{i}.png")
+    return folder

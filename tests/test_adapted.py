@@ -1,0 +1,483 @@
+"""What a user holds: adapted from anything, honest about itself, saved and read back bit by bit."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small import blobs, maml, prototypical, quick, sinusoid
+from torch import nn
+
+import quickstudy as qs
+from quickstudy import CheckpointError, UserError, load_task
+from quickstudy.adapted import Adapted, Model, _seal
+from quickstudy.learner import Learner
+from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
+from quickstudy.nets import MLP, SharedLinear
+from quickstudy.nets.norm import NormKind
+from quickstudy.rundir import tensors_from_bytes, tensors_to_bytes
+from quickstudy.task import Examples
+from quickstudy.tasks import Episodes, Pictures, arrays
+from quickstudy.tasks.columns import Columns
+
+RNG = np.random.default_rng(0)
+X = np.array([[0, 0], [0, 1], [5, 5], [5, 6], [9, 0]], dtype=np.float32)
+CENTROIDS = Model(NearestCentroid(), (2,))
+
+
+def adapted(y: Any) -> Adapted:
+    return CENTROIDS.adapt(X, y)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["a", "a", "b", "b", "c"],
+        [3, 3, 7, 7, -1],
+        [0.5, 0.5, 1.5, 1.5, 2.5],
+        [(1, "x"), (1, "x"), (2, "y"), (2, "y"), (3, None)],
+        [None, None, "b", "b", 7],
+        [False, False, True, True, "c"],
+        ["ä", "ä", "日本", "日本", ""],
+        np.array(["a", "a", "b", "b", "c"]),
+        np.array([3, 3, 7, 7, -1]),
+        torch.tensor([3, 3, 7, 7, -1]),
+        [np.int64(3), np.int64(3), torch.tensor(7), torch.tensor(7), np.str_("c")],
+    ],
+    ids=str,
+)
+def test_any_hashable_labels(y: Any, tmp_path: Path) -> None:
+    """Unequal shots too: the last class has one example."""
+    model = adapted(y)
+    plain = y.tolist() if hasattr(y, "tolist") else [getattr(v, "item", lambda v=v: v)() for v in y]
+    assert model.predict(X + 0.1).tolist() == plain
+    assert [type(label) for label in model.predict(X).tolist()] == [type(v) for v in plain]
+    assert model.predict(X[2]) == plain[2]
+    assert model.classes_ is not None
+    assert set(model.classes_.tolist()) == set(plain)
+    proba = model.predict_proba(X)
+    assert proba.shape == (5, 3)
+    assert [model.classes_.tolist()[i] for i in proba.argmax(axis=1)] == plain
+    model.save(tmp_path / "mine.task")
+    again = load_task(tmp_path / "mine.task", NearestCentroid())
+    assert again.labels == plain
+    assert [type(label) for label in again.labels] == [type(label) for label in plain]
+    assert np.array_equal(again.predict_proba(X), proba)
+
+
+def test_classes_are_sorted_where_they_can_be() -> None:
+    found = adapted(["b", "b", "a", "a", "c"]).classes_
+    assert found is not None
+    assert found.tolist() == ["a", "b", "c"]
+    mixed = adapted(["b", "b", 1, 1, None]).classes_
+    assert mixed is not None
+    assert mixed.tolist() == ["b", 1, None]
+
+
+def test_probabilities_by_hand() -> None:
+    model = CENTROIDS.adapt([[0.0, 0.0], [1.0, 0.0]], ["a", "b"])
+    one, zero = np.exp(-0.25), np.exp(-0.25)
+    np.testing.assert_allclose(model.predict_proba([[0.5, 0.0]]), [[one, zero]] / (one + zero))
+    far = np.exp([-0.0625, -0.5625])
+    np.testing.assert_allclose(model.predict_proba([0.25, 0.0]), far / far.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, np.float32, torch.tensor], ids=str)
+def test_arrays_of_any_kind_and_one_or_many(kind: Any) -> None:
+    model = CENTROIDS.adapt(kind(X.tolist()), ["a", "a", "b", "b", "c"])
+    assert model.predict(kind(X.tolist())).tolist() == ["a", "a", "b", "b", "c"]
+    assert model.predict(kind(X[3].tolist())) == "b"
+    assert model.predict_proba(kind(X[3].tolist())).shape == (3,)
+
+
+def picture(value: int, size: int = 8, mode: str = "L") -> Image.Image:
+    """A bright square in one corner of four."""
+    pixels = np.zeros((size, size), dtype=np.uint8)
+    row, column = divmod(value, 2)
+    half = size // 2
+    pixels[row * half : (row + 1) * half, column * half : (column + 1) * half] = 200
+    return Image.fromarray(pixels).convert(mode)
+
+
+def pixels(value: int) -> np.ndarray[Any, Any]:
+    return np.asarray(picture(value))
+
+
+def test_pictures_of_any_kind(tmp_path: Path) -> None:
+    model = Model(NearestCentroid(), (1, 8, 8), Pictures(size=8))
+    paths = []
+    for value in range(4):
+        paths.append(tmp_path / f"{value}.png")
+        picture(value, size=32).save(paths[-1])
+    forms: dict[str, list[Any]] = {
+        "paths": paths,
+        "text": [str(path) for path in paths],
+        "bytes": [path.read_bytes() for path in paths],
+        "PIL": [picture(value) for value in range(4)],
+        "another size and mode": [picture(value, size=40, mode="RGB") for value in range(4)],
+        "uint8": [pixels(value) for value in range(4)],
+        "colour": [np.asarray(picture(value, mode="RGB")) for value in range(4)],
+    }
+    clf = model.adapt(forms["PIL"], list("abcd"))
+    for name, queries in forms.items():
+        assert clf.predict(queries).tolist() == list("abcd"), name
+        assert [clf.predict(query) for query in queries] == list("abcd"), name
+        assert model.adapt(queries, list("abcd")).predict(paths[2]) == "c", name
+    stacked = np.stack(forms["uint8"])
+    for many in (stacked, torch.from_numpy(stacked), stacked[:, None] / 255.0):
+        assert clf.predict(many).tolist() == list("abcd")
+    one = torch.from_numpy(stacked[1])
+    assert clf.predict(one) == "b"
+    assert clf.predict_proba(one).shape == (4,)
+    assert clf.update(paths[0], "e").predict(forms["PIL"]).tolist()[1:] == list("bcd")
+
+
+def test_update_returns_a_new_model() -> None:
+    old = CENTROIDS.adapt(X[:4], ["a", "a", "b", "b"])
+    before = old.predict_proba(X)
+    new = old.update(X[4:], ["c"])
+    assert np.array_equal(old.predict_proba(X), before)
+    assert old.classes_ is not None
+    assert old.classes_.tolist() == ["a", "b"]
+    assert np.array_equal(new.predict_proba(X), adapted(["a", "a", "b", "b", "c"]).predict_proba(X))
+    assert old.update(X[4], "c").predict(X[4]) == "c"
+    assert old.update([X[4], X[4] + 1], np.array(["c", "d"])).labels[-2:] == ["c", "d"]
+    with pytest.raises(UserError, match=r"1 examples and 2 labels"):
+        old.update(X[4:], ["c", "d"])
+
+
+def test_quality_is_cross_validated() -> None:
+    """Leaving out the stray example of each class, the centroids are wrong about it alone."""
+    x = [[0.0], [1.0], [2.0], [9.0], [10.0], [11.0], [12.0], [3.0]]
+    y = ["a", "a", "a", "a", "b", "b", "b", "b"]
+    found = Model(NearestCentroid(), (1,)).adapt(x, y).quality()
+    assert (found.metric, found.value, found.n, found.folds) == ("accuracy", 6 / 8, 8, 4)
+    # Wilson's interval for 6 of 8: the roots of (p - 6/8)^2 = z^2 p (1 - p) / 8.
+    a, b, c = 1 + 1.96**2 / 8, -(2 * 0.75 + 1.96**2 / 8), 0.75**2
+    low, high = sorted(np.roots([a, b, c]))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    perfect = adapted(["a", "a", "b", "b", "b"]).quality(max_folds=2)
+    assert perfect.folds == 2
+    assert perfect.high <= 1
+
+
+def test_quality_of_a_regression() -> None:
+    """A model that answers with the mean of its support: each fold's error by hand."""
+    found = Model(Mean(), (1,)).adapt([[0.0]] * 3, [0.0, 3.0, 6.0]).quality()
+    errors = np.array([(4.5 - 0) ** 2, 0.0, (1.5 - 6) ** 2])
+    half = 1.96 * errors.std(ddof=1) / np.sqrt(3)
+    want = ("mse", errors.mean(), max(errors.mean() - half, 0), errors.mean() + half, 3, 3)
+    assert found[0] == want[0]
+    assert found[1:] == pytest.approx(want[1:])
+
+
+class MeanState(NamedTuple):
+    mean: torch.Tensor
+
+
+class Mean(Learner[MeanState]):
+    kind = "regression"
+
+    def adapt(self, support: Examples) -> MeanState:
+        return MeanState(support.y.mean(dim=0))
+
+    def predict(self, state: MeanState, x: torch.Tensor) -> torch.Tensor:
+        return state.mean.expand(len(x), -1)
+
+
+def test_quality_needs_two_examples() -> None:
+    with pytest.raises(UserError, match=r"two examples.*'c'"):
+        adapted(["a", "a", "b", "b", "c"]).quality()
+    with pytest.raises(UserError, match="max_folds"):
+        adapted(["a", "a", "b", "b", "b"]).quality(max_folds=1)
+    with pytest.raises(UserError, match="two examples"):
+        Model(Mean(), (1,)).adapt([[0.0]], [1.0]).quality()
+
+
+NAN = np.array([[0.0, 0.0], [np.nan, 1.0]])
+
+
+class Cell(list[Any]):
+    """A label that is not hashable."""
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (X, ["a"] * 5, "two classes"),
+        (X, ["a", "b"], "5 examples and 2 labels"),
+        (X, "aabbc", "sequence"),
+        (X, None, "sequence"),
+        (X, 3, "sequence"),
+        (X, np.array(3), "sequence"),
+        (X, ["a", "a", "b", "b", Cell()], "hashable"),
+        (X, ["a", "a", "b", "b", (1, Cell())], "hashable"),
+        (X, ["a", "a", "b", "b", float("nan")], "equal to themselves"),
+        (X[0], ["a", "b"], "several examples"),
+        (X[:, :1], list("aabbc"), r"\(5, 1\)"),
+        (X[None], list("aabbc"), r"\(1, 5, 2\)"),
+        (X.ravel(), list("aabbc"), "shape"),
+        (NAN, ["a", "b"], r"finite.*\[1\]"),
+        ([[0.0, 1.0], [2.0, float("inf")]], ["a", "b"], "finite"),
+        (np.array([[0.0, 0.0], [1e300, 0.0]]), ["a", "b"], "finite as float32"),
+        ([[0.0, 1.0], [2.0]], ["a", "b"], "arrays of numbers"),
+        ([["x", "y"], ["z", "w"]], ["a", "b"], "arrays of numbers"),
+        ({"a": 1}, ["a", "b"], "arrays of numbers"),
+        (None, ["a", "b"], "inputs"),
+        ([], [], "inputs"),
+        (np.zeros((0, 2)), [], "at least one"),
+    ],
+)
+def test_bad_examples_are_refused(x: Any, y: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        CENTROIDS.adapt(x, y)
+
+
+@pytest.mark.parametrize("x", [NAN, X[:, :1], [], np.zeros((0, 2)), [["a", "b"]], None])
+def test_bad_queries_are_refused(x: Any) -> None:
+    clf = adapted(["a", "a", "b", "b", "c"])
+    for ask in (clf.predict, clf.predict_proba):
+        with pytest.raises(UserError):
+            ask(x)
+
+
+def test_bad_pictures_are_refused(tmp_path: Path) -> None:
+    model = Model(NearestCentroid(), (1, 8, 8), Pictures(size=8))
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n half")
+    good = [picture(0), picture(1)]
+    clf = model.adapt(good, ["a", "b"])
+    for wrong in (
+        [],
+        tmp_path / "none.png",
+        tmp_path / "cut.png",
+        [picture(0), str(tmp_path / "none.png")],
+        np.full((1, 1, 8, 8), 200.0),
+        np.full((1, 1, 8, 8), np.nan),
+        np.zeros((1, 1, 9, 9)),
+        np.zeros((0, 8, 8), dtype=np.uint8),
+    ):
+        with pytest.raises(UserError):
+            clf.predict(wrong)
+
+
+def test_rows_of_a_table(tmp_path: Path) -> None:
+    columns = Columns.fit(
+        ["size", "colour"], [["1", "red"], ["3", "blue"]], [["1", "red"], ["3", "blue"]]
+    )
+    model = Model(NearestCentroid(), (columns.n_features,), columns)
+    rows = [{"size": 1, "colour": "red"}, {"size": 3, "colour": "blue"}]
+    clf = model.adapt(rows, ["small", "large"])
+    assert clf.predict(rows).tolist() == ["small", "large"]
+    assert clf.predict({"size": 3, "colour": None}) == "large"
+    assert clf.predict([1, "red"]) == "small"
+    clf.save(tmp_path / "mine.task")
+    again = load_task(tmp_path / "mine.task", NearestCentroid())
+    assert np.array_equal(again.predict_proba(rows), clf.predict_proba(rows))
+    with pytest.raises(UserError, match="colour"):
+        clf.predict({"size": 3})
+
+
+def test_regression(tmp_path: Path) -> None:
+    source = sinusoid()
+    quick(source, maml(source), tmp_path / "run", steps=2)
+    model = qs.load(tmp_path / "run")
+    assert model.kind == "regression"
+    reg = model.adapt([[0.0], [1.0], [2.0]], [0.0, 0.8, 0.9])
+    assert reg.classes_ is None
+    assert reg.predict([[0.5], [1.5]]).shape == (2,)
+    assert np.ndim(reg.predict([0.5])) == 0
+    with pytest.raises(UserError, match="predict_proba"):
+        reg.predict_proba([[0.5]])
+    assert reg.quality().metric == "mse"
+    reg.save(tmp_path / "mine.task")
+    again = load_task(tmp_path / "mine.task")
+    assert np.array_equal(again.predict([[0.5], [1.5]]), reg.predict([[0.5], [1.5]]))
+    assert again.update([[3.0]], [0.1]).predict([0.5]) != reg.predict([0.5])
+    for y in (
+        ["a", "b", "c"],
+        [0.0, None, 1.0],
+        [0.0, float("nan"), 1.0],
+        [[0, 1]] * 3,
+        [0.0, 1.0],
+    ):
+        with pytest.raises(UserError):
+            model.adapt([[0.0], [1.0], [2.0]], y)
+
+
+NORMS: list[NormKind] = ["support", "batch", "population", "group", "layer"]
+
+
+def trained(learner: str, norm: NormKind | None, out: Path, **settings: Any) -> Model:
+    data = RNG.integers(0, 255, size=(120, 1, 16, 16), dtype=np.uint8)
+    source = Episodes(arrays(data, np.arange(12).repeat(10), test=0), 2, 1, 2)
+    made = qs.build(learner, source, net={"name": "Conv4", "hidden": 8, "norm": norm})
+    quick(source, made, out, steps=2, valid_tasks=1, **settings)
+    return qs.load(out)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("learner", ["PrototypicalNetwork", "MAML"])
+def test_saved_and_loaded_is_bit_equal(learner: str, norm: NormKind, tmp_path: Path) -> None:
+    model = trained(learner, norm, tmp_path / "run")
+    support, queries = torch.rand(6, 1, 16, 16), torch.rand(5, 1, 16, 16)
+    clf = model.adapt(support, list("aabbcc"))
+    clf.save(tmp_path / "deep" / "mine.task")
+    again = load_task(tmp_path / "deep" / "mine.task")
+    assert np.array_equal(again.predict_proba(queries), clf.predict_proba(queries))
+    assert again.model.fingerprint == clf.model.fingerprint
+    more = [model.update(queries[:1], ["d"]).predict_proba(queries) for model in (clf, again)]
+    assert np.array_equal(*more)
+    fresh = qs.load(tmp_path / "run").adapt(support, list("aabbcc"))
+    assert np.array_equal(fresh.predict_proba(queries), clf.predict_proba(queries))
+    assert qs.load_task(tmp_path / "deep" / "mine.task").quality() == clf.quality()
+
+
+def test_float64_stays_float64(tmp_path: Path) -> None:
+    source = blobs()
+    learner = prototypical(source)
+    quick(source, learner, tmp_path / "run", steps=2, dtype="float64")
+    model = qs.load(tmp_path / "run")
+    for name, weight in learner.state_dict().items():
+        assert torch.equal(model.learner.state_dict()[name], weight)
+    x = torch.randn(4, 2, dtype=torch.float64)
+    clf = model.adapt(x, list("aabb"))
+    clf.save(tmp_path / "mine.task")
+    again = load_task(tmp_path / "mine.task")
+    assert torch.equal(again.support_x, x)
+    assert np.array_equal(again.predict_proba(x + 1), clf.predict_proba(x + 1))
+    assert np.array_equal(clf.predict_proba((x + 1).tolist()), clf.predict_proba(x + 1))
+
+
+def test_a_learner_built_in_python_is_passed_again(tmp_path: Path) -> None:
+    source = blobs()
+    learner = PrototypicalNetwork(MLP((2,), (8,)))
+    quick(source, learner, tmp_path / "run", steps=2)
+    with pytest.raises(UserError, match="pass learner="):
+        qs.load(tmp_path / "run")
+    model = qs.load(tmp_path / "run", PrototypicalNetwork(MLP((2,), (8,))))
+    model.adapt(X, list("aabbb")).save(tmp_path / "mine.task")
+    with pytest.raises(UserError, match="pass learner="):
+        load_task(tmp_path / "mine.task")
+    again = load_task(tmp_path / "mine.task", PrototypicalNetwork(MLP((2,), (8,))))
+    assert again.predict(X[2]) == "b"
+    with pytest.raises(CheckpointError, match="weights"):
+        load_task(tmp_path / "mine.task", PrototypicalNetwork(MLP((2,), (9,))))
+    with pytest.raises(CheckpointError, match="weights"):
+        qs.load(tmp_path / "run", PrototypicalNetwork(MLP((2,), (9,))))
+
+
+def test_labels_that_cannot_be_written(tmp_path: Path) -> None:
+    clf = adapted([b"a", b"a", b"b", b"b", b"c"])
+    with pytest.raises(UserError, match="labels must be text"):
+        clf.save(tmp_path / "mine.task")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def task_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("task")
+    quick(blobs(), prototypical(blobs()), folder / "run", steps=2)
+    qs.load(folder / "run").adapt(X, list("aabbb")).save(folder / "mine.task")
+    return folder / "mine.task"
+
+
+def test_a_changed_task_is_refused(task_file: Path, tmp_path: Path) -> None:
+    content, rng = task_file.read_bytes(), random.Random(0)
+    want = load_task(task_file).predict_proba(X)
+    path, refused = tmp_path / "mine.task", 0
+    for _ in range(300):
+        at = rng.randrange(len(content))
+        path.write_bytes(
+            content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
+        )
+        try:
+            # A flip in the padding of the header may change nothing at all.
+            assert np.array_equal(load_task(path).predict_proba(X), want)
+        except CheckpointError:
+            refused += 1
+    assert refused > 250
+    for cut in (0, 1, 8, 100, len(content) - 1):
+        path.write_bytes(content[:cut])
+        with pytest.raises(CheckpointError):
+            load_task(path)
+
+
+Change = Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]
+HOSTILE: dict[str, Change] = {
+    "learner is code": lambda h, t: h["specs"]["learner"].update(name="os.system"),
+    "learner is a dunder": lambda h, t: h["specs"]["learner"].update(name="__class__"),
+    "net is code": lambda h, t: h["specs"]["net"].update(name="subprocess.Popen"),
+    "option is unknown": lambda h, t: h["specs"]["learner"].update(args="rm"),
+    "net is no text": lambda h, t: h["specs"]["net"].update(name=["MLP"]),
+    "specs is text": lambda h, t: h.update(specs="os.system"),
+    "specs is a list": lambda h, t: h.update(specs=[]),
+    "seed is text": lambda h, t: h["specs"].update(seed="x"),
+    "kind is unknown": lambda h, t: h["specs"].update(kind="x"),
+    "shape is absent": lambda h, t: h.pop("x_shape"),
+    "shape is a number": lambda h, t: h.update(x_shape=3),
+    "labels are absent": lambda h, t: h.pop("labels"),
+    "labels are few": lambda h, t: h["labels"].pop(),
+    "labels are one": lambda h, t: h.update(labels=["a"] * 5),
+    "label is hostile": lambda h, t: h.update(labels=[{"set": 1}] * 5),
+    "label is a list": lambda h, t: h.update(labels=[[1]] * 5),
+    "preprocess is unknown": lambda h, t: h.update(preprocess={"kind": "os.system"}),
+    "preprocess has no size": lambda h, t: h.update(preprocess={"kind": "pictures", "size": -1}),
+    "weights are absent": lambda h, t: [t.pop(k) for k in list(t) if k.startswith("weights/")],
+    "support is absent": lambda h, t: t.pop("support"),
+    "support is short": lambda h, t: t.update(support=t["support"][:2]),
+    "support is of another shape": lambda h, t: t.update(support=torch.zeros(5, 7)),
+    "support is bfloat16": lambda h, t: t.update(support=t["support"].bfloat16()),
+    "state is absent": lambda h, t: [t.pop(k) for k in list(t) if k.startswith("state/")],
+    "state is of another shape": lambda h, t: t.update({"state/prototypes": torch.zeros(2, 3)}),
+    "state is too deep": lambda h, t: t.update({"state/prototypes/x": torch.zeros(2, 3)}),
+    "format is another": lambda h, t: h.update(format=2),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_task_is_refused(
+    change: Callable[[dict[str, Any], dict[str, torch.Tensor]], Any],
+    task_file: Path,
+    tmp_path: Path,
+) -> None:
+    """With a seal that fits: whoever makes the file can make that too."""
+    tensors, header = tensors_from_bytes(task_file.read_bytes(), "")
+    del header["sha256"]
+    change(header, tensors)
+    header["sha256"] = _seal(header, tensors)
+    (tmp_path / "mine.task").write_bytes(tensors_to_bytes(tensors, header))
+    with pytest.raises(CheckpointError):
+        load_task(tmp_path / "mine.task")
+
+
+def test_what_is_no_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_task(tmp_path / "none.task")
+    with pytest.raises(CheckpointError):
+        load_task(tmp_path)
+    (tmp_path / "x.task").write_text(json.dumps({"a": 1}))
+    with pytest.raises(CheckpointError, match="safetensors"):
+        load_task(tmp_path / "x.task")
+    (tmp_path / "y.task").write_bytes(tensors_to_bytes({"a": torch.ones(2)}))
+    with pytest.raises(CheckpointError, match="format 1"):
+        load_task(tmp_path / "y.task")
+
+
+def test_more_classes_than_outputs_is_refused() -> None:
+    net = nn.Sequential(MLP((2,), (8,)), nn.Linear(8, 2))
+    with pytest.raises(UserError, match="2 outputs and the task 3 classes"):
+        Model(MAML(net), (2,)).adapt(X, list("aabbc"))
+
+
+def test_one_query_at_a_time_is_all_at_once() -> None:
+    net = nn.Sequential(MLP((2,), (8,), "support"), SharedLinear(8))
+    clf = Model(MAML(net, inner_lr=0.1), (2,)).adapt(X, list("aabbc"))
+    one = np.stack([clf.predict_proba(x) for x in X])
+    np.testing.assert_allclose(clf.predict_proba(X), one, rtol=1e-5)

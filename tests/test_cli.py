@@ -1,0 +1,461 @@
+"""The command line: every command to its end, and every wrong word answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from small import draw_classes
+from test_resume import environment
+
+from quickstudy import __version__, commands, errors
+from quickstudy.adapted import load_task
+from quickstudy.cli import COMMANDS, MAY_CHANGE, main
+from quickstudy.rundir import RunDirectory
+
+QUICK = [
+    *("--steps", "4", "--meta-batch", "2", "--valid-every", "2", "--valid-tasks", "3"),
+    *("--n-query", "3"),
+]
+SINUSOID = ["train", "--learner", "MAML", "--tasks", "sinusoid", "--net.hidden", "[8]", *QUICK]
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_classes(tmp_path_factory.mktemp("data") / "classes", 12, 8)
+
+
+def train_pictures(classes: Path, out: Path) -> int:
+    return main(
+        [
+            *("train", "--tasks", "folder", "--tasks.path", str(classes), "--tasks.size", "12"),
+            *("--n-way=2", "--n-shot=2", "--net.name", "MLP", "--net.hidden", "[16]", *QUICK),
+            *("--out", str(out)),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "pictures"
+    assert train_pictures(classes, out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def sinusoid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "sinusoid"
+    assert main([*SINUSOID, "--out", str(out)]) == 0
+    return out
+
+
+def refused(capsys: pytest.CaptureFixture[str], words: list[str], code: int) -> str:
+    """What a command that exits with this code says."""
+    capsys.readouterr()
+    assert main(words) == code, f"{words}: {capsys.readouterr().err}"
+    said = capsys.readouterr().err
+    assert said.startswith("quickstudy: ")
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"], ["help"]])
+def test_the_overview(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert all(f"  {name} " in said for name in COMMANDS)
+    assert said.index("examples:") < said.index("commands:")
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_starts_with_examples_and_has_hyphens(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    lines = [line.strip() for line in said.splitlines()]
+    assert lines[0].startswith("example")
+    assert any(line.startswith(f"quickstudy {command}") for line in lines[1:8])
+    assert said.index(f"quickstudy {command}") < said.index("usage:")
+    options = [word for line in lines for word in line.split() if word.startswith("--")]
+    assert not [option for option in options if "_" in option.split("=")[0]]
+
+
+def test_train_evaluate_adapt_predict(
+    pictures: Path, classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = RunDirectory(pictures).read()
+    assert record["stopped"] == "steps"
+    assert record["config"]["tasks"]["size"] == 12
+
+    capsys.readouterr()
+    words = ["evaluate", str(pictures), "--n-tasks", "6", "--json", str(tmp_path / "out.json")]
+    assert main([*words, "--pictures", str(tmp_path / "pictures")]) == 0
+    said = capsys.readouterr().out
+    assert "NearestCentroid" in said
+    found = json.loads((tmp_path / "out.json").read_text())
+    wanted = "learner tasks split norm seed n_way n_shot n_query n_tasks accuracy ci95"
+    assert {*wanted.split(), "ci95_disjoint", "ece", "baselines", "minutes", "machine"} <= set(
+        found
+    )
+    assert (found["learner"], found["tasks"]) == ("PrototypicalNetwork", "folder")
+    assert (found["n_way"], found["n_shot"], found["n_query"], found["n_tasks"]) == (2, 2, 3, 6)
+    keys = {"accuracy", "ci95", "difference", "difference_ci95"}
+    assert len(found["baselines"]) == 3
+    assert all(keys <= set(row) for row in found["baselines"].values())
+    assert list((tmp_path / "pictures").glob("*.svg"))
+
+    support = tmp_path / "support"
+    for name in ("class00", "class06"):
+        shutil.copytree(classes / name, support / name)
+    task = tmp_path / "mine.task"
+    assert main(["adapt", str(pictures), "--support", str(support), "--out", str(task)]) == 0
+    said = capsys.readouterr().out
+    assert "learned from 16 examples" in said
+    assert "classes: class00, class06" in said
+    assert "quality: accuracy" in said
+    queries = [str(classes / name / "0.png") for name in ("class06", "class00")]
+    assert main(["predict", str(task), *queries]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    want = [str(label) for label in load_task(task).predict(queries)]
+    assert [row[:2] for row in rows] == [[q, w] for q, w in zip(queries, want, strict=True)]
+    assert main(["predict", str(task), *queries, "--json", "true"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["prediction"] for row in found] == want
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
+
+
+def test_evaluate_with_other_settings(sinusoid: Path, tmp_path: Path) -> None:
+    words = ["evaluate", str(sinusoid), "--n-shot", "4", "--seed", "7", "--inner-steps", "3"]
+    out = tmp_path / "out.json"
+    quick = ["--n-tasks", "3", "--baselines", "false", "--curves", "false", "--json", str(out)]
+    assert main([*words, *quick]) == 0
+    found = json.loads(out.read_text())
+    assert (found["n_shot"], found["seed"], found["inner_steps"]) == (4, 7, 3)
+    assert found["metric"] == "mse"
+    assert found["baselines"] == {}
+    assert "--n-shot 4" in found["command"]
+
+
+def test_one_task_has_no_interval_and_the_file_is_json(sinusoid: Path, tmp_path: Path) -> None:
+    def strict(name: str) -> Any:
+        raise AssertionError(f"{name} is no JSON")
+
+    out = tmp_path / "out.json"
+    words = ["--n-tasks", "1", "--baselines", "false", "--curves", "false", "--json", str(out)]
+    assert main(["evaluate", str(sinusoid), *words]) == 0
+    assert json.loads(out.read_text(), parse_constant=strict)["ci95"] is None
+
+
+def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ["size,colour,kind"]
+    for kind in range(9):
+        lines += [f"{kind + i / 10},{'red' if kind % 2 else 'blue'},k{kind}" for i in range(6)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    words = ["--tasks.path", str(tmp_path / "rows.csv"), "--tasks.target", "kind"]
+    out = tmp_path / "run"
+    options = ["--n-way", "2", "--n-shot", "2", *QUICK, "--net.hidden", "[8]", "--out", str(out)]
+    assert main(["train", "--tasks", "table", *words, *options]) == 0
+    (tmp_path / "mine.csv").write_text("colour,size,name\nred,1.0,a\nblue,5.0,b\nred,1.2,a\n")
+    task = tmp_path / "mine.task"
+    support = ["--support", str(tmp_path / "mine.csv"), "--target", "name"]
+    assert main(["adapt", str(out), *support, "--out", str(task)]) == 0
+    assert "quality: not measured" in capsys.readouterr().out
+    assert main(["predict", str(task), str(tmp_path / "mine.csv")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert "--target" in refused(capsys, ["adapt", str(out), *support[:2], "--out", "x"], 2)
+    wrong = ["adapt", str(out), *support[:3], "nome", "--out", str(tmp_path / "x")]
+    assert "'nome'" in refused(capsys, wrong, 2)
+    assert not (tmp_path / "x").exists()
+    assert main(["data", "table", *(w.replace("tasks.", "") for w in words)]) == 0
+
+
+def test_data(classes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "folder", "--path", str(classes)]) == 0
+    said = capsys.readouterr().out
+    assert "train" in said
+    assert "meta" not in said
+    assert main(["data", "sinusoid"]) == 0
+    assert "n_shot" in capsys.readouterr().out
+    assert "did you mean sinusoid" in refused(capsys, ["data", "sinusiod"], 2)
+    assert "path" in refused(capsys, ["data", "folder"], 2)
+    assert "not a folder" in refused(capsys, ["data", "folder", "--path", "/nowhere/at/all"], 3)
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    assert "all is well" in said
+    assert "torch" in said
+
+    def wrong(*args: Any) -> None:
+        raise AssertionError("vmap differs from the loop")
+
+    monkeypatch.setattr("quickstudy.testing.check_learner", wrong)
+    assert "vmap differs" in refused(capsys, ["doctor"], 3)
+
+
+RECIPE: dict[str, Any] = {
+    "title": "A small sinusoid",
+    "train": {
+        "tasks": {"name": "sinusoid"},
+        "learner": {"name": "MAML", "inner_lr": 0.01, "inner_steps": 1},
+        "net": {"name": "MLP", "hidden": [8]},
+        "n_shot": 5,
+        "n_query": 5,
+        "steps": 4,
+        "meta_batch": 2,
+        "valid_every": 2,
+        "valid_tasks": 3,
+        "seed": 1,
+    },
+    "evaluate": [
+        {"n_query": 20, "n_tasks": 5, "inner_steps": 1, "expect": {"at_most": 1000.0}},
+        {"n_query": 20, "n_tasks": 5, "inner_steps": 2, "expect": {"at_least": 0.0}},
+    ],
+}
+
+
+def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe, out = tmp_path / "small.yaml", tmp_path / "run"
+    recipe.write_text(yaml.safe_dump(RECIPE, sort_keys=False))
+    words = ["reproduce", str(recipe), "--out", str(out)]
+    assert main([*words, "--record", "true"]) == 0
+    assert "reached" in capsys.readouterr().out
+    recorded = yaml.safe_load(recipe.read_text())["evaluate"][0]["recorded"]
+    wanted = {"mse", "ci95", "n_tasks", "norm", "seed", "steps", "minutes", "date", "machine"}
+    assert wanted <= set(recorded)
+    assert main(words) == 0, "a finished run is measured again"
+    found = json.loads((out / "reproduced.json").read_text())
+    assert found[0]["mse"] == pytest.approx(recorded["mse"], abs=1e-4)
+    missed = {**RECIPE, "evaluate": [{**RECIPE["evaluate"][0], "expect": {"at_most": 1e-9}}]}
+    recipe.write_text(yaml.safe_dump(missed))
+    assert main(words) == 1
+    assert "missed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "3", "{", "train: {}", "train: {}\nevaluate: [{}]", "train: 3\nevaluate: []"],
+)
+def test_what_is_no_recipe(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.yaml").write_text(content)
+    words = ["reproduce", str(tmp_path / "x.yaml"), "--out", str(tmp_path / "run")]
+    assert "recipe" in refused(capsys, words, 2)
+    assert "recipe" in refused(capsys, ["reproduce", str(tmp_path / "none.yaml")], 2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume(tmp_path: Path, classes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the settings of the run, whatever they were; only how long it goes on may change."""
+    out = tmp_path / "run"
+    assert train_pictures(classes, out) == 0
+    assert main(["train", "--resume", str(out), "--steps", "6"]) == 0
+    assert RunDirectory(out).read()["step"] == 6
+    assert "at step 6" in capsys.readouterr().out
+    said = refused(capsys, ["train", "--resume", str(out), "--outer-lr", "0.5"], 2)
+    assert "outer-lr" in said
+    assert all(name.replace("_", "-") in said for name in MAY_CHANGE)
+    assert "no such folder" in refused(capsys, ["train", "--resume", str(tmp_path / "no")], 3)
+    record = out / "run.json"
+    record.write_text(record.read_text().replace('"step": 6', '"step": 7'))
+    assert "sha256" in refused(capsys, ["train", "--resume", str(out)], 3)
+
+
+def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
+    config = {key: RECIPE["train"][key] for key in RECIPE["train"]}
+    config |= {"steps": 5, "schedule": "cosine", "optimizer_options": {"betas": [0.8, 0.9]}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    words = ["train", "--config", str(tmp_path / "config.yaml")]
+    assert main([*words, "--out", str(tmp_path / "straight")]) == 0
+    assert main([*words, "--out", str(tmp_path / "parts"), "--minutes", "0"]) == 0
+    assert RunDirectory(tmp_path / "parts").read()["step"] == 1
+    again = ["train", "--resume", str(tmp_path / "parts"), "--minutes", "10"]
+    assert main(again) == 0
+    found = [RunDirectory(tmp_path / name).read() for name in ("straight", "parts")]
+    assert found[0]["files"]["weights"]["sha256"] == found[1]["files"]["weights"]["sha256"]
+    assert found[0]["training"]["optimizer_options"] == {"betas": [0.8, 0.9]}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "did you mean train"),
+        (["evalute", "x"], "did you mean evaluate"),
+        (["--verison"], "unknown command"),
+        (["train"], "--out"),
+        (["train", "--learner", "ProtoNet"], "did you mean PrototypicalNetwork"),
+        (["train", "--learner=MALM"], "did you mean MAML"),
+        (["train", "--tasks", "glyph"], "did you mean glyphs"),
+        (["train", "--net", "Conv5"], "did you mean Conv4"),
+        (["train", "--stesp", "3"], "did you mean --steps?"),
+        (["train", "--meta-bacth=3"], "did you mean --meta-batch?"),
+        (
+            ["train", "--tasks", "sinusoid", "--learner", "MAML", "--learner.inner-step", "1"],
+            "did you mean --learner.inner-steps?",
+        ),
+        (["train", "--steps", "many"], "many"),
+        (["train", "--steps", "0", "--tasks", "sinusoid", "--learner", "MAML"], "steps"),
+        (["train", "--schedule", "cosin"], "cosin"),
+        (["train", "--tasks", "sinusoid"], "PrototypicalNetwork"),
+        (["train", "--tasks", "sinusoid", "--learner", "MAML", "--n-way", "5"], "n-way"),
+        (["train", "--tasks", "sinusoid", "--learner", "MAML", "--n-shot", "0"], "n_shot"),
+        (
+            ["train", "--tasks", "sinusoid", "--learner", "MAML", "--outer-optimizer", "Adan"],
+            "Adan",
+        ),
+        (["train", "--tasks", "sinusoid", "--learner", "MAML", "--device", "gpu"], "device"),
+        (["train", "--tasks", "sinusoid", "--learner", "MAML", "--net.pool", "x"], "pool"),
+        (["train", "--tasks", "sinusoid", "--learner", "MAML", "--net.hidden", "x"], "hidden"),
+        (["train", "--tasks", "folder"], "tasks.path"),
+        (["train", "--tasks", "table", "--tasks.path", "x"], "tasks.target"),
+        (["train", "--config", "/nowhere.yaml"], "nowhere.yaml"),
+        (["train", "--resume"], "resume"),
+        (["evaluate"], "run"),
+        (["evaluate", "x", "--n-taks", "3"], "did you mean --n-tasks?"),
+        (["evaluate", "x", "--split", "tset"], "tset"),
+        (["evaluate", "x", "y"], "y"),
+        (["adapt", "x", "--out", "y"], "support"),
+        (["predict"], "task"),
+        (["demo", "--owt", "x"], "did you mean --out?"),
+        (["doctor", "--fast"], "--fast"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_words(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "train" and len(words) > 1:
+        words = [*words, "--out", "run"] if words[-1] != "--resume" else words
+    assert message in refused(capsys, words, 2)
+    assert not list(tmp_path.iterdir()), "nothing is left behind"
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "learner: MAML\ntasks: sinusoid", "3", "{", "a: b"])
+def test_a_config_file_of_another_shape(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    words = ["train", "--config", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run")]
+    refused(capsys, words, 2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_data_leaves_nothing_behind(
+    pictures: Path, classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["--out", str(tmp_path / "run")]
+    folder = ["train", "--tasks", "folder", "--n-way", "2", *QUICK, "--tasks.path"]
+    refused(capsys, [*folder, str(tmp_path / "none"), *run], 3)
+    (tmp_path / "empty").mkdir()
+    refused(capsys, [*folder, str(tmp_path / "empty"), *run], 2)
+    said = refused(capsys, [*folder, str(classes), "--n-shot", "7", *run], 2)
+    assert "needs 10 examples" in said
+    cut = Path(shutil.copytree(classes, tmp_path / "cut"))
+    damaged = cut / "class03" / "2.png"
+    damaged.write_bytes(damaged.read_bytes()[:60])
+    assert "2.png" in refused(capsys, [*folder, str(cut), *run], 2)
+    assert not (tmp_path / "run").exists()
+
+    task = tmp_path / "mine.task"
+    adapt = ["adapt", str(pictures), "--out", str(task), "--support"]
+    refused(capsys, [*adapt, str(cut)], 2)
+    refused(capsys, [*adapt, str(tmp_path / "none")], 3)
+    refused(capsys, [*adapt, str(tmp_path / "empty")], 2)
+    (tmp_path / "one" / "only").mkdir(parents=True)
+    shutil.copy(classes / "class00" / "0.png", tmp_path / "one" / "only")
+    assert "two classes" in refused(capsys, [*adapt, str(tmp_path / "one")], 2)
+    refused(capsys, ["adapt", str(tmp_path / "norun"), *adapt[2:], str(classes)], 3)
+    assert not task.exists()
+    refused(capsys, ["adapt", str(pictures), "--out", str(tmp_path), "--support", str(classes)], 2)
+
+    refused(capsys, ["predict", str(task), "x.png"], 3)
+    assert main([*adapt, str(classes)]) == 0
+    assert "nowhere.png" in refused(capsys, ["predict", str(task), "nowhere.png"], 2)
+    refused(capsys, ["predict", str(task)], 2)
+    task.write_bytes(task.read_bytes()[:-9])
+    refused(capsys, ["predict", str(task), str(classes / "class00" / "0.png")], 3)
+
+
+def test_evaluating_what_cannot_be(
+    pictures: Path, sinusoid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--json", str(tmp_path / "out.json")]
+    said = refused(capsys, ["evaluate", str(pictures), "--inner-steps", "3", *out], 2)
+    assert "inner_steps" in said
+    assert "n_way" in refused(capsys, ["evaluate", str(pictures), "--n-way", "50", *out], 2)
+    refused(capsys, ["evaluate", str(pictures), "--n-tasks", "0", *out], 2)
+    refused(capsys, ["evaluate", str(sinusoid), "--n-way", "3", *out], 2)
+    refused(capsys, ["evaluate", str(sinusoid), "--inner-steps", "-1", *out], 2)
+    refused(capsys, ["evaluate", str(tmp_path / "none"), *out], 3)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_the_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, code in (
+        (errors.QuickstudyError, 1),
+        (errors.UserError, 2),
+        (errors.DataError, 3),
+        (errors.CheckpointError, 3),
+        (errors.NonFiniteError, 4),
+        (KeyboardInterrupt, 130),
+        (PermissionError, 1),
+    ):
+
+        def fail(argv: Any, error: type[BaseException] = error) -> int:
+            raise error("what and where; received; do")
+
+        monkeypatch.setitem(COMMANDS, "doctor", fail)
+        refused(capsys, ["doctor"], code)
+
+
+def test_a_diverging_run_exits_4(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*SINUSOID, "--learner.inner-lr", "1e30", "--max-bad-steps", "2"]
+    said = refused(capsys, [*words, "--out", str(tmp_path / "run")], 4)
+    assert "last good checkpoint" in said
+    RunDirectory(tmp_path / "run").load("resume")
+
+
+def test_a_closed_pipe_is_no_error(classes: Path) -> None:
+    """`quickstudy data folder ... | head -1`."""
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "quickstudy", "data", "folder", "--path", str(classes)],
+        env=environment(),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(read)
+    os.close(write)
+    _, errors = process.communicate(timeout=100)
+    assert "Traceback" not in errors
+
+
+def test_the_table_is_made_from_the_json_alone(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = commands.evaluate_run(pictures, {}, n_tasks=2, baselines=False, curves=False)
+    capsys.readouterr()
+    commands.print_evaluation(json.loads(json.dumps(result)))
+    assert "folder/test, 2-way 2-shot, 2 tasks" in capsys.readouterr().out

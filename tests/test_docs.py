@@ -1,0 +1,332 @@
+"""The documentation is true: snippets run, commands parse, paths and links exist, numbers agree.
+
+`pytest tests/test_docs.py --update-golden` writes the README's table of results from the recipes.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import dedent
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from small import draw_classes
+from test_architecture import ORDER, SOURCE
+
+from quickstudy import Training, build, train
+from quickstudy.cli import COMMANDS, main
+from quickstudy.errors import UserError
+from quickstudy.options import Parser, train_parser
+from quickstudy.tasks import Episodes, Pictures, arrays
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + DOCS
+FENCE = re.compile(
+    r"^(?P<run>[ ]*<!-- run -->\n)?(?P<indent>[ ]*)```(?P<language>\w*)\n(?P<code>.*?)^[ ]*```$",
+    re.MULTILINE | re.DOTALL,
+)
+# Inline code that names a file or folder of the repository.
+PATH = re.compile(r"(?:(?:src|tests|docs|recipes)/[\w./-]*|(?:[\w-]+/)*[\w-]+\.(?:py|md|toml|txt))")
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+RESULTS = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- /results -->)", re.DOTALL)
+OTHER_COMMANDS = ("pytest", ".venv/bin/pytest", ".venv/bin/ruff")
+
+
+class Block(NamedTuple):
+    """A fenced block: its line in the page, and whether its commands are run."""
+
+    language: str
+    code: str
+    line: int
+    run: bool
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        line = text[: match.start("code")].count("\n")
+        block = Block(match["language"], dedent(match["code"]), line, bool(match["run"]))
+        if block.language == language:
+            found.append(block)
+    return found
+
+
+def commands(page: Path) -> Iterator[tuple[list[str], bool]]:
+    for block in blocks(page, "bash"):
+        for line in block.code.splitlines():
+            if words := shlex.split(line, comments=True):
+                yield words, block.run
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+# Snippets
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that the pages' snippets name."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    draw_classes(tmp_path / "my_classes", 32, 6)
+    draw_classes(tmp_path / "my_folder", 3, 2)
+    for i in range(1, 5):
+        pixels = rng.integers(0, 256, size=(20 + i, 30, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"photo{i}.png")
+    rows = [
+        f"{c},{visits},{('basic', 'plus')[i % 2]},{('yes', 'no')[visits > 5]}"
+        for c in range(12)
+        for i, visits in enumerate([1, 2, 3, 4, 6, 7, 8, 9] * 2)
+    ]
+    header = "customer,visits,plan,churned\n"
+    (tmp_path / "customers.csv").write_text(header + "\n".join(rows))
+    (tmp_path / "new_customer.csv").write_text(header + "\n".join(rows[:8]))
+    (tmp_path / "rows.csv").write_text("visits,plan\n2,basic\n9,plus\n")
+    species = [
+        f"{s},{s + rng.normal():.3f},{rng.normal():.3f}" for s in range(20) for _ in range(6)
+    ]
+    (tmp_path / "species.csv").write_text(
+        "species,length,width\n" + "\n".join(f"s{row}" for row in species)
+    )
+    _stand_in_for_glyphs(tmp_path / "runs" / "glyphs")
+    torch.manual_seed(0)
+    return tmp_path
+
+
+def _stand_in_for_glyphs(run: Path) -> None:
+    """A run that takes what one of `glyphs` takes, and is trained on next to nothing."""
+    X = np.random.default_rng(0).integers(0, 256, size=(60, 28, 28), dtype=np.uint8)
+    data = arrays(X, np.arange(60) // 4, preprocess=Pictures(28, ink=True))
+    tasks = Episodes(data, n_way=2, n_shot=1, n_query=2)
+    learner = build("PrototypicalNetwork", tasks, net={"name": "Conv4", "hidden": 4})
+    train(learner, tasks, Training(steps=1, meta_batch=1, valid_tasks=1), run, show=False)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name_of)
+def test_snippets_run(page: Path, place: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page, "python"):
+        # Blank lines first, so that a traceback tells the line of the page.
+        code = compile("\n" * block.line + block.code, str(page), "exec")
+        exec(code, namespace)
+    for words, run in commands(page):
+        if run:
+            assert main(words[1:]) == 0, words
+
+
+# Commands
+
+
+class Understood(Exception):  # noqa: N818
+    """The parser took the words; the command itself is not run."""
+
+
+def check_command(words: list[str]) -> None:
+    """The real parsers take this command."""
+    if words[0] == "torchrun":
+        words = words[words.index("-m") + 1 :]
+    program, *rest = words
+    if program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        assert rest, "make needs a target"
+        assert rest[0] in targets
+    elif program == "quickstudy" and rest[0] == "train":
+        train_parser(rest[1:]).read(rest[1:])
+    elif program == "quickstudy":
+        read = Parser.read
+
+        def read_and_stop(self: Parser, argv: Sequence[str]) -> NoReturn:
+            read(self, argv)
+            raise Understood
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Parser, "read", read_and_stop)
+            with pytest.raises(Understood):
+                COMMANDS[rest[0]](rest[1:])
+    else:
+        assert program in OTHER_COMMANDS, f"no way to check {program}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_are_understood(page: Path) -> None:
+    for words, _ in commands(page):
+        check_command(words)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("make coffee", AssertionError),
+        ("quickstudy train --n-wey 5", UserError),
+        ("quickstudy train --steps many", UserError),
+        ("torchrun --nproc-per-node 2 -m quickstudy train --no-such", UserError),
+        ("quickstudy evaluate runs/glyphs --n-wey 5", UserError),
+        ("quickstudy adapt runs/glyphs", UserError),
+        ("quickstudy bake", KeyError),
+        ("frobnicate", AssertionError),
+    ],
+)
+def test_a_wrong_command_is_seen(line: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        check_command(shlex.split(line))
+
+
+def test_the_overview_names_every_command() -> None:
+    shown = {words[1] for words, _ in commands(ROOT / "README.md") if words[0] == "quickstudy"}
+    assert shown == COMMANDS.keys()
+
+
+# Paths, links and the map
+
+
+def missing_paths(text: str) -> list[str]:
+    spans = re.findall(r"`([^`\n]+)`", text)
+    words = [word for code in FENCE.finditer(text) for word in code["code"].split()]
+    named = [s for s in spans if PATH.fullmatch(s)]
+    named += [w for w in words if w.startswith(("recipes/", "tests/", "docs/")) and "<" not in w]
+    return [p for p in named if not (ROOT / p).exists() and not (SOURCE / p).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_paths_and_links_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert missing_paths(text) == []
+    assert [link for link in LINK.findall(text) if not (page.parent / link).exists()] == []
+
+
+def test_a_missing_path_is_seen() -> None:
+    text = "`tests/none.py`, `nets/none.py`, `batch.py`\n```bash\npytest tests/gone.py\n```\n"
+    assert missing_paths(text) == ["tests/none.py", "nets/none.py", "tests/gone.py"]
+
+
+def test_the_map_is_the_code() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.split("## The map", 1)[1].split("```", 2)[1]
+    found: dict[str, list[str]] = {}
+    for line in section.strip().splitlines():
+        # Names stand before the first run of spaces that is longer than one.
+        names = re.split(r"\s{2,}", line.strip())[0].split(", ")
+        if not line.startswith(" "):
+            found[names[0]] = []
+        else:
+            found[list(found)[-1]] += names
+    assert [name.removesuffix(".py").rstrip("/") for name in found] == ORDER
+    for name, files in found.items():
+        inside = {path.name for path in (SOURCE / name).glob("*.py")} if name[-1] == "/" else set()
+        assert set(files) == inside - {"__init__.py"}, name
+
+
+# Results
+
+
+def results_table(recipes: list[Path]) -> str:
+    """What the recipes record, as the README shows it."""
+    lines = [
+        "| recipe | tasks | measured | on disjoint tasks | bar | norm | training |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for recipe in recipes:
+        plan = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        title, training = f"[{plan['title']}](recipes/{recipe.name})", ""
+        for entry in plan["evaluate"]:
+            *cells, trained = _cells(entry)
+            row = [title, _setting(plan["train"] | entry), *cells, trained * (trained != training)]
+            lines.append(f"| {' | '.join(row)} |")
+            title, training = "", trained
+    return "\n".join(lines) + "\n"
+
+
+def _setting(options: dict[str, Any]) -> str:
+    way = f"{options['n_way']}-way " if "n_way" in options else ""
+    steps = options.get("inner_steps")
+    inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"
+    return f"{way}{options['n_shot']}-shot{inner}, {options['n_tasks']} tasks"
+
+
+def _cells(entry: dict[str, Any]) -> list[str]:
+    """Measured, on disjoint tasks, bar, norm, training."""
+    found, limit = entry.get("recorded"), entry["expect"]
+    metric = "accuracy" if "at_least" in limit else "mse"
+    bar = limit.get("at_least", limit.get("at_most"))
+    sign = "≥" if metric == "accuracy" else "≤"
+    shown_bar = f"{sign} {_number(bar, metric)}"
+    if found is None:
+        return ["(not yet recorded)", "", shown_bar, "", ""]
+    value = found[metric]
+    reached = value >= bar if metric == "accuracy" else value <= bar
+    shown = _plus_minus(value, found["ci95"], metric)
+    apart = found.get(f"{metric}_disjoint")
+    shown_apart = "" if apart is None else _plus_minus(apart, found["ci95_disjoint"], metric)
+    return [
+        shown,
+        "the same tasks" if shown_apart == shown else shown_apart,
+        f"{shown_bar}{'' if reached else ' (missed)'}",
+        found["norm"],
+        f"{found['minutes']:.0f} min, {found['machine']}",
+    ]
+
+
+def _number(value: float, metric: str) -> str:
+    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.2f}"
+
+
+def _plus_minus(value: float, half: float, metric: str) -> str:
+    if metric == "accuracy":
+        return f"{100 * value:.2f} ± {100 * half:.2f} %"
+    return f"mse {value:.3f} ± {half:.3f}"
+
+
+def test_results_are_those_of_the_recipes(update_golden: bool) -> None:
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    assert len(RESULTS.findall(text)) == 1, "the README has one table between its markers"
+    table = results_table(sorted((ROOT / "recipes").glob("*.yaml")))
+    if update_golden:
+        text = RESULTS.sub(lambda _: table, text)
+        readme.write_text(text, encoding="utf-8")
+    shown = RESULTS.findall(text)[0]
+    assert shown == table, "run pytest tests/test_docs.py --update-golden"
+
+
+def test_the_table_says_what_is_missing_and_what_missed(tmp_path: Path) -> None:
+    plan = {
+        "title": "T",
+        "train": {"tasks": {"name": "omniglot"}, "n_way": 60, "n_shot": 1},
+        "evaluate": [
+            {"n_way": 5, "n_tasks": 600, "expect": {"at_least": 0.98}},
+            {
+                "n_way": 20,
+                "n_shot": 5,
+                "n_tasks": 600,
+                "expect": {"at_least": 0.98},
+                "recorded": {
+                    "accuracy": 0.97123,
+                    "ci95": 0.0021,
+                    "accuracy_disjoint": 0.96,
+                    "ci95_disjoint": 0.01,
+                    "norm": "population",
+                    "minutes": 41.6,
+                    "machine": "M",
+                },
+            },
+        ],
+    }
+    recipe = tmp_path / "t.yaml"
+    recipe.write_text(yaml.safe_dump(plan))
+    assert results_table([recipe]).splitlines()[2:] == [
+        "| [T](recipes/t.yaml) | 5-way 1-shot, 600 tasks | (not yet recorded) |  "
+        "| ≥ 98.0 % |  |  |",
+        "|  | 20-way 5-shot, 600 tasks | 97.12 ± 0.21 % | 96.00 ± 1.00 % | ≥ 98.0 % (missed) "
+        "| population | 42 min, M |",
+    ]

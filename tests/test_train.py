@@ -1,0 +1,349 @@
+"""The outer loop: what it does at each step, when it stops, and what it leaves behind."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import json
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import Watched, blobs, huge, maml, parameters, prototypical, quick, sinusoid
+
+from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, evaluate, load
+from quickstudy.evaluate import score
+from quickstudy.learners import NearestCentroid
+from quickstudy.rundir import RunDirectory
+from quickstudy.task import Task
+from quickstudy.tasks import Split
+from quickstudy.train import train
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("cosine", [1, 0.5 + 0.5 * math.sqrt(0.5), 0.5, 0.5 - 0.5 * math.sqrt(0.5), 0]),
+        ("linear", [1, 0.75, 0.5, 0.25, 0]),
+        ("halve", [1, 0.5, 0.25, 0.125, 0.0625]),
+    ],
+)
+def test_the_rate_of_each_schedule(schedule: Any, factors: list[float]) -> None:
+    training = Training(steps=40, outer_lr=0.2, schedule=schedule, halve_every=10)
+    found = [training.rate(step) for step in (0, 10, 20, 30, 40)]
+    assert found == pytest.approx([0.2 * factor for factor in factors])
+
+
+def test_the_rate_is_the_optimizers() -> None:
+    """Descent with gradients clipped to one size moves as far as the rate says."""
+    learner = maml(sinusoid()).double()
+    places = [parameters(learner)]
+
+    def note(split: Split, index: int, task: Task) -> Task:
+        if split == "train" and index and index % 2 == 0:
+            places.append(parameters(learner))
+        return task
+
+    source = Watched(sinusoid(), note)
+    settings = {"schedule": "linear", "outer_lr": 0.1, "outer_optimizer": "SGD", "clip": 1e-3}
+    quick(source, learner, None, steps=5, valid_every=5, dtype="float64", **settings)
+    places.append(parameters(learner))
+    moved = [float((b - a).norm()) for a, b in itertools.pairwise(places)]
+    assert moved == pytest.approx([1e-4, 0.8e-4, 0.6e-4, 0.4e-4, 0.2e-4], rel=1e-3)
+
+
+def test_each_outer_step_takes_new_tasks_and_each_validation_the_same() -> None:
+    seen: list[tuple[Split, int]] = []
+
+    def note(split: Split, index: int, task: Task) -> Task:
+        seen.append((split, index))
+        return task
+
+    source = Watched(sinusoid(), note)
+    learner = maml(source)
+    seen.clear()
+    quick(source, learner, None, steps=4)
+    drawn = [index for split, index in seen if split == "train"]
+    assert drawn == list(range(8))
+    valid = [index for split, index in seen if split == "valid"]
+    assert valid[-6:] == [0, 1, 2, 0, 1, 2]
+    assert "test" not in {split for split, _ in seen}
+
+
+def test_it_stops_when_the_steps_are_done(tmp_path: Path) -> None:
+    result = quick(sinusoid(), maml(sinusoid()), tmp_path / "run", steps=5)
+    assert (result.stopped, result.step, result.skipped) == ("steps", 5, 0)
+    record = RunDirectory(tmp_path / "run").read()
+    assert record["stopped"] == "steps"
+    assert record["step"] == 5
+    assert record["training"]["steps"] == 5
+    assert math.isfinite(result.best)
+    assert record["best"] == result.best
+
+
+def test_it_stops_at_the_target() -> None:
+    result = quick(sinusoid(), maml(sinusoid()), None, target=1e9)
+    assert (result.stopped, result.step) == ("target", 2)
+    assert quick(sinusoid(), maml(sinusoid()), None, target=1e-9).stopped == "steps"
+    found = quick(blobs(), prototypical(blobs()), None, target=0.0)
+    assert (found.stopped, found.step) == ("target", 2)
+    assert quick(blobs(), prototypical(blobs()), None, target=1.1).stopped == "steps"
+
+
+def test_it_stops_when_nothing_improves() -> None:
+    still = {"outer_optimizer": "SGD", "outer_lr": 0.0, "valid_every": 1, "steps": 20}
+    result = quick(sinusoid(), maml(sinusoid()), None, patience=3, **still)
+    assert (result.stopped, result.step) == ("patience", 4)
+
+
+def test_it_stops_when_the_time_is_over(tmp_path: Path) -> None:
+    learner = maml(sinusoid())
+    start = parameters(learner)
+    result = quick(sinusoid(), learner, tmp_path / "run", minutes=0.0, valid_every=100)
+    assert (result.stopped, result.step) == ("minutes", 1)
+    assert math.isnan(result.best), "nothing was validated"
+    saved = load(tmp_path / "run").learner
+    assert torch.equal(parameters(saved), parameters(learner))
+    assert not torch.equal(parameters(saved), start)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_after_the_step(number: signal.Signals, tmp_path: Path) -> None:
+    def interrupt(split: Split, index: int, task: Task) -> Task:
+        if (split, index) == ("train", 6):
+            signal.raise_signal(number)
+        return task
+
+    before = signal.getsignal(number)
+    source = Watched(sinusoid(), interrupt)
+    result = quick(source, maml(source), tmp_path / "run")
+    assert (result.stopped, result.step) == ("interrupted", 4)
+    assert signal.getsignal(number) is before
+    record = RunDirectory(tmp_path / "run").read()
+    assert record["stopped"] == "interrupted"
+    assert record["step"] == 4
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path: Path) -> None:
+    def interrupt(split: Split, index: int, task: Task) -> Task:
+        if split == "train" and index in (6, 7):
+            signal.raise_signal(signal.SIGINT)
+        return task
+
+    source = Watched(sinusoid(), interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        quick(source, maml(source), tmp_path / "run")
+    assert RunDirectory(tmp_path / "run").read()["step"] == 2, "the last checkpoint stands"
+
+
+def test_the_learner_ends_with_the_best_weights(tmp_path: Path) -> None:
+    """Later tasks are so far off that the first validation stays the best."""
+    learner = maml(sinusoid())
+    at_two: list[torch.Tensor] = []
+
+    def note(split: Split, index: int, task: Task) -> Task:
+        if (split, index) == ("train", 4):
+            at_two.append(parameters(learner))
+        if split == "train" and index >= 4:
+            return task._replace(query=task.query._replace(y=task.query.y + 1e3))
+        return task
+
+    source = Watched(sinusoid(), note)
+    quick(source, learner, tmp_path / "run", outer_optimizer="SGD")
+    assert torch.equal(parameters(learner), at_two[0])
+    assert torch.equal(parameters(load(tmp_path / "run").learner), at_two[0])
+
+
+def test_metrics_are_lines_of_json(tmp_path: Path) -> None:
+    quick(blobs(), prototypical(blobs()), tmp_path / "run", steps=20, valid_every=10)
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    trained = [row for row in rows if "loss" in row]
+    validated = [row for row in rows if "valid_accuracy" in row]
+    assert [row["step"] for row in trained] == [10, 20]
+    assert [row["step"] for row in validated] == [10, 20]
+    assert all(row.keys() >= {"step", "seconds", "loss", "lr", "tasks_per_s"} for row in trained)
+    assert all(0 <= row["valid_accuracy"] <= 1 and row["valid_ci95"] >= 0 for row in validated)
+    assert list(RunDirectory(tmp_path / "run").metrics()) == rows
+
+
+def test_validation_may_have_other_ways() -> None:
+    ways = set()
+
+    class Counting(type(blobs())):  # type: ignore[misc]
+        def task(self, split: Split, index: int) -> Task:
+            found = super().task(split, index)
+            ways.add((split, found.query.y.shape[1]))
+            return found
+
+    source = Counting(blobs().data, 3, 2, 5)
+    quick(source, prototypical(source), None, valid_n_way=5)
+    assert ways == {("train", 3), ("valid", 5)}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "run"
+    quick(sinusoid(), maml(sinusoid()), out, steps=10, valid_every=5, tensorboard=True)
+    events = EventAccumulator(str(out / "tensorboard")).Reload()
+    assert {"loss", "lr", "valid_mse"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("valid_mse")] == [5, 10]
+
+
+def test_without_tensorboard_the_message_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def absent(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.startswith("torch.utils.tensorboard"):
+            raise ImportError("No module named 'tensorboard'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(UserError, match="pip install"):
+        quick(sinusoid(), maml(sinusoid()), tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_maml_learns_sinusoids() -> None:
+    source = sinusoid()
+    spec = {"name": "MAML", "inner_lr": 0.02, "inner_steps": 2}
+    learner = build(spec, source, net={"name": "MLP", "hidden": (40, 40)})
+    training = Training(steps=400, meta_batch=10, outer_lr=3e-3, valid_every=400, valid_tasks=20)
+    before = evaluate(learner, source, n_tasks=100, with_baselines=False, steps=(0, 2))
+    train(learner, source, training, show=False)
+    after = evaluate(learner, source, n_tasks=100, with_baselines=False, steps=(0, 2))
+    unadapted, adapted = (row["mse"] for row in after["by_steps"])
+    assert after["mse"] == pytest.approx(adapted, rel=1e-4)
+    assert adapted < 0.6 * unadapted, "adapting helps"
+    assert adapted < 0.6 * before["mse"], "meta-training helps"
+
+
+def test_a_prototypical_network_learns_to_ignore_noise() -> None:
+    """Raw distances drown in coordinates that say nothing; the embedding drops these."""
+    source = blobs(n_way=3, n_shot=2, noise=6)
+    learner = prototypical(source, hidden=(32, 16))
+    quick(source, learner, None, steps=300, meta_batch=4, valid_every=100, valid_tasks=30)
+    tasks = [source.task("test", index) for index in range(100)]
+    learned, raw = score(learner, tasks), score(NearestCentroid(), tasks)
+    difference = learned.per_task - raw.per_task
+    assert learned.mean > 0.6
+    assert difference.mean() > 0.15
+    assert difference.mean() > 3 * difference.std() / 10
+
+
+def test_skipped_tasks_are_counted(tmp_path: Path) -> None:
+    source = Watched(sinusoid(), lambda s, i, t: huge(t) if (s, i) == ("train", 3) else t)
+    result = quick(source, maml(source), tmp_path / "run")
+    assert (result.stopped, result.skipped) == ("steps", 1)
+    rows = [row for row in RunDirectory(tmp_path / "run").metrics() if "skipped" in row]
+    assert [(row["step"], row["skipped"]) for row in rows] == [(2, 1)]
+
+
+def test_steps_without_a_finite_task_end_the_training(tmp_path: Path) -> None:
+    good = maml(sinusoid())
+    quick(sinusoid(), good, None, steps=3)
+    source = Watched(sinusoid(), lambda s, i, t: huge(t) if s == "train" and i >= 6 else t)
+    with pytest.raises(NonFiniteError, match="last good checkpoint") as caught:
+        quick(source, maml(source), tmp_path / "run", steps=50, valid_every=3, max_bad_steps=4)
+    assert caught.value.exit_code == 4
+    assert RunDirectory(tmp_path / "run").read()["step"] in (3, 6)
+    assert torch.equal(parameters(load(tmp_path / "run").learner), parameters(good))
+    assert all("loss" not in row or row["loss"] for row in RunDirectory(tmp_path / "run").metrics())
+
+
+def test_a_few_bad_steps_are_survived() -> None:
+    source = Watched(sinusoid(), lambda s, i, t: huge(t) if s == "train" and 2 <= i < 8 else t)
+    result = quick(source, maml(source), None, max_bad_steps=4)
+    assert (result.stopped, result.skipped) == ("steps", 6)
+
+
+def test_a_validation_that_is_not_finite_is_no_best() -> None:
+    calls = []
+
+    def spoil(split: Split, index: int, task: Task) -> Task:
+        if (split, index) == ("valid", 0):
+            calls.append(index)
+        first = split == "valid" and len(calls) <= 2
+        x = task.query.x * (math.nan if first else 1)
+        return task._replace(query=task.query._replace(x=x))
+
+    source = Watched(sinusoid(), spoil)
+    result = quick(source, maml(source), None)
+    assert math.isfinite(result.best)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"meta_batch": -1}, "meta_batch"),
+        ({"valid_tasks": 0}, "valid_tasks"),
+        ({"patience": 0}, "patience"),
+        ({"max_bad_steps": 0}, "max_bad_steps"),
+        ({"checkpoint_every": 0}, "checkpoint_every"),
+        ({"chunk_size": -1}, "chunk_size"),
+        ({"clip": 0.0}, "clip"),
+        ({"schedule": "cosin"}, "schedule"),
+        ({"dtype": "int8"}, "dtype"),
+        ({"outer_optimizer": "Adan"}, "torch.optim"),
+        ({"outer_optimizer": "lr_scheduler"}, "torch.optim"),
+        ({"outer_optimizer": "LBFGS"}, "LBFGS"),
+        ({"optimizer_options": {"momentun": 0.9}}, "momentun"),
+        ({"outer_lr": -1.0}, "-1.0"),
+        ({"device": "gpu"}, "device"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(
+    wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        quick(sinusoid(), maml(sinusoid()), tmp_path / "run", **wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_valid_tasks_it_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    from quickstudy.tasks import Episodes, arrays
+
+    X, y = torch.randn(60, 2), torch.arange(6).repeat(10)
+    source = Episodes(arrays(X, y, valid=0), 2, 1, 2)
+    with pytest.raises(UserError, match="valid"):
+        quick(source, prototypical(source), tmp_path / "run")
+    with pytest.raises(UserError, match="99"):
+        quick(blobs(), prototypical(blobs()), tmp_path / "run", valid_n_way=99)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_baseline_is_not_trained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no meta-parameters"):
+        quick(blobs(), NearestCentroid(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_not_written_over(tmp_path: Path) -> None:
+    quick(sinusoid(), maml(sinusoid()), tmp_path / "run", steps=2)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(UserError, match="--resume"):
+        quick(sinusoid(), maml(sinusoid()), tmp_path / "run")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == files
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(UserError, match="other files"):
+        quick(sinusoid(), maml(sinusoid()), tmp_path / "mine")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="file"):
+        quick(sinusoid(), maml(sinusoid()), tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such folder"):
+        quick(sinusoid(), maml(sinusoid()), tmp_path / "run", resume=True)
