@@ -17,12 +17,12 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import CheckpointError, UserError, load_task
-from quickstudy.adapted import Adapted, Model, _seal
+from quickstudy.adapted import Adapted, Model
 from quickstudy.learner import Learner
 from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.nets.norm import NormKind
-from quickstudy.rundir import tensors_from_bytes, tensors_to_bytes
+from quickstudy.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
 from quickstudy.task import Examples
 from quickstudy.tasks import Episodes, Pictures, arrays
 from quickstudy.tasks.columns import Columns
@@ -451,7 +451,7 @@ def test_a_hostile_task_is_refused(
     tensors, header = tensors_from_bytes(task_file.read_bytes(), "")
     del header["sha256"]
     change(header, tensors)
-    header["sha256"] = _seal(header, tensors)
+    header["sha256"] = tensor_seal(header, tensors)
     (tmp_path / "mine.task").write_bytes(tensors_to_bytes(tensors, header))
     with pytest.raises(CheckpointError):
         load_task(tmp_path / "mine.task")

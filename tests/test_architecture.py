@@ -15,8 +15,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 # fmt: off
 ORDER = [
     "errors", "task", "nets", "learner", "inner", "learners", "batch", "tasks", "drawing", "plots",
-    "catalog", "outer", "evaluate", "rundir", "progress", "train", "adapted", "report", "testing",
-    "options", "commands", "reproduce", "demo", "cli",
+    "catalog", "outer", "evaluate", "rundir", "progress", "machine", "settings", "train", "inputs",
+    "adapted", "report", "testing", "options", "commands", "reproduce", "demo", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

@@ -1,10 +1,10 @@
 """Meta-learning: train on many small tasks, then learn a new one from a handful of examples.
 
-    import quickstudy as qs
+import quickstudy as qs
 
-    model = qs.load("runs/glyphs")
-    clf = model.adapt(X, y)
-    clf.predict(X_new)
+model = qs.load("runs/glyphs")
+clf = model.adapt(X, y)
+clf.predict(X_new)
 """
 
 __version__ = "0.1.0"
@@ -21,8 +21,9 @@ from quickstudy.errors import (
 )
 from quickstudy.evaluate import evaluate
 from quickstudy.learner import Learner
+from quickstudy.settings import Training
 from quickstudy.task import Examples, Task
-from quickstudy.train import Training, train
+from quickstudy.train import train
 
 __all__ = [
     "Adapted",

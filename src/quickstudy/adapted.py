@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from quickstudy import catalog
 from quickstudy.errors import CheckpointError, UserError
+from quickstudy.inputs import (
+    Array,
+    Preprocess,
+    distinct_classes,
+    encode,
+    is_many,
+    label_array,
+    label_from_json,
+    label_list,
+    label_to_json,
+    preprocess_from_json,
+    real_targets,
+)
 from quickstudy.learner import AnyLearner, Kind, flatten_state
 from quickstudy.nets.norm import check_calibrated
-from quickstudy.rundir import RunDirectory, tensors_from_bytes, tensors_to_bytes, write_atomically
+from quickstudy.rundir import (
+    RunDirectory,
+    reading_model,
+    tensor_seal,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    under,
+    write_atomically,
+)
 from quickstudy.task import examples
-from quickstudy.tasks.columns import Columns
-from quickstudy.tasks.pictures import Pictures
 
 TASK_FORMAT = 1
-NOT_A_MODEL = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
-    ValueError,
-)
-Preprocess = Pictures | Columns | None
-Array = NDArray[Any]
 
 
 class Quality(NamedTuple):
@@ -75,15 +84,15 @@ def load(
                 f"load: {run} holds the weights of a {record.get('learner', 'learner')} that was "
                 "built in Python; received no learner to load them into; pass learner=."
             )
-        with _reading(str(run)):
+        with reading_model(str(run)):
             learner = catalog.from_specs(record["specs"])
-    with _reading(str(run)):
+    with reading_model(str(run)):
         _load_weights(learner, weights)
         learner.to(device=device)
         return Model(
             learner,
             tuple(record["x_shape"]),
-            preprocess_from(record.get("preprocess")),
+            preprocess_from_json(record.get("preprocess")),
             record["files"]["weights"]["sha256"],
         )
 
@@ -133,13 +142,13 @@ class Model:
                 f"adapt: X must hold several examples; received one of shape {tuple(x.shape[1:])}; "
                 "pass a list or an array with the examples along its first axis."
             )
-        return Adapted(self, x, _labels(y))
+        return Adapted(self, x, label_list(y))
 
     def inputs(self, X: Any) -> tuple[Tensor, bool]:
         """Inputs `(examples, *x_shape)`, and whether X was one example rather than many."""
         dtype = next((p.dtype for p in self.learner.parameters()), torch.float32)
         device = next((p.device for p in self.learner.parameters()), torch.device("cpu"))
-        values, single = _encode(X, self.x_shape, self.preprocess)
+        values, single = encode(X, self.x_shape, self.preprocess)
         if not len(values):
             raise UserError("inputs: need at least one example; received none; pass some.")
         x = torch.as_tensor(values).to(device, dtype)
@@ -169,12 +178,12 @@ class Adapted:
         self.model, self.support_x, self.labels = model, x, labels
         self.classes: list[Any] = []
         if model.kind == "classification":
-            self.classes = _classes(labels)
+            self.classes = distinct_classes(labels)
             index = {label: i for i, label in enumerate(self.classes)}
             y = torch.tensor([index[label] for label in labels], device=x.device)
             support = examples(x, y, len(self.classes))
         else:
-            support = examples(x, _targets(labels).to(x))
+            support = examples(x, real_targets(labels).to(x))
             n_out = (catalog.learner_specs(model.learner) or {}).get("n_out")
             if n_out is not None and support.y.shape[1] != n_out:
                 raise UserError(
@@ -220,7 +229,7 @@ class Adapted:
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
         """A new model that has learned from these examples too; new classes are allowed."""
         x, single = self.model.inputs(X)
-        more = _labels([y] if single and not _is_many(y) else y)
+        more = label_list([y] if single and not is_many(y) else y)
         if len(x) != len(more):
             raise UserError(
                 f"update: every example needs a label; received {len(x)} examples and {len(more)} "
@@ -277,7 +286,7 @@ class Adapted:
                 if self.model.kind == "classification":
                     results[i] = part.classes[int(out[row].argmax())] == self.labels[i]
                 else:
-                    truth = _targets([self.labels[i]])[0].to(out)
+                    truth = real_targets([self.labels[i]])[0].to(out)
                     results[i] = float((out[row] - truth).square().mean())
         if self.model.kind == "classification":
             return Quality("accuracy", float(results.mean()), *_wilson(results), n, folds)
@@ -293,7 +302,7 @@ class Adapted:
         Raises:
             UserError: A label is not text, a number, a truth value, None, or a tuple of these.
         """
-        learner = self.model.learner
+        learner, preprocess = self.model.learner, self.model.preprocess
         tensors = {
             **{f"weights/{name}": t for name, t in learner.state_dict().items()},
             **{f"state/{name}": t for name, t in flatten_state(self.state).items()},
@@ -304,11 +313,11 @@ class Adapted:
             "specs": catalog.learner_specs(learner),
             "learner": type(learner).__name__,
             "x_shape": list(self.model.x_shape),
-            "preprocess": preprocess_to(self.model.preprocess),
+            "preprocess": preprocess and preprocess.to_json(),
             "fingerprint": self.model.fingerprint,
-            "labels": [_label_to(label) for label in self.labels],
+            "labels": [label_to_json(label) for label in self.labels],
         }
-        header["sha256"] = _seal(header, tensors)
+        header["sha256"] = tensor_seal(header, tensors)
         write_atomically(Path(path), tensors_to_bytes(tensors, header))
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
@@ -339,7 +348,7 @@ def load_task(path: str | os.PathLike[str], learner: AnyLearner | None = None) -
             f"{path}: this quickstudy reads saved tasks of format {TASK_FORMAT}; received "
             f"{header.get('format')!r}; adapt again with this version."
         )
-    if seal != _seal(header, tensors):
+    if seal != tensor_seal(header, tensors):
         raise CheckpointError(
             f"{path}: the sha256 of the task does not match; received a damaged or altered file; "
             "restore it from a copy, or adapt again."
@@ -350,141 +359,23 @@ def load_task(path: str | os.PathLike[str], learner: AnyLearner | None = None) -
                 f"load_task: {path} is of a {header.get('learner', 'learner')} that was built in "
                 "Python; received no learner to load it into; pass learner=."
             )
-        with _reading(str(path)):
+        with reading_model(str(path)):
             learner = catalog.from_specs(header["specs"])
-    with _reading(str(path)):
-        _load_weights(learner, _under(tensors, "weights/"))
+    with reading_model(str(path)):
+        _load_weights(learner, under(tensors, "weights/"))
         model = Model(
             learner,
             tuple(header["x_shape"]),
-            preprocess_from(header["preprocess"]),
+            preprocess_from_json(header["preprocess"]),
             header["fingerprint"],
         )
-        labels = [_label_from(label) for label in header["labels"]]
-        support, state = tensors["support"], learner.state_from(_under(tensors, "state/"))
+        labels = [label_from_json(label) for label in header["labels"]]
+        support, state = tensors["support"], learner.state_from(under(tensors, "state/"))
         adapted = Adapted(model, support, labels, state)
         # What the state does not fit is found out now rather than at the first question.
         if support.shape[1:] != model.x_shape or len(adapted.predict(support[:1])) != 1:
             raise ValueError(f"support examples of shape {tuple(support.shape[1:])}")
         return adapted
-
-
-def preprocess_to(preprocess: Preprocess) -> dict[str, Any] | None:
-    """The preprocessing as JSON."""
-    return None if preprocess is None else preprocess.to_json()
-
-
-def preprocess_from(data: dict[str, Any] | None) -> Preprocess:
-    """The preprocessing from what `preprocess_to` gave."""
-    if data is None:
-        return None
-    return Pictures.from_json(data) if data["kind"] == "pictures" else Columns.from_json(data)
-
-
-def label_array(labels: list[Any]) -> Array:
-    """Labels as an array: of text or numbers where all are of one such type, else of objects."""
-    if len({type(label) for label in labels}) == 1 and isinstance(labels[0], str | int | float):
-        return np.array(labels)
-    array = np.empty(len(labels), dtype=object)
-    array[:] = labels
-    return array
-
-
-def _encode(X: Any, x_shape: tuple[int, ...], preprocess: Preprocess) -> tuple[Array, bool]:
-    """Inputs (examples, *x_shape), and whether X was a single example."""
-    if isinstance(preprocess, Columns) and not isinstance(X, Tensor):
-        rows = preprocess(X)
-        return (rows[None], True) if rows.ndim == 1 else (rows, False)
-    values = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        if values.shape == x_shape:
-            return values[None], True
-        if values.shape[1:] != x_shape:
-            raise UserError(
-                f"inputs: floating-point arrays must be (examples, {', '.join(map(str, x_shape))})"
-                f"; received shape {values.shape}; reshape them"
-                + (", or pass pictures as uint8." if isinstance(preprocess, Pictures) else ".")
-            )
-        if isinstance(preprocess, Pictures) and values.size and values.max() > 1.5:
-            raise UserError(
-                "inputs: floating-point pictures must be in 0 .. 1; received values up to "
-                f"{values.max():g}; divide them, or pass uint8."
-            )
-        return values, False
-    if isinstance(preprocess, Pictures):
-        single = not _is_many(X) or (isinstance(values, np.ndarray) and _is_picture(values))
-        pictures = [values] if single else list(values)
-        if not pictures:
-            raise UserError("inputs: need at least one picture; received none; pass some.")
-        return np.stack([preprocess(picture) for picture in pictures]).astype(np.float32) / 255, single
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"inputs: need arrays of numbers of shape {x_shape}; received {type(X).__name__} that "
-            f"is none ({error}); convert them first."
-        ) from error
-    return _encode(array, x_shape, None)
-
-
-def _is_many(X: Any) -> bool:
-    """Whether X is a sequence rather than one value, path or picture."""
-    return isinstance(X, list | tuple | np.ndarray | Tensor) and getattr(X, "ndim", 1) > 0
-
-
-def _is_picture(values: Array) -> bool:
-    """Whether an array of pixels is one picture: (h, w), or (h, w, 3 | 4) in colour."""
-    return values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
-
-
-def _classes(labels: list[Any]) -> list[Any]:
-    """The distinct labels, sorted where they can be."""
-    try:
-        distinct = list(dict.fromkeys(labels))
-        unequal = [label for label in distinct if label != label]
-    except TypeError:
-        unequal = [label for label in labels if not isinstance(label, str | int | float)]
-    if unequal:
-        raise UserError(
-            "adapt: labels must be hashable and equal to themselves; received "
-            f"{unequal[0]!r}; use text or numbers."
-        )
-    if len(distinct) < 2:
-        raise UserError(
-            f"adapt: needs examples of two classes or more; received {distinct}; add another class."
-        )
-    try:
-        return sorted(distinct)
-    except TypeError:
-        return distinct
-
-
-def _labels(y: Any) -> list[Any]:
-    """The labels as a list of plain values."""
-    if isinstance(y, str | bytes) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
-        raise UserError(
-            f"adapt: y must be a sequence with a label for each example; received {y!r}; pass a "
-            "list or an array."
-        )
-    if isinstance(y, Tensor | np.ndarray):
-        plain: list[Any] = y.tolist()
-        return plain
-    return [label.item() if _is_number(label) else label for label in y]
-
-
-def _is_number(label: Any) -> bool:
-    """Whether a label is a number that NumPy or torch wraps."""
-    return isinstance(label, np.generic) or (isinstance(label, Tensor) and label.ndim == 0)
-
-
-def _targets(labels: list[Any]) -> Tensor:
-    try:
-        return torch.tensor(labels, dtype=torch.float64)
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"adapt: targets of a regression must be numbers; received {labels[:3]} ({error}); "
-            "pass numbers."
-        ) from error
 
 
 def _wilson(correct: Array) -> tuple[float, float]:
@@ -495,54 +386,9 @@ def _wilson(correct: Array) -> tuple[float, float]:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def _label_to(label: Any) -> Any:
-    if isinstance(label, tuple):
-        return {"tuple": [_label_to(part) for part in label]}
-    if isinstance(label, np.generic):
-        label = label.item()
-    if label is None or isinstance(label, str | int | float | bool):
-        return label
-    raise UserError(
-        "save: labels must be text, numbers, truth values, None, or tuples of these to be written; "
-        f"received {label!r} of type {type(label).__name__}; adapt with other labels."
-    )
-
-
-def _label_from(label: Any) -> Any:
-    return tuple(_label_from(part) for part in label["tuple"]) if isinstance(label, dict) else label
-
-
-def _seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        t = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
-        digest.update(t.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-
-
-@contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """Inside, all that a well-formed file of wrong content sets off is a CheckpointError."""
-    try:
-        yield
-    except NOT_A_MODEL as error:
-        raise CheckpointError(
-            f"{where}: expected a model that this quickstudy can build, with its weights; received "
-            f"another ({type(error).__name__}: {error}); use the version that wrote it, pass the "
-            "learner that was trained, or train again."
-        ) from error
-
-
 def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:
     # The numbers' own type first, so that float64 weights stay float64.
     types = [t.dtype for t in weights.values() if t.is_floating_point()]
     if types:
         learner.to(dtype=types[0])
     learner.load_state_dict(weights)
-
-

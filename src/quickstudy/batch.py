@@ -54,6 +54,13 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
     return "loop" if on_cpu and _convolutional(learner) else "vmap"
 
 
+def lay_out(learner: AnyLearner, batching: Batching) -> None:
+    """Puts convolution weights channels-last where tasks are looped: faster on a CPU."""
+    convolutional = any(isinstance(m, nn.Conv2d) for m in learner.modules())
+    if convolutional and choose(learner, batching) == "loop":
+        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 @contextmanager
 def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
     """Inside, a CPU computes small vectorised products on one thread.

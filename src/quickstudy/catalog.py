@@ -180,7 +180,9 @@ def _spec(given: str | Spec) -> Spec:
     return {"name": given} if isinstance(given, str) else dict(given)
 
 
-def _call(kind: Literal["net", "learner", "tasks"], name: str, builder: Callable[..., T], options: Spec) -> T:
+def _call(
+    kind: Literal["net", "learner", "tasks"], name: str, builder: Callable[..., T], options: Spec
+) -> T:
     known = inspect.signature(builder).parameters
     for option in options:
         if option not in known:

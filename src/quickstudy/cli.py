@@ -106,7 +106,8 @@ def train(argv: Sequence[str]) -> int:
     if int(os.environ.get("RANK", 0)) == 0:
         print(
             f"stopped: {result.stopped} at step {result.step}, best validation {result.best:.4f}, "
-            f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in {options['out']}"
+            f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in "
+            f"{options['out']}"
         )
     return 130 if result.stopped == "interrupted" else 0
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -21,14 +20,13 @@ from quickstudy import __version__, catalog, plots
 from quickstudy.adapted import Model, load, load_task
 from quickstudy.drawing import Picture
 from quickstudy.errors import DataError, UserError
-from quickstudy.evaluate import METRIC
 from quickstudy.evaluate import evaluate as meta_test
 from quickstudy.learners import MAML
+from quickstudy.machine import machine
 from quickstudy.rundir import RunDirectory, write_atomically
-from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split, arrays
+from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures
 from quickstudy.tasks.table import read_rows
-from quickstudy.train import machine
 
 JSON = dict[str, Any]
 
@@ -84,13 +82,13 @@ def evaluate_run(
     curves: bool = True,
     curve_tasks: int = 200,
 ) -> JSON:
-    """What `quickstudy evaluate` measures; `changed` are settings of the tasks, None for as trained."""
+    """What `quickstudy evaluate` measures, with the settings of the tasks that are not None."""
     record = RunDirectory(run).read()
     learner = load(run).learner
     if "tasks_spec" not in record:
         raise UserError(
-            f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made in "
-            "Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
+            f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
+            "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
         )
     spec = record["tasks_spec"] | {k: v for k, v in changed.items() if v is not None}
     if inner_steps is not None:
@@ -195,7 +193,9 @@ def predict(task: Path, inputs: list[Path], json: bool = False) -> int:
                 "input": name,
                 "prediction": label,
                 "probability": float(p.max()),
-                "probabilities": {str(c): float(v) for c, v in zip(adapted.classes, p, strict=True)},
+                "probabilities": {
+                    str(c): float(v) for c, v in zip(adapted.classes, p, strict=True)
+                },
             }
             for name, label, p in zip(names, answers, adapted.predict_proba(X), strict=True)
         ]
@@ -232,7 +232,7 @@ def data(
         except TypeError as error:
             raise UserError(
                 f"data {name}: needs other options ({error}); received {sorted(given)}; glyphs and "
-                "sinusoid take none, omniglot takes --data-dir, folder --path, and table --path and --target."
+                "sinusoid take none, omniglot --data-dir, folder --path, table --path and --target."
             ) from error
     if not isinstance(made, Dataset):
         print(jsonlib.dumps(made.describe(), indent=2))
@@ -347,8 +347,8 @@ def _support(model: Model, support: Path, target: str | None) -> tuple[Any, list
                 f"adapt: needs the column of the labels in {support}; received none; give --target."
             )
         rows = read_rows(support)
-        values = [row.pop(target, None) for row in rows]
-        if None in values:
+        values = [row.pop(target) for row in rows if target in row]
+        if len(values) < len(rows):
             raise UserError(
                 f"adapt: {support} needs a column {target!r}; received {sorted(rows[0])}; give the "
                 "--target that is there."

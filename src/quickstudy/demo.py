@@ -38,8 +38,8 @@ LEAD = (
 LIMITS = (
     "The characters are drawn from fonts and warped at random; handwriting varies in other ways, "
     "which the section on digits gives a first idea of. One seed was trained: the intervals cover "
-    "the choice of tasks, not that of the seed. Fine-tuning could do better with settings tuned for "
-    "these data; it was given the same everywhere.\n\n"
+    "the choice of tasks, not that of the seed. Fine-tuning could do better with settings tuned "
+    "for these data; it was given the same everywhere.\n\n"
     "Confidence intervals over episodes treat the unseen scripts as fixed. The one over tasks that "
     "share no example is wider where the data are few."
 )
@@ -69,8 +69,8 @@ def demo(
     report = out / "report.html"
     if (out / "run").exists():
         raise UserError(
-            f"demo: {out} must be new; received a folder with an earlier demo; delete it, or choose "
-            "another --out."
+            f"demo: {out} must be new; received a folder with an earlier demo; delete it, or "
+            "choose another --out."
         )
     print("drawing the characters (once)")
     SOURCES["glyphs"]()
@@ -148,7 +148,9 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Picture]:
     picture: Picture | None = None
     for draw in range(N_DRAWS):
         rng = np.random.default_rng(draw)
-        support = np.concatenate([rng.permutation(np.flatnonzero(truth == d))[:5] for d in range(10)])
+        support = np.concatenate(
+            [rng.permutation(np.flatnonzero(truth == d))[:5] for d in range(10)]
+        )
         query = np.setdiff1d(np.arange(len(truth)), support)
         adapted = model.adapt(pictures[support], truth[support])
         answers = adapted.predict(pictures[query])

@@ -18,8 +18,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.settings import Training
 from quickstudy.tasks import SOURCES, Episodes
-from quickstudy.train import Result, Training
+from quickstudy.train import Result
 from quickstudy.train import train as meta_train
 
 TRAIN_EXAMPLES = """\
@@ -131,7 +132,9 @@ def train_parser(argv: Sequence[str]) -> TrainParser:
     else:
         net = catalog.lookup("net", names["net"], catalog.NETS)
         parser.add_class_arguments(net, "net", skip={"in_shape"})
-        parser.set_defaults({"net.norm": None} if "norm" in inspect.signature(net).parameters else {})
+        parser.set_defaults(
+            {"net.norm": None} if "norm" in inspect.signature(net).parameters else {}
+        )
         parser.add_argument("--net.head", type=str, default="shared", help="shared or per_class.")
     return parser
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 
 from quickstudy.batch import Batching, meta_gradient
 from quickstudy.learner import AnyLearner

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ from torch import Tensor
 from quickstudy.errors import CheckpointError, UserError
 
 FORMAT = 1
+NOT_A_MODEL = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
+    ValueError,
+)
 JSON = dict[str, Any]
 
 
@@ -84,6 +89,34 @@ def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JS
             "restore the file from a copy, or make it again."
         )
     return tensors, header
+
+
+@contextmanager
+def reading_model(where: str) -> Iterator[None]:
+    """Inside, all that a well-formed file of wrong content sets off is a CheckpointError."""
+    try:
+        yield
+    except NOT_A_MODEL as error:
+        raise CheckpointError(
+            f"{where}: expected a model that this quickstudy can build, with its weights; received "
+            f"another ({type(error).__name__}: {error}); use the version that wrote it, pass the "
+            "learner that was trained, or train again."
+        ) from error
+
+
+def tensor_seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """The sha256 of a header and of the tensors it goes with."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+        digest.update(t.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 class RunDirectory:

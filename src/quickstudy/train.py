@@ -3,149 +3,33 @@
 from __future__ import annotations
 
 import math
-import platform
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from quickstudy import __version__, rundir
-from quickstudy.batch import Batching, choose, threads
+from quickstudy.batch import lay_out, threads
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
 from quickstudy.learner import AnyLearner
+from quickstudy.machine import machine
 from quickstudy.outer import outer_step, share, world
 from quickstudy.progress import Progress
 from quickstudy.rundir import RunDirectory
+from quickstudy.settings import Training
 from quickstudy.tasks.source import TaskSource
 
 Stop = Literal["steps", "target", "patience", "minutes", "interrupted"]
-Schedule = Literal["constant", "cosine", "linear", "halve"]
-Precision = Literal["float32", "float64"]
-COUNTS = (
-    *("steps", "meta_batch", "valid_every", "valid_tasks", "halve_every", "patience"),
-    *("checkpoint_every", "max_bad_steps", "chunk_size"),
-)
-
-
-@dataclass(frozen=True)
-class Training:
-    """Settings of the outer loop.
-
-    Args:
-        steps: Outer steps at most.
-        meta_batch: Tasks of an outer step.
-        outer_optimizer: Name of an optimizer in `torch.optim`.
-        outer_lr: Its step size at the start.
-        optimizer_options: Its other options.
-        schedule: How the step size goes on: `"constant"`, `"cosine"` to zero at `steps`, `"linear"`
-            to zero at `steps`, or `"halve"` every `halve_every` steps.
-        halve_every: Steps between halvings.
-        clip: Largest norm of the meta-gradient; None for no clipping.
-        valid_every: Outer steps between validations.
-        valid_tasks: Meta-valid tasks of a validation, always the same.
-        valid_n_way: Ways of these tasks; as in meta-training where omitted.
-        patience: Validations without improvement after which training stops; None for no limit.
-        target: Validation accuracy (or mean squared error) at which training stops.
-        minutes: Wall-clock minutes at most.
-        checkpoint_every: Outer steps between checkpoints; at each validation where omitted.
-        max_bad_steps: Outer steps in a row without one finite task after which training fails.
-        batching: How a meta-batch is computed; see `quickstudy.batch`.
-        chunk_size: Tasks vectorised at a time.
-        dtype: Floating-point type of parameters and inputs.
-        device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
-        tensorboard: Whether metrics are written for TensorBoard too.
-        seed: Seed of randomness inside a learner.
-    """
-
-    steps: int = 2000
-    meta_batch: int = 4
-    outer_optimizer: str = "Adam"
-    outer_lr: float = 1e-3
-    optimizer_options: dict[str, Any] = field(default_factory=dict)
-    schedule: Schedule = "constant"
-    halve_every: int = 2000
-    clip: float | None = None
-    valid_every: int = 250
-    valid_tasks: int = 100
-    valid_n_way: int | None = None
-    patience: int | None = None
-    target: float | None = None
-    minutes: float | None = None
-    checkpoint_every: int | None = None
-    max_bad_steps: int = 10
-    batching: Batching = "auto"
-    chunk_size: int | None = None
-    dtype: Precision = "float32"
-    device: str | None = None
-    tensorboard: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in COUNTS:
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(
-                    f"Training: {name} must be at least 1; received {value}; give a positive "
-                    "number."
-                )
-        if self.clip is not None and not self.clip > 0:
-            raise UserError(
-                f"Training: clip must be above 0; received {self.clip}; leave it out for no "
-                "clipping."
-            )
-        for name, kind in (("schedule", Schedule), ("dtype", Precision)):
-            if getattr(self, name) not in get_args(kind):
-                raise UserError(
-                    f"Training: {name} must be one of {', '.join(get_args(kind))}; received "
-                    f"{getattr(self, name)!r}; choose one of these."
-                )
-
-    def rate(self, step: int) -> float:
-        """Step size of outer step `step`, counted from 0."""
-        done = step / self.steps
-        factor = {
-            "constant": 1.0,
-            "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1))),
-            "linear": max(1 - done, 0.0),
-            "halve": 0.5 ** (step // self.halve_every),
-        }[self.schedule]
-        return self.outer_lr * factor
-
-    def optimizer(self, parameters: dict[str, Tensor]) -> torch.optim.Optimizer:
-        """The outer optimizer over these parameters.
-
-        Raises:
-            UserError: torch has no such optimizer, or it has no such option.
-        """
-        builder = getattr(torch.optim, self.outer_optimizer, None)
-        unfit = (torch.optim.LBFGS, torch.optim.SparseAdam)
-        if (
-            not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer))
-            or builder in unfit
-        ):
-            raise UserError(
-                "Training: outer_optimizer must name a class of torch.optim that steps along a "
-                f"dense gradient; received {self.outer_optimizer!r}; use for example Adam, AdamW "
-                "or SGD."
-            )
-        try:
-            return builder(parameters.values(), lr=self.outer_lr, **self.optimizer_options)  # type: ignore[call-arg]
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"Training: outer_lr and optimizer_options must suit torch.optim."
-                f"{self.outer_optimizer}; received {self.outer_lr} and {self.optimizer_options} "
-                f"({error}); correct them."
-            ) from error
 
 
 @dataclass(frozen=True)
@@ -279,14 +163,18 @@ class _Run:
                 self.at.seconds = before + time.monotonic() - started
                 now = self.at.step
                 if now % 10 == 0 or now == self.settings.steps:
-                    speed = (now - recent[1]) * self.settings.meta_batch / (
-                        time.monotonic() - recent[0]
+                    speed = (
+                        (now - recent[1])
+                        * self.settings.meta_batch
+                        / (time.monotonic() - recent[0])
                     )
                     recent = (time.monotonic(), now)
                     loss = float(np.nanmean(losses)) if np.isfinite(losses).any() else math.nan
                     losses.clear()
                     progress.step(now, loss, speed)
-                    self._log({"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed})
+                    self._log(
+                        {"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed}
+                    )
                 halt = self._agreed_halt()
                 validated = now % self.settings.valid_every == 0 or now == self.settings.steps
                 if validated:  # Even when interrupted: a resumed run would not come back to it.
@@ -347,7 +235,9 @@ class _Run:
         if outcome.skipped:
             self._log({"skipped": outcome.skipped})
         if self.at.bad_steps >= settings.max_bad_steps:
-            kept = f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
+            kept = (
+                f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
+            )
             raise NonFiniteError(
                 f"meta-training, step {self.at.step}: expected a finite loss; received none from "
                 f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
@@ -420,7 +310,9 @@ class _Run:
         header = {"at": asdict(self.at), "optimizer": plain}
         files = {"resume": rundir.tensors_to_bytes({**learner, **best, **tensors}, header)}
         if self.best_weights:
-            files["weights"] = rundir.tensors_to_bytes(self.best_weights, {"step": self.at.best_step})
+            files["weights"] = rundir.tensors_to_bytes(
+                self.best_weights, {"step": self.at.best_step}
+            )
         self.record |= {"step": self.at.step, "best": self.at.best, "minutes": self.at.seconds / 60}
         self.record["skipped"] = self.at.skipped
         self.directory.save(self.record, files)
@@ -432,14 +324,14 @@ class _Run:
         tensors, header = directory.load("resume")
         try:
             self.at = _Progress(**header["at"])
-            learner = _under(tensors, "learner/")
+            learner = rundir.under(tensors, "learner/")
             self.learner.load_state_dict(learner)
-            self.best_weights = _under(tensors, "best/")
+            self.best_weights = rundir.under(tensors, "best/")
             rundir.optimizer_from(self.optimizer, tensors, header["optimizer"])
         except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
             raise CheckpointError(
                 f"run directory {directory.path}: expected a checkpoint of this learner and "
-                f"optimizer; received another ({error}); resume with the settings it was begun with."
+                f"optimizer; received another ({error}); resume with the settings it began with."
             ) from error
         if self.rank == 0:
             directory.forget_metrics_after(self.at.step)
@@ -468,41 +360,8 @@ class _Run:
                 signal.signal(number, handler)
 
 
-def lay_out(learner: AnyLearner, batching: Batching) -> None:
-    """Puts convolution weights channels-last where tasks are looped on a CPU: faster, same values."""
-    convolutional = any(isinstance(m, nn.Conv2d) for m in learner.modules())
-    if convolutional and choose(learner, batching) == "loop":
-        learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    return {
-        "machine": {
-            "cpu": _cpu_name(),
-            "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-        }
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def _weights(learner: AnyLearner) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in learner.state_dict().items()}
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
 def _gather(mine: np.ndarray, total: int) -> np.ndarray:

@@ -47,10 +47,13 @@ class LogisticRegression(Learner[LinearState]):
         if len(found) > 1:
             model = SklearnLogisticRegression(C=self.C, max_iter=1000).fit(x[keep], classes)
             if len(found) == 2:  # scikit-learn keeps one row: the log-odds of the second class.
-                weight[found], bias[found] = [-model.coef_[0], model.coef_[0]], [
-                    -model.intercept_[0],
-                    model.intercept_[0],
-                ]
+                weight[found], bias[found] = (
+                    [-model.coef_[0], model.coef_[0]],
+                    [
+                        -model.intercept_[0],
+                        model.intercept_[0],
+                    ],
+                )
                 weight, bias = weight / 2, bias / 2
             else:
                 weight[found], bias[found] = model.coef_, model.intercept_

@@ -53,7 +53,7 @@ class Conv4(nn.Module):
                 nn.Sequential(
                     nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1),
                     Norm(c_out, norm),
-                    # The papers pool after the ReLU: the same values, from four times fewer of them.
+                    # The papers pool after the ReLU: the same values, at four times the cost.
                     *([nn.MaxPool2d(2)] if pool == "max" else []),
                     nn.ReLU(),
                 )

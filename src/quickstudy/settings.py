@@ -1,0 +1,131 @@
+"""The settings of meta-training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from quickstudy.batch import Batching
+from quickstudy.errors import UserError
+
+Schedule = Literal["constant", "cosine", "linear", "halve"]
+Precision = Literal["float32", "float64"]
+COUNTS = (
+    *("steps", "meta_batch", "valid_every", "valid_tasks", "halve_every", "patience"),
+    *("checkpoint_every", "max_bad_steps", "chunk_size"),
+)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the outer loop.
+
+    Args:
+        steps: Outer steps at most.
+        meta_batch: Tasks of an outer step.
+        outer_optimizer: Name of an optimizer in `torch.optim`.
+        outer_lr: Its step size at the start.
+        optimizer_options: Its other options.
+        schedule: How the step size goes on: `"constant"`, `"cosine"` to zero at `steps`, `"linear"`
+            to zero at `steps`, or `"halve"` every `halve_every` steps.
+        halve_every: Steps between halvings.
+        clip: Largest norm of the meta-gradient; None for no clipping.
+        valid_every: Outer steps between validations.
+        valid_tasks: Meta-valid tasks of a validation, always the same.
+        valid_n_way: Ways of these tasks; as in meta-training where omitted.
+        patience: Validations without improvement after which training stops; None for no limit.
+        target: Validation accuracy (or mean squared error) at which training stops.
+        minutes: Wall-clock minutes at most.
+        checkpoint_every: Outer steps between checkpoints; at each validation where omitted.
+        max_bad_steps: Outer steps in a row without one finite task after which training fails.
+        batching: How a meta-batch is computed; see `quickstudy.batch`.
+        chunk_size: Tasks vectorised at a time.
+        dtype: Floating-point type of parameters and inputs.
+        device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
+        tensorboard: Whether metrics are written for TensorBoard too.
+        seed: Seed of randomness inside a learner.
+    """
+
+    steps: int = 2000
+    meta_batch: int = 4
+    outer_optimizer: str = "Adam"
+    outer_lr: float = 1e-3
+    optimizer_options: dict[str, Any] = field(default_factory=dict)
+    schedule: Schedule = "constant"
+    halve_every: int = 2000
+    clip: float | None = None
+    valid_every: int = 250
+    valid_tasks: int = 100
+    valid_n_way: int | None = None
+    patience: int | None = None
+    target: float | None = None
+    minutes: float | None = None
+    checkpoint_every: int | None = None
+    max_bad_steps: int = 10
+    batching: Batching = "auto"
+    chunk_size: int | None = None
+    dtype: Precision = "float32"
+    device: str | None = None
+    tensorboard: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(
+                    f"Training: {name} must be at least 1; received {value}; give a positive "
+                    "number."
+                )
+        if self.clip is not None and not self.clip > 0:
+            raise UserError(
+                f"Training: clip must be above 0; received {self.clip}; leave it out for no "
+                "clipping."
+            )
+        for name, kind in (("schedule", Schedule), ("dtype", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(
+                    f"Training: {name} must be one of {', '.join(get_args(kind))}; received "
+                    f"{getattr(self, name)!r}; choose one of these."
+                )
+
+    def rate(self, step: int) -> float:
+        """Step size of outer step `step`, counted from 0."""
+        done = step / self.steps
+        factor = {
+            "constant": 1.0,
+            "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1))),
+            "linear": max(1 - done, 0.0),
+            "halve": 0.5 ** (step // self.halve_every),
+        }[self.schedule]
+        return self.outer_lr * factor
+
+    def optimizer(self, parameters: dict[str, Tensor]) -> torch.optim.Optimizer:
+        """The outer optimizer over these parameters.
+
+        Raises:
+            UserError: torch has no such optimizer, or it has no such option.
+        """
+        builder = getattr(torch.optim, self.outer_optimizer, None)
+        unfit = (torch.optim.LBFGS, torch.optim.SparseAdam)
+        if (
+            not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer))
+            or builder in unfit
+        ):
+            raise UserError(
+                "Training: outer_optimizer must name a class of torch.optim that steps along a "
+                f"dense gradient; received {self.outer_optimizer!r}; use for example Adam, AdamW "
+                "or SGD."
+            )
+        try:
+            return builder(parameters.values(), lr=self.outer_lr, **self.optimizer_options)  # type: ignore[call-arg]
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"Training: outer_lr and optimizer_options must suit torch.optim."
+                f"{self.outer_optimizer}; received {self.outer_lr} and {self.optimizer_options} "
+                f"({error}); correct them."
+            ) from error
