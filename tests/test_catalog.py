@@ -11,10 +11,10 @@ from small import blobs, sinusoid
 from torch import nn
 
 from quickstudy import UserError, build
-from quickstudy.catalog import build_tasks, from_specs, learner_specs, lookup, options_of
+from quickstudy.catalog import build_tasks, from_specs, learner_specs, lookup
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.nets import SharedLinear
-from quickstudy.tasks import SOURCES, Episodes, Sinusoid, arrays
+from quickstudy.tasks import Episodes, Sinusoid, arrays
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,6 @@ def test_tasks_by_name() -> None:
         build_tasks({"name": "sinusoid", "n_shots": 3})
 
 
-def test_every_source_can_be_named_with_its_options() -> None:
-    for builder in SOURCES.values():
-        assert isinstance(options_of(builder), dict)
-    assert options_of(MAML, skip=("net",))["inner_steps"] == 5
-    assert "self" not in options_of(MAML)
+def test_an_unknown_head_is_refused() -> None:
+    with pytest.raises(UserError, match="shared, per_class"):
+        build("MAML", blobs(), net={"name": "MLP", "head": "perclass"})

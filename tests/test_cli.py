@@ -18,6 +18,8 @@ from test_resume import environment
 from quickstudy import __version__, commands, errors
 from quickstudy.adapted import load_task
 from quickstudy.cli import COMMANDS, MAY_CHANGE, main
+from quickstudy.options import Parser
+from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory
 
 QUICK = [
@@ -459,3 +461,13 @@ def test_the_table_is_made_from_the_json_alone(
     capsys.readouterr()
     commands.print_evaluation(json.loads(json.dumps(result)))
     assert "folder/test, 2-way 2-shot, 2 tasks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [([], False), (["--record"], True), (["--record", "false"], False), (["--record=true"], True)],
+)
+def test_a_switch_needs_no_value(words: list[str], value: bool) -> None:
+    parser = Parser(prog="quickstudy reproduce", description="")
+    parser.add_function_arguments(reproduce, as_positional=True)
+    assert parser.read(["recipe.yaml", *words, "--out", "run"]).record is value

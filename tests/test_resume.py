@@ -154,10 +154,10 @@ def test_another_learner_or_optimizer_cannot_go_on(tmp_path: Path) -> None:
     quick(sinusoid(), maml(sinusoid()), tmp_path / "run", steps=2)
     wide = maml(sinusoid())
     wide.net[0].layers[0] = torch.nn.Linear(1, 9)  # type: ignore[index, union-attr]
-    with pytest.raises(CheckpointError, match="settings it was begun with"):
+    with pytest.raises(CheckpointError, match="settings it began with"):
         quick(sinusoid(), wide, tmp_path / "run", resume=True)
     wrong = {"outer_optimizer": "SGD", "optimizer_options": {"momentum": 0.9}}
-    with pytest.raises(CheckpointError, match="settings it was begun with"):
+    with pytest.raises(CheckpointError, match="settings it began with"):
         quick(sinusoid(), maml(sinusoid()), tmp_path / "run", resume=True, **wrong)
 
 

@@ -29,6 +29,7 @@ LEARNERS: dict[str, type[AnyLearner]] = {
 }
 NETS: dict[str, type[nn.Module]] = {"Conv4": nets.Conv4, "MLP": nets.MLP}
 NEEDS_HEAD = (MAML,)
+HEADS = ("shared", "per_class")
 DEFAULT_NORM = {"MAML": "support", "PrototypicalNetwork": "population"}
 
 
@@ -48,15 +49,6 @@ def lookup(kind: str, name: str, among: dict[str, T]) -> T:
     return among[name]
 
 
-def options_of(builder: Callable[..., Any], skip: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The options a builder takes and their defaults."""
-    return {
-        name: p.default
-        for name, p in inspect.signature(builder).parameters.items()
-        if name not in skip and name != "self"
-    }
-
-
 def build_net(
     spec: Spec,
     x_shape: tuple[int, ...],
@@ -73,9 +65,16 @@ def build_net(
         n_out: Ways or regression outputs.
         kind: Regression heads always have `n_out` rows.
         with_head: Whether the learner needs outputs rather than features.
+
+    Raises:
+        UserError: Unknown name, option or head.
     """
     options = dict(spec)
     name, head = options.pop("name"), options.pop("head", "shared")
+    if head not in HEADS:
+        raise UserError(
+            f"net {name}: head must be one of {', '.join(HEADS)}; received {head!r}; choose one."
+        )
     encoder = _call("net", name, lookup("net", name, NETS), {"in_shape": x_shape, **options})
     if not with_head:
         return encoder

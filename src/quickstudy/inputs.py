@@ -19,10 +19,15 @@ Preprocess = Pictures | Columns | None
 
 
 def preprocess_from_json(data: dict[str, Any] | None) -> Preprocess:
-    """What pictures or rows go through, from what its `to_json` gave."""
+    """What pictures or rows go through, from what its `to_json` gave.
+
+    Raises:
+        LookupError: It is of no kind that there is.
+    """
     if data is None:
         return None
-    return Columns.from_json(data) if data["kind"] == "columns" else Pictures.from_json(data)
+    kinds: dict[str, type[Columns] | type[Pictures]] = {"columns": Columns, "pictures": Pictures}
+    return kinds[data["kind"]].from_json(data)
 
 
 def label_array(labels: list[Any]) -> Array:

@@ -93,7 +93,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     def state_from(self, tensors: dict[str, Tensor]) -> State:
         """The state whose `flatten_state` gave these tensors."""
         nested: dict[str, Any] = {}
-        for path, tensor in tensors.items():
+        for path, tensor in sorted(tensors.items()):
             *outer, leaf = path.split("/")
             inside = nested
             for key in outer:

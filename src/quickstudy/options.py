@@ -9,9 +9,11 @@ import re
 from argparse import ArgumentError, HelpFormatter
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 import torch.distributed as dist
 import yaml
 from jsonargparse import ArgumentParser, Namespace
@@ -75,7 +77,7 @@ class Parser(ArgumentParser):
         }
         return [
             f"{word}=true" if word in switches and after not in ("true", "false") else word
-            for word, after in zip(words, [*words[1:], ""], strict=True)
+            for word, after in zip_longest(words, words[1:])
         ]
 
     def _explain(self, message: str) -> str:
@@ -163,7 +165,7 @@ def run_training(options: dict[str, Any], resume: bool = False, show: bool = Tru
     known = inspect.signature(Training).parameters
     training = Training(**{k: v for k, v in options.items() if k in known})
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        dist.init_process_group("nccl" if training.device == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         about = {"config": options, "tasks_spec": tasks}
         return meta_train(

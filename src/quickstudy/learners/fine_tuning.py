@@ -20,7 +20,9 @@ class FineTuning(Learner[MAMLState]):
     predict:  head(net(phi, x))
 
     A baseline: its network is the architecture of a meta-learner, drawn anew. Norms of kind
-    `"population"` become `"support"`, as there is no population without meta-training.
+    `"population"` become `"support"`, as there is no population without meta-training. The defaults
+    were the best of six pairs (15 to 100 steps, lr 0.003 and 0.01) on 5-way 1-shot meta-valid tasks
+    of `glyphs`, which lay within one point of each other.
 
     Args:
         net: From inputs to features; copied, and its parameters drawn anew.
@@ -39,8 +41,8 @@ class FineTuning(Learner[MAMLState]):
         self,
         net: nn.Module,
         kind: Kind = "classification",
-        steps: int = 50,
-        lr: float = 3e-3,
+        steps: int = 20,
+        lr: float = 1e-2,
         seed: int = 0,
     ) -> None:
         super().__init__()
