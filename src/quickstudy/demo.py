@@ -16,7 +16,6 @@ from quickstudy import plots
 from quickstudy.adapted import Model, load
 from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
 from quickstudy.drawing import Picture
-from quickstudy.errors import UserError
 from quickstudy.evaluate import half_width
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
@@ -52,26 +51,15 @@ DIGITS = (
 )
 
 
-def demo(
-    out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200, threads: int | None = None
-) -> int:
+def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     """See it work: meta-train on some scripts, learn characters of others, write a report.
 
     Args:
-        out: Folder for the run, the adapted model and the report; it must not hold another run.
+        out: Folder for the run, the adapted model and the report; a run that is there goes on.
         steps: Outer steps.
         n_tasks: Tasks of the evaluation.
-        threads: Threads of the computation; as torch chooses where omitted.
     """
     started = time.monotonic()
-    if threads is not None:
-        torch.set_num_threads(threads)
-    report = out / "report.html"
-    if (out / "run").exists():
-        raise UserError(
-            f"demo: {out} must be new; received a folder with an earlier demo; delete it, or "
-            "choose another --out."
-        )
     print("drawing the characters (once)")
     SOURCES["glyphs"]()
     options = {
@@ -89,7 +77,8 @@ def demo(
         "valid_tasks": 50,
         "valid_n_way": 5,
     }
-    result = run_training(train_options(options, out / "run", None))
+    begun = (out / "run" / "run.json").is_file()
+    result = run_training(train_options(options, out / "run", None), resume=begun)
     if result.stopped == "interrupted":
         return 130
     five_way = {"n_way": 5, "n_shot": 1, "n_query": 15}
@@ -108,8 +97,8 @@ def demo(
         picture.save(out / "pictures")
     minutes = (time.monotonic() - started) / 60
     best = max(found["baselines"].values(), key=lambda row: row["accuracy"])
-    write_report(
-        report,
+    report = write_report(
+        out / "report.html",
         title="Learning characters of unseen scripts from one example",
         lead=LEAD,
         summary={
