@@ -82,7 +82,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     if result.stopped == "interrupted":
         return 130
     five_way = {"n_way": 5, "n_shot": 1, "n_query": 15}
-    found = evaluate_run(out / "run", five_way, n_tasks, curve_tasks=50)
+    found = evaluate_run(out / "run", five_way, n_tasks, curve_tasks=25)
     print_evaluation(found)
     print("adapting to handwritten digits, five examples of each")
     model = load(out / "run")
