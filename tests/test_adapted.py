@@ -89,7 +89,11 @@ def test_probabilities_by_hand() -> None:
     np.testing.assert_allclose(model.predict_proba([0.25, 0.0]), far / far.sum(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [list, np.array, np.float32, torch.tensor], ids=str)
+@pytest.mark.parametrize(
+    "kind",
+    [list, np.array, np.float32, torch.tensor],
+    ids=["list", "array", "float32", "tensor"],
+)
 def test_arrays_of_any_kind_and_one_or_many(kind: Any) -> None:
     model = CENTROIDS.adapt(kind(X.tolist()), ["a", "a", "b", "b", "c"])
     assert model.predict(kind(X.tolist())).tolist() == ["a", "a", "b", "b", "c"]

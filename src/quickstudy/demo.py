@@ -43,7 +43,7 @@ LIMITS = (
     "share no example is wider where the data are few."
 )
 DIGITS = (
-    "Handwritten digits are another domain: pen strokes of 43 people, scanned and reduced to 8 x 8 "
+    "Handwritten digits are another domain: the writing of 13 people, scanned and reduced to 8 x 8 "
     "pixels, where the model has seen printed characters only, and no digit among them. It was "
     "given five examples of each digit, without further training, and asked about all the others, "
     f"{N_DRAWS} times with other examples. The baselines see the same examples as they are, 8 x 8 "
