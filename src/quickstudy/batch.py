@@ -43,8 +43,8 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
     """The way of batching for a learner: the one asked for, else the faster on its device.
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
-    vmap, which is slower than the loop; small dense networks are several times faster under vmap.
-    On a GPU vmap is faster for both.
+    vmap, which is slower than the loop for all but small pictures; small dense networks are faster
+    under vmap. On a GPU vmap is taken for both.
     """
     if not learner.vmappable:
         return "loop"
@@ -65,8 +65,8 @@ def lay_out(learner: AnyLearner, batching: Batching) -> None:
 def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
     """Inside, a CPU computes small vectorised products on one thread.
 
-    Threads that share such a product wait for each other: on two cores that other work shares, a
-    sinusoid meta-batch takes 20 to 35 times longer on two threads than on one.
+    Threads that share such a product wait for each other, many times longer than it takes, as soon
+    as other work shares the cores.
     """
     before = torch.get_num_threads()
     on_cpu = all(p.device.type == "cpu" for p in learner.parameters())

@@ -20,9 +20,8 @@ class FineTuning(Learner[MAMLState]):
     predict:  head(net(phi, x))
 
     A baseline: its network is the architecture of a meta-learner, drawn anew. Norms of kind
-    `"population"` become `"support"`, as there is no population without meta-training. The defaults
-    were the best of six pairs (15 to 100 steps, lr 0.003 and 0.01) on 5-way 1-shot meta-valid tasks
-    of `glyphs`, which lay within one point of each other.
+    `"population"` become `"support"`, as there is no population without meta-training. Steps and
+    lr were chosen among 15 to 100 and 0.003 to 0.01 on meta-valid tasks of `glyphs`.
 
     Args:
         net: From inputs to features; copied, and its parameters drawn anew.
