@@ -37,8 +37,8 @@ LEAD = (
 LIMITS = (
     "The characters are drawn from fonts and warped at random; handwriting varies in other ways, "
     "which the section on digits gives a first idea of. One seed was trained: the intervals cover "
-    "the choice of tasks, not that of the seed. Fine-tuning could do better with settings tuned "
-    "for these data; it was given the same everywhere.\n\n"
+    "the choice of tasks, not that of the seed. Fine-tuning uses steps and a step size chosen "
+    "among a few on validation scripts; more tuning might help it.\n\n"
     "Confidence intervals over episodes treat the unseen scripts as fixed. The one over tasks that "
     "share no example is wider where the data are few."
 )
