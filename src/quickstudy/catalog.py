@@ -28,9 +28,7 @@ LEARNERS: dict[str, type[AnyLearner]] = {
     "PrototypicalNetwork": PrototypicalNetwork,
 }
 NETS: dict[str, type[nn.Module]] = {"Conv4": nets.Conv4, "MLP": nets.MLP}
-NEEDS_HEAD = (MAML,)
 HEADS = ("shared", "per_class")
-DEFAULT_NORM = {"MAML": "support", "PrototypicalNetwork": "population"}
 
 
 def lookup(kind: str, name: str, among: dict[str, T]) -> T:
@@ -124,7 +122,7 @@ def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) 
     pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
     spec = {"name": "Conv4" if pictures else "MLP", **(_spec(net) if net else {})}
     if spec["name"] == "Conv4":
-        spec.setdefault("norm", DEFAULT_NORM.get(learner, "population"))
+        spec.setdefault("norm", lookup("learner", learner, LEARNERS).default_norm)
     return spec
 
 
@@ -139,9 +137,12 @@ def from_specs(specs: Spec) -> AnyLearner:
             tuple(specs["x_shape"]),
             specs["n_out"],
             specs["kind"],
-            with_head=builder in NEEDS_HEAD,
+            with_head=builder.needs_head,
         )
-        if "kind" in inspect.signature(builder).parameters:
+        parameters = inspect.signature(builder).parameters
+        if "n_out" in parameters:
+            learner["n_out"] = specs["n_out"]
+        if "kind" in parameters:
             learner["kind"] = specs["kind"]
         elif specs["kind"] != builder.kind:
             raise UserError(

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 import torch
 from torch import Tensor, nn
 
-from quickstudy.nets.norm import padding
+from quickstudy.nets.norm import NormKind, padding
 from quickstudy.task import Examples, Task
 
 State = TypeVar("State")
@@ -49,6 +49,10 @@ class Learner(nn.Module, ABC, Generic[State]):
         label_equivariant: relabelling the classes relabels the predictions.
         vmappable: `adapt` and `predict` run under `torch.func.vmap`.
         exact_meta_gradient: the gradient of `task_loss` is its derivative, not an estimate of it.
+
+    And what it needs of a network that is made for it:
+        needs_head: outputs rather than features.
+        default_norm: the norm of a network that does not say.
     """
 
     transductive: bool = False
@@ -57,6 +61,8 @@ class Learner(nn.Module, ABC, Generic[State]):
     label_equivariant: bool = True
     vmappable: ClassVar[bool] = True
     exact_meta_gradient: bool = True
+    needs_head: ClassVar[bool] = False
+    default_norm: ClassVar[NormKind] = "population"
     kind: Kind = "classification"
 
     @abstractmethod
@@ -85,6 +91,9 @@ class Learner(nn.Module, ABC, Generic[State]):
     def forward(self, task: Task) -> Tensor:
         """`task_loss`, so that `torch.func.functional_call` reaches it."""
         return self.task_loss(task)
+
+    def at(self, progress: float) -> None:
+        """Told before each outer step how much of meta-training is done, in [0, 1)."""
 
     def meta_parameters(self) -> dict[str, Tensor]:
         """The parameters that meta-training changes, by name."""

@@ -119,7 +119,7 @@ def train_parser(argv: Sequence[str]) -> TrainParser:
     taken = inspect.signature(drawing).parameters
     parser.add_class_arguments(drawing, skip={*(taken.keys() - set(DRAWING))})
     parser.add_argument("--learner.name", type=str, default=names["learner"], help="The learner.")
-    parser.add_class_arguments(learner, "learner", skip={"net", "kind"})
+    parser.add_class_arguments(learner, "learner", skip={"net", "kind", "n_out"})
     parser.add_argument("--tasks.name", type=str, default=names["tasks"], help="The tasks.")
     hidden: set[str | int] = {*({*DRAWING, "seed"} & own.keys())}
     if inspect.isclass(source):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
@@ -56,6 +56,9 @@ class MAML(Learner[MAMLState]):
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
     ICML 2017, algorithms 1 and 2.
     """
+
+    needs_head: ClassVar[bool] = True
+    default_norm: ClassVar[norm.NormKind] = "support"
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Networks that map inputs to features, and the parts they are made of."""
 
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.nets.head import SharedLinear
+from quickstudy.nets.head import SharedLinear, width
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.norm import Norm, calibrate, replace_batch_norm
 
-__all__ = ["MLP", "Conv4", "Norm", "SharedLinear", "calibrate", "replace_batch_norm"]
+__all__ = ["MLP", "Conv4", "Norm", "SharedLinear", "calibrate", "replace_batch_norm", "width"]

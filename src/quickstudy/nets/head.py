@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from quickstudy.errors import UserError
+
 
 class SharedLinear(nn.Module):
     """A linear layer that starts out the same for every class, however many there are.
@@ -44,3 +46,20 @@ def repeat_rows(net: nn.Module, parameters: dict[str, Tensor], way: int) -> dict
     return {
         name: p.expand(way, *p.shape[1:]) if name in shared else p for name, p in parameters.items()
     }
+
+
+def width(net: nn.Module) -> int:
+    """Number of features a network gives: its `n_features`, else those of its last linear layer.
+
+    Raises:
+        UserError: The network has neither.
+    """
+    n = getattr(net, "n_features", None)
+    if n is None:
+        n = next((m.out_features for m in [*net.modules()][::-1] if isinstance(m, nn.Linear)), None)
+    if not isinstance(n, int):
+        raise UserError(
+            f"{type(net).__name__}: the number of features must be known; received a network "
+            "without one and without a linear layer; set net.n_features."
+        )
+    return n

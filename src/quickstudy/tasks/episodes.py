@@ -151,7 +151,7 @@ class Episodes(TaskSource):
         classes = self._classes(pool, rng)
         shots = [_draw(rng, self.n_shot) for _ in classes]
         rows = [rng.permutation(pool.members[c][: pool.counts[c]]) for c in classes]
-        return _task(pool, *self._parts(pool, rng, rows, shots))
+        return _task(pool, rng, *self._parts(pool, rng, rows, shots))
 
     def disjoint(self, split: Split) -> Iterator[Task]:
         """Episodes without replacement: no example is in two of them, nor in both their parts.
@@ -159,6 +159,7 @@ class Episodes(TaskSource):
         Where support and query are by different authors, a class is in one episode at most.
         """
         pool, rng = self.pool(split), generator(self.seed, f"{split}/disjoint", 0)
+        order = generator(self.seed, f"{split}/disjoint/order", 0)
         groups = self._groups(pool)
         left = [rng.permutation(row[:n]) for row, n in zip(pool.members, pool.counts, strict=True)]
         while True:
@@ -171,7 +172,7 @@ class Episodes(TaskSource):
             # The fullest classes first, so that few examples are left over.
             size, tie = np.array([len(left[c]) for c in classes]), rng.random(len(classes))
             classes = classes[np.lexsort((tie, -size))[:way]]
-            yield _task(pool, *self._parts(pool, rng, [left[c] for c in classes], shots))
+            yield _task(pool, order, *self._parts(pool, rng, [left[c] for c in classes], shots))
             for c, shot in zip(classes, shots, strict=True):
                 used = len(left[c]) if self.data.other_authors else shot + self.n_query
                 left[c] = left[c][used:]
@@ -238,12 +239,17 @@ class Episodes(TaskSource):
         return support, query
 
 
-def _task(pool: ClassPool, support: list[Array], query: list[Array]) -> Task:
+def _task(
+    pool: ClassPool, rng: np.random.Generator, support: list[Array], query: list[Array]
+) -> Task:
+    """Support and query in random order, so that a sequence learner cannot tell a class by it."""
+
     def part(rows: list[Array]) -> Any:
-        x = torch.from_numpy(pool.x[np.concatenate(rows)])
+        y = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        order = rng.permutation(len(y))
+        x = torch.from_numpy(pool.x[np.concatenate(rows)[order]])
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        y = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(row) for row in rows]))
-        return examples(x, y, len(rows))
+        return examples(x, torch.from_numpy(y[order]), len(rows))
 
     return Task(part(support), part(query))
 
