@@ -13,19 +13,18 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import nn
 
-from quickstudy import nets
+from quickstudy import learners, nets
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Kind
-from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.nets import SharedLinear
 from quickstudy.tasks import SOURCES, Dataset, Episodes, TaskSource
 
 Spec = dict[str, Any]
 T = TypeVar("T")
 
+BASELINES = ("FineTuning", "LogisticRegression", "NearestCentroid", "RidgeRegression")
 LEARNERS: dict[str, type[AnyLearner]] = {
-    "MAML": MAML,
-    "PrototypicalNetwork": PrototypicalNetwork,
+    name: getattr(learners, name) for name in sorted(learners.__all__) if name not in BASELINES
 }
 NETS: dict[str, type[nn.Module]] = {"Conv4": nets.Conv4, "MLP": nets.MLP}
 HEADS = ("shared", "per_class")
@@ -53,6 +52,7 @@ def build_net(
     n_out: int,
     kind: Kind,
     with_head: bool,
+    default_head: str = "shared",
 ) -> nn.Module:
     """A network for inputs of a shape.
 
@@ -63,12 +63,13 @@ def build_net(
         n_out: Ways or regression outputs.
         kind: Regression heads always have `n_out` rows.
         with_head: Whether the learner needs outputs rather than features.
+        default_head: The head where the spec says none.
 
     Raises:
         UserError: Unknown name, option or head.
     """
     options = dict(spec)
-    name, head = options.pop("name"), options.pop("head", "shared")
+    name, head = options.pop("name"), options.pop("head", None) or default_head
     if head not in HEADS:
         raise UserError(
             f"net {name}: head must be one of {', '.join(HEADS)}; received {head!r}; choose one."
@@ -137,7 +138,8 @@ def from_specs(specs: Spec) -> AnyLearner:
             tuple(specs["x_shape"]),
             specs["n_out"],
             specs["kind"],
-            with_head=builder.needs_head,
+            builder.needs_head,
+            builder.default_head,
         )
         parameters = inspect.signature(builder).parameters
         if "n_out" in parameters:

@@ -21,7 +21,7 @@ from quickstudy.adapted import Model, load, load_task
 from quickstudy.drawing import Picture
 from quickstudy.errors import DataError, UserError
 from quickstudy.evaluate import evaluate as meta_test
-from quickstudy.learners import MAML
+from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.machine import machine
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
@@ -92,7 +92,7 @@ def evaluate_run(
         )
     spec = record["tasks_spec"] | {k: v for k, v in changed.items() if v is not None}
     if inner_steps is not None:
-        if not isinstance(learner, MAML) or inner_steps < 0:
+        if not isinstance(learner, GradientBased) or inner_steps < 0:
             raise UserError(
                 "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
                 f"{inner_steps} and a run of {type(learner).__name__}; leave it out."
@@ -252,7 +252,7 @@ def data(
 
 def doctor() -> int:
     """Check this installation: versions, devices, and that gradients are right."""
-    from quickstudy.learners import PrototypicalNetwork
+    from quickstudy.learners import MAML, PrototypicalNetwork
     from quickstudy.nets import MLP, SharedLinear
     from quickstudy.testing import check_learner
 

@@ -17,8 +17,8 @@ from quickstudy.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Kind
 from quickstudy.learners.fine_tuning import FineTuning
+from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
-from quickstudy.learners.maml import MAML
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.nets.norm import calibrate, check_calibrated, kinds
 from quickstudy.task import Task, cast, stack, unstack
@@ -235,7 +235,7 @@ def evaluate(
                 at = score(one, tasks(family, n))
                 curve.append({"n_shot": n_shot, metric: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
-    if steps and isinstance(learner, MAML):
+    if steps and isinstance(learner, GradientBased):
         progress("inner steps")
         result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
     return result
@@ -269,7 +269,9 @@ def _with_shots(source: TaskSource, shots: tuple[int, ...]) -> Iterator[tuple[in
 
 
 @torch.no_grad()
-def by_steps(learner: MAML, tasks: list[Task], steps: tuple[int, ...]) -> list[dict[str, Any]]:
+def by_steps(
+    learner: GradientBased, tasks: list[Task], steps: tuple[int, ...]
+) -> list[dict[str, Any]]:
     """The result after each of these numbers of inner steps, by the tasks' mean."""
     metric = METRIC[learner.kind]
     answers: dict[int, list[tuple[Task, Tensor]]] = {n: [] for n in steps}

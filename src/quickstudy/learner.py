@@ -52,6 +52,7 @@ class Learner(nn.Module, ABC, Generic[State]):
 
     And what it needs of a network that is made for it:
         needs_head: outputs rather than features.
+        default_head: `"shared"` by all classes, or `"per_class"`.
         default_norm: the norm of a network that does not say.
     """
 
@@ -62,6 +63,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     vmappable: ClassVar[bool] = True
     exact_meta_gradient: bool = True
     needs_head: ClassVar[bool] = False
+    default_head: ClassVar[str] = "shared"
     default_norm: ClassVar[NormKind] = "population"
     kind: Kind = "classification"
 

@@ -137,7 +137,9 @@ def train_parser(argv: Sequence[str]) -> TrainParser:
         parser.set_defaults(
             {"net.norm": None} if "norm" in inspect.signature(net).parameters else {}
         )
-        parser.add_argument("--net.head", type=str, default="shared", help="shared or per_class.")
+        parser.add_argument(
+            "--net.head", type=str | None, default=None, help="shared or per_class."
+        )
     return parser
 
 

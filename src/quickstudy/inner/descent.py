@@ -12,6 +12,7 @@ from torch.func import grad, jvp
 Parameters = dict[str, Tensor]
 Context = tuple[Tensor, ...]
 Loss = Callable[[Parameters, Context], Tensor]
+Rate = Callable[[str, int], float | Tensor]
 MetaGradient = Literal["exact", "mixed", "first"]
 
 
@@ -19,7 +20,7 @@ def descend(
     loss: Loss,
     parameters: Parameters,
     context: Context,
-    lr: float | Tensor,
+    lr: float | Tensor | Rate,
     steps: int,
     meta_gradient: MetaGradient = "exact",
 ) -> Iterator[Parameters]:
@@ -32,7 +33,8 @@ def descend(
         parameters: theta, by name.
         context: All other tensors the loss depends on; with `"mixed"`, the loss may depend on no
             tensor that needs a gradient and stands neither here nor in the parameters.
-        lr: Step size.
+        lr: Step size; or a function from a parameter's name and the step, from 0 on, to its step
+            size, a number or a tensor that broadcasts to the parameter.
         steps: Number of steps.
         meta_gradient: How the result depends on theta, the context and lr when differentiated:
             `"exact"` reverses over the reverse pass and keeps every step's activations;
@@ -44,19 +46,22 @@ def descend(
     Scalable Meta-Learning via Mixed-Mode Differentiation, 2025 (`"mixed"`).
     """
     names = list(parameters)
-    for _ in range(steps):
+    for step in range(steps):
+        rates = {name: lr(name, step) if callable(lr) else lr for name in names}
         if meta_gradient == "mixed":
-            like = next(iter(parameters.values()))
-            rate = torch.as_tensor(lr, dtype=like.dtype, device=like.device)
+            tensors = (
+                torch.as_tensor(rates[name], dtype=p.dtype, device=p.device)
+                for name, p in parameters.items()
+            )
             flat = _MixedStep.apply(  # type: ignore[no-untyped-call]
-                loss, names, rate, *parameters.values(), *context
+                loss, names, *tensors, *parameters.values(), *context
             )
             parameters = dict(zip(names, flat, strict=True))
         else:
             slope = grad(loss)(parameters, context)
             if meta_gradient == "first":
                 slope = {name: g.detach() for name, g in slope.items()}
-            parameters = {name: p - lr * slope[name] for name, p in parameters.items()}
+            parameters = {name: p - rates[name] * slope[name] for name, p in parameters.items()}
         yield parameters
 
 
@@ -64,18 +69,24 @@ class _MixedStep(torch.autograd.Function):
     """One step of descent; its backward pass is a Hessian-vector product, forward over reverse.
 
     With g = grad loss(phi, c) and an incoming v:
-        d/dphi = v - lr * (d^2 loss / dphi^2) v,    d/dc = -lr * (d^2 loss / dc dphi) v,
-        d/dlr = -v . g.
-    Both second derivatives are one directional derivative of the gradient in (phi, c) along (v, 0).
+        d/dphi = v - (d^2 loss / dphi^2) (lr * v),    d/dc = -(d^2 loss / dc dphi) (lr * v),
+        d/dlr = -v * g.
+    Both second derivatives are one directional derivative of the gradient in (phi, c) along
+    (lr * v, 0).
     """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(loss: Loss, names: list[str], lr: Tensor, *flat: Tensor) -> tuple[Tensor, ...]:
-        phi, context = dict(zip(names, flat, strict=False)), flat[len(names) :]
+    def forward(loss: Loss, names: list[str], *flat: Tensor) -> tuple[Tensor, ...]:
+        n = len(names)
+        rates, phi, context = (
+            flat[:n],
+            dict(zip(names, flat[n : 2 * n], strict=True)),
+            flat[2 * n :],
+        )
         slope = grad(loss)(phi, context)
-        return tuple(p - lr * slope[name] for name, p in phi.items())
+        return tuple(p - lr * slope[name] for lr, (name, p) in zip(rates, phi.items(), strict=True))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -84,10 +95,10 @@ class _MixedStep(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
-        # Forward mode refuses expanded tensors.
-        lr, *flat = (t.contiguous() for t in ctx.saved_tensors)
         n = len(ctx.names)
-        needed = ctx.needs_input_grad[3 + n :]
+        # Forward mode refuses expanded tensors.
+        rates, flat = ctx.saved_tensors[:n], [t.contiguous() for t in ctx.saved_tensors[n:]]
+        needed = ctx.needs_input_grad[2 + 2 * n :]
 
         def gradient(*inputs: Tensor) -> tuple[Tensor, ...]:
             """The gradient of the loss in phi and in those parts of the context that need it."""
@@ -104,10 +115,13 @@ class _MixedStep(torch.autograd.Function):
             return (*by_phi, *by_context)
 
         free = [c for c, need in zip(flat[n:], needed, strict=True) if need]
-        tangents = (*(vi.contiguous() for vi in v), *(torch.zeros_like(c) for c in free))
+        along = [(lr * vi).contiguous() for lr, vi in zip(rates, v, strict=True)]
+        tangents = (*along, *(torch.zeros_like(c) for c in free))
         slope, second = jvp(gradient, (*flat[:n], *free), tangents)  # type: ignore[misc]
-        d_lr = -sum((vi * gi).sum() for vi, gi in zip(v, slope[:n], strict=True))
-        d_phi = (vi - lr * hi for vi, hi in zip(v, second[:n], strict=True))
+        d_lr = (
+            -(vi * g).sum_to_size(lr.shape) for lr, vi, g in zip(rates, v, slope[:n], strict=True)
+        )
+        d_phi = (vi - h for vi, h in zip(v, second[:n], strict=True))
         d_free = iter(second[n:])
-        d_context = (-lr * next(d_free) if need else None for need in needed)
-        return None, None, torch.as_tensor(d_lr), *d_phi, *d_context
+        d_context = (-next(d_free) if need else None for need in needed)
+        return None, None, *d_lr, *d_phi, *d_context

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.learner import Kind, Learner
-from quickstudy.learners.maml import MAMLState
 from quickstudy.nets import norm
 from quickstudy.task import Examples, class_present, mask_absent
 
 
-class FineTuning(Learner[MAMLState]):
+class FineTunedState(NamedTuple):
+    """The trained parameters by name. Shapes: present (way,), 0 for a class that is padding."""
+
+    parameters: dict[str, Tensor]
+    statistics: norm.Statistics
+    present: Tensor
+
+
+class FineTuning(Learner[FineTunedState]):
     """Trains a freshly initialised network on the support set by Adam.
 
     adapt:    phi = Adam(net from scratch with a linear head of zeros, support loss)
@@ -49,7 +57,7 @@ class FineTuning(Learner[MAMLState]):
         self.kind, self.steps, self.lr = kind, steps, lr
         self.transductive = "batch" in norm.kinds(self.net)
 
-    def adapt(self, support: Examples) -> MAMLState:
+    def adapt(self, support: Examples) -> FineTunedState:
         with torch.enable_grad():
             phi = {name: p.detach().clone() for name, p in self.net.named_parameters()}
             n_features = norm.run(self.net, phi, support.x, support.weight)[0].shape[1]
@@ -69,9 +77,9 @@ class FineTuning(Learner[MAMLState]):
         phi = {name: p.detach() for name, p in phi.items()}
         with torch.no_grad():
             _, statistics = self._forward(phi, support.x, support.weight)
-        return MAMLState(phi, statistics, class_present(support))
+        return FineTunedState(phi, statistics, class_present(support))
 
-    def predict(self, state: MAMLState, x: Tensor) -> Tensor:
+    def predict(self, state: FineTunedState, x: Tensor) -> Tensor:
         out, _ = self._forward(state.parameters, x, given=state.statistics)
         return out if self.kind == "regression" else mask_absent(out, state.present)
 

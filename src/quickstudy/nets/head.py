@@ -43,8 +43,10 @@ def repeat_rows(net: nn.Module, parameters: dict[str, Tensor], way: int) -> dict
         if isinstance(module, SharedLinear)
         for leaf in ("weight", "bias")
     }
+    # Contiguous, so that a state that was saved and loaded multiplies to the same bits.
     return {
-        name: p.expand(way, *p.shape[1:]) if name in shared else p for name, p in parameters.items()
+        name: p.expand(way, *p.shape[1:]).contiguous() if name in shared else p
+        for name, p in parameters.items()
     }
 
 

@@ -1,0 +1,52 @@
+"""Almost no inner loop: MAML that adapts the head alone."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from quickstudy.inner.descent import MetaGradient
+from quickstudy.learner import Kind
+from quickstudy.learners.gradient_based import GradientBased, head_names
+
+
+class ANIL(GradientBased):
+    """MAML whose inner loop changes the last layer only; the body is learned outside.
+
+    adapt:    w_0 = head,  w_{k+1} = w_k - inner_lr * grad L(w_k body(support))
+    predict:  w_K body(x)
+
+    Where the network is an `nn.Sequential`, its body runs once for all inner steps.
+
+    Args:
+        net: As for `MAML`; the head is its last layer with parameters.
+        kind: What the targets are.
+        inner_lr: Step size of the inner loop; the inner loss is a mean over examples.
+        inner_steps: Steps K in meta-training.
+        adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted.
+        meta_gradient: As for `MAML`.
+
+    Shapes:
+        prediction (query, way) or (query, outputs)
+
+    Properties: label-equivariant with a `SharedLinear` head only.
+
+    Differs from the paper: the norm is the network's, not transductive batch norm.
+
+    Raises:
+        UserError: As `MAML`.
+
+    Source: Raghu, Raghu, Bengio, Vinyals: Rapid Learning or Feature Reuse? Towards Understanding
+    the Effectiveness of MAML, ICLR 2020, section 4.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        kind: Kind = "classification",
+        inner_lr: float = 0.4,
+        inner_steps: int = 5,
+        adapt_steps: int | None = None,
+        meta_gradient: MetaGradient = "exact",
+    ) -> None:
+        adapted = head_names(net)
+        super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, meta_gradient)

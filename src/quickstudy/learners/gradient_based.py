@@ -1,0 +1,180 @@
+"""What MAML and its variations share: adapting parameters of a network by gradient descent."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError
+from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Rate, descend
+from quickstudy.learner import Kind, Learner
+from quickstudy.nets import norm
+from quickstudy.nets.head import SharedLinear, repeat_rows
+from quickstudy.task import Examples, class_present, mask_absent
+
+
+class AdaptedState(NamedTuple):
+    """The adapted parameters phi by name, and what the prediction needs besides.
+
+    Shapes: present (way,), 0 for a class that is only padding.
+    """
+
+    parameters: Parameters
+    statistics: dict[str, norm.Statistics]
+    present: Tensor
+
+
+class GradientBased(Learner[AdaptedState], ABC):
+    """Adapts some parameters of a network by a few steps of gradient descent.
+
+        phi_0 = theta,  phi_{k+1} = phi_k - rate_k * grad L(net(phi_k, support))
+
+    A variation says which parameters adapt, at which rates, from where, and how the result is
+    differentiated. What stands before the first layer that adapts is computed once for all steps.
+
+    Args:
+        net: Any module from inputs to `way` logits or `outputs` values. A last layer `SharedLinear`
+            serves any number of ways.
+        kind: What the targets are.
+        adapted: Names of the parameters that adapt.
+        rate: Step size, or a function from a parameter's name and the step to one.
+        inner_steps: Steps K in meta-training.
+        adapt_steps: Steps when the learner is in eval mode; as in meta-training where None.
+        meta_gradient: See `quickstudy.inner.descent.descend`.
+
+    Raises:
+        UserError: The network keeps running statistics; or a task has more classes than outputs.
+    """
+
+    needs_head: ClassVar[bool] = True
+    default_norm: ClassVar[norm.NormKind] = "support"
+
+    def __init__(
+        self,
+        net: nn.Module,
+        kind: Kind,
+        adapted: Sequence[str],
+        rate: float | Rate,
+        inner_steps: int,
+        adapt_steps: int | None,
+        meta_gradient: MetaGradient,
+    ) -> None:
+        super().__init__()
+        for name, module in net.named_modules():
+            if getattr(module, "track_running_stats", False):
+                raise UserError(
+                    f"{type(self).__name__}: {type(module).__name__} {name!r} keeps running "
+                    "statistics, which one task would change for the next; call "
+                    "quickstudy.nets.replace_batch_norm(net) first, or build the module with "
+                    "track_running_stats=False."
+                )
+        self.net, self.kind = net, kind
+        self.adapted, self.rate = tuple(adapted), rate
+        self.inner_steps = inner_steps
+        self.adapt_steps = inner_steps if adapt_steps is None else adapt_steps
+        self.meta_gradient = meta_gradient
+        # In a tuple, so that they are not registered a second time.
+        self._parts = (*_split(net, self.adapted),)
+        self.transductive = "batch" in norm.kinds(net)
+        self.exact_meta_gradient = meta_gradient != "first"
+        self.label_equivariant = any(isinstance(m, SharedLinear) for m in net.modules())
+
+    def adapt(self, support: Examples) -> AdaptedState:
+        embedded, seen = self._embed(support)
+        steps = self.inner_steps if self.training else self.adapt_steps
+        *_, phi = self._descent(support, embedded, steps)
+        return self._state(phi, embedded, seen)
+
+    def predict(self, state: AdaptedState, x: Tensor) -> Tensor:
+        stem, rest = self._parts
+        z, _ = norm.run(stem, None, x, given=state.statistics.get("stem", {}))
+        given = state.statistics.get("rest", {})
+        out, _ = norm.run(rest, state.parameters, z, given=given)
+        if self.kind == "regression":
+            return out
+        return mask_absent(self._of_way(out, len(state.present)), state.present)
+
+    def trajectory(self, support: Examples, steps: int) -> Iterator[AdaptedState]:
+        """The states after 0, 1, ..., `steps` steps."""
+        embedded, seen = self._embed(support)
+        for phi in self._descent(support, embedded, steps):
+            yield self._state(phi, embedded, seen)
+
+    def _start(self, support: Examples) -> Parameters:
+        """theta, with a single row where the head is shared or one for each class."""
+        named = dict(self.net.named_parameters())
+        return {name: named[name] for name in self.adapted}
+
+    def _embed(self, support: Examples) -> tuple[Examples, norm.Statistics]:
+        """The support as the first layer that adapts sees it."""
+        z, seen = norm.run(self._parts[0], None, support.x, support.weight)
+        return support._replace(x=z), seen
+
+    def _descent(self, support: Examples, embedded: Examples, steps: int) -> Iterator[Parameters]:
+        """phi_0, phi_1, ..."""
+        inner_loss, theta, context = self._problem(support, embedded)
+        yield theta
+        yield from descend(inner_loss, theta, context, self.rate, steps, self.meta_gradient)
+
+    def _problem(self, support: Examples, embedded: Examples) -> tuple[Loss, Parameters, Context]:
+        """The inner loss, phi_0 with a head row for each class, and the context of the loss.
+
+        The context is the x, y and weight of examples, the classes that are present, and the
+        parameters that do not adapt.
+        """
+        rest, way = self._parts[1], support.y.shape[1]
+        theta = repeat_rows(self.net, self._start(support), way)
+        fixed = {name: p for name, p in rest.named_parameters() if name not in theta}
+
+        def inner_loss(phi: Parameters, context: Context) -> Tensor:
+            examples, present = Examples(*context[:3]), context[3]
+            constant = dict(zip(fixed, context[4:], strict=True))
+            out, _ = norm.run(rest, constant | phi, examples.x, examples.weight)
+            if self.kind == "classification":
+                out = mask_absent(self._of_way(out, way), present)
+            return self.loss(out, examples)
+
+        return inner_loss, theta, (*embedded, class_present(embedded), *fixed.values())
+
+    def _state(self, phi: Parameters, embedded: Examples, seen: norm.Statistics) -> AdaptedState:
+        rest, statistics = self._parts[1], {"stem": seen}
+        if "support" in norm.kinds(rest):
+            _, statistics["rest"] = norm.run(rest, phi, embedded.x, embedded.weight)
+        return AdaptedState(phi, statistics, class_present(embedded))
+
+    def _of_way(self, logits: Tensor, way: int) -> Tensor:
+        """The first `way` outputs of a head that may have more."""
+        if logits.shape[-1] < way:
+            raise UserError(
+                f"{type(self).__name__}: the network has {logits.shape[-1]} outputs and the task "
+                f"{way} classes; meta-train with at least as many ways, or with a SharedLinear "
+                "head."
+            )
+        return logits[..., :way]
+
+
+def head_names(net: nn.Module) -> list[str]:
+    """Names of the parameters of a network's last layer that has any."""
+    *_, (name, last) = (
+        (name, module)
+        for name, module in net.named_modules()
+        if [*module.parameters(recurse=False)]
+    )
+    return [f"{name}.{leaf}" if name else leaf for leaf, _ in last.named_parameters(recurse=False)]
+
+
+def trainable_names(net: nn.Module) -> list[str]:
+    """Names of the parameters that need a gradient."""
+    return [name for name, p in net.named_parameters() if p.requires_grad]
+
+
+def _split(net: nn.Module, adapted: tuple[str, ...]) -> tuple[nn.Module, nn.Module]:
+    """The children of a sequence before the first with an adapted parameter, and the rest."""
+    if not isinstance(net, nn.Sequential):
+        return nn.Sequential(), net
+    firsts = {name.split(".")[0] for name in adapted}
+    cut = next((i for i, child in enumerate(net._modules) if child in firsts), 0)
+    return net[:cut], net[cut:]
