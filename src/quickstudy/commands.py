@@ -123,6 +123,7 @@ def evaluate_run(
         "inner_steps": getattr(learner, "adapt_steps", None),
         "steps": record["step"],
         "minutes": record["minutes"],
+        "cpu_minutes": record.get("cpu_minutes"),
         "parameters": sum(p.numel() for p in learner.parameters()),
         **machine(),
         "date": today(),

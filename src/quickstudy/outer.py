@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.distributed as dist
 
@@ -37,6 +39,28 @@ def share(items: Sequence[int]) -> Sequence[int]:
     """This process's part of the task indices; the parts are disjoint and cover all."""
     rank, size = world()
     return items[rank::size]
+
+
+def gather(mine: np.ndarray, total: int) -> np.ndarray:
+    """The values of all processes in the order of the tasks."""
+    rank, size = world()
+    values = torch.zeros(total, dtype=torch.float64)
+    values[rank::size] = torch.from_numpy(mine)
+    if size > 1:
+        dist.all_reduce(values)
+    return values.numpy()
+
+
+@contextmanager
+def own_random_numbers(learner: AnyLearner, seed: int, step: int, rank: int) -> Iterator[None]:
+    """Random numbers inside a learner that depend on nothing but these, so that runs resume."""
+    if not learner.stochastic:
+        yield
+        return
+    with torch.random.fork_rng():
+        entropy = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
+        torch.manual_seed(int(entropy) >> 1)
+        yield
 
 
 def outer_step(

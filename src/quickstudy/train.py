@@ -23,10 +23,11 @@ from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
 from quickstudy.learner import AnyLearner
 from quickstudy.machine import machine
-from quickstudy.outer import outer_step, share, world
+from quickstudy.outer import gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress
 from quickstudy.rundir import RunDirectory
 from quickstudy.settings import Training
+from quickstudy.task import cast
 from quickstudy.tasks.source import TaskSource
 
 Stop = Literal["steps", "target", "patience", "minutes", "interrupted"]
@@ -62,6 +63,7 @@ class _Progress:
     bad_steps: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 def train(
@@ -111,6 +113,7 @@ class _Run:
     ) -> None:
         self.rank = world()[0]
         self.learner, self.source, self.settings = learner, source, training
+        self.meta_train = source if learner.episodic else source.flat()
         device = training.device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             learner.to(device=device, dtype=getattr(torch, training.dtype))
@@ -135,8 +138,8 @@ class _Run:
         self.record: dict[str, Any] = {}
         self.interrupted = False
         open_writer = _tensorboard() if training.tensorboard and self.rank == 0 else None
-        # Meta-valid tasks that cannot be drawn are found out before anything is written.
-        self._valid_source().task("valid", 0)
+        if not resume:
+            self._try()
         if self.directory is not None:
             if resume:
                 self._resume(self.directory)
@@ -149,7 +152,8 @@ class _Run:
 
     def go(self) -> Result:
         stopped: Stop = self._enough() or "steps"
-        started, before = time.monotonic(), self.at.seconds
+        started = time.monotonic() - self.at.seconds
+        started_cpu = time.process_time() - self.at.cpu_seconds
         losses: list[float] = []
         recent = (time.monotonic(), self.at.step)
         with (
@@ -160,7 +164,8 @@ class _Run:
             self.learner.train()
             while stopped == "steps" and self.at.step < self.settings.steps:
                 losses.append(self._step())
-                self.at.seconds = before + time.monotonic() - started
+                self.at.seconds = time.monotonic() - started
+                self.at.cpu_seconds = time.process_time() - started_cpu
                 now = self.at.step
                 if now % 10 == 0 or now == self.settings.steps:
                     speed = (
@@ -197,6 +202,14 @@ class _Run:
         best = math.nan if self.at.best is None else self.at.best
         return Result(stopped, self.at.step, best, self.at.seconds / 60, self.at.skipped)
 
+    @torch.no_grad()
+    def _try(self) -> None:
+        """Finds out before anything is written what tasks and learner cannot do with each other."""
+        like = next(iter(self.parameters.values()))
+        with own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
+            self.learner(cast(self.meta_train.task("train", 0), like))
+            self.learner.respond(cast(self._valid_source().task("valid", 0), like))
+
     def _about(self) -> dict[str, Any]:
         """What is trained on what."""
         preprocess = self.source.preprocess
@@ -217,12 +230,13 @@ class _Run:
         settings, step = self.settings, self.at.step
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(step)
+        self.learner.at(step / settings.steps)
         indices = range(step * settings.meta_batch, (step + 1) * settings.meta_batch)
-        with _own_random_numbers(self.learner, settings.seed, step, self.rank):
+        with own_random_numbers(self.learner, settings.seed, step, self.rank):
             outcome = outer_step(
                 self.learner,
                 self.optimizer,
-                self.source,
+                self.meta_train,
                 "train",
                 indices,
                 settings.clip,
@@ -253,7 +267,7 @@ class _Run:
         mine = share(range(settings.valid_tasks))
         tasks = (source.task("valid", index) for index in mine)
         found = score(self.learner, tasks).per_task if mine else np.zeros(0)
-        values = _gather(found, settings.valid_tasks)
+        values = gather(found, settings.valid_tasks)
         value = float(values.mean())
         sign = 1 if self.metric == "accuracy" else -1
         if math.isfinite(value) and (at.best is None or sign * (value - at.best) > 0):
@@ -313,8 +327,13 @@ class _Run:
             files["weights"] = rundir.tensors_to_bytes(
                 self.best_weights, {"step": self.at.best_step}
             )
-        self.record |= {"step": self.at.step, "best": self.at.best, "minutes": self.at.seconds / 60}
-        self.record["skipped"] = self.at.skipped
+        self.record |= {
+            "step": self.at.step,
+            "best": self.at.best,
+            "minutes": self.at.seconds / 60,
+            "cpu_minutes": self.at.cpu_seconds / 60,
+            "skipped": self.at.skipped,
+        }
         self.directory.save(self.record, files)
 
     def _resume(self, directory: RunDirectory) -> None:
@@ -362,28 +381,6 @@ class _Run:
 
 def _weights(learner: AnyLearner) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in learner.state_dict().items()}
-
-
-def _gather(mine: np.ndarray, total: int) -> np.ndarray:
-    """The values of all processes in the order of the tasks."""
-    rank, size = world()
-    values = torch.zeros(total, dtype=torch.float64)
-    values[rank::size] = torch.from_numpy(mine)
-    if size > 1:
-        dist.all_reduce(values)
-    return values.numpy()
-
-
-@contextmanager
-def _own_random_numbers(learner: AnyLearner, seed: int, step: int, rank: int) -> Iterator[None]:
-    """Random numbers inside a learner that depend on nothing but these, so that runs resume."""
-    if not learner.stochastic:
-        yield
-        return
-    with torch.random.fork_rng():
-        entropy = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
-        torch.manual_seed(int(entropy) >> 1)
-        yield
 
 
 def _tensorboard() -> Any:
