@@ -14,14 +14,32 @@ from torch import Tensor, nn
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import (
+    ANIL,
+    BOIL,
+    CAVIA,
+    FEAT,
+    FOMAML,
     MAML,
     FineTuning,
+    ImplicitMAML,
+    InContext,
+    LogisticHead,
     LogisticRegression,
+    MAMLPlusPlus,
+    MatchingNetwork,
+    MetaSGD,
     NearestCentroid,
+    NeuralProcess,
+    ProtoMAML,
     PrototypicalNetwork,
+    RelationNetwork,
+    Reptile,
+    RidgeHead,
     RidgeRegression,
+    SimpleShot,
+    SVMHead,
 )
-from quickstudy.nets import MLP, Conv4, SharedLinear
+from quickstudy.nets import MLP, Conv4, ResNet12, SharedLinear, Transformer
 from quickstudy.nets.norm import NormKind
 
 PICTURE, ROW, WAY = (1, 16, 16), (6,), 3
@@ -58,8 +76,16 @@ def conv(norm: NormKind) -> Conv4:
     return Conv4(PICTURE, hidden=8, norm=norm)
 
 
+def maps(norm: NormKind) -> Conv4:
+    return Conv4(PICTURE, hidden=8, norm=norm, pools=2)
+
+
 def shared(norm: NormKind) -> nn.Module:
     return nn.Sequential(conv(norm), SharedLinear(8))
+
+
+def transformer() -> nn.Module:
+    return nn.Sequential(Transformer(ROW, 8, 2, 2), SharedLinear(8))
 
 
 def plain(norm: NormKind, n_out: int = WAY) -> nn.Module:
@@ -78,12 +104,26 @@ def proto(net: Callable[[], nn.Module]) -> AnyLearner:
     return PrototypicalNetwork(net())
 
 
+def on(
+    learner: Callable[..., AnyLearner], net: Callable[[], nn.Module], **settings: Any
+) -> AnyLearner:
+    return learner(net(), **settings)
+
+
+dense = partial(MLP, ROW, (8, 8))
+implicit = partial(on, ImplicitMAML, inner_steps=2, cg_steps=2)
+in_context = partial(on, InContext, hidden=8, n_heads=2)
 own = partial(Plain, 6, WAY)
+process = partial(on, NeuralProcess, hidden=8, n_heads=2)
+reptile = partial(on, Reptile, inner_steps=3, inner_batch=4, adapt_steps=3, adapt_batch=2)
+resnet = partial(ResNet12, PICTURE, (4, 6))
 stride = partial(Conv4, PICTURE, 8, pool="stride", norm="support")
 
 CASES = [
     *(Case(f"proto-{norm}", partial(proto, partial(conv, norm))) for norm in NORMS),
     Case("proto-stride", partial(proto, stride)),
+    Case("proto-resnet12-support", partial(proto, partial(resnet, norm="support"))),
+    Case("proto-resnet12-population", partial(proto, partial(resnet, pool="flatten"))),
     Case("proto-mlp", partial(proto, partial(MLP, ROW, (8, 8))), ROW),
     Case("proto-mlp-5-way", partial(proto, partial(MLP, ROW, (8, 8), "support")), ROW, 5),
     *(
@@ -106,6 +146,84 @@ CASES = [
     *(Case(f"maml-{way}-own-module", partial(maml, own, way), ROW) for way in WAYS),
     Case("maml-adapt-steps", partial(maml, own, "exact", adapt_steps=4), ROW),
     Case("maml-no-step", partial(maml, partial(plain, "support"), "exact", adapt_steps=0), ROW),
+    *(
+        Case(f"{name}-{norm}-{head.__name__}", partial(on, learner, partial(head, norm)), x_shape)
+        for name, learner in [("fomaml", FOMAML), ("anil", ANIL), ("meta-sgd", MetaSGD)]
+        for norm, head, x_shape in [("support", shared, PICTURE), ("population", plain, ROW)]
+    ),
+    *(
+        Case(f"{name}-{norm}", partial(on, learner, partial(plain, norm), inner_lr=0.1), ROW)
+        for name, learner in [("boil", BOIL), ("cavia", CAVIA), ("maml-plus-plus", MAMLPlusPlus)]
+        for norm in ("support", "population")
+    ),
+    Case("cavia-film", partial(on, CAVIA, lambda: nn.Sequential(conv("support"), nn.Linear(8, 3)))),
+    *(
+        Case(f"proto-maml-{norm}", partial(on, ProtoMAML, partial(conv, norm)))
+        for norm in NORMS[:3]
+    ),
+    *(
+        Case(f"{name}-regression", partial(on, learner, value, kind="regression"), ROW, 2)
+        for name, learner in [("anil", ANIL), ("cavia", CAVIA), ("meta-sgd", MetaSGD)]
+    ),
+    Case("implicit-maml-support", partial(implicit, partial(shared, "support"), cg_steps=1)),
+    Case("implicit-maml-population", partial(implicit, partial(plain, "population")), ROW),
+    Case(
+        "implicit-maml-regression", partial(implicit, value, kind="regression", adapt_lam=0), ROW, 2
+    ),
+    *(
+        Case(f"reptile-{norm}", partial(reptile, net, inner_optimizer="SGD", inner_lr=0.1), x_shape)
+        for norm, head, x_shape in [("support", shared, PICTURE), ("population", plain, ROW)]
+        for net in [partial(head, norm)]
+    ),
+    Case("reptile-adam", partial(reptile, lambda: nn.Sequential(dense(), SharedLinear(8))), ROW),
+    Case("reptile-regression", partial(reptile, value, kind="regression"), ROW, 2),
+    *(Case(f"feat-{norm}", partial(on, FEAT, partial(conv, norm))) for norm in NORMS[:3:2]),
+    Case("feat-mlp", partial(on, FEAT, dense, temperature=4.0, n_heads=2), ROW),
+    *(
+        Case(f"matching-{norm}", partial(on, MatchingNetwork, partial(conv, norm)))
+        for norm in NORMS[:3:2]
+    ),
+    Case("matching-mlp", partial(on, MatchingNetwork, dense), ROW),
+    Case("matching-full-context", partial(on, MatchingNetwork, dense, full_context=True), ROW),
+    *(
+        Case(f"relation-{norm}", partial(on, RelationNetwork, partial(maps, norm)))
+        for norm in NORMS
+    ),
+    Case("relation-mlp", partial(on, RelationNetwork, dense), ROW),
+    *(
+        Case(f"simple-shot-{norm}", partial(on, SimpleShot, partial(conv, norm), n_classes=WAY))
+        for norm in NORMS[:3:2]
+    ),
+    Case("simple-shot-mlp", partial(on, SimpleShot, dense, n_classes=WAY), ROW),
+    *(Case(f"in-context-{norm}", partial(in_context, partial(conv, norm))) for norm in NORMS[:3:2]),
+    Case("in-context-mlp", partial(in_context, dense), ROW),
+    Case("in-context-regression", partial(in_context, dense, kind="regression", n_out=2), ROW, 2),
+    *(
+        Case(f"neural-process-{norm}", partial(process, partial(conv, norm), attention=attention))
+        for norm, attention in (("support", True), ("population", False))
+    ),
+    Case("neural-process-mlp", partial(process, dense), ROW),
+    *(
+        Case(
+            f"neural-process-{name}-regression",
+            partial(process, dense, kind="regression", n_out=2, **how),
+            ROW,
+            2,
+        )
+        for name, how in (("attentive", {"n_layers": 1}), ("conditional", {"attention": False}))
+    ),
+    *(
+        Case(f"{name}-head-{case}", partial(on, head, net), x_shape)
+        for name, head in [("logistic", LogisticHead), ("ridge", RidgeHead), ("svm", SVMHead)]
+        for case, net, x_shape in [
+            ("support", partial(conv, "support"), PICTURE),
+            ("population", partial(conv, "population"), PICTURE),
+            ("mlp", dense, ROW),
+        ]
+    ),
+    Case("ridge-head-regression", partial(on, RidgeHead, dense, kind="regression"), ROW, 2),
+    Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
+    Case("transformer-row", partial(maml, transformer, "exact"), ROW),
     Case("nearest-centroid", NearestCentroid, ROW),
     Case("logistic-regression", LogisticRegression, ROW),
     Case("ridge-regression", RidgeRegression, ROW, 2),

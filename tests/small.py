@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from quickstudy import Training, build, train
+from quickstudy.evaluate import calibrate_population, score
 from quickstudy.learner import AnyLearner
 from quickstudy.rundir import RunDirectory
 from quickstudy.task import Task
@@ -66,6 +67,15 @@ def quick(source: TaskSource, learner: AnyLearner, out: Path | None, **settings:
     resume = settings.pop("resume", False)
     settings = {"steps": 6, "meta_batch": 2, "valid_every": 2, "valid_tasks": 3, **settings}
     return train(learner, source, Training(**settings), out, resume=resume, show=False)
+
+
+def taught(learner: AnyLearner, source: TaskSource, steps: int) -> tuple[float, float]:
+    """Mean accuracy on 100 new tasks before and after meta-training."""
+    tasks = [source.task("test", index) for index in range(100)]
+    calibrate_population(learner, source)
+    before = score(learner, tasks).mean
+    quick(source, learner, None, steps=steps, meta_batch=8, valid_every=steps, outer_lr=0.005)
+    return before, score(learner, tasks).mean
 
 
 def seal_of(out: Path) -> str:

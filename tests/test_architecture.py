@@ -16,7 +16,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 ORDER = [
     "errors", "task", "nets", "learner", "inner", "learners", "batch", "tasks", "drawing", "plots",
     "catalog", "outer", "evaluate", "rundir", "progress", "machine", "settings", "train", "inputs",
-    "adapted", "report", "testing", "options", "commands", "reproduce", "demo", "cli",
+    "adapted", "report", "testing", "options", "commands", "compare", "reproduce", "demo",
+    "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

@@ -10,10 +10,10 @@ import torch
 from small import blobs, sinusoid
 from torch import nn
 
-from quickstudy import UserError, build
-from quickstudy.catalog import build_tasks, from_specs, learner_specs, lookup
+from quickstudy import UserError, build, learners
+from quickstudy.catalog import build_tasks, encoder, from_specs, learner_specs, lookup
 from quickstudy.learners import MAML, PrototypicalNetwork
-from quickstudy.nets import SharedLinear
+from quickstudy.nets import MLP, SharedLinear
 from quickstudy.tasks import Episodes, Sinusoid, arrays
 
 
@@ -108,3 +108,15 @@ def test_tasks_by_name() -> None:
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(UserError, match="shared, per_class"):
         build("MAML", blobs(), net={"name": "MLP", "head": "perclass"})
+
+
+@pytest.mark.parametrize("name", ["MAML", "PrototypicalNetwork", "ProtoMAML"])
+def test_the_encoder_is_the_network_without_its_head(name: str) -> None:
+    """A baseline that is fine-tuned from scratch must not see the features through a head."""
+    made = build(name, blobs(), net={"name": "MLP", "hidden": (7,)})
+    given = getattr(learners, name)(made.net if name == "MAML" else MLP((2,), (7,)))
+    for learner in (made, given):
+        found = encoder(learner)
+        assert found is not None
+        assert found(torch.zeros(4, 2)).shape == (4, 7)
+    assert encoder(learners.NearestCentroid()) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -17,8 +18,8 @@ from test_resume import environment
 
 from quickstudy import __version__, commands, errors
 from quickstudy.adapted import load_task
-from quickstudy.cli import COMMANDS, MAY_CHANGE, main
-from quickstudy.options import Parser
+from quickstudy.cli import COMMANDS, main
+from quickstudy.options import MAY_CHANGE, Parser
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory
 
@@ -208,8 +209,7 @@ def test_doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
     assert "vmap differs" in refused(capsys, ["doctor"], 3)
 
 
-RECIPE: dict[str, Any] = {
-    "title": "A small sinusoid",
+SMALL: dict[str, Any] = {
     "train": {
         "tasks": {"name": "sinusoid"},
         "learner": {"name": "MAML", "inner_lr": 0.01, "inner_steps": 1},
@@ -224,32 +224,79 @@ RECIPE: dict[str, Any] = {
     },
     "evaluate": [
         {"n_query": 20, "n_tasks": 5, "inner_steps": 1, "expect": {"at_most": 1000.0}},
-        {"n_query": 20, "n_tasks": 5, "inner_steps": 2, "expect": {"at_least": 0.0}},
+        {
+            "n_query": 20,
+            "n_tasks": 5,
+            "inner_steps": 2,
+            "expect": {"metric": "median", "at_least": 0.0},
+        },
     ],
 }
 
 
+def recipe_of(**changed: Any) -> str:
+    """A recipe whose two profiles differ in their steps."""
+    cpu = {**SMALL, **changed}
+    paper = copy.deepcopy({**SMALL, "train": {**SMALL["train"], "steps": 6}})
+    return yaml.safe_dump({"title": "Small", "profiles": {"cpu": cpu, "paper": paper}})
+
+
 def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe, out = tmp_path / "small.yaml", tmp_path / "run"
-    recipe.write_text(yaml.safe_dump(RECIPE, sort_keys=False))
+    recipe.write_text(recipe_of())
     words = ["reproduce", str(recipe), "--out", str(out)]
     assert main([*words, "--record", "true"]) == 0
     assert "reached" in capsys.readouterr().out
-    recorded = yaml.safe_load(recipe.read_text())["evaluate"][0]["recorded"]
+    plan = yaml.safe_load(recipe.read_text())["profiles"]
+    first, second = (entry["recorded"] for entry in plan["cpu"]["evaluate"])
     wanted = {"mse", "ci95", "n_tasks", "norm", "seed", "steps", "minutes", "date", "machine"}
-    assert wanted <= set(recorded)
+    assert {*wanted, "cpu_minutes"} <= set(first)
+    assert "median" in second
+    assert "mse" not in second, "a recipe keeps the metric of its bar"
+    assert not any("recorded" in entry for entry in plan["paper"]["evaluate"])
     assert main(words) == 0, "a finished run is measured again"
     found = json.loads((out / "reproduced.json").read_text())
-    assert found[0]["mse"] == pytest.approx(recorded["mse"], abs=1e-4)
-    missed = {**RECIPE, "evaluate": [{**RECIPE["evaluate"][0], "expect": {"at_most": 1e-9}}]}
-    recipe.write_text(yaml.safe_dump(missed))
+    assert found[0]["mse"] == pytest.approx(first["mse"], abs=1e-4)
+    recipe.write_text(recipe_of(evaluate=[{**SMALL["evaluate"][0], "expect": {"at_most": 1e-9}}]))
     assert main(words) == 1
     assert "missed" in capsys.readouterr().out
 
 
+def test_reproduce_the_other_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(recipe_of())
+    assert main(["reproduce", "small.yaml", "--profile", "paper", "--record"]) == 0
+    assert RunDirectory("runs/small-paper").read()["step"] == 6
+    plan = yaml.safe_load(Path("small.yaml").read_text())["profiles"]
+    assert "--profile paper" in plan["paper"]["evaluate"][0]["recorded"]["command"]
+    only = {"title": "Small", "profiles": {"cpu": SMALL}}
+    Path("small.yaml").write_text(yaml.safe_dump(only))
+    said = refused(capsys, ["reproduce", "small.yaml", "--profile", "paper"], 2)
+    assert "has the profiles cpu" in said
+
+
+def test_reproduce_refuses_a_metric_that_is_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    for metric in ("instance 2", "acuracy"):
+        bar = {"metric": metric, "at_least": 0.0}
+        recipe.write_text(recipe_of(evaluate=[{**SMALL["evaluate"][0], "expect": bar}]))
+        assert main(["reproduce", str(recipe), "--out", str(tmp_path / "run")]) == 2
+        said = capsys.readouterr().err
+        assert repr(metric) in said
+        assert "mse" in said
+
+
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "3", "{", "train: {}", "train: {}\nevaluate: [{}]", "train: 3\nevaluate: []"],
+    [
+        *("", "[]", "3", "{", "profiles: 3", "profiles: {cpu: {}}", "train: {}\nevaluate: []"),
+        "profiles: {cpu: {train: {}, evaluate: [{}]}}",
+        "profiles: {cpu: {train: 3, evaluate: []}}",
+    ],
 )
 def test_what_is_no_recipe(
     content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -278,7 +325,7 @@ def test_resume(tmp_path: Path, classes: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
-    config = {key: RECIPE["train"][key] for key in RECIPE["train"]}
+    config = {key: SMALL["train"][key] for key in SMALL["train"]}
     config |= {"steps": 5, "schedule": "cosine", "optimizer_options": {"betas": [0.8, 0.9]}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     words = ["train", "--config", str(tmp_path / "config.yaml")]

@@ -233,15 +233,19 @@ def test_the_map_is_the_code() -> None:
 def results_table(recipes: list[Path]) -> str:
     """What the recipes record, as the README shows it."""
     lines = [
-        "| recipe | tasks | measured | on disjoint tasks | bar | norm | training |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| recipe | tasks | measured | on disjoint tasks | bar | norm | training | paper profile |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for recipe in recipes:
         plan = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        profiles = plan["profiles"]
+        paper = profiles.get("paper", {"evaluate": []})["evaluate"]
         title, training = f"[{plan['title']}](recipes/{recipe.name})", ""
-        for entry in plan["evaluate"]:
+        for i, entry in enumerate(profiles["cpu"]["evaluate"]):
             *cells, trained = _cells(entry)
-            row = [title, _setting(plan["train"] | entry), *cells, trained * (trained != training)]
+            other = _cells(paper[i])[0] if i < len(paper) else "none"
+            tasks = _setting(profiles["cpu"]["train"] | entry)
+            row = [title, tasks, *cells, trained * (trained != training), other]
             lines.append(f"| {' | '.join(row)} |")
             title, training = "", trained
     return "\n".join(lines) + "\n"
@@ -251,40 +255,47 @@ def _setting(options: dict[str, Any]) -> str:
     way = f"{options['n_way']}-way " if "n_way" in options else ""
     steps = options.get("inner_steps")
     inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"
-    return f"{way}{options['n_shot']}-shot{inner}, {options['n_tasks']} tasks"
+    shots = options["n_shot"]
+    shots = f"{shots[0]} to {shots[1]}" if isinstance(shots, list) else shots
+    return f"{way}{shots}-shot{inner}, {options['n_tasks']} tasks"
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:
     """Measured, on disjoint tasks, bar, norm, training."""
     found, limit = entry.get("recorded"), entry["expect"]
-    metric = "accuracy" if "at_least" in limit else "mse"
+    metric = limit.get("metric", "accuracy" if "at_least" in limit else "mse")
     bar = limit.get("at_least", limit.get("at_most"))
-    sign = "≥" if metric == "accuracy" else "≤"
+    sign = "≥" if "at_least" in limit else "≤"
     shown_bar = f"{sign} {_number(bar, metric)}"
     if found is None:
-        return ["(not yet recorded)", "", shown_bar, "", ""]
+        return ["not run", "", shown_bar, "", ""]
     value = found[metric]
-    reached = value >= bar if metric == "accuracy" else value <= bar
-    shown = _plus_minus(value, found["ci95"], metric)
+    reached = value >= bar if sign == "≥" else value <= bar
+    shown = _plus_minus(value, found.get("ci95"), metric)
     apart = found.get(f"{metric}_disjoint")
     shown_apart = "" if apart is None else _plus_minus(apart, found["ci95_disjoint"], metric)
+    minutes = found.get("cpu_minutes")
+    took = f"{found['minutes']:.0f} min" if minutes is None else f"{minutes:.0f} CPU min"
     return [
         shown,
         "the same tasks" if shown_apart == shown else shown_apart,
         f"{shown_bar}{'' if reached else ' (missed)'}",
         found["norm"],
-        f"{found['minutes']:.0f} min, {found['machine']}",
+        f"{took}, {found['machine']}",
     ]
 
 
 def _number(value: float, metric: str) -> str:
-    return f"{100 * value:.1f} %" if metric == "accuracy" else f"{value:.2f}"
+    share = metric in ("accuracy", "gap") or metric.startswith("instance")
+    return f"{100 * value:.1f} %" if share else f"{value:.2f}"
 
 
-def _plus_minus(value: float, half: float, metric: str) -> str:
-    if metric == "accuracy":
-        return f"{100 * value:.2f} ± {100 * half:.2f} %"
-    return f"mse {value:.3f} ± {half:.3f}"
+def _plus_minus(value: float, half: float | None, metric: str) -> str:
+    share = metric in ("accuracy", "gap") or metric.startswith("instance")
+    digits, scale, unit = (2, 100, " %") if share else (3, 1, "")
+    shown = f"{scale * value:.{digits}f}"
+    interval = "" if half is None else f" ± {scale * half:.{digits}f}"
+    return f"{'' if metric == 'accuracy' else f'{metric} '}{shown}{interval}{unit}"
 
 
 def test_results_are_those_of_the_recipes(update_golden: bool) -> None:
@@ -300,33 +311,44 @@ def test_results_are_those_of_the_recipes(update_golden: bool) -> None:
 
 
 def test_the_table_says_what_is_missing_and_what_missed(tmp_path: Path) -> None:
+    recorded = {
+        "accuracy": 0.97123,
+        "ci95": 0.0021,
+        "accuracy_disjoint": 0.96,
+        "ci95_disjoint": 0.01,
+        "norm": "population",
+        "minutes": 41.6,
+        "machine": "M",
+    }
+    of_way = {"n_tasks": 600, "expect": {"at_least": 0.98}}
+    instance = {
+        "n_way": 5,
+        "n_tasks": 600,
+        "expect": {"metric": "instance 2", "at_least": 0.7},
+        "recorded": {
+            "instance 2": 0.8,
+            "ci95": 0.01,
+            "norm": "layer",
+            "minutes": 50.0,
+            "cpu_minutes": 12.3,
+            "machine": "M",
+        },
+    }
+    cpu = [{"n_way": 5, **of_way}, {"n_way": 20, "n_shot": 5, **of_way, "recorded": recorded}]
     plan = {
         "title": "T",
-        "train": {"tasks": {"name": "omniglot"}, "n_way": 60, "n_shot": 1},
-        "evaluate": [
-            {"n_way": 5, "n_tasks": 600, "expect": {"at_least": 0.98}},
-            {
-                "n_way": 20,
-                "n_shot": 5,
-                "n_tasks": 600,
-                "expect": {"at_least": 0.98},
-                "recorded": {
-                    "accuracy": 0.97123,
-                    "ci95": 0.0021,
-                    "accuracy_disjoint": 0.96,
-                    "ci95_disjoint": 0.01,
-                    "norm": "population",
-                    "minutes": 41.6,
-                    "machine": "M",
-                },
-            },
-        ],
+        "profiles": {
+            "cpu": {"train": {"n_way": 60, "n_shot": 1}, "evaluate": [*cpu, instance]},
+            "paper": {"train": {}, "evaluate": [{"n_way": 5, **of_way, "recorded": recorded}]},
+        },
     }
     recipe = tmp_path / "t.yaml"
     recipe.write_text(yaml.safe_dump(plan))
     assert results_table([recipe]).splitlines()[2:] == [
-        "| [T](recipes/t.yaml) | 5-way 1-shot, 600 tasks | (not yet recorded) |  "
-        "| ≥ 98.0 % |  |  |",
+        "| [T](recipes/t.yaml) | 5-way 1-shot, 600 tasks | not run |  | ≥ 98.0 % |  |  "
+        "| 97.12 ± 0.21 % |",
         "|  | 20-way 5-shot, 600 tasks | 97.12 ± 0.21 % | 96.00 ± 1.00 % | ≥ 98.0 % (missed) "
-        "| population | 42 min, M |",
+        "| population | 42 min, M | none |",
+        "|  | 5-way 1-shot, 600 tasks | instance 2 80.00 ± 1.00 % |  | ≥ 70.0 % | layer "
+        "| 12 CPU min, M | none |",
     ]

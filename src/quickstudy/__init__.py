@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 from quickstudy import learners, nets, tasks
 from quickstudy.adapted import Adapted, Model, load, load_task
 from quickstudy.catalog import build
+from quickstudy.compare import compare
 from quickstudy.errors import (
     CheckpointError,
     DataError,
@@ -39,6 +40,7 @@ __all__ = [
     "UserError",
     "__version__",
     "build",
+    "compare",
     "evaluate",
     "learners",
     "load",

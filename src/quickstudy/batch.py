@@ -44,9 +44,10 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
     vmap, which is slower than the loop for all but small pictures; small dense networks are faster
-    under vmap. On a GPU vmap is taken for both.
+    under vmap. On a GPU vmap is taken for both. A network that says it is not `vmappable` makes its
+    learner loop.
     """
-    if not learner.vmappable:
+    if not all(getattr(module, "vmappable", True) for module in learner.modules()):
         return "loop"
     if batching != "auto":
         return batching
@@ -156,7 +157,7 @@ def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> Met
         gradients, loss = vmap(one, randomness="different")(chunk)
         good = torch.isfinite(loss)
         for g in gradients.values():
-            good &= torch.isfinite(g).view(len(g), -1).all(dim=1)
+            good &= torch.isfinite(g).reshape(len(g), -1).all(dim=1)
         for name, g in gradients.items():
             keep = good.view(-1, *(1,) * (g.ndim - 1))
             total[name] += torch.where(keep, g, torch.zeros_like(g)).sum(dim=0)

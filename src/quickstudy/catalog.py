@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -17,7 +18,7 @@ from quickstudy import learners, nets
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Kind
 from quickstudy.nets import SharedLinear
-from quickstudy.tasks import SOURCES, Dataset, Episodes, TaskSource
+from quickstudy.tasks import SOURCES, Augmented, Dataset, Episodes, TaskSource
 
 Spec = dict[str, Any]
 T = TypeVar("T")
@@ -26,7 +27,12 @@ BASELINES = ("FineTuning", "LogisticRegression", "NearestCentroid", "RidgeRegres
 LEARNERS: dict[str, type[AnyLearner]] = {
     name: getattr(learners, name) for name in sorted(learners.__all__) if name not in BASELINES
 }
-NETS: dict[str, type[nn.Module]] = {"Conv4": nets.Conv4, "MLP": nets.MLP}
+NETS: dict[str, type[nn.Module]] = {
+    "Conv4": nets.Conv4,
+    "MLP": nets.MLP,
+    "ResNet12": nets.ResNet12,
+    "Transformer": nets.Transformer,
+}
 HEADS = ("shared", "per_class")
 
 
@@ -106,24 +112,27 @@ def build(
         >>> learner = build("PrototypicalNetwork", tasks, net={"name": "Conv4", "hidden": 32})
     """
     spec = _spec(learner)
-    return from_specs(
-        {
-            "learner": spec,
-            "net": default_net(spec["name"], tasks.x_shape, net),
-            "x_shape": list(tasks.x_shape),
-            "n_out": tasks.n_out,
-            "kind": tasks.kind,
-            "seed": seed,
-        }
-    )
+    specs = {
+        "learner": spec,
+        "net": default_net(spec["name"], tasks.x_shape, net),
+        "x_shape": list(tasks.x_shape),
+        "n_out": tasks.n_out,
+        "kind": tasks.kind,
+        "seed": seed,
+    }
+    if "n_classes" in inspect.signature(lookup("learner", spec["name"], LEARNERS)).parameters:
+        specs["n_classes"] = tasks.flat().n_out
+    return from_specs(specs)
 
 
 def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
     """The network's spec with what the learner and the inputs decide filled in."""
     pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
     spec = {"name": "Conv4" if pictures else "MLP", **(_spec(net) if net else {})}
-    if spec["name"] == "Conv4":
+    if spec["name"] in ("Conv4", "ResNet12"):
         spec.setdefault("norm", lookup("learner", learner, LEARNERS).default_norm)
+    if spec["name"] == "Conv4":
+        spec.setdefault("pools", lookup("learner", learner, LEARNERS).default_pools)
     return spec
 
 
@@ -142,8 +151,7 @@ def from_specs(specs: Spec) -> AnyLearner:
             builder.default_head,
         )
         parameters = inspect.signature(builder).parameters
-        if "n_out" in parameters:
-            learner["n_out"] = specs["n_out"]
+        learner |= {k: specs[k] for k in ("n_out", "n_classes") if k in parameters}
         if "kind" in parameters:
             learner["kind"] = specs["kind"]
         elif specs["kind"] != builder.kind:
@@ -162,10 +170,27 @@ def learner_specs(learner: AnyLearner) -> Spec | None:
     return specs if isinstance(specs, dict) else None
 
 
+def encoder(learner: AnyLearner) -> nn.Module | None:
+    """A learner's network from inputs to features, without its head; None if it has no network."""
+    specs = learner_specs(learner)
+    if specs is not None:
+        shape, n_out, kind = tuple(specs["x_shape"]), specs["n_out"], specs["kind"]
+        with torch.random.fork_rng(devices=[]):
+            return build_net(specs["net"], shape, n_out, kind, with_head=False)
+    net = getattr(learner, "net", None)
+    heads = nn.Linear | SharedLinear if learner.needs_head else SharedLinear
+    if isinstance(net, nn.Sequential) and isinstance(net[-1], heads):
+        return net[:-1]
+    return net if isinstance(net, nn.Module) else None
+
+
 def build_tasks(spec: Spec) -> TaskSource:
-    """A task source from its `name`, the options of its data, and how tasks are drawn from them."""
+    """A task source from its `name`, the options of its data, and how tasks are drawn from them.
+
+    Under `augment` may stand the options of `Augmented`.
+    """
     options = dict(spec)
-    name = options.pop("name")
+    name, augment = options.pop("name"), options.pop("augment", None)
     source = lookup("tasks", name, SOURCES)
     own = inspect.signature(source).parameters
     drawing = {k: options[k] for k in ("n_way", "n_shot", "n_query", "seed") if k in options}
@@ -175,7 +200,12 @@ def build_tasks(spec: Spec) -> TaskSource:
         )
     options = {k: v for k, v in options.items() if k not in drawing or k in own}
     made = _call("tasks", name, source, options)
-    return Episodes(made, **drawing) if isinstance(made, Dataset) else made
+    made = Episodes(made, **drawing) if isinstance(made, Dataset) else made
+    if augment is None:
+        return made
+    return _call(
+        "tasks", "augment", partial(Augmented, made), {"seed": spec.get("seed", 0), **augment}
+    )
 
 
 def _spec(given: str | Spec) -> Spec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,9 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import __version__, catalog, commands
+from quickstudy.compare.command import compare
 from quickstudy.demo import demo
 from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.options import Parser, flat, hyphened, run_training, train_parser, value_of
+from quickstudy.options import (
+    MAY_CHANGE,
+    Parser,
+    changed,
+    flat,
+    hyphened,
+    run_training,
+    train_parser,
+    value_of,
+)
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory
 
@@ -31,7 +40,6 @@ examples:
 commands:
 """
 POSITIONAL = ("run", "task", "recipe", "name")
-MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """What `quickstudy --help` prints."""
-    functions = {"train": train, **{name: function for name, (function, _) in FUNCTIONS.items()}}
+    functions = {name: function for name, (function, _) in FUNCTIONS.items()}
+    functions = {"train": train, "compare": compare, **functions}
     lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
     return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
 
@@ -88,16 +97,10 @@ def train(argv: Sequence[str]) -> int:
     options.pop("config", None)
     if resumed is not None:
         options |= {"out": str(resumed)}
-        asked = flat(json.loads(json.dumps(options, default=str)))
-        changed = [
-            key
-            for key, value in flat(recorded).items()
-            if key not in ("out", "resume", *MAY_CHANGE) and asked.get(key) != value
-        ]
-        if changed:
+        if others := changed(recorded, options):
             raise UserError(
                 f"train --resume: only {', '.join(map(hyphened, MAY_CHANGE))} may change; received "
-                f"{', '.join(map(hyphened, changed))}; begin a new run with --out for other "
+                f"{', '.join(map(hyphened, others))}; begin a new run with --out for other "
                 "settings."
             )
     elif options["out"] is None:
@@ -136,5 +139,6 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
 }
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
+    "compare": compare,
     **{name: partial(_run, name) for name in FUNCTIONS},
 }

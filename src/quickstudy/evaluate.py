@@ -14,14 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Kind
 from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.nearest_centroid import NearestCentroid
-from quickstudy.nets.norm import calibrate, check_calibrated, kinds
-from quickstudy.task import Task, cast, stack, unstack
+from quickstudy.learners.neural_process import log_density
+from quickstudy.nets.norm import (
+    calibrate,
+    check_calibrated,
+    check_no_running_statistics,
+    kinds,
+)
+from quickstudy.task import Examples, Task, cast, stack, unstack
 from quickstudy.tasks.source import Split, TaskSource
 
 FloatArray = NDArray[np.float64]
@@ -76,9 +83,13 @@ def score(learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25) -> Scores
 
 @torch.no_grad()
 def responses(
-    learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25
+    learner: AnyLearner,
+    tasks: Iterable[Task],
+    chunk: int = 25,
+    answer: Callable[[Task], Tensor] | None = None,
 ) -> Iterator[tuple[Task, Tensor]]:
-    """Each task with the learner's prediction for its queries."""
+    """Each task with the learner's prediction for its queries, or with another answer to it."""
+    check_no_running_statistics(learner, type(learner).__name__)
     check_calibrated(learner)
     training = learner.training
     learner.eval()
@@ -89,7 +100,7 @@ def responses(
         while group := list(islice(remaining, chunk if how == "vmap" else 1)):
             batch = cast(stack(group), like)
             with threads(learner, "auto"):
-                predictions = map_tasks(learner.respond, batch, how)
+                predictions = map_tasks(answer or learner.respond, batch, how)
             yield from zip(unstack(batch), predictions, strict=True)
     finally:
         learner.train(training)
@@ -147,6 +158,44 @@ def reliability(found: Scores, n_bins: int = 15) -> tuple[float, list[dict[str, 
     return ece, bins
 
 
+def likelihood(
+    learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int
+) -> dict[str, Any]:
+    """Mean log-density of a task's queries, of a regression learner that gives a distribution.
+
+    Returns:
+        `log_likelihood` and `log_likelihood_ci95`; where the source has bounds of it, `reference`:
+        that of its `oracle` and of a `constant` prediction, and the share of the `gap` between
+        them that the learner does not close.
+    """
+    distribution = getattr(learner, "distribution", None)
+    if learner.kind != "regression" or distribution is None:
+        return {}
+
+    def densities(task: Task) -> Tensor:
+        mean, std = distribution(learner.adapt(task.support), task.query.x)
+        return log_density(task.query.y, mean, std)
+
+    tasks = (source.task(split, index) for index in range(n_tasks))
+    found = np.array(
+        [
+            float(each[task.query.weight > 0].double().sum(dim=1).mean())
+            for task, each in responses(learner, tasks, answer=densities)
+        ]
+    )
+    value = float(found.mean())
+    result: dict[str, Any] = {"log_likelihood": value, "log_likelihood_ci95": half_width(found)}
+    known = getattr(source, "log_likelihoods", None)
+    if known is not None:
+        bounds = [known(split, index) for index in range(n_tasks)]
+        oracle, constant = (
+            float(np.mean([b[name] for b in bounds])) for name in ("oracle", "constant")
+        )
+        gap = (oracle - value) / (oracle - constant)
+        result["reference"] = {"oracle": oracle, "constant": constant, "gap": gap}
+    return result
+
+
 def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
     """The ladder a meta-learner has to climb: simple methods without meta-training."""
     ladder: dict[str, AnyLearner] = (
@@ -154,8 +203,8 @@ def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
         if learner.kind == "classification"
         else {"RidgeRegression": RidgeRegression()}
     )
-    net = getattr(learner, "net", None)
-    if isinstance(net, torch.nn.Module):
+    net = encoder(learner)
+    if net is not None:
         ladder["FineTuning"] = FineTuning(net, learner.kind)
     return ladder
 
@@ -183,17 +232,19 @@ def evaluate(
         source: The tasks.
         split: Which of them.
         n_tasks: How many.
-        shots: Numbers of shots to draw accuracy against; of those that the data allow.
+        shots: Numbers of shots to draw accuracy against; of those that the data and the learner
+            allow.
         steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
         progress: Called with a word on what is being done.
 
     Returns:
-        `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`, `by_shots`,
-        `by_steps` and `baselines`.
+        `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`, what
+        `likelihood` gives, `by_shots`, `by_steps`, `baselines`, and `by_instance` of a learner with
+        `sequence_logits`.
     """
-    metric = METRIC[learner.kind]
+    source, metric = source.untouched, METRIC[learner.kind]
     ladder = baselines(learner) if with_baselines else {}
 
     def tasks(of: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
@@ -215,6 +266,7 @@ def evaluate(
     result |= _disjoint(learner, source, split, n_tasks, found, metric)
     if learner.kind == "classification":
         result["ece"], result["reliability"] = reliability(found)
+    result |= likelihood(learner, source, split, n_tasks)
     result["baselines"] = {}
     for name, baseline in ladder.items():
         progress(name)
@@ -231,13 +283,19 @@ def evaluate(
         n = min(n_tasks, curve_tasks)
         for name, one in {"": learner, **ladder}.items():
             curve = []
-            for n_shot, family in _with_shots(source, shots):
-                at = score(one, tasks(family, n))
+            for n_shot in shots:
+                try:
+                    at = score(one, tasks(source.resized(n_shot=n_shot), n))
+                except UserError:
+                    continue
                 curve.append({"n_shot": n_shot, metric: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
     if steps and isinstance(learner, GradientBased):
         progress("inner steps")
         result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
+    if learner.kind == "classification" and hasattr(learner, "sequence_logits"):
+        progress("instances")
+        result["by_instance"] = by_instance(learner, tasks(), learner.sequence_logits)
     return result
 
 
@@ -260,14 +318,6 @@ def _disjoint(
     }
 
 
-def _with_shots(source: TaskSource, shots: tuple[int, ...]) -> Iterator[tuple[int, TaskSource]]:
-    for n_shot in shots:
-        try:
-            yield n_shot, source.resized(n_shot=n_shot)
-        except UserError:
-            continue
-
-
 @torch.no_grad()
 def by_steps(
     learner: GradientBased, tasks: list[Task], steps: tuple[int, ...]
@@ -288,6 +338,31 @@ def by_steps(
     return [{"inner_steps": n, metric: found[n].mean, "ci95": found[n].ci95} for n in steps]
 
 
+def by_instance(
+    learner: AnyLearner, tasks: Iterable[Task], sequence_logits: Callable[[Task], Tensor]
+) -> list[dict[str, Any]]:
+    """The accuracy where a class is shown for the first time in a task, the second, and so on.
+
+    Support and query are one sequence, `sequence_logits(task)` the answers `(support + query, way)`
+    to each of its examples after those before it.
+
+    Source: Santoro et al.: Meta-Learning with Memory-Augmented Neural Networks, ICML 2016, table 1.
+    """
+    found: dict[int, list[float]] = {}
+    for task, logits in responses(learner, tasks, answer=sequence_logits):
+        whole = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
+        shown = whole.y * whole.weight[:, None]
+        instance = (shown.cumsum(dim=0) * shown).sum(dim=1)  # 0 for padding
+        right = (logits.argmax(dim=1) == whole.y.argmax(dim=1)).double()
+        for n in range(1, int(instance.max()) + 1):
+            found.setdefault(n, []).append(float(right[instance == n].mean()))
+    means = {n: np.array(values) for n, values in found.items()}
+    return [
+        {"instance": n, "accuracy": float(values.mean()), "ci95": half_width(values)}
+        for n, values in sorted(means.items())
+    ]
+
+
 def norm_name(learner: AnyLearner) -> str:
     """The kinds of normalisation in a learner's networks, for reports."""
     return ", ".join(sorted(kinds(learner))) or "none"
@@ -298,6 +373,7 @@ def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int =
     if "population" not in kinds(learner):
         return
     like = next(learner.parameters(), torch.zeros(()))
+    source = source.untouched if learner.episodic else source.untouched.flat()
     first = 1 << 40
     calibrate(
         learner,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import UserError
 from quickstudy.nets.norm import NormKind, padding
 from quickstudy.task import Examples, Task
 
@@ -26,14 +27,26 @@ Kind = Literal["classification", "regression"]
 
 def cross_entropy(logits: Tensor, target: Examples) -> Tensor:
     """Mean over the examples of minus the log-probability of the target class, in nats."""
+    check_fits(logits, target)
     per_example = -(target.y * torch.log_softmax(logits, dim=-1)).sum(dim=-1)
     return (per_example * target.weight).sum() / target.weight.sum()
 
 
 def mean_squared_error(prediction: Tensor, target: Examples) -> Tensor:
     """Mean over examples and outputs of the squared error, in squared units of the target."""
+    check_fits(prediction, target)
     per_example = (prediction - target.y).square().mean(dim=-1)
     return (per_example * target.weight).sum() / target.weight.sum()
+
+
+def check_fits(prediction: Tensor, target: Examples) -> None:
+    """Raises UserError where predictions are not shaped as the targets, rather than broadcast."""
+    if prediction.shape != target.y.shape:
+        raise UserError(
+            "prediction: must have the shape of the targets, a row for each query and a column for "
+            f"each class or output; received {tuple(prediction.shape)} for "
+            f"{tuple(target.y.shape)}; give the network as many outputs as the tasks have."
+        )
 
 
 class Learner(nn.Module, ABC, Generic[State]):
@@ -50,10 +63,14 @@ class Learner(nn.Module, ABC, Generic[State]):
         vmappable: `adapt` and `predict` run under `torch.func.vmap`.
         exact_meta_gradient: the gradient of `task_loss` is its derivative, not an estimate of it.
 
+    Where its meta-training differs:
+        episodic: it learns from tasks, rather than from batches of all meta-train classes.
+
     And what it needs of a network that is made for it:
         needs_head: outputs rather than features.
         default_head: `"shared"` by all classes, or `"per_class"`.
         default_norm: the norm of a network that does not say.
+        default_pools: how often a Conv4 that does not say halves a picture.
     """
 
     transductive: bool = False
@@ -62,9 +79,11 @@ class Learner(nn.Module, ABC, Generic[State]):
     label_equivariant: bool = True
     vmappable: ClassVar[bool] = True
     exact_meta_gradient: bool = True
+    episodic: ClassVar[bool] = True
     needs_head: ClassVar[bool] = False
     default_head: ClassVar[str] = "shared"
     default_norm: ClassVar[NormKind] = "population"
+    default_pools: ClassVar[int] = 4
     kind: Kind = "classification"
 
     @abstractmethod
@@ -84,7 +103,9 @@ class Learner(nn.Module, ABC, Generic[State]):
         """The prediction for the queries of a task after adapting to its support."""
         state = self.adapt(task.support)
         with padding(task.query.weight):
-            return self.predict(state, task.query.x)
+            prediction = self.predict(state, task.query.x)
+        check_fits(prediction, task.query)
+        return prediction
 
     def task_loss(self, task: Task) -> Tensor:
         """What meta-training minimises, for one task: the query loss after adapting."""

@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser, Namespace
 from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.settings import Training
-from quickstudy.tasks import SOURCES, Episodes
+from quickstudy.tasks import SOURCES, Augmented, Episodes
 from quickstudy.train import Result
 from quickstudy.train import train as meta_train
 
@@ -36,6 +36,8 @@ examples:
 """
 DEFAULTS = {"learner": "PrototypicalNetwork", "tasks": "glyphs"}
 DRAWING = ("n_way", "n_shot", "n_query")
+# What a run may be continued with, though it began with another.
+MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
 
 
 class Parser(ArgumentParser):
@@ -119,24 +121,24 @@ def train_parser(argv: Sequence[str]) -> TrainParser:
     taken = inspect.signature(drawing).parameters
     parser.add_class_arguments(drawing, skip={*(taken.keys() - set(DRAWING))})
     parser.add_argument("--learner.name", type=str, default=names["learner"], help="The learner.")
-    parser.add_class_arguments(learner, "learner", skip={"net", "kind", "n_out"})
+    parser.add_class_arguments(learner, "learner", skip={"net", "kind", "n_out", "n_classes"})
     parser.add_argument("--tasks.name", type=str, default=names["tasks"], help="The tasks.")
     hidden: set[str | int] = {*({*DRAWING, "seed"} & own.keys())}
     if inspect.isclass(source):
         parser.add_class_arguments(source, "tasks", skip=hidden)
     else:
         parser.add_function_arguments(source, "tasks", skip=hidden)
+    parser.add_class_arguments(Augmented, "tasks.augment", skip={"source", "seed"})
     parser.add_argument("--net.name", type=str | None, default=names["net"], help="The network.")
     if names["net"] is None:
         # Options of every network may be given before the inputs decide which one it is.
-        for name in ("hidden", "pool", "norm", "head"):
+        for name in ("hidden", "pool", "norm", "pools", "head"):
             parser.add_argument(f"--net.{name}", type=Any, default=None, help="Of the network.")
     else:
         net = catalog.lookup("net", names["net"], catalog.NETS)
         parser.add_class_arguments(net, "net", skip={"in_shape"})
-        parser.set_defaults(
-            {"net.norm": None} if "norm" in inspect.signature(net).parameters else {}
-        )
+        decided = {"norm", "pools"} & inspect.signature(net).parameters.keys()
+        parser.set_defaults({f"net.{name}": None for name in decided})
         parser.add_argument(
             "--net.head", type=str | None, default=None, help="shared or per_class."
         )
@@ -160,6 +162,8 @@ def run_training(options: dict[str, Any], resume: bool = False, show: bool = Tru
     options = json.loads(json.dumps({**options, "resume": None}, default=str))
     drawing = {k: options[k] for k in DRAWING if k in options}
     tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
+    if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
+        tasks.pop("augment", None)
     source = catalog.build_tasks(tasks)
     learner = catalog.build(
         _given(options["learner"]), source, _given(options["net"]), options["seed"]
@@ -176,6 +180,16 @@ def run_training(options: dict[str, Any], resume: bool = False, show: bool = Tru
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def changed(recorded: dict[str, Any], options: dict[str, Any]) -> list[str]:
+    """Names of the options that a run did not begin with and cannot be continued with."""
+    asked = flat(json.loads(json.dumps(options, default=str)))
+    return [
+        key
+        for key, value in flat(recorded).items()
+        if key not in ("out", "resume", *MAY_CHANGE) and asked.get(key) != value
+    ]
 
 
 def _chosen(argv: Sequence[str]) -> dict[str, Any]:
@@ -237,7 +251,7 @@ def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested options by dotted name."""
     found: dict[str, Any] = {}
     for key, value in options.items():
-        if isinstance(value, dict) and key in ("learner", "tasks", "net"):
+        if isinstance(value, dict) and key in ("learner", "tasks", "net", "augment"):
             found |= flat(value, f"{prefix}{key}.")
         else:
             found[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value

@@ -53,11 +53,12 @@ def gather(mine: np.ndarray, total: int) -> np.ndarray:
 
 @contextmanager
 def own_random_numbers(learner: AnyLearner, seed: int, step: int, rank: int) -> Iterator[None]:
-    """Random numbers inside a learner that depend on nothing but these, so that runs resume."""
-    if not learner.stochastic:
-        yield
-        return
-    with torch.random.fork_rng():
+    """Random numbers inside a learner that depend on nothing but these, so that runs resume.
+
+    Not only of a learner that says it is stochastic: its network may have dropout.
+    """
+    cuda = {p.device for p in learner.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=cuda):
         entropy = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(entropy) >> 1)
         yield

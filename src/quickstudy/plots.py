@@ -223,7 +223,7 @@ def _curves(
         f"{metric_text(r[metric], metric)} with {r[key]:g} {noun}{'s' * (r[key] != 1)}"
         for r in (rows[0], rows[-1])[: len(rows)]
     ]
-    with sheet(3.9, f"{who[:24]}: {', '.join(said)}") as figure:
+    with sheet(max(3.9, 1.15 + 0.36 * len(checked)), f"{who[:24]}: {', '.join(said)}") as figure:
         axes, ends = panel(figure, 0.55, 0.6, right=2), []
         for i, (who, rows) in enumerate(checked.items()):
             colour, marker = SERIES[i % len(SERIES)], "osD^vPX"[i % 7]

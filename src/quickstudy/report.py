@@ -81,6 +81,15 @@ thead th { color: var(--soft); font-weight: 600; }
 tbody th { font-weight: 500; }
 .settings th { width: 12rem; color: var(--soft); }
 tr.own th, tr.own td { font-weight: 700; color: var(--strong); }
+.lines small { display: block; color: var(--soft); font-size: .85em; font-weight: 400; }
+.lines td, .lines thead th + th { text-align: right; padding: .4rem 0 .4rem 1.1rem; }
+.lines td.best { font-weight: 700; color: var(--strong); }
+.lines tbody th { white-space: normal; min-width: 9rem; }
+.lines .baseline th { font-style: italic; font-weight: 400; }
+.lines .baseline small { font-style: normal; }
+main:has(.lines) { max-width: 60rem; }
+main:has(.lines) :is(p, figure, .limits, .notes) { max-width: 46rem; }
+.notes { color: var(--soft); font-size: .92rem; padding-left: 1.5rem; }
 figure { margin: 1.5rem 0; background: #fff; border: 1px solid var(--line);
   border-radius: .6rem; overflow: hidden; }
 figure img { display: block; width: 100%; height: auto; padding: .4rem; }
@@ -147,24 +156,41 @@ def write_report(
             "write_report: need at least one evaluation; received none; evaluate the run first."
         )
     first, *others = evaluations
-    body = [_result(first), _figures(pictures)]
+    body = [_result(first), figures(pictures)]
     for other in others:
         body += [f"<h2>{escape(_setting(other))}</h2>", _result(other)]
     for section in sections:
-        body += [f"<h2>{escape(section.heading)}</h2>", _paragraphs(section.text)]
+        body += [f"<h2>{escape(section.heading)}</h2>", paragraphs(section.text)]
         body += [_result(section.evaluation)] if section.evaluation is not None else []
-        body += [_figures(section.pictures)]
-    if limits:
-        body += ["<h2>What this does not show</h2>"]
-        body += [f'<div class="limits">\n{_paragraphs(limits)}\n</div>']
-    body += ["<h2>Settings</h2>", _settings(first, summary)]
+        body += [figures(section.pictures)]
+    body += [not_shown(limits), "<h2>Settings</h2>", _settings(first, summary)]
+    return write_page(path, title, lead, body)
+
+
+def write_page(path: str | Path, title: str, lead: str, body: Iterable[str]) -> Path:
+    """Writes a page of these parts, whole or not at all.
+
+    Args:
+        path: File to write.
+        title: Heading, in plain text.
+        lead: Plain text under it.
+        body: Parts as HTML; empty ones are left out.
+    """
     page = PAGE.format(
         title=escape(title),
         style=STYLE,
-        lead=_paragraphs(lead, ' class="lead"'),
+        lead=paragraphs(lead, ' class="lead"'),
         body="\n".join(part for part in body if part),
     )
     return write_text(path, page)
+
+
+def not_shown(limits: str) -> str:
+    """The part that says what the numbers do not show; empty without any text."""
+    if not limits:
+        return ""
+    text = paragraphs(limits)
+    return f'<h2>What this does not show</h2>\n<div class="limits">\n{text}\n</div>'
 
 
 def _result(evaluation: Evaluation) -> str:
@@ -250,10 +276,17 @@ def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
         names |= {"n_shot": "support examples", "n_query": "queries"}
         del names["n_way"]
     rows = [(label, evaluation.get(key)) for key, label in names.items()]
-    machine = evaluation.get("machine")
+    return settings_table([*rows, *machine_rows(evaluation.get("machine")), *summary.items()])
+
+
+def machine_rows(machine: Any) -> list[tuple[str, Any]]:
+    """What was measured on, for a table of settings."""
     parts = machine.items() if isinstance(machine, Mapping) else [("", machine)]
-    rows += [(f"machine {key}".strip(), value) for key, value in parts]
-    rows += list(summary.items())
+    return [(f"machine {key}".strip(), value) for key, value in parts]
+
+
+def settings_table(rows: Iterable[tuple[str, Any]]) -> str:
+    """A table of names and values; a value that is None was not recorded."""
     return (
         '<div class="scroll">\n<table class="settings">\n<tbody>\n'
         + "\n".join(
@@ -273,7 +306,7 @@ def _cell(label: str, value: Any) -> str:
     return f"<code>{text}</code>" if label == "command" else text
 
 
-def _figures(pictures: Iterable[Picture]) -> str:
+def figures(pictures: Iterable[Picture]) -> str:
     """Pictures as images inside the page: their ids cannot clash and their text cannot run."""
     return "\n".join(
         f'<figure>\n<img alt="{escape(p.title)}" '
@@ -283,7 +316,7 @@ def _figures(pictures: Iterable[Picture]) -> str:
     )
 
 
-def _paragraphs(text: str, attributes: str = "") -> str:
+def paragraphs(text: str, attributes: str = "") -> str:
     parts = (part.strip() for part in text.split("\n\n"))
     return "\n".join(f"<p{attributes}>{escape(part)}</p>" for part in parts if part)
 

@@ -132,8 +132,10 @@ def unstack(batch: Task) -> list[Task]:
 
 
 def is_padded(task: Task) -> bool:
-    """Whether a task or meta-batch has examples that are only padding."""
-    return not all(bool((part.weight > 0).all()) for part in task)
+    """Whether a task or meta-batch has examples or columns of targets that are only padding."""
+    y, weight = task.support.y, task.support.weight
+    filled = ((y != 0) & (weight > 0)[..., None]).any(dim=-2)
+    return not (bool(filled.all()) and all(bool((part.weight > 0).all()) for part in task))
 
 
 def cast(task: Task, like: Tensor) -> Task:

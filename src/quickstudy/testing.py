@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
-from quickstudy.batch import map_tasks, meta_gradient
+from quickstudy.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner, Kind, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
 from quickstudy.task import Examples, Task, class_present, pad, stack
@@ -77,9 +77,10 @@ def random_tasks(kind: Kind, x_shape: tuple[int, ...], n_out: int, seed: int = 0
 def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
     """vmap, vmap in chunks and a loop agree on predictions, losses and meta-gradients.
 
-    Skipped for a learner that is not `vmappable`, or is `stochastic`: each way draws other numbers.
+    Skipped for a learner that is not `vmappable`, by itself or for its network, or is `stochastic`:
+    each way draws other numbers.
     """
-    if not learner.vmappable or learner.stochastic:
+    if choose(learner, "vmap") == "loop" or learner.stochastic:
         return
     batch = stack(tasks)
     for mode, model in _modes(learner, tasks):

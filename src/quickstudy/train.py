@@ -23,6 +23,7 @@ from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
 from quickstudy.learner import AnyLearner
 from quickstudy.machine import machine
+from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.outer import gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress
 from quickstudy.rundir import RunDirectory
@@ -112,6 +113,7 @@ class _Run:
         show: bool,
     ) -> None:
         self.rank = world()[0]
+        check_no_running_statistics(learner, type(learner).__name__)
         self.learner, self.source, self.settings = learner, source, training
         self.meta_train = source if learner.episodic else source.flat()
         device = training.device or ("cuda" if torch.cuda.is_available() else "cpu")

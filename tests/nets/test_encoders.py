@@ -1,5 +1,7 @@
 """Shapes and initial values of the networks."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,34 @@ def test_conv4_says_how_many_features_it_gives(pool: str, size: int) -> None:
     net = Conv4((2, size, size), hidden=8, pool=pool, norm="layer")  # type: ignore[arg-type]
     assert net(torch.zeros(3, 2, size, size)).shape == (3, net.n_features)
     assert net.n_features == (8 if pool == "stride" else 8 * (size // 16) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("pool", "pools", "shape"),
+    [("max", 0, (8, 17, 20)), ("max", 2, (8, 4, 5)), ("max", 4, (8, 1, 1)), ("stride", 2, (8,))],
+)
+def test_conv4_halves_in_its_first_blocks(
+    pool: Literal["max", "stride"], pools: int, shape: tuple[int, ...]
+) -> None:
+    net = Conv4((2, 17, 20), hidden=8, pool=pool, norm="layer", pools=pools)
+    assert net.feature_shape == shape
+    z = net(torch.zeros(3, 2, 17, 20))
+    assert z.unflatten(1, shape).shape == (3, *shape)
+    maps = net.blocks(torch.zeros(3, 2, 17, 20))
+    halved = (17 >> pools, 20 >> pools) if pool == "max" else (5, 5)
+    assert maps.shape == (3, 8, *halved)
+
+
+@pytest.mark.parametrize("pools", [-1, 5])
+def test_conv4_has_four_blocks_to_halve_in(pools: int) -> None:
+    with pytest.raises(UserError, match=f"0 to 4, of four blocks; received {pools}"):
+        Conv4(pools=pools)
+
+
+def test_conv4_takes_small_images_with_few_halvings() -> None:
+    assert Conv4((1, 8, 28), pools=3).feature_shape == (64, 1, 3)
+    with pytest.raises(UserError, match="at least 4x4 for 2 halvings"):
+        Conv4((1, 3, 28), pools=2)
 
 
 @pytest.mark.parametrize("in_shape", [(28, 28), (1, 8, 28)])

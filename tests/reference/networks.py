@@ -42,7 +42,11 @@ def groupwise(x: Tensor, groups: int) -> Tensor:
 
 
 def conv4(
-    weights: dict[str, Tensor], x: Tensor, norm: str, given: Moments | None = None
+    weights: dict[str, Tensor],
+    x: Tensor,
+    norm: str,
+    given: Moments | None = None,
+    pools: int = 4,
 ) -> tuple[Tensor, Moments]:
     """Features of images, and the moments of each block's convolution.
 
@@ -61,8 +65,20 @@ def conv4(
             seen.append(statistics(x))
             x = channelwise(x, *(seen if given is None else given)[block])
         x = x * w["1.scale"][None, :, None, None] + w["1.shift"][None, :, None, None]
-        x = F.max_pool2d(torch.clamp(x, min=0), 2)
+        x = torch.clamp(x, min=0)
+        x = F.max_pool2d(x, 2) if block < pools else x
     return x.reshape(len(x), -1), seen
+
+
+def embed(
+    weights: dict[str, Tensor], norm: str, support: Tensor, query: Tensor, pools: int = 4
+) -> tuple[Tensor, Tensor]:
+    """Features of support and query in meta-training: of one pass, or the support's moments."""
+    if norm == "support":
+        z, moments = conv4(weights, support, norm, None, pools)
+        return z, conv4(weights, query, norm, moments, pools)[0]
+    z, _ = conv4(weights, torch.cat([support, query]), norm, None, pools)
+    return z[: len(support)], z[len(support) :]
 
 
 def cross_entropy(logits: Tensor, classes: list[int]) -> Tensor:

@@ -2,23 +2,51 @@
 
 from quickstudy.learners.anil import ANIL
 from quickstudy.learners.boil import BOIL
+from quickstudy.learners.cavia import CAVIA
+from quickstudy.learners.feat import FEAT
 from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.fomaml import FOMAML
+from quickstudy.learners.implicit_maml import ImplicitMAML
+from quickstudy.learners.in_context import InContext
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
+from quickstudy.learners.logistic_head import LogisticHead
 from quickstudy.learners.maml import MAML
+from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
+from quickstudy.learners.matching import MatchingNetwork
 from quickstudy.learners.meta_sgd import MetaSGD
 from quickstudy.learners.nearest_centroid import NearestCentroid
+from quickstudy.learners.neural_process import NeuralProcess
+from quickstudy.learners.proto_maml import ProtoMAML
 from quickstudy.learners.prototypical import PrototypicalNetwork
+from quickstudy.learners.relation import RelationNetwork
+from quickstudy.learners.reptile import Reptile
+from quickstudy.learners.ridge_head import RidgeHead
+from quickstudy.learners.simple_shot import SimpleShot
+from quickstudy.learners.svm_head import SVMHead
 
 __all__ = [
     "ANIL",
     "BOIL",
+    "CAVIA",
+    "FEAT",
     "FOMAML",
     "MAML",
     "FineTuning",
+    "ImplicitMAML",
+    "InContext",
+    "LogisticHead",
     "LogisticRegression",
+    "MAMLPlusPlus",
+    "MatchingNetwork",
     "MetaSGD",
     "NearestCentroid",
+    "NeuralProcess",
+    "ProtoMAML",
     "PrototypicalNetwork",
+    "RelationNetwork",
+    "Reptile",
+    "RidgeHead",
     "RidgeRegression",
+    "SVMHead",
+    "SimpleShot",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -85,7 +86,8 @@ class GradientBased(Learner[AdaptedState], ABC):
     def adapt(self, support: Examples) -> AdaptedState:
         embedded, seen = self._embed(support)
         steps = self.inner_steps if self.training else self.adapt_steps
-        *_, phi = self._descent(support, embedded, steps)
+        # Only the last is kept, where no gradient needs the others.
+        (phi,) = deque(self._descent(support, embedded, steps), maxlen=1)
         return self._state(phi, embedded, seen)
 
     def predict(self, state: AdaptedState, x: Tensor) -> Tensor:

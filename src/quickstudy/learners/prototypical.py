@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quickstudy.learner import Learner
 from quickstudy.nets import norm
+from quickstudy.nets.head import check_features
 from quickstudy.task import Examples, Task, class_present, mask_absent
 
 
@@ -53,22 +54,27 @@ class PrototypicalNetwork(Learner[PrototypicalState]):
         return mask_absent(-squared_distances(z, state.prototypes), state.present)
 
     def task_loss(self, task: Task) -> Tensor:
-        if "support" in norm.kinds(self.net):
-            return super().task_loss(task)
-        support, query = task
-        z, _ = norm.run(
-            self.net,
-            None,
-            torch.cat([support.x, query.x]),
-            torch.cat([support.weight, query.weight]),
-        )
-        prototypes = class_means(z[: len(support.x)], support)
-        logits = -squared_distances(z[len(support.x) :], prototypes)
-        return self.loss(mask_absent(logits, class_present(support)), query)
+        z, z_query = embed(self.net, task)
+        logits = -squared_distances(z_query, class_means(z, task.support))
+        return self.loss(mask_absent(logits, class_present(task.support)), task.query)
+
+
+def embed(net: nn.Module, task: Task) -> tuple[Tensor, Tensor]:
+    """Embeddings of support and query: of one pass, unless the norm is `"support"`."""
+    support, query = task
+    if "support" in norm.kinds(net):
+        z, statistics = norm.run(net, None, support.x, support.weight)
+        check_features(z)
+        return z, norm.run(net, None, query.x, query.weight, statistics)[0]
+    x, weight = (torch.cat(both) for both in ((support.x, query.x), (support.weight, query.weight)))
+    z, _ = norm.run(net, None, x, weight)
+    check_features(z)
+    return z[: len(support.x)], z[len(support.x) :]
 
 
 def class_means(z: Tensor, support: Examples) -> Tensor:
     """Mean of the embeddings of each class, (way, features); zero for a class that is padding."""
+    check_features(z)
     member = support.y * support.weight[:, None]
     return (member.T @ z) / member.sum(dim=0).clamp(min=1)[:, None]
 

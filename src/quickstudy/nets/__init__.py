@@ -4,5 +4,17 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.head import SharedLinear, width
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.norm import Norm, calibrate, replace_batch_norm
+from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.nets.transformer import Transformer
 
-__all__ = ["MLP", "Conv4", "Norm", "SharedLinear", "calibrate", "replace_batch_norm", "width"]
+__all__ = [
+    "MLP",
+    "Conv4",
+    "Norm",
+    "ResNet12",
+    "SharedLinear",
+    "Transformer",
+    "calibrate",
+    "replace_batch_norm",
+    "width",
+]

@@ -22,12 +22,14 @@ class Conv4(nn.Module):
         pool: `"max"` halves by 2x2 max-pooling and flattens the last block; `"stride"` halves by
             strided convolution, at a quarter of the cost, and takes the mean over space.
         norm: Whose statistics normalise the blocks.
+        pools: How many of the first blocks halve the image.
 
     Shapes:
-        x (examples, channels, height, width) -> (examples, n_features)
+        x (examples, channels, height, width) -> (examples, n_features), which unflatten to
+        (examples, *feature_shape), the maps of the last block or their means
 
     Raises:
-        UserError: The image is not three-dimensional, or smaller than 16x16 with max-pooling.
+        UserError: The image is not three-dimensional, or max-pooling would halve it to nothing.
 
     Source: Vinyals et al.: Matching Networks, NeurIPS 2016 (`"max"`); Finn et al.: MAML, ICML 2017
     (`"stride"`, Omniglot).
@@ -39,25 +41,32 @@ class Conv4(nn.Module):
         hidden: int = 64,
         pool: Literal["max", "stride"] = "max",
         norm: NormKind = "population",
+        pools: int = 4,
     ) -> None:
         super().__init__()
-        if len(in_shape) != 3 or (pool == "max" and min(in_shape[1:]) < 16):
+        if not 0 <= pools <= 4:
             raise UserError(
-                "Conv4: in_shape must be (channels, height, width), at least 16x16 for max-pooling;"
-                f" received {tuple(in_shape)}; resize the images, or use the net MLP."
+                f"Conv4: pools must be 0 to 4, of four blocks; received {pools}; choose another."
+            )
+        least = 2**pools if pool == "max" else 1
+        if len(in_shape) != 3 or min(in_shape[1:]) < least:
+            raise UserError(
+                f"Conv4: in_shape must be (channels, height, width), at least {least}x{least} for "
+                f"{pools} halvings by max-pooling; received {tuple(in_shape)}; resize the images, "
+                "or use the net MLP."
             )
         channels = [in_shape[0], *[hidden] * 4]
-        stride = 2 if pool == "stride" else 1
+        pooled, strided = (pools, 0) if pool == "max" else (0, pools)
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
-                    nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1),
+                    nn.Conv2d(c_in, c_out, 3, stride=2 if i < strided else 1, padding=1),
                     Norm(c_out, norm),
                     # The papers pool after the ReLU: the same values, at four times the cost.
-                    *([nn.MaxPool2d(2)] if pool == "max" else []),
+                    *([nn.MaxPool2d(2)] if i < pooled else []),
                     nn.ReLU(),
                 )
-                for c_in, c_out in itertools.pairwise(channels)
+                for i, (c_in, c_out) in enumerate(itertools.pairwise(channels))
             )
         )
         for block in self.blocks:
@@ -68,8 +77,9 @@ class Conv4(nn.Module):
             nn.init.xavier_uniform_(conv.weight)
             nn.init.zeros_(conv.bias)
         self.pool = pool
-        height, width = (math.floor(size / 16) for size in in_shape[1:])
-        self.n_features = hidden if pool == "stride" else hidden * height * width
+        maps = tuple(size // 2**pools for size in in_shape[1:]) if pool == "max" else ()
+        self.feature_shape = (hidden, *maps)
+        self.n_features = math.prod(self.feature_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.blocks(x)

@@ -65,3 +65,12 @@ def width(net: nn.Module) -> int:
             "without one and without a linear layer; set net.n_features."
         )
     return n
+
+
+def check_features(z: Tensor) -> None:
+    """Raises UserError where a network did not give one row of features for each example."""
+    if z.ndim != 2:
+        raise UserError(
+            "features: must be a row for each example, (examples, features); received the shape "
+            f"{tuple(z.shape)}; end the network with torch.nn.Flatten()."
+        )

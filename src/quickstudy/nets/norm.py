@@ -168,6 +168,11 @@ def run(
         out: Tensor = net(x) if parameters is None else functional_call(net, parameters, (x,))
     finally:
         _pass.reset(token)
+    if not isinstance(out, Tensor):
+        raise UserError(
+            f"{type(net).__name__}: a network must give one tensor; received a "
+            f"{type(out).__name__}; wrap it in a module that takes out what is to be learned from."
+        )
     return out, current.seen
 
 
@@ -179,6 +184,12 @@ def padding(weight: Tensor) -> Iterator[None]:
         yield
     finally:
         _padding.reset(token)
+
+
+def weights(x: Tensor) -> Tensor:
+    """0 for each of these examples that `padding` told of, else 1. Shape (examples,)."""
+    weight = _padding.get()
+    return x.new_ones(len(x)) if weight is None else weight
 
 
 @contextmanager
@@ -237,6 +248,17 @@ def check_calibrated(net: nn.Module) -> None:
                 f"Norm {name!r}: population statistics are used before they were estimated; "
                 "received an uncalibrated network; meta-train it with quickstudy, call "
                 "quickstudy.nets.calibrate, or choose another norm."
+            )
+
+
+def check_no_running_statistics(net: nn.Module, who: str) -> None:
+    """Raises UserError where a layer changes its own statistics; `who` cannot work with it."""
+    for name, module in net.named_modules():
+        if getattr(module, "track_running_stats", False):
+            raise UserError(
+                f"{who}: {type(module).__name__} {name!r} keeps running statistics, which one task "
+                "would change for the next; call quickstudy.nets.replace_batch_norm(net) first, or "
+                "build the module with track_running_stats=False."
             )
 
 

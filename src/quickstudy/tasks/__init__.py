@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quickstudy.tasks.arrays import arrays
+from quickstudy.tasks.augment import Augmented
 from quickstudy.tasks.columns import Columns
 from quickstudy.tasks.episodes import ClassPool, Dataset, Episodes
 from quickstudy.tasks.folder import folder
+from quickstudy.tasks.gaussian_process import GaussianProcess
 from quickstudy.tasks.grouped import GroupedRows
 from quickstudy.tasks.omniglot import omniglot
 from quickstudy.tasks.pictures import Pictures
@@ -23,10 +25,12 @@ from quickstudy.tasks.table import table
 __all__ = [
     "SOURCES",
     "SPLITS",
+    "Augmented",
     "ClassPool",
     "Columns",
     "Dataset",
     "Episodes",
+    "GaussianProcess",
     "GroupedRows",
     "Pictures",
     "Sinusoid",
@@ -57,4 +61,5 @@ SOURCES: dict[str, Callable[..., Dataset | TaskSource]] = {
     "folder": folder,
     "table": table,
     "sinusoid": Sinusoid,
+    "gaussian-process": GaussianProcess,
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.learner import Kind
-from quickstudy.task import Task, examples
+from quickstudy.task import Examples, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]
@@ -184,6 +184,9 @@ class Episodes(TaskSource):
             n_shot=self.n_shot if n_shot is None else n_shot,
         )
 
+    def flat(self) -> Flat:
+        return Flat(self)
+
     def describe(self) -> dict[str, Any]:
         return {
             "name": self.data.name,
@@ -239,6 +242,49 @@ class Episodes(TaskSource):
         return support, query
 
 
+@dataclass(frozen=True)
+class Flat(TaskSource):
+    """Mini-batches of examples of all classes of a split, drawn evenly from its examples.
+
+    The query is the batch, with a column for each class of the split. The support is one blank
+    example that is of every class, so that none looks like padding.
+
+    Args:
+        episodes: Whose classes; a batch has as many examples as the largest of these.
+    """
+
+    episodes: Episodes
+
+    kind: Kind = field(default="classification", init=False)
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.episodes.x_shape
+
+    @property
+    def n_out(self) -> int:  # type: ignore[override]
+        """Number of meta-train classes."""
+        return len(self.episodes.pool("train").names)
+
+    @property
+    def preprocess(self) -> Any:
+        return self.episodes.preprocess
+
+    def task(self, split: Split, index: int) -> Task:
+        pool, of = self.episodes.pool(split), self.episodes
+        size = _bounds(of.n_way)[1] * (_bounds(of.n_shot)[1] + of.n_query)
+        rng = generator(of.seed, f"{split}/flat", index)
+        rows = rng.choice(len(pool.y), min(size, len(pool.y)), replace=False)
+        query = _examples(pool, rows, pool.y[rows], len(pool.names))
+        blank = Examples(
+            torch.zeros_like(query.x[:1]), torch.ones_like(query.y[:1]), query.weight[:1]
+        )
+        return Task(blank, query)
+
+    def describe(self) -> dict[str, Any]:
+        return self.episodes.describe()
+
+
 def _task(
     pool: ClassPool, rng: np.random.Generator, support: list[Array], query: list[Array]
 ) -> Task:
@@ -247,11 +293,15 @@ def _task(
     def part(rows: list[Array]) -> Any:
         y = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
         order = rng.permutation(len(y))
-        x = torch.from_numpy(pool.x[np.concatenate(rows)[order]])
-        x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        return examples(x, torch.from_numpy(y[order]), len(rows))
+        return _examples(pool, np.concatenate(rows)[order], y[order], len(rows))
 
     return Task(part(support), part(query))
+
+
+def _examples(pool: ClassPool, rows: Array, y: Array, n_classes: int) -> Examples:
+    x = torch.from_numpy(pool.x[rows])
+    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
+    return examples(x, torch.from_numpy(y), n_classes)
 
 
 def _fullest(groups: Array, able: Array) -> Array:

@@ -50,6 +50,11 @@ class TaskSource(ABC):
     def describe(self) -> dict[str, Any]:
         """What the tasks are, for reports: plain JSON."""
 
+    @property
+    def untouched(self) -> TaskSource:
+        """The tasks as the data give them, without augmentation."""
+        return self
+
     def batch(self, split: Split, indices: Iterable[int]) -> Task:
         """A meta-batch of tasks, padded to the largest."""
         return stack([self.task(split, index) for index in indices])
@@ -63,6 +68,18 @@ class TaskSource(ABC):
         raise UserError(
             f"{type(self).__name__}: tasks are drawn from an unlimited family; received a request "
             "for disjoint ones; use the tasks themselves, they share no example."
+        )
+
+    def flat(self) -> TaskSource:
+        """Mini-batches of examples of all classes at once, for a learner that knows no episodes.
+
+        Raises:
+            UserError: The tasks do not share classes.
+        """
+        raise UserError(
+            f"{type(self).__name__}: the tasks share no classes; received a request for batches of "
+            "all classes, which a learner that is not episodic trains on; choose another learner, "
+            "such as PrototypicalNetwork or MAML."
         )
 
     def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:

@@ -1,0 +1,195 @@
+"""`quickstudy compare`: loads runs, trains what is not trained yet, and compares them."""
+
+from __future__ import annotations
+
+import inspect
+import json as jsonlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from quickstudy import catalog
+from quickstudy.commands import status, today
+from quickstudy.compare.entries import given_entries
+from quickstudy.compare.measure import check_request, settings_of
+from quickstudy.compare.measure import compare as compare_learners
+from quickstudy.compare.page import write_comparison
+from quickstudy.compare.pictures import comparison_pictures
+from quickstudy.compare.plans import check_plan, plans, tasks_spec, trained, training_options
+from quickstudy.compare.table import print_comparison
+from quickstudy.errors import UserError
+from quickstudy.options import Parser, value_of
+from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.settings import Training
+from quickstudy.tasks import Split
+
+JSON = dict[str, Any]
+EXAMPLES = """\
+examples:
+  quickstudy compare runs/proto runs/maml --n-way 5 20 --n-shot 1 5 --out comparison
+  quickstudy compare --learners PrototypicalNetwork MAML --tasks glyphs --steps 500 --out comparison
+  quickstudy compare runs/proto --learners MAML --reference proto --out comparison
+  quickstudy compare --config comparison.yaml --out comparison
+
+A file comparison.yaml gives learners names, and options of `quickstudy train` of their own:
+  learners:
+  - MAML
+  - {name: "MAML, 1 step", learner: {name: MAML, inner_steps: 1}, outer_lr: 0.01}
+  - {name: "earlier MAML", run: runs/maml}
+"""
+SEVERAL: dict[str, tuple[Any, str]] = {
+    "learners": (str | JSON, "Learners to train; in a YAML file with options of their own."),
+    "n_way": (int, "Numbers of ways; learners are meta-trained on the first."),
+    "n_shot": (int, "Numbers of shots; learners are meta-trained on the first."),
+}
+SPECS = {
+    "tasks": "Name of the tasks, --tasks.OPTION for their options; those of the runs if omitted.",
+    "net": "Name of the network of the learners to train, --net.OPTION for its options.",
+}
+
+
+class CompareParser(Parser):
+    """The names of tasks and network stand among their options."""
+
+    aliases: ClassVar[dict[str, str]] = {
+        "--data_dir": "--tasks.data_dir",
+        **{f"--{kind}": f"--{kind}.name" for kind in SPECS},
+    }
+
+
+def compare(argv: Sequence[str]) -> int:
+    """Compare learners on the same tasks: accuracy, paired differences and cost."""
+    config = value_of(argv, "--config")
+    if config is not None:
+        _check_lists(Path(config))
+    options = compare_parser().read(argv).as_dict()
+    options.pop("config", None)
+    of_training = inspect.signature(Training).parameters.keys() - {"seed"}
+    options["training"] = {key: options.pop(key) for key in sorted(of_training)}
+    return compare_planned(**options, command=shlex.join(["quickstudy", "compare", *argv]))
+
+
+def compare_parser() -> CompareParser:
+    """The options of a comparison, and those of training."""
+    parser = CompareParser(prog="quickstudy compare", description=EXAMPLES)
+    parser.add_argument("--config", action="config", help="YAML file of these options.")
+    parser.add_argument("runs", nargs="*", type=Path, help="Run directories to compare.")
+    for name, (kind, words) in SEVERAL.items():
+        parser.add_argument(f"--{name}", nargs="+", type=kind, default=[], help=words)
+    for name, words in SPECS.items():
+        parser.add_argument(f"--{name}", type=JSON, default={}, help=words)
+    made: set[str | int] = {"runs", "training", "command", *SEVERAL, *SPECS}
+    parser.add_function_arguments(compare_planned, skip=made)
+    parser.add_class_arguments(Training, skip={"seed"})
+    return parser
+
+
+def _check_lists(config: Path) -> None:
+    """Raises UserError for a file that cannot be read, or that has one value for a list."""
+    try:
+        read = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"compare --config {config}: expected a YAML file of options; received none that can "
+            f"be read ({error}); check its path and content."
+        ) from error
+    wrong = [
+        name
+        for name in ("runs", *SEVERAL)
+        if isinstance(read, dict) and not isinstance(read.get(name, []), list)
+    ]
+    if wrong or not isinstance(read, dict):
+        raise UserError(
+            f"compare --config {config}: expected options by name, and a list for "
+            f"{', '.join(wrong or ('runs', *SEVERAL))}; received {read!r:.200}; write [one, two]."
+        )
+
+
+def compare_planned(
+    runs: list[Path],
+    learners: list[str | JSON],
+    tasks: JSON,
+    net: JSON,
+    training: JSON,
+    command: str,
+    n_way: list[int],
+    n_shot: list[int],
+    n_query: int | None = None,
+    n_tasks: int = 600,
+    split: Split = "test",
+    seed: int | None = None,
+    reference: str | None = None,
+    baselines: bool = True,
+    out: Path | None = None,
+    json: Path | None = None,
+) -> int:
+    """What is measured, and where it is written.
+
+    Args:
+        runs: Run directories to compare.
+        learners: Learners to train, by name or with options.
+        tasks: Name and options of the tasks.
+        net: Name and options of the network.
+        training: Settings of meta-training.
+        command: The words on the command line.
+        n_way: Numbers of ways.
+        n_shot: Numbers of shots.
+        n_query: Query examples of a class; as in meta-training where omitted.
+        n_tasks: Tasks of each number of ways and shots.
+        split: Whose classes.
+        seed: Seed of the tasks and of training; that of the first run where omitted.
+        reference: Row that differences are taken to; in each setting the best learner if omitted.
+        baselines: Whether the baselines are rows too.
+        out: Folder for the page, its pictures and numbers, and the runs that are trained.
+        json: File for the numbers.
+    """
+    planned = plans(runs, learners, out)
+    loaded = {plan.name: plan.run for plan in planned if not plan.options}
+    new = [plan for plan in planned if plan.options]
+    records = {name: RunDirectory(run).read() for name, run in loaded.items()}
+    first = {"n_way": n_way[:1], "n_shot": n_shot[:1]}
+    drawing = {key: values[0] for key, values in first.items() if values}
+    drawing |= {} if n_query is None else {"n_query": n_query}
+    spec = tasks_spec(records, tasks, drawing, seed)
+    source = catalog.build_tasks(spec)
+    # All that can be wrong is found out before anything is trained.
+    ladder = catalog.BASELINES if baselines else ()
+    check_request([*(plan.name for plan in planned), *ladder], n_tasks, reference)
+    settings_of(source, n_way, n_shot, split)
+    if loaded:
+        given_entries(loaded, source)
+    todo = {plan.name: training_options(plan, spec, net, training) for plan in new}
+    for plan in new:
+        check_plan(plan, todo[plan.name], source)
+    for plan in new:
+        print(f"meta-training {plan.name} in {plan.run}")
+        if not trained(plan, todo[plan.name]):
+            return 130
+    with status() as say:
+        found = compare_learners(
+            {plan.name: plan.run for plan in planned},
+            source,
+            n_way,
+            n_shot,
+            n_tasks,
+            split,
+            reference,
+            baselines,
+            progress=say,
+        )
+    found |= {"date": today(), "command": command}
+    text = jsonlib.dumps(found, indent=2).encode()
+    if json is not None:
+        write_atomically(json, text)
+    print_comparison(found)
+    if out is not None:
+        write_atomically(out / "comparison.json", text)
+        pictures = comparison_pictures(found)
+        for picture in pictures:
+            picture.save(out / "pictures")
+        page = write_comparison(out / "comparison.html", found, pictures)
+        print(f"page: {page.resolve()}")
+    return 0

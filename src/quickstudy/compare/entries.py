@@ -1,0 +1,146 @@
+"""What is compared: learners from runs, models or Python, and the baselines beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quickstudy.adapted import Model, load
+from quickstudy.catalog import from_specs, learner_specs
+from quickstudy.errors import UserError
+from quickstudy.evaluate import baselines
+from quickstudy.learner import AnyLearner, Learner
+from quickstudy.learners import FineTuning
+from quickstudy.nets.norm import check_calibrated
+from quickstudy.rundir import RunDirectory
+from quickstudy.tasks.source import TaskSource
+
+JSON = dict[str, Any]
+Given = AnyLearner | Model | str | os.PathLike[str]
+DRAWING = ("n_way", "n_shot", "n_query")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A learner in a comparison.
+
+    Attributes:
+        name: What it is called there.
+        learner: The learner.
+        baseline: Whether it was put beside the others rather than given.
+        run: Its run directory, where it has one.
+        record: The record of that run.
+        notes: What a reader must know to compare it fairly.
+    """
+
+    name: str
+    learner: AnyLearner
+    baseline: bool = False
+    run: Path | None = None
+    record: JSON = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_meta_parameters(self) -> int:
+        """Numbers that meta-training sets."""
+        if isinstance(self.learner, FineTuning):
+            return 0
+        specs = learner_specs(self.learner)
+        # A loaded model is frozen, so its specs are asked which parameters were trained.
+        made = self.learner if specs is None else from_specs(specs)
+        trained = made.meta_parameters() or dict(made.named_parameters())
+        return sum(p.numel() for p in trained.values())
+
+
+def given_entries(learners: Mapping[str, Given], source: TaskSource) -> list[Entry]:
+    """The learners to compare, each checked against the tasks.
+
+    Raises:
+        UserError: There is none; or one is for other targets, other inputs or other preprocessing
+            than the tasks have, or is not calibrated.
+        CheckpointError: A run is missing, incomplete or altered.
+    """
+    if not learners:
+        raise UserError(
+            "compare: needs at least one learner; received none; name some, or give run directories"
+            " of them."
+        )
+    return [_entry(name, given, source) for name, given in learners.items()]
+
+
+def baseline_entries(entries: list[Entry]) -> list[Entry]:
+    """The baselines of `evaluate`, once for all learners.
+
+    FineTuning trains the network of the first learner that has one, without its head.
+    """
+    for entry in entries:
+        ladder = baselines(entry.learner)
+        if "FineTuning" in ladder:
+            break
+    notes = {"FineTuning": (f"fine-tunes the network of {entry.name} from scratch",)}
+    return [Entry(n, b, baseline=True, notes=notes.get(n, ())) for n, b in ladder.items()]
+
+
+def _entry(name: str, given: Given, source: TaskSource) -> Entry:
+    run, record = None, {}
+    if isinstance(given, str | os.PathLike):
+        run = Path(given)
+        given, record = load(run), RunDirectory(run).read()
+    if not isinstance(given, Model | Learner):
+        raise UserError(
+            f"compare: {name!r} must be a learner, a model or the path of a run directory; "
+            f"received {type(given).__name__}; pass one of these."
+        )
+    learner = given.learner if isinstance(given, Model) else given
+    if learner.kind != source.kind:
+        raise UserError(
+            f"compare: all must be for the tasks' targets, {source.kind}; received {name!r}, which "
+            f"is for {learner.kind}; compare learners of one kind."
+        )
+    specs = learner_specs(learner) or {}
+    x_shape = given.x_shape if isinstance(given, Model) else specs.get("x_shape", source.x_shape)
+    if tuple(x_shape) != tuple(source.x_shape):
+        raise UserError(
+            f"compare: all must take the tasks' inputs, of shape {tuple(source.x_shape)}; received "
+            f"{name!r}, which takes {tuple(x_shape)}; compare models of one input shape."
+        )
+    if isinstance(given, Model):
+        _check_preprocess(name, given.preprocess, source.preprocess)
+    check_calibrated(learner)
+    return Entry(name, learner, run=run, record=record, notes=_notes(record, source))
+
+
+def _check_preprocess(name: str, given: Any, wanted: Any) -> None:
+    mine, theirs = (
+        None if each is None else json.loads(json.dumps(each.to_json())) for each in (given, wanted)
+    )
+    if mine != theirs:
+        raise UserError(
+            f"compare: {name!r} must have been meta-trained on inputs made like those of the "
+            f"tasks, {theirs!s:.200}; received a model that makes them by {mine!s:.200}; compare "
+            "models of one preprocessing."
+        )
+
+
+def _notes(record: JSON, source: TaskSource) -> tuple[str, ...]:
+    """What the record of a run says against comparing it as it is."""
+    if not record:
+        return ()
+    notes = []
+    mine, theirs = (
+        {k: v for k, v in json.loads(json.dumps(tasks)).items() if k not in DRAWING}
+        for tasks in (record["tasks"], source.describe())
+    )
+    if mine != theirs:
+        other = "other tasks" if mine.get("name") == theirs.get("name") else mine.get("name")
+        notes.append(f"meta-trained on {other}")
+    if record.get("stopped") in (None, "interrupted"):
+        steps = record["training"]["steps"]
+        notes.append(f"meta-training is not finished: {record['step']} of {steps} steps")
+    if record.get("skipped"):
+        notes.append(f"{record['skipped']} meta-training tasks gave no finite gradient")
+    return tuple(notes)

@@ -1,0 +1,133 @@
+"""A comparison as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from quickstudy.compare.measure import setting_name
+from quickstudy.compare.pictures import headline
+from quickstudy.compare.table import Cell, Grid, Row, ranked, tables
+from quickstudy.drawing import Picture, known, metric_text
+from quickstudy.report import (
+    figures,
+    machine_rows,
+    not_shown,
+    settings_table,
+    write_page,
+)
+
+JSON = dict[str, Any]
+LIMITS = (
+    "Each learner was meta-trained once: the intervals cover the choice of tasks, not that of the "
+    "seed. Intervals over episodes treat the data's classes as fixed; those over tasks that share "
+    "no example are the ones to read for new data of the kind.\n\n"
+    "Settings and steps that suit one learner may not suit another. Times are of this machine, "
+    "and minutes of meta-training of the machine that it ran on."
+)
+CHOSEN = (
+    "\n\nDifferences are taken to the learner that did best on these very tasks, which flatters it "
+    "a little, and there are as many comparisons as numbers in the table: name a reference before "
+    "you look to test one claim."
+)
+
+
+def write_comparison(
+    path: str | Path, result: JSON, pictures: Sequence[Picture] = (), title: str = ""
+) -> Path:
+    """Writes the page of a comparison: tables of outcomes and cost, pictures, settings, limits.
+
+    Args:
+        path: File to write, whole or not at all.
+        result: What `compare` returned.
+        pictures: Shown with their captions.
+        title: Heading of the page; says what was compared on what where empty.
+
+    Returns:
+        The path.
+    """
+    shown = tables(result)
+    notes = "\n".join(f"<li>{escape(note)}</li>" for note in shown.notes)
+    given = [row["name"] for row in result["rows"] if not row["baseline"]]
+    many = f"{len(given)} learners" if len(given) > 1 else given[0]
+    body = [
+        _table(shown.outcomes),
+        f'<ol class="notes">\n{notes}\n</ol>' if notes else "",
+        figures(pictures),
+        "<h2>Meta-training</h2>",
+        _table(shown.training),
+        "<h2>Adapting to one task</h2>",
+        _table(shown.adapting),
+        not_shown(LIMITS + ("" if result["reference"] else CHOSEN)),
+        "<h2>Settings</h2>",
+        settings_table(_settings(result)),
+    ]
+    return write_page(path, title or f"{many} compared on {result['tasks']}", lead(result), body)
+
+
+def lead(result: JSON) -> str:
+    """Who is best, and whether these tasks can tell it from the next."""
+    text = f"{headline(result)}."
+    metric, settings = result["metric"], result["settings"]
+    rows = [row for row in ranked(result) if known(row["results"][0], metric)]
+    if len(rows) < 2:
+        return text
+    reference, (first, second) = settings[0]["reference"], rows[:2]
+    if reference not in (first["name"], second["name"]):
+        return text
+    found = (second if first["name"] == reference else first)["results"][0]
+    if not known(found, "difference_ci95"):
+        return text
+    apart = abs(found["difference"])
+    shown = metric_text(apart, metric, found["difference_ci95"]).replace(" %", " points")
+    text += f" In {setting_name(settings[0])} it is {shown} ahead of {second['name']}"
+    if len(settings) > 1:
+        text = text.replace(" it is ", f" {first['name']} is ")
+    sure = apart > found["difference_ci95"]
+    return text + ("." if sure else ", which these tasks cannot tell from nothing.")
+
+
+def _table(grid: Grid) -> str:
+    columns = "".join(f'<th scope="col">{escape(column)}</th>' for column in grid.columns)
+    rows = "\n".join(_row(row) for row in grid.rows)
+    caption = escape(grid.caption)
+    return (
+        f'<p>{caption}</p>\n<div class="scroll">\n<table class="ladder lines">\n'
+        f'<thead><tr><th scope="col">learner</th>{columns}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
+    )
+
+
+def _row(row: Row) -> str:
+    attribute = ' class="baseline"' if row.baseline else ""
+    head = f'<th scope="row">{_lines(row.head)}</th>'
+    return f"<tr{attribute}>{head}{''.join(map(_cell, row.cells))}</tr>"
+
+
+def _cell(cell: Cell) -> str:
+    attribute = ' class="best"' if cell.best else ""
+    return f"<td{attribute}>{_lines(cell.lines)}</td>"
+
+
+def _lines(lines: Sequence[str]) -> str:
+    first, *others = lines
+    return escape(first) + "".join(f"<small>{escape(line.strip())}</small>" for line in others)
+
+
+def _settings(result: JSON) -> list[tuple[str, Any]]:
+    about = {k: v for k, v in result["tasks_options"].items() if not k.startswith("n_")}
+    rows: list[tuple[str, Any]] = [
+        ("tasks", result["tasks"]),
+        ("split", result["split"]),
+        ("seed", result["seed"]),
+        ("tasks of each kind", result["n_tasks"]),
+        ("queries", result["tasks_options"].get("n_query")),
+        ("differences to", result["reference"] or "the best learner of each setting"),
+        ("timed on", f"{result['timing']['tasks']} tasks"),
+        *machine_rows(result["machine"]),
+        *((f"run of {row['name']}", row["run"]) for row in result["rows"] if row["run"]),
+        *((f"tasks: {key}", value) for key, value in about.items() if key != "name"),
+    ]
+    return [*rows, *((key, result[key]) for key in ("date", "command") if key in result)]

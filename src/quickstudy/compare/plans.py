@@ -1,0 +1,246 @@
+"""What the command line asks to compare: runs to load, and learners to train for it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from quickstudy import catalog
+from quickstudy.errors import UserError
+from quickstudy.options import (
+    DEFAULTS,
+    DRAWING,
+    MAY_CHANGE,
+    changed,
+    hyphened,
+    run_training,
+    train_options,
+)
+from quickstudy.rundir import RunDirectory
+from quickstudy.tasks import SOURCES, TaskSource
+
+JSON = dict[str, Any]
+# Where the data lie, rather than what they are.
+PLACES = ("data_dir", "cache_dir", "download")
+# Of the comparison rather than of one learner in it.
+SHARED = ("out", "resume", "config", "tasks")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A learner to compare.
+
+    Attributes:
+        name: What it is called.
+        run: Its run directory.
+        options: Options of `quickstudy train` for it; none for a run that is only loaded.
+    """
+
+    name: str
+    run: Path
+    options: JSON = field(default_factory=dict)
+
+
+def plans(runs: Sequence[Path], learners: Sequence[str | JSON], out: Path | None) -> list[Plan]:
+    """The runs and learners by name; those to train get a run directory under `out`.
+
+    Raises:
+        UserError: There is none; two have one name; one has none or unknown options; or there is no
+            folder to train in.
+    """
+    tails = [run.resolve().name for run in runs]
+    found = [
+        Plan(tail if tails.count(tail) == 1 else str(run), run)
+        for run, tail in zip(runs, tails, strict=True)
+    ]
+    found += [_plan(entry, out) for entry in learners]
+    if not found:
+        raise UserError(
+            "compare: needs learners; received neither runs nor learners; give run directories, or "
+            "--learners with some names."
+        )
+    for name in (names := [plan.name for plan in found]):
+        if names.count(name) > 1:
+            raise UserError(
+                f"compare: each learner needs a name of its own; received {name!r} twice; leave "
+                "one out, or give them names in a --config file."
+            )
+    places = [plan.run for plan in found if plan.options]
+    for place in places:
+        if places.count(place) > 1:
+            raise UserError(
+                "compare: the names of learners must differ in letters and digits; received two "
+                f"that are both kept in {place}; rename one."
+            )
+    return found
+
+
+def _plan(entry: str | JSON, out: Path | None) -> Plan:
+    options: JSON = {"name": entry} if isinstance(entry, str) else dict(entry)
+    name = str(options.pop("name", ""))
+    folder = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    if not folder:
+        raise UserError(
+            f"compare: each learner needs a name; received {entry!r:.200}; add a name with letters "
+            "or digits."
+        )
+    run = options.pop("run", None)
+    if run is not None:
+        if options:
+            raise UserError(
+                f"compare: a run is loaded as it is; received {name!r} with run and also with "
+                f"{', '.join(options)}; leave these out, or leave out run to train it."
+            )
+        return Plan(name, Path(run))
+    if unfit := sorted(options.keys() & set(SHARED)):
+        raise UserError(
+            f"compare: all learners share tasks and folder; received {', '.join(unfit)} of "
+            f"{name!r}; give them for the whole comparison."
+        )
+    defaults: JSON = {"learner": {"name": name}, "net": {}}
+    for kind, default in defaults.items():
+        spec = options.get(kind, default)
+        options[kind] = {"name": spec} if isinstance(spec, str) else spec
+        if not isinstance(options[kind], dict):
+            raise UserError(
+                f"compare: the {kind} of {name!r} must be a name, or a name with options; received "
+                f"{spec!r:.200}; write {{name: ..., option: ...}}."
+            )
+    if out is None:
+        raise UserError(
+            f"compare: needs a folder to train in; received the learner {name!r} and none; give "
+            "--out comparison."
+        )
+    return Plan(name, out / "runs" / folder, options)
+
+
+def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: int | None) -> JSON:
+    """The tasks to compare on: those named, else those of the runs.
+
+    Args:
+        records: The records of the runs, by name.
+        tasks: Name and options from the command line; options alone change the runs' own.
+        drawing: Numbers of ways, shots and queries; those of the first run where it lacks them.
+        seed: Seed of the tasks.
+
+    Raises:
+        UserError: No tasks are named, and those of the runs differ or have no name; or the tasks'
+            classes were split by another seed in a run.
+    """
+    specs = {name: record.get("tasks_spec") for name, record in records.items()}
+    named = "name" in tasks or not specs
+    spec = {"name": DEFAULTS["tasks"], **tasks} if named else {**_agreed(specs), **tasks}
+    source = catalog.lookup("tasks", spec["name"], SOURCES)
+    first = next(iter(specs.values()), None) or {}
+    apart = {"n_way"} if inspect.isclass(source) else set()
+    spec = {k: first[k] for k in DRAWING if k in first.keys() - apart} | spec | drawing
+    spec["seed"] = first.get("seed", 0) if seed is None else seed
+    if "seed" in inspect.signature(source).parameters and not inspect.isclass(source):
+        for name, other in specs.items():
+            if other and other["name"] == spec["name"] and other.get("seed") != spec["seed"]:
+                raise UserError(
+                    f"compare: the seed of {spec['name']} splits its classes, so that all must "
+                    f"have one; received seed {spec['seed']} and {name!r} with seed "
+                    f"{other.get('seed')}, which may have seen the test classes; compare runs of "
+                    "one seed."
+                )
+    return spec
+
+
+def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
+    """The tasks of all runs."""
+    nameless = [name for name, spec in specs.items() if not spec]
+    if nameless:
+        raise UserError(
+            "compare: needs tasks that have a name; received runs whose tasks were made in Python: "
+            f"{', '.join(nameless)}; give --tasks, or call quickstudy.compare there."
+        )
+    known = {name: spec for name, spec in specs.items() if spec}
+    data = {name: _data(spec) for name, spec in known.items()}
+    (first, one), *others = data.items()
+    for name, other in others:
+        if other != one:
+            raise UserError(
+                f"compare: all runs must be of the same tasks; received {first!r} on {one} and "
+                f"{name!r} on {other}; give --tasks to compare them on the same ones."
+            )
+    return dict(known[first])
+
+
+def _data(spec: JSON) -> JSON:
+    """What of a task source's spec says which data it is."""
+    own = inspect.signature(catalog.lookup("tasks", spec["name"], SOURCES)).parameters
+    options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
+    apart = {*DRAWING, *PLACES, "seed"}
+    found = {k: v for k, v in options.items() if k == "name" or (k in own and k not in apart)}
+    return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
+
+
+def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
+    """The options of `quickstudy train` for a learner: its own, then the comparison's.
+
+    Args:
+        plan: The learner.
+        spec: The tasks of the comparison.
+        net: Name and options of the network.
+        training: Settings of meta-training; those that are None are left out.
+    """
+    own = dict(plan.options)
+    apart = (*DRAWING, "seed")
+    shared = {key: value for key, value in training.items() if value is not None}
+    return train_options(
+        {
+            **shared,
+            **{key: spec[key] for key in apart if key in spec},
+            **own,
+            "tasks": {key: value for key, value in spec.items() if key not in apart},
+            "net": {**net, **own["net"]},
+        },
+        plan.run,
+        None,
+    )
+
+
+def check_plan(plan: Plan, options: JSON, source: TaskSource) -> None:
+    """What can be known before training: the learner can be built, and no other run is there.
+
+    Raises:
+        UserError: It cannot; or its run was begun with other settings.
+    """
+    learner, net = (
+        {key: value for key, value in options[kind].items() if value is not None}
+        for kind in ("learner", "net")
+    )
+    catalog.build(learner, source, net, options["seed"])
+    directory = RunDirectory(plan.run)
+    if not directory.exists:
+        return
+    recorded = directory.read().get("config") or {}
+    if not recorded:
+        raise UserError(
+            f"compare: {plan.run} must be free for {plan.name!r}; received a run that was begun in "
+            "Python; give it as a run to compare, or give another --out."
+        )
+    if others := changed(recorded, options):
+        raise UserError(
+            f"compare: {plan.run} holds a run of {plan.name!r} with other settings; received "
+            f"another {', '.join(map(hyphened, others))}; give another --out, another name, or the "
+            "settings it was begun with."
+        )
+
+
+def trained(plan: Plan, options: JSON) -> bool:
+    """Trains a learner, or goes on where its run stopped; False where it was interrupted."""
+    directory = RunDirectory(plan.run)
+    if directory.exists:
+        record = directory.read()
+        asked = {key: options[key] for key in MAY_CHANGE}
+        begun = {key: record["config"][key] for key in MAY_CHANGE}
+        if record.get("stopped") not in (None, "interrupted") and asked == begun:
+            return True
+    return run_training(options, resume=directory.exists).stopped != "interrupted"

@@ -1,0 +1,214 @@
+"""A comparison as tables of text, and these on the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from quickstudy.compare.measure import setting_name
+
+JSON = dict[str, Any]
+NONE = "–"
+
+
+class Cell(NamedTuple):
+    """Lines of text; the first is emphasised where `best`."""
+
+    lines: list[str]
+    best: bool = False
+
+
+class Row(NamedTuple):
+    """A learner: the lines of its name, and its cells."""
+
+    head: list[str]
+    cells: list[Cell]
+    baseline: bool
+
+
+class Grid(NamedTuple):
+    """A table of a comparison."""
+
+    columns: list[str]
+    rows: list[Row]
+    caption: str
+
+
+class Tables(NamedTuple):
+    """What a comparison shows: outcomes, the cost of training and adapting, and footnotes."""
+
+    outcomes: Grid
+    training: Grid
+    adapting: Grid
+    notes: list[str]
+
+
+def tables(result: JSON) -> Tables:
+    """The tables of what `compare` returned, best learner of the first setting on top."""
+    notes: list[str] = []
+    rows = ranked(result)
+    heads = [row["name"] + "".join(_mark(notes, text) for text in row["notes"]) for row in rows]
+    outcomes = _outcomes(result, rows, heads, notes)
+    training = _training(rows, heads, notes)
+    return Tables(outcomes, training, _adapting(result, rows, heads), notes)
+
+
+def ranked(result: JSON, setting: int = 0) -> list[JSON]:
+    """The rows, best first by the mean in a setting, those without one last."""
+    metric = result["metric"]
+    sign = -1 if metric == "accuracy" else 1
+
+    def key(row: JSON) -> float:
+        value = row["results"][setting][metric]
+        return math.inf if value is None else sign * value
+
+    return sorted(result["rows"], key=key)
+
+
+def print_comparison(result: JSON) -> None:
+    """Prints the tables of a comparison, as wide as they are where nothing bounds them."""
+    *grids, notes = tables(result)
+    tasks = f"{result['tasks']}/{result['split']}, {result['n_tasks']} tasks of each kind"
+    console = Console()
+    for title, grid in zip((tasks, "meta-training", "adapting to one task"), grids, strict=True):
+        table = Table(title=title, caption=grid.caption, caption_justify="left")
+        table.add_column("")
+        for column in grid.columns:
+            table.add_column(Text(column), justify="right")
+        for row in grid.rows:
+            name = Text("\n".join(row.head), "italic" if row.baseline else "")
+            table.add_row(name, *(_rich(cell) for cell in row.cells))
+        if not console.is_terminal:
+            console.width = max(80, Console(width=1000).measure(table).maximum)
+        console.print(table)
+    for number, note in enumerate(notes, start=1):
+        console.print(Text(f"[{number}] {note}"), soft_wrap=True)
+
+
+def _rich(cell: Cell) -> Text:
+    text = Text("\n".join(cell.lines))
+    if cell.best:
+        text.stylize("bold", 0, len(cell.lines[0]))
+    return text
+
+
+def _outcomes(result: JSON, rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
+    metric = result["metric"]
+    settings = result["settings"]
+    best = [ranked(result, i)[0]["name"] for i in range(len(settings))]
+    apart = any(
+        row["results"][i][f"{metric}_disjoint"] not in (None, row["results"][i][metric])
+        for row in rows
+        for i in range(len(settings))
+    )
+    to = "the best" if result["reference"] is None else result["reference"]
+    labels = ["on disjoint tasks"] * apart + [f"minus {to}"]
+    shown = []
+    for head, row in zip(heads, rows, strict=True):
+        cells = []
+        for i, (setting, found) in enumerate(zip(settings, row["results"], strict=True)):
+            marks = "" if found["reason"] is None else _mark(notes, found["reason"])
+            if found["not_finite"]:
+                lost = f"{found['not_finite']} of {setting['n_tasks']} tasks"
+                marks += _mark(notes, f"{lost} gave predictions that are not finite")
+            lines = [plus_minus(found[metric], found["ci95"], metric) + marks]
+            if apart:
+                value, half = found[f"{metric}_disjoint"], found["ci95_disjoint"]
+                lines.append(plus_minus(value, half, metric))
+            measured = found[metric] is not None
+            if measured and row["name"] == setting["reference"]:
+                lines.append("best" if result["reference"] is None else NONE)
+            else:
+                lines.append(difference(found, metric))
+            cells.append(Cell(lines, measured and row["name"] == best[i]))
+        shown.append(Row([head, *(f"  {label}" for label in labels)], cells, row["baseline"]))
+    counts = [s["n_tasks_disjoint"] for s in settings]
+    many = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    caption = f"{'Accuracy in %' if metric == 'accuracy' else 'Mean squared error'}; ± is 95 %; "
+    caption += f"disjoint tasks, {many} of each kind, share no example; " * apart
+    caption += "differences are paired over the same tasks."
+    return Grid([setting_name(setting) for setting in settings], shown, caption)
+
+
+def _training(rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
+    machines = [row["trained_with"] for row in rows if row["trained_with"] is not None]
+    time = "time"
+    if any(machine != machines[0] for machine in machines):
+        time += _mark(notes, "not all were meta-trained on the same machine")
+    shown = []
+    for head, row in zip(heads, rows, strict=True):
+        texts = [
+            row["norm"],
+            "yes" if row["transductive"] else "no",
+            f"{row['n_meta_parameters']:,}",
+            "none" if row["baseline"] else NONE if row["steps"] is None else f"{row['steps']:,}",
+            *("none" if row["baseline"] else _time(row[k]) for k in ("minutes", "cpu_minutes")),
+        ]
+        shown.append(Row([head], [Cell([text]) for text in texts], row["baseline"]))
+    columns = ["norm", "transductive", "meta-parameters", "steps", time, "CPU time"]
+    ladder = ", ".join(row["name"] for row in rows if row["baseline"])
+    caption = f"{ladder}: baselines, which learn every task from nothing." if ladder else ""
+    return Grid(columns, shown, caption)
+
+
+def _adapting(result: JSON, rows: list[JSON], heads: list[str]) -> Grid:
+    shown = []
+    for head, row in zip(heads, rows, strict=True):
+        cells = [
+            Cell([_milliseconds(found["adapt_ms"]), _size(found["state_bytes"])])
+            for found in row["results"]
+        ]
+        shown.append(Row([head, "  size of the state"], cells, row["baseline"]))
+    n, threads = result["timing"]["tasks"], result["timing"]["threads"]
+    caption = (
+        f"Median of {n} tasks, one at a time on {threads} thread{'s' * (threads != 1)}; the "
+        "learners took each in turn."
+    )
+    return Grid([setting_name(setting) for setting in result["settings"]], shown, caption)
+
+
+def plus_minus(value: float | None, half: float | None, metric: str) -> str:
+    """Such as `90.2 ± 1.0`, in percent for an accuracy."""
+    if value is None:
+        return NONE
+    scale, digits = (100, 1) if metric == "accuracy" else (1, 3)
+    text = f"{scale * value:.{digits}f}".replace("-", "−")
+    return text if half is None else f"{text} ± {scale * half:.{digits}f}"
+
+
+def difference(found: JSON, metric: str) -> str:
+    """The paired difference to the reference, with its sign."""
+    value = found["difference"]
+    text = plus_minus(value, found["difference_ci95"], metric)
+    return text if value is None or value < 0 else f"+{text}"
+
+
+def _time(minutes: float | None) -> str:
+    if minutes is None:
+        return NONE
+    return f"{minutes:.1f} min" if minutes >= 1 else f"{60 * minutes:.3g} s"
+
+
+def _milliseconds(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return f"{value / 1000:.3g} s" if value >= 1000 else f"{value:.3g} ms"
+
+
+def _size(n: int | None) -> str:
+    if n is None:
+        return NONE
+    if n < 1000:
+        return f"{n} B"
+    return f"{n / 1e3:.3g} kB" if n < 1e6 else f"{n / 1e6:.3g} MB"
+
+
+def _mark(notes: list[str], text: str) -> str:
+    """The mark of a footnote, which is added where it is new."""
+    if text not in notes:
+        notes.append(text)
+    return f" [{notes.index(text) + 1}]"

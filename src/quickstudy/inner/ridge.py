@@ -1,0 +1,42 @@
+"""Ridge regression, differentiable."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LEAST = 1e-12
+"""Smallest penalty, relative to the largest squared length of an input: float64 sees no smaller."""
+
+
+def ridge(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> Tensor:
+    """The weights W that minimise sum_i weight_i ||y_i - x_i W||^2 + penalty ||W||^2.
+
+        W = X^T (X X^T + penalty I)^{-1} Y = (X^T X + penalty I)^{-1} X^T Y
+
+    with each row of X and Y multiplied by the root of its weight, as the smaller of the two systems
+    and in float64.
+
+    Args:
+        x: Inputs.
+        y: Targets.
+        weight: 0 for examples that do not count.
+        penalty: Positive, and taken to be at least `LEAST`.
+
+    Shapes:
+        x (examples, d), y (examples, outputs), weight (examples,) -> (d, outputs)
+    """
+    root = weight.double().sqrt()[:, None]
+    X, Y = x.double() * root, y.double() * root
+    n, d = X.shape
+    least = LEAST * X.detach().square().sum(dim=1).amax()
+    lam = torch.as_tensor(penalty, dtype=X.dtype, device=X.device).clamp(min=least)
+    ridge = lam * torch.eye(min(n, d), dtype=X.dtype, device=X.device)
+    W = X.T @ _solve(X @ X.T + ridge, Y) if n < d else _solve(X.T @ X + ridge, X.T @ Y)
+    return W.to(x)
+
+
+def _solve(a: Tensor, b: Tensor) -> Tensor:
+    """Unlike `torch.linalg.solve`, of a singular matrix NaN or infinity and no error."""
+    x: Tensor = torch.linalg.solve_ex(a, b)[0]
+    return x

@@ -1,0 +1,71 @@
+"""Fast context adaptation."""
+
+from __future__ import annotations
+
+import copy
+from typing import ClassVar
+
+from torch import nn
+
+from quickstudy.errors import UserError
+from quickstudy.inner.descent import MetaGradient
+from quickstudy.learner import Kind
+from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.nets.context import insert_context
+from quickstudy.nets.head import SharedLinear
+
+
+class CAVIA(GradientBased):
+    """Adapts only a small context vector; the network itself is shared by all tasks.
+
+    adapt:    c_0 = 0,  c_{k+1} = c_k - inner_lr * grad L(net(support; c_k))
+    predict:  net(x; c_K)
+
+    The context stands beside the input of the first linear layer; in a convolutional network it
+    scales and shifts the channels of the last but one norm.
+
+    Args:
+        net: As for `MAML`, with a row for each class; it is copied, and the copy given a context.
+        kind: What the targets are.
+        n_context: Size of c.
+        inner_lr: Step size of the inner loop; the inner loss is a mean over examples.
+        inner_steps: Steps K in meta-training.
+        adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted.
+        meta_gradient: As for `MAML`.
+
+    Shapes:
+        the context (n_context,); prediction (query, way) or (query, outputs)
+
+    Properties: not label-equivariant.
+
+    Differs from the paper: the scale of a channel is 1 + U c rather than U c + b, so that an
+    unadapted network is the plain one.
+
+    Raises:
+        UserError: As `MAML`; the network has no place for a context; or the head is shared between
+            the classes, which could never come apart.
+
+    Source: Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson: Fast Context Adaptation via Meta-Learning,
+    ICML 2019, eq. 3 and 4.
+    """
+
+    default_head: ClassVar[str] = "per_class"
+
+    def __init__(
+        self,
+        net: nn.Module,
+        kind: Kind = "classification",
+        n_context: int = 5,
+        inner_lr: float = 1.0,
+        inner_steps: int = 1,
+        adapt_steps: int | None = None,
+        meta_gradient: MetaGradient = "exact",
+    ) -> None:
+        if any(isinstance(module, SharedLinear) for module in net.modules()):
+            raise UserError(
+                "CAVIA: the head does not adapt, so it needs a row of its own for each class; "
+                "received a SharedLinear; build the network with head per_class."
+            )
+        net = copy.deepcopy(net)
+        adapted = [insert_context(net, n_context)]
+        super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, meta_gradient)

@@ -1,0 +1,130 @@
+"""A transformer that learns in its context."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.learner import Kind, Learner
+from quickstudy.learners.prototypical import class_means, embed
+from quickstudy.nets import norm, width
+from quickstudy.nets.norm import Norm
+from quickstudy.nets.transformer import Block, ignoring
+from quickstudy.task import Examples, Task, class_present, mask_absent
+
+
+class InContextState(NamedTuple):
+    """What a query attends to in each layer, and what its last token is compared with.
+
+    Shapes: key, value (layers, heads, support, d); weight (support,), 0 for padding; centres
+    (way, hidden), the mean last token of each class, without rows in regression; present (way,).
+    """
+
+    key: Tensor
+    value: Tensor
+    weight: Tensor
+    centres: Tensor
+    present: Tensor
+    statistics: norm.Statistics
+
+
+class InContext(Learner[InContextState]):
+    """Learns a task in the forward pass of a transformer whose context is the support.
+
+    adapt:    s_i^0 = W f(x_i),  or in regression  s_i^0 = W f(x_i) + V y_i
+              s^{l+1} = block_l(s^l attends to s^l),  head h prefers its own class by b_{l,h}
+              c_n = mean of norm(s_i^L) over the support examples of class n
+    predict:  t^0 = W f(x) + u,  t^{l+1} = block_l(t^l attends to s^l)
+              logits_n(x) = norm(t^L) c_n / sqrt(hidden),  or in regression  values = V' norm(t^L)
+
+    Args:
+        net: The embedding f, any module from inputs to features.
+        kind: What the targets are.
+        n_out: Outputs of a regression task.
+        hidden: Width of a token.
+        n_layers: Blocks L.
+        n_heads: Heads of each block.
+
+    Shapes:
+        state.key (layers, heads, support, d), prediction (query, way) or (query, outputs)
+
+    Properties: the order of the support does not matter; a query attends to the support alone.
+
+    Differs from the papers: a label is no vector of its own but says which support examples are of
+    one class, by a bias of the attention, and a class's logit is read off its own examples; so any
+    number of ways is served, and relabelling the classes relabels the predictions. In regression
+    the mean is predicted rather than a distribution over bins. Support and query are embedded in
+    one pass in meta-training, unless the norm is `"support"`.
+
+    Source: Mueller et al.: Transformers Can Do Bayesian Inference, ICLR 2022 (no positions, and
+    queries that see the support only); Hollmann et al.: TabPFN, ICLR 2023; Kirsch et al.:
+    General-Purpose In-Context Learning by Meta-Learning Transformers, 2022.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        kind: Kind = "classification",
+        n_out: int = 1,
+        hidden: int = 64,
+        n_layers: int = 2,
+        n_heads: int = 4,
+    ) -> None:
+        super().__init__()
+        self.net, self.kind = net, kind
+        self.transductive = "batch" in norm.kinds(net)
+        self.project = nn.Linear(width(net), hidden)
+        self.asked = nn.Parameter(torch.zeros(hidden))
+        self.blocks = nn.ModuleList(Block(hidden, n_heads) for _ in range(n_layers))
+        self.norm = Norm(hidden, "layer")
+        if kind == "classification":
+            self.same_class = nn.Parameter(torch.ones(n_layers, n_heads))
+        else:
+            self.label, self.read_out = nn.Linear(n_out, hidden), nn.Linear(hidden, n_out)
+
+    def adapt(self, support: Examples) -> InContextState:
+        z, statistics = norm.run(self.net, None, support.x, support.weight)
+        return self._state(z, support, statistics)
+
+    def predict(self, state: InContextState, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return self._answer(state, z)
+
+    def task_loss(self, task: Task) -> Tensor:
+        z, z_query = embed(self.net, task)
+        return self.loss(self._answer(self._state(z, task.support, {}), z_query), task.query)
+
+    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> InContextState:
+        s, ignore = self.project(z), ignoring(support.weight)
+        if self.kind == "regression":
+            s = s + self.label(support.y)
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            key, value = block.keys_values(s)
+            bias = ignore
+            if self.kind == "classification":
+                together = support.y @ support.y.T
+                bias = ignore + self.same_class[layer][:, None, None] * together
+            s = block(s, key, value, bias)
+            keys.append(key)
+            values.append(value)
+        if self.kind == "classification":
+            centres, present = class_means(self.norm(s), support), class_present(support)
+        else:
+            centres, present = s[:0], s[:0, 0]
+        return InContextState(
+            torch.stack(keys), torch.stack(values), support.weight, centres, present, statistics
+        )
+
+    def _answer(self, state: InContextState, z: Tensor) -> Tensor:
+        t, ignore = self.project(z) + self.asked, ignoring(state.weight)
+        for block, key, value in zip(self.blocks, state.key, state.value, strict=True):
+            t = block(t, key, value, ignore)
+        t = self.norm(t)
+        if self.kind == "regression":
+            return self.read_out(t)  # type: ignore[no-any-return]
+        return mask_absent(t @ state.centres.T / math.sqrt(t.shape[1]), state.present)

@@ -1,0 +1,99 @@
+"""What the convex heads share: a linear model of the embedding, solved anew for each task."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Kind, Learner
+from quickstudy.learners.prototypical import embed
+from quickstudy.nets import norm
+from quickstudy.nets.head import check_features
+from quickstudy.task import Examples, Task, class_present, mask_absent
+
+
+class LinearHeadState(NamedTuple):
+    """Shapes: weight (features, outputs); bias (outputs,); present (outputs,), 0 for padding."""
+
+    weight: Tensor
+    bias: Tensor
+    present: Tensor
+    statistics: norm.Statistics
+
+
+class LinearHead(Learner[LinearHeadState], ABC):
+    """Solves a convex problem for a linear model of the embedded support.
+
+    adapt:    W, b = the solution for the rows f(x_i) and the targets y_i
+    predict:  logits(x) = scale * (f(x) W + b), or values f(x) W + b
+
+    The network learns an embedding in which that solution is good, and the scale how sure it is.
+
+    Args:
+        net: The embedding f, any module from inputs to features.
+        scale: What the learned scale of the logits starts from.
+        kind: What the targets are.
+
+    Raises:
+        UserError: Fewer classes than the problem needs; or a scale that is not positive.
+    """
+
+    fewest_classes: ClassVar[int] = 2
+
+    def __init__(self, net: nn.Module, scale: float, kind: Kind = "classification") -> None:
+        super().__init__()
+        self.net, self.kind = net, kind
+        self.transductive = "batch" in norm.kinds(net)
+        if kind == "classification":
+            self.log_scale = self.log("scale", scale)
+
+    @abstractmethod
+    def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
+        """W `(features, outputs)` and b `(outputs,)` for the embedded support z."""
+
+    def adapt(self, support: Examples) -> LinearHeadState:
+        z, statistics = norm.run(self.net, None, support.x, support.weight)
+        check_features(z)
+        return self._state(z, support, statistics)
+
+    def predict(self, state: LinearHeadState, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return self._outputs(state, z)
+
+    def task_loss(self, task: Task) -> Tensor:
+        z, z_query = embed(self.net, task)
+        return self.loss(self._outputs(self._state(z, task.support, {}), z_query), task.query)
+
+    def log(self, name: str, value: float) -> nn.Parameter:
+        """The parameter whose exponential starts as a positive value and stays positive."""
+        if not value > 0:
+            raise UserError(
+                f"{type(self).__name__}: {name} must be positive; received {value}; "
+                "give a number above 0."
+            )
+        return nn.Parameter(torch.tensor(math.log(value)))
+
+    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> LinearHeadState:
+        way = support.y.shape[1]
+        if self.kind == "classification" and way < self.fewest_classes:
+            raise UserError(
+                f"{type(self).__name__}: needs examples of {self.fewest_classes} classes at least; "
+                f"received {way}; give examples of another class."
+            )
+        return LinearHeadState(*self.solve(z, support), class_present(support), statistics)
+
+    def _outputs(self, state: LinearHeadState, z: Tensor) -> Tensor:
+        values = z @ state.weight + state.bias
+        if self.kind == "regression":
+            return values
+        return mask_absent(self.log_scale.exp() * values, state.present)
+
+
+def with_constant(z: Tensor) -> Tensor:
+    """The features and a last one that is always 1, whose weight is the bias."""
+    return torch.cat([z, torch.ones_like(z[:, :1])], dim=1)

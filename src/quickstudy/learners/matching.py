@@ -1,0 +1,128 @@
+"""Matching networks."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner
+from quickstudy.learners.prototypical import embed
+from quickstudy.nets import norm, width
+from quickstudy.nets.recurrent import LSTMCell
+from quickstudy.nets.transformer import ignoring
+from quickstudy.task import Examples, Task, mask_absent
+
+
+class MatchingState(NamedTuple):
+    """Shapes: g (support, features); member (support, way), 0 in rows of padding."""
+
+    g: Tensor
+    member: Tensor
+    statistics: norm.Statistics
+
+
+class MatchingNetwork(Learner[MatchingState]):
+    """Gives a query the labels of the support examples, weighted by how alike they are.
+
+    adapt:    g_i = z(x_i),  or with full context  g_i = forward_i + backward_i + z(x_i)
+    predict:  a_i(x) = softmax over i of scale * cos(f(x), g_i)
+              p(y = n | x) = sum of a_i(x) over the support examples i of class n
+              logits_n(x) = log p(y = n | x)
+
+    With full context, forward and backward are the outputs of two LSTMs that read z(x_1), z(x_2),
+    ... in either direction, and f is an LSTM that reads the support K times:
+
+        h_0 = r_0 = 0,  h_k = LSTM(z(x), h_{k-1}, r_{k-1}) + z(x)
+        r_k = sum of softmax over i of (h_k g_i) g_i,  f(x) = h_K
+
+    Args:
+        net: The embedding z, any module from inputs to features.
+        full_context: Whether f and g see the whole support; else f = g = z.
+        processing_steps: Steps K.
+
+    Shapes:
+        state.g (support, features), prediction (query, way)
+
+    Properties: the order of the support matters with full context.
+
+    Differs from the paper: the cosine is multiplied by a learned scale, as a softmax over numbers
+    in [-1, 1] cannot be sure; support and query are embedded in one pass in meta-training, unless
+    the norm is `"support"`.
+
+    Raises:
+        UserError: `processing_steps` is below 1.
+
+    Source: Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra: Matching Networks for One Shot
+    Learning, NeurIPS 2016, eq. 1 and 2, and the appendix for full context.
+    """
+
+    def __init__(
+        self, net: nn.Module, full_context: bool = False, processing_steps: int = 5
+    ) -> None:
+        super().__init__()
+        if processing_steps < 1:
+            raise UserError(
+                f"MatchingNetwork: processing_steps must be at least 1; received "
+                f"{processing_steps}; raise it, or leave full_context out."
+            )
+        self.net = net
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.order_matters = full_context
+        self.processing_steps = processing_steps
+        self.transductive = "batch" in norm.kinds(net)
+        if full_context:
+            d = width(net)
+            self.forward_cell, self.backward_cell = LSTMCell(2 * d, d), LSTMCell(2 * d, d)
+            self.query_cell = LSTMCell(3 * d, d)
+
+    def adapt(self, support: Examples) -> MatchingState:
+        z, statistics = norm.run(self.net, None, support.x, support.weight)
+        return self._state(z, support, statistics)
+
+    def predict(self, state: MatchingState, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return self._logits(state, z)
+
+    def task_loss(self, task: Task) -> Tensor:
+        z, z_query = embed(self.net, task)
+        return self.loss(self._logits(self._state(z, task.support, {}), z_query), task.query)
+
+    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> MatchingState:
+        g = z
+        if self.order_matters:
+            real = support.weight > 0
+            g = z + _read(self.forward_cell, z, real)
+            g = g + _read(self.backward_cell, z.flip(0), real.flip(0)).flip(0)
+        return MatchingState(g, support.y * support.weight[:, None], statistics)
+
+    def _logits(self, state: MatchingState, z: Tensor) -> Tensor:
+        f = self._in_context(state, z) if self.order_matters else z
+        alike = self.log_scale.exp() * F.normalize(f) @ F.normalize(state.g).T  # (query, support)
+        of_class = torch.where(state.member > 0, alike[:, :, None], -1e9).logsumexp(dim=1)
+        return mask_absent(of_class.log_softmax(dim=1), state.member.sum(dim=0))
+
+    def _in_context(self, state: MatchingState, z: Tensor) -> Tensor:
+        """f(x) of queries whose embeddings are `z` (query, features)."""
+        h, r, c = torch.zeros_like(z), torch.zeros_like(z), torch.zeros_like(z)
+        ignore = ignoring(state.member.sum(dim=1))
+        for _ in range(self.processing_steps):
+            h, c = self.query_cell(torch.cat([z, h, r], dim=1), c)
+            h = h + z
+            r = torch.softmax(h @ state.g.T + ignore, dim=1) @ state.g
+        return h
+
+
+def _read(cell: nn.Module, z: Tensor, real: Tensor) -> Tensor:
+    """The output at each row, (support, features); a row of padding leaves the memory as it is."""
+    h, c = torch.zeros_like(z[0]), torch.zeros_like(z[0])
+    outputs = []
+    for x, counts in zip(z, real, strict=True):
+        new_h, new_c = cell(torch.cat([x, h]), c)
+        h, c = torch.where(counts, new_h, h), torch.where(counts, new_c, c)
+        outputs.append(h)
+    return torch.stack(outputs)

@@ -1,0 +1,170 @@
+"""Conditional and attentive neural processes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Kind, Learner
+from quickstudy.learners.prototypical import embed
+from quickstudy.nets import norm, width
+from quickstudy.nets.transformer import Attention, Block, ignoring
+from quickstudy.task import Examples, Task, mask_absent
+
+
+class NeuralProcessState(NamedTuple):
+    """What the support says; a regression task has one group, a classification task its classes.
+
+    Shapes: read: r (groups, hidden); or with attention key and value (heads, support, d). member
+    (groups, support), 0 for padding.
+    """
+
+    read: dict[str, Tensor]
+    member: Tensor
+    statistics: norm.Statistics
+
+
+class NeuralProcess(Learner[NeuralProcessState]):
+    """Learns to turn a set of examples into a distribution over the target of any input.
+
+    adapt:    r_i = h(f(x_i), y_i),  r = mean of r_i
+    predict:  (mu, s) = g(f(x), r),  y ~ N(mu, sigma^2)
+              with sigma = min_std + (1 - min_std) softplus(s)
+
+    With attention, r = sum over i of a_i r_i for each x, by multi-head attention of f(x) to the
+    f(x_i); before that, the r_i may see each other through blocks of self-attention.
+
+    In classification r_i = h(f(x_i)), r_n is the mean of the r_i of class n, or what attention to
+    them gives, and one g scores each class: logits_n = g(f(x), r_n, mean of the r_n).
+
+    Args:
+        net: The embedding f, any module from inputs to features.
+        kind: What the targets are.
+        n_out: Outputs of a regression task.
+        hidden: Width of r_i and of the layers of h and g.
+        attention: Whether each query attends to the support (attentive neural process) rather than
+            reads the mean (conditional neural process).
+        n_layers: Blocks of self-attention.
+        n_heads: Heads of all attention.
+        min_std: Least standard deviation that is predicted, in units of the target, below 1.
+
+    Shapes:
+        state.read["r"] (groups, hidden), prediction (query, way), or the mean (query, outputs)
+
+    Differs from the papers: there is no latent variable, so that targets are independent given the
+    support and the likelihood is exact. In classification the conditional neural process
+    concatenates the r_n; here one g scores each, so that any number of ways is served and
+    relabelling the classes relabels the predictions.
+
+    Raises:
+        UserError: `min_std` is not in (0, 1), or the heads do not divide `hidden`.
+
+    Source: Garnelo et al.: Conditional Neural Processes, ICML 2018, eq. 1 to 4; Kim et al.:
+    Attentive Neural Processes, ICLR 2019, section 3 (the deterministic path).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        kind: Kind = "classification",
+        n_out: int = 1,
+        hidden: int = 128,
+        attention: bool = True,
+        n_layers: int = 0,
+        n_heads: int = 8,
+        min_std: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if not 0 < min_std < 1:
+            raise UserError(
+                f"NeuralProcess: min_std must be between 0 and 1; received {min_std}; scale the "
+                "targets to a standard deviation of about 1 and choose a fraction of it."
+            )
+        self.net, self.kind, self.min_std = net, kind, min_std
+        self.transductive = "batch" in norm.kinds(net)
+        features = width(net)
+        labels, groups, outputs = (n_out, 1, 2 * n_out) if kind == "regression" else (0, 2, 1)
+        self.h = mlp(features + labels, hidden, 4, hidden)
+        self.g = mlp(features + groups * hidden, hidden, 3, outputs)
+        self.blocks = nn.ModuleList(Block(hidden, n_heads) for _ in range(n_layers))
+        self.attention = Attention(hidden, n_heads, features) if attention else None
+
+    def adapt(self, support: Examples) -> NeuralProcessState:
+        z, statistics = norm.run(self.net, None, support.x, support.weight)
+        return self._state(z, support, statistics)
+
+    def predict(self, state: NeuralProcessState, x: Tensor) -> Tensor:
+        if self.kind == "regression":
+            return self.distribution(state, x)[0]
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return self._logits(state, z)
+
+    def distribution(self, state: NeuralProcessState, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the targets of a regression task, (query, outputs)."""
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return self._gaussian(state, z)
+
+    def task_loss(self, task: Task) -> Tensor:
+        """Cross-entropy of the query; or minus the mean log-density of support and query."""
+        z, z_query = embed(self.net, task)
+        state = self._state(z, task.support, {})
+        if self.kind == "classification":
+            return self.loss(self._logits(state, z_query), task.query)
+        targets = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
+        mean, std = self._gaussian(state, torch.cat([z, z_query]))
+        per_example = -log_density(targets.y, mean, std).sum(dim=1)
+        return (per_example * targets.weight).sum() / targets.weight.sum()
+
+    def _state(
+        self, z: Tensor, support: Examples, statistics: norm.Statistics
+    ) -> NeuralProcessState:
+        if self.kind == "regression":
+            r, member = self.h(torch.cat([z, support.y], dim=1)), support.weight[None]
+        else:
+            r, member = self.h(z), (support.y * support.weight[:, None]).T
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            r = block(r, *block.keys_values(r), ignoring(support.weight))
+        if self.attention is None:
+            mean = (member @ r) / member.sum(dim=1, keepdim=True).clamp(min=1)
+            return NeuralProcessState({"r": mean}, member, statistics)
+        key, value = self.attention.keys_values(z, r)
+        return NeuralProcessState({"key": key, "value": value}, member, statistics)
+
+    def _gaussian(self, state: NeuralProcessState, z: Tensor) -> tuple[Tensor, Tensor]:
+        mean, s = self.g(torch.cat([z, self._read(state, z)[0]], dim=1)).chunk(2, dim=1)
+        return mean, self.min_std + (1 - self.min_std) * F.softplus(s)
+
+    def _logits(self, state: NeuralProcessState, z: Tensor) -> Tensor:
+        r = self._read(state, z)
+        present = (state.member.sum(dim=1) > 0).to(r)
+        others = (present[:, None, None] * r).sum(dim=0) / present.sum()
+        parts = [z.expand(len(r), *z.shape), r, others.expand_as(r)]
+        return mask_absent(self.g(torch.cat(parts, dim=2))[:, :, 0].T, present)
+
+    def _read(self, state: NeuralProcessState, z: Tensor) -> Tensor:
+        """What each query is told of each group, (groups, query, hidden)."""
+        if self.attention is None:
+            return state.read["r"][:, None].expand(-1, len(z), -1)
+        ignore = ignoring(state.member)[:, None, None]  # (groups, heads, query, support)
+        return self.attention(z, state.read["key"], state.read["value"], ignore)  # type: ignore[no-any-return]
+
+
+def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """log N(y; mean, std^2) of each element, in nats."""
+    return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
+
+
+def mlp(n_in: int, hidden: int, n_layers: int, n_out: int) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    widths = [n_in, *[hidden] * (n_layers - 1), n_out]
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(widths):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -1,0 +1,76 @@
+"""SimpleShot: what a plainly trained classifier's features are worth."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Learner
+from quickstudy.learners.prototypical import PrototypicalState, class_means, squared_distances
+from quickstudy.nets import Norm, norm, width
+from quickstudy.task import Examples, Task, class_present, mask_absent
+
+
+class SimpleShot(Learner[PrototypicalState]):
+    """Nearest centroid on the features of a classifier of all meta-train classes.
+
+    adapt:    z(x) = (f(x) - m) / ||f(x) - m||,  m = mean of f over meta-train examples
+              c_n = mean of z(x_i) over the support examples of class n
+    predict:  logits_n(x) = -||z(x) - c_n||^2
+    loss:     cross-entropy of W f(x) + b, on batches of examples of all meta-train classes
+
+    The opponent of every meta-learner: it is trained without tasks. A batch has as many examples as
+    an episode would. The mean m is estimated with the population statistics of norms.
+
+    Args:
+        net: The embedding f, any module from inputs to features.
+        n_classes: Number of meta-train classes, the rows of W.
+
+    Shapes:
+        state.prototypes (way, features), prediction (query, way)
+
+    Properties: the logits are between -4 and 0, so probabilities are cautious.
+
+    Differs from the paper: no augmentation of the training pictures.
+
+    Raises:
+        UserError: In training, a batch has more classes than `n_classes`.
+
+    Source: Wang, Chao, Weinberger, van der Maaten: SimpleShot: Revisiting Nearest-Neighbor
+    Classification for Few-Shot Learning, 2019 (CL2N).
+    """
+
+    episodic: ClassVar[bool] = False
+
+    def __init__(self, net: nn.Module, n_classes: int) -> None:
+        super().__init__()
+        self.net = net
+        self.classifier = nn.Linear(width(net), n_classes)
+        # Only its mean is used.
+        self.base = Norm(width(net), "population").requires_grad_(False)
+        self.transductive = "batch" in norm.kinds(net)
+
+    def adapt(self, support: Examples) -> PrototypicalState:
+        z, statistics = norm.run(self.net, None, support.x, support.weight)
+        means = class_means(F.normalize(z - self.base.mean), support)
+        return PrototypicalState(means, class_present(support), statistics)
+
+    def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        distances = squared_distances(F.normalize(z - self.base.mean), state.prototypes)
+        return mask_absent(-distances, state.present)
+
+    def task_loss(self, task: Task) -> Tensor:
+        batch, way = task.query, task.query.y.shape[1]
+        z, _ = norm.run(self.net, None, batch.x, batch.weight)
+        norm.run(self.base, None, z, batch.weight)  # For `norm.calibrate` to see z.
+        logits = self.classifier(z)
+        if logits.shape[1] < way:
+            raise UserError(
+                f"SimpleShot: the classifier has {logits.shape[1]} outputs and the batch {way} "
+                f"classes; pass n_classes={way}, the number of meta-train classes."
+            )
+        return self.loss(mask_absent(logits[:, :way], class_present(task.support)), batch)

@@ -1,0 +1,36 @@
+"""Ridge regression against its normal equations, by hand, and against scikit-learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from test_convex import SIZES, draw
+
+from quickstudy.inner.ridge import ridge
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_normal_equations(size: tuple[int, int, int]) -> None:
+    x, y, weight, penalty = draw(size)
+    W = ridge(x, y, weight, penalty)
+    left = sum(w * torch.outer(xi, xi) for xi, w in zip(x, weight, strict=True))
+    left = left + penalty * torch.eye(size[1], dtype=x.dtype)
+    right = sum(w * torch.outer(xi, yi) for xi, yi, w in zip(x, y, weight, strict=True))
+    torch.testing.assert_close(left @ W, right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_values_and_fractional_weights_as_in_scikit_learn(size: tuple[int, int, int]) -> None:
+    x, y, weight, _ = draw(size)
+    y, weight = y + x[:, :1], weight * torch.linspace(0.1, 2, len(weight), dtype=x.dtype)
+    model = Ridge(alpha=2.5, fit_intercept=False, solver="cholesky")
+    model.fit(x.numpy(), y.numpy(), sample_weight=weight.numpy())
+    want = torch.as_tensor(model.coef_).T
+    torch.testing.assert_close(ridge(x, y, weight, 2.5), want, rtol=1e-9, atol=1e-11)
+
+
+def test_by_hand() -> None:
+    x = torch.tensor([[3.0, 4.0]])
+    W = ridge(x, torch.tensor([[2.0]]), torch.ones(1), 5.0)
+    torch.testing.assert_close(W, x.T * 2 / 30)

@@ -1,0 +1,73 @@
+"""Every recipe can be run: its options exist, and its learner takes its tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from quickstudy.catalog import LEARNERS, default_net, from_specs
+from quickstudy.options import train_options
+from quickstudy.task import Task, examples
+
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
+PROFILES = [
+    pytest.param(plan, id=f"{path.stem}-{profile}")
+    for path in RECIPES
+    for profile, plan in yaml.safe_load(path.read_text(encoding="utf-8"))["profiles"].items()
+]
+INPUTS = {"omniglot": (1, 28, 28), "glyphs": (1, 28, 28)}
+
+
+def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
+    """Noise of the shape that the recipe's tasks have."""
+    shape = INPUTS.get(options["tasks"]["name"], (1,))
+
+    def part(n: int) -> Any:
+        if shape == (1,):
+            return examples(torch.randn(n, 1), torch.randn(n, 1))
+        return examples(torch.rand(n_way * n, *shape), torch.arange(n_way * n) % n_way, n_way)
+
+    return Task(part(n_shot), part(2))
+
+
+@pytest.mark.parametrize("plan", PROFILES)
+def test_a_recipe_is_trainable(plan: dict[str, Any], tmp_path: Path) -> None:
+    options = train_options(plan["train"], tmp_path / "run", None)
+    given = {
+        kind: {k: v for k, v in options[kind].items() if v is not None}
+        for kind in ("learner", "net")
+    }
+    shape = INPUTS.get(options["tasks"]["name"], (1,))
+    regression = shape == (1,)
+    n_way, n_shot = options.get("n_way") or 1, options["n_shot"]
+    n_way, n_shot = (x if isinstance(x, int) else max(x) for x in (n_way, n_shot))
+    learner = from_specs(
+        {
+            "learner": given["learner"],
+            "net": default_net(given["learner"]["name"], shape, given["net"]),
+            "x_shape": list(shape),
+            "n_out": 1 if regression else n_way,
+            "n_classes": 4112,
+            "kind": "regression" if regression else "classification",
+            "seed": 0,
+        }
+    )
+    torch.manual_seed(0)
+    for entry in plan["evaluate"]:
+        way = entry.get("n_way", n_way)
+        prediction = learner.respond(a_task(options, way, entry.get("n_shot", n_shot)))
+        assert prediction.isfinite().all()
+    if learner.episodic:
+        assert learner(a_task(options, n_way, n_shot)).isfinite()
+
+
+def test_every_learner_has_a_recipe() -> None:
+    used = {
+        plan.values[0]["train"]["learner"]["name"]  # type: ignore[index, call-overload]
+        for plan in PROFILES
+    }
+    assert set(LEARNERS) <= used
