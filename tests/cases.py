@@ -20,6 +20,8 @@ from quickstudy.learners import (
     FEAT,
     FOMAML,
     MAML,
+    MANN,
+    SNAIL,
     FineTuning,
     ImplicitMAML,
     InContext,
@@ -112,11 +114,14 @@ def on(
 
 dense = partial(MLP, ROW, (8, 8))
 implicit = partial(on, ImplicitMAML, inner_steps=2, cg_steps=2)
+attentive = {"context": 12, "filters": 4, "keys": (4, 6), "values": (5, 7)}
 in_context = partial(on, InContext, hidden=8, n_heads=2)
+mann = partial(on, MANN, memory=(7, 4), read_heads=2, hidden=8)
 own = partial(Plain, 6, WAY)
 process = partial(on, NeuralProcess, hidden=8, n_heads=2)
 reptile = partial(on, Reptile, inner_steps=3, inner_batch=4, adapt_steps=3, adapt_batch=2)
 resnet = partial(ResNet12, PICTURE, (4, 6))
+snail = partial(on, SNAIL, **attentive)
 stride = partial(Conv4, PICTURE, 8, pool="stride", norm="support")
 
 CASES = [
@@ -222,6 +227,16 @@ CASES = [
         ]
     ),
     Case("ridge-head-regression", partial(on, RidgeHead, dense, kind="regression"), ROW, 2),
+    *(
+        Case(f"{name}-{norm}", partial(learner, partial(conv, norm), n_out=WAY))
+        for name, learner in [("mann", mann), ("snail", snail)]
+        for norm in NORMS[:3:2]
+    ),
+    *(
+        Case(f"{name}-{kind}", partial(learner, dense, n_out=4, kind=kind), ROW, n_out)
+        for name, learner in [("mann", mann), ("snail", snail)]
+        for kind, n_out in (("classification", WAY), ("regression", 4))
+    ),
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),
     Case("nearest-centroid", NearestCentroid, ROW),

@@ -95,7 +95,7 @@ def test_a_finished_run_is_not_trained_again(
     assert records == [(compared / "runs" / name / "run.json").read_text() for name in RUNS]
     assert without_times(numbers(compared)) == first
     said = capsys.readouterr().out
-    assert "5 tasks" not in said
+    assert "meta-training PrototypicalNetwork" not in said
     assert "PrototypicalNetwork" in said
 
 

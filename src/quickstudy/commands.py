@@ -315,6 +315,13 @@ def print_evaluation(result: JSON) -> None:
         print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
     if "ece" in result:
         print(f"expected calibration error: {100 * result['ece']:.1f} %")
+    if "log_likelihood" in result:
+        value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], 1)
+        print(f"log-likelihood of a query: {value} nats")
+    if "log_likelihood_gap" in result:
+        best, worst = result["reference"]["oracle"], result["reference"]["constant"]
+        missing = 100 * result["log_likelihood_gap"]
+        print(f"of {best:.3f} possible and {worst:.3f} by a constant: {missing:.1f} % missing")
 
 
 def setting(result: JSON) -> str:

@@ -165,8 +165,8 @@ def likelihood(
 
     Returns:
         `log_likelihood` and `log_likelihood_ci95`; where the source has bounds of it, `reference`:
-        that of its `oracle` and of a `constant` prediction, and the share of the `gap` between
-        them that the learner does not close.
+        that of its `oracle` and of a `constant` prediction, and `log_likelihood_gap`, the share of
+        the distance between them that the learner does not close.
     """
     distribution = getattr(learner, "distribution", None)
     if learner.kind != "regression" or distribution is None:
@@ -191,8 +191,8 @@ def likelihood(
         oracle, constant = (
             float(np.mean([b[name] for b in bounds])) for name in ("oracle", "constant")
         )
-        gap = (oracle - value) / (oracle - constant)
-        result["reference"] = {"oracle": oracle, "constant": constant, "gap": gap}
+        result["reference"] = {"oracle": oracle, "constant": constant}
+        result["log_likelihood_gap"] = (oracle - value) / (oracle - constant)
     return result
 
 
@@ -293,9 +293,10 @@ def evaluate(
     if steps and isinstance(learner, GradientBased):
         progress("inner steps")
         result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
-    if learner.kind == "classification" and hasattr(learner, "sequence_logits"):
+    sequence_logits = getattr(learner, "sequence_logits", None)
+    if learner.kind == "classification" and sequence_logits is not None:
         progress("instances")
-        result["by_instance"] = by_instance(learner, tasks(), learner.sequence_logits)
+        result["by_instance"] = by_instance(learner, tasks(), sequence_logits)
     return result
 
 

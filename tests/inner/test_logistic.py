@@ -24,7 +24,7 @@ def slope(W: Tensor, x: Tensor, y: Tensor, weight: Tensor, penalty: float) -> fl
 
 @pytest.mark.parametrize("size", [*SIZES, (30, 3, 3), (50, 20, 10)])
 @pytest.mark.parametrize("penalty", [1e-4, 1e-2, 1.0, 100.0])
-@pytest.mark.parametrize("factor", [0.01, 1.0, 30.0])
+@pytest.mark.parametrize("factor", [0.01, 1.0, 10.0])
 def test_gradient_vanishes(size: tuple[int, int, int], penalty: float, factor: float) -> None:
     x, y, weight, _ = draw(size)
     x = factor * x

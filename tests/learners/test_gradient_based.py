@@ -243,6 +243,13 @@ def test_cavia_needs_a_place_for_its_context() -> None:
         CAVIA(nn.Sequential(nn.Flatten(), nn.Conv1d(1, 2, 3)))
 
 
+def test_dropout_is_refused_where_steps_are_run_again() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, WAY))
+    MAML(net, meta_gradient="exact")
+    with pytest.raises(UserError, match="dropout in '0'; use meta_gradient exact"):
+        MAML(net, meta_gradient="mixed")
+
+
 def test_more_steps_than_learned_take_the_last_rates() -> None:
     learner = MAMLPlusPlus(net(), inner_steps=2).requires_grad_(False)
     with torch.no_grad():

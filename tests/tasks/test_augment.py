@@ -18,7 +18,7 @@ from quickstudy.cli import main
 from quickstudy.evaluate import calibrate_population
 from quickstudy.task import Task
 from quickstudy.tasks import SPLITS, Augmented, Episodes, GroupedRows, arrays
-from quickstudy.tasks.augment import warped
+from quickstudy.tasks.augment import box, warped
 
 N_CLASSES, N_EXAMPLES, SIDE = 30, 8, 16
 ALL: dict[str, Any] = {"rotations": True, "mix": "cutmix", "mix_share": 1.0, "warp": 0.2}
@@ -196,13 +196,23 @@ def test_a_share_of_the_tasks_is_mixed() -> None:
 
 
 class Given:
-    """Stands for random numbers: angle, log of the scale, shear, and two shifts."""
+    """Stands for random numbers, such as angle, log of the scale, shear, and two shifts."""
 
     def __init__(self, *values: float) -> None:
         self.values = values
 
     def uniform(self, low: float, high: float, size: tuple[int, int]) -> Any:
         return np.broadcast_to(np.array(self.values), size).copy()
+
+    def random(self, n: int) -> Any:
+        return np.array(self.values)
+
+
+def test_the_box_has_the_share_of_the_partner() -> None:
+    mask = box(torch.zeros(1, 1, 20, 40), 0.75, Given(0.5, 0.25))  # type: ignore[arg-type]
+    want = torch.ones(20, 40)
+    want[5:15, :20] = 0
+    assert torch.equal(mask, want)
 
 
 def warp(x: Tensor, *values: float) -> Tensor:

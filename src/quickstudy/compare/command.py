@@ -18,7 +18,14 @@ from quickstudy.compare.measure import check_request, settings_of
 from quickstudy.compare.measure import compare as compare_learners
 from quickstudy.compare.page import write_comparison
 from quickstudy.compare.pictures import comparison_pictures
-from quickstudy.compare.plans import check_plan, plans, tasks_spec, trained, training_options
+from quickstudy.compare.plans import (
+    check_plan,
+    finished,
+    plans,
+    tasks_spec,
+    trained,
+    training_options,
+)
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
 from quickstudy.options import Parser, value_of
@@ -165,6 +172,8 @@ def compare_planned(
     for plan in new:
         check_plan(plan, todo[plan.name], source)
     for plan in new:
+        if finished(plan, todo[plan.name]):
+            continue
         print(f"meta-training {plan.name} in {plan.run}")
         if not trained(plan, todo[plan.name]):
             return 130

@@ -234,13 +234,17 @@ def check_plan(plan: Plan, options: JSON, source: TaskSource) -> None:
         )
 
 
+def finished(plan: Plan, options: JSON) -> bool:
+    """Whether the learner's run is there and has ended by these very settings."""
+    directory = RunDirectory(plan.run)
+    if not directory.exists:
+        return False
+    record = directory.read()
+    same = all(options[key] == record["config"][key] for key in MAY_CHANGE)
+    return same and record.get("stopped") not in (None, "interrupted")
+
+
 def trained(plan: Plan, options: JSON) -> bool:
     """Trains a learner, or goes on where its run stopped; False where it was interrupted."""
-    directory = RunDirectory(plan.run)
-    if directory.exists:
-        record = directory.read()
-        asked = {key: options[key] for key in MAY_CHANGE}
-        begun = {key: record["config"][key] for key in MAY_CHANGE}
-        if record.get("stopped") not in (None, "interrupted") and asked == begun:
-            return True
-    return run_training(options, resume=directory.exists).stopped != "interrupted"
+    resume = RunDirectory(plan.run).exists
+    return run_training(options, resume=resume).stopped != "interrupted"

@@ -56,7 +56,7 @@ def _minimiser(X: Tensor, Y: Tensor, w: Tensor, lam: Tensor, present: Tensor) ->
     W = torch.zeros_like(X.T @ Y)
     lengths = torch.tensor(LENGTHS, dtype=X.dtype, device=X.device)
     # Where all are equal but for rounding, the plain Newton step is the best.
-    handicap = torch.where(lengths == 1, 1 - 1e-9, 1.0)
+    handicap = 1 - 1e-9 * (lengths == 1).to(X)
     for _ in range(STEPS):
         F = X @ W
         P = _log_softmax(F, present).exp()

@@ -9,8 +9,6 @@ from torch import Tensor
 
 FIXED = 1e30
 """As an entry of the diagonal, holds a variable at zero."""
-JITTER = 1e-12
-"""Keeps a kernel whose largest entry is 1 positive definite in spite of rounding."""
 
 
 class SimplexSystem(NamedTuple):
@@ -34,7 +32,7 @@ class SimplexSystem(NamedTuple):
     @classmethod
     def of(cls, kernel: Tensor, diagonal: Tensor) -> SimplexSystem:
         """The system of a kernel `(examples, examples)` and diagonals `(way, examples)`."""
-        inverse = torch.cholesky_inverse(_cholesky(kernel + torch.diag_embed(diagonal + JITTER)))
+        inverse = torch.cholesky_inverse(_cholesky(kernel + torch.diag_embed(diagonal)))
         return cls(inverse, _cholesky(inverse.sum(dim=0)))
 
     def solve(self, r: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from torch import Tensor
 from quickstudy.inner.simplex import FIXED, SimplexSystem
 
 STEPS = 20
+JITTER = 1e-14
+"""Keeps a kernel whose largest entry is 1 positive definite in spite of rounding."""
 GAP = 1e-12
 """Product of slack and multiplier at the solution, relative to the largest there can be."""
 
@@ -64,7 +66,7 @@ def dual(kernel: Tensor, y: Tensor, bound: Tensor) -> Tensor:
     free = ((c * Y).sum(dim=1, keepdim=True) > 0) & (c > 0)
     alpha, s, z = _interior_point(K.detach(), Y, c.detach(), free)
     slope = torch.where(free, z / s, 0.0)
-    system = SimplexSystem.of(K.detach(), torch.where(free, slope, FIXED))
+    system = SimplexSystem.of(K.detach(), torch.where(free, slope + JITTER, FIXED))
     moved_z = z - slope * Y * (c - c.detach())
     return ((alpha - system.solve(alpha @ K - Y + moved_z)) / unit).T.to(kernel)
 
@@ -78,7 +80,7 @@ def _interior_point(K: Tensor, Y: Tensor, c: Tensor, free: Tensor) -> tuple[Tens
     widest = c.amax()
     # All that follows has the size of the solution, be the bound or the kernel what limits it.
     size = 1 / (1 + widest)
-    alpha = size * c * torch.where(free, Y - 1 / free.sum(dim=0), 0.0)
+    alpha = size * c * torch.where(free, Y - 1 / free.to(K).sum(dim=0), 0.0)
     s = torch.where(free, c * Y - alpha, 1.0)
     g = alpha @ K - Y
     z = torch.where(free, g.masked_fill(~free, -torch.inf).amax(dim=0) + 1 - g, size * widest)
@@ -87,7 +89,7 @@ def _interior_point(K: Tensor, Y: Tensor, c: Tensor, free: Tensor) -> tuple[Tens
         s, z = v
         gap = (s * z).mean()
         slope = z / s
-        system = SimplexSystem.of(K, torch.where(free, slope, FIXED))
+        system = SimplexSystem.of(K, torch.where(free, slope + JITTER, FIXED))
         g = alpha @ K - Y
         ds = system.solve(g)
         ahead = torch.stack([ds, -z - slope * ds])

@@ -12,6 +12,7 @@ from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.logistic_head import LogisticHead
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
+from quickstudy.learners.mann import MANN
 from quickstudy.learners.matching import MatchingNetwork
 from quickstudy.learners.meta_sgd import MetaSGD
 from quickstudy.learners.nearest_centroid import NearestCentroid
@@ -22,6 +23,7 @@ from quickstudy.learners.relation import RelationNetwork
 from quickstudy.learners.reptile import Reptile
 from quickstudy.learners.ridge_head import RidgeHead
 from quickstudy.learners.simple_shot import SimpleShot
+from quickstudy.learners.snail import SNAIL
 from quickstudy.learners.svm_head import SVMHead
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "FEAT",
     "FOMAML",
     "MAML",
+    "MANN",
+    "SNAIL",
     "FineTuning",
     "ImplicitMAML",
     "InContext",

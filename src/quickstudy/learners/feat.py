@@ -45,8 +45,9 @@ class FEAT(Learner[FEATState]):
 
     Differs from the paper: f is learned from scratch, where the paper's was trained as a classifier
     of the meta-train classes before, which its numbers need. There is no dropout, and f and T are
-    learned at one rate (the published code: T ten times as fast) and with one temperature. The
-    heads share the width, of which the published code gives each the whole.
+    learned at one rate (the published code: T ten times as fast) and with one temperature, lower
+    than the published 64 and 32, as f starts from scratch. The heads share the width, of which the
+    published code gives each the whole.
 
     Raises:
         UserError: `n_heads` does not divide the number of features.
@@ -56,7 +57,7 @@ class FEAT(Learner[FEATState]):
     """
 
     def __init__(
-        self, net: nn.Module, temperature: float = 64.0, balance: float = 0.1, n_heads: int = 1
+        self, net: nn.Module, temperature: float = 8.0, balance: float = 0.1, n_heads: int = 1
     ) -> None:
         super().__init__()
         self.net, self.temperature, self.balance = net, temperature, balance

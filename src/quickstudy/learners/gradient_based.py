@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Rate, descend
@@ -47,7 +48,8 @@ class GradientBased(Learner[AdaptedState], ABC):
         meta_gradient: See `quickstudy.inner.descent.descend`.
 
     Raises:
-        UserError: The network keeps running statistics; or a task has more classes than outputs.
+        UserError: The network keeps running statistics, or has dropout where the meta-gradient is
+            `"mixed"`; or a task has more classes than outputs.
     """
 
     needs_head: ClassVar[bool] = True
@@ -64,14 +66,14 @@ class GradientBased(Learner[AdaptedState], ABC):
         meta_gradient: MetaGradient,
     ) -> None:
         super().__init__()
-        for name, module in net.named_modules():
-            if getattr(module, "track_running_stats", False):
-                raise UserError(
-                    f"{type(self).__name__}: {type(module).__name__} {name!r} keeps running "
-                    "statistics, which one task would change for the next; call "
-                    "quickstudy.nets.replace_batch_norm(net) first, or build the module with "
-                    "track_running_stats=False."
-                )
+        who = type(self).__name__
+        norm.check_no_running_statistics(net, who)
+        drops = [name for name, m in net.named_modules() if isinstance(m, Dropout) and m.p > 0]
+        if drops and meta_gradient == "mixed":
+            raise UserError(
+                f"{who}: meta_gradient mixed runs each step again, and dropout would then leave out "
+                f"others; received dropout in {drops[0]!r}; use meta_gradient exact."
+            )
         self.net, self.kind = net, kind
         self.adapted, self.rate = tuple(adapted), rate
         self.inner_steps = inner_steps

@@ -34,7 +34,7 @@ class SimpleShot(Learner[PrototypicalState]):
 
     Properties: the logits are between -4 and 0, so probabilities are cautious.
 
-    Differs from the paper: no augmentation of the training pictures.
+    Differs from the paper: training pictures are augmented only where the tasks are.
 
     Raises:
         UserError: In training, a batch has more classes than `n_classes`.

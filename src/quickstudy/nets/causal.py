@@ -111,8 +111,9 @@ class CausalAttention(CausalLayer):
         to_itself = (query * key).sum(dim=1, keepdim=True)
         scores = torch.cat([query @ memory["key"].T, to_itself], dim=1) / math.sqrt(key.shape[1])
         ignore = F.pad(ignoring(memory["real"]), (0, 1))
-        before, own = torch.softmax(scores + ignore, dim=1).split([len(ignore) - 1, 1], dim=1)
-        return torch.cat([x, before @ memory["value"] + own * value], dim=1)
+        shares = torch.softmax(scores + ignore, dim=1)
+        read = shares[:, :-1] @ memory["value"] + shares[:, -1:] * value
+        return torch.cat([x, read], dim=1)
 
 
 def temporal_convolutions(n_in: int, filters: int, length: int) -> list[DenseConvolution]:

@@ -160,7 +160,7 @@ def mixed(task: Task, other: Task, mix: Mix, rng: np.random.Generator) -> Task:
     held = torch.stack([part.y.sum(dim=0) > 0 for part in other]).all(dim=0)
     partners = rng.permutation(np.flatnonzero(held.numpy()))
     share = rng.random()
-    own = _box(task.support.x, share, rng) if mix == "cutmix" else torch.tensor(share)
+    own = box(task.support.x, share, rng) if mix == "cutmix" else torch.tensor(share)
 
     def part(of: Examples, others: Examples) -> Examples:
         partner = partners[of.y.argmax(dim=1).numpy() % len(partners)]
@@ -171,7 +171,7 @@ def mixed(task: Task, other: Task, mix: Mix, rng: np.random.Generator) -> Task:
     return Task(part(task.support, other.support), part(task.query, other.query))
 
 
-def _box(x: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+def box(x: Tensor, share: float, rng: np.random.Generator) -> Tensor:
     """1 on a picture, 0 in a box around a random pixel; inside the picture, it has `1 - share`."""
     mask = torch.ones(x.shape[2:])
     middle = rng.random(2)
