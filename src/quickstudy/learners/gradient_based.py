@@ -71,7 +71,7 @@ class GradientBased(Learner[AdaptedState], ABC):
         drops = [name for name, m in net.named_modules() if isinstance(m, Dropout) and m.p > 0]
         if drops and meta_gradient == "mixed":
             raise UserError(
-                f"{who}: meta_gradient mixed runs each step again, and dropout would then leave out "
+                f"{who}: meta_gradient mixed runs each step twice, and dropout would leave out "
                 f"others; received dropout in {drops[0]!r}; use meta_gradient exact."
             )
         self.net, self.kind = net, kind

@@ -66,7 +66,8 @@ class FiLM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         modulation = F.linear(self.context, self.weight).view(2, -1, *(1,) * (x.ndim - 2))
-        return (1 + modulation[0]) * self.norm(x) + modulation[1]
+        z: Tensor = self.norm(x)
+        return (1 + modulation[0]) * z + modulation[1]
 
 
 def insert_context(net: nn.Module, n_context: int) -> str:
@@ -87,10 +88,10 @@ def insert_context(net: nn.Module, n_context: int) -> str:
     convolutional = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in named.values())
     if convolutional and norms:
         name = norms[-2:][0]
-        made: nn.Module = FiLM(named[name], n_context)  # type: ignore[arg-type]
+        made: nn.Module = FiLM(named[name], n_context)
     elif linear and not convolutional and linear[0]:
         name = linear[0]
-        made = Concatenated(named[name], n_context)  # type: ignore[arg-type]
+        made = Concatenated(named[name], n_context)
     else:
         raise UserError(
             f"{type(net).__name__}: a context needs a place in the network; received one without "
