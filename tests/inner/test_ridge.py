@@ -34,3 +34,8 @@ def test_by_hand() -> None:
     x = torch.tensor([[3.0, 4.0]])
     W = ridge(x, torch.tensor([[2.0]]), torch.ones(1), 5.0)
     torch.testing.assert_close(W, x.T * 2 / 30)
+
+
+def test_without_a_solution_it_is_not_finite_and_no_error() -> None:
+    W = ridge(torch.zeros(3, 2), torch.ones(3, 1), torch.ones(3), 0.0)
+    assert not torch.isfinite(W).any()

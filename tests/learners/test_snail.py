@@ -114,7 +114,7 @@ def test_it_refuses_more_classes_than_it_was_built_for() -> None:
 def test_it_refuses_more_examples_than_its_context() -> None:
     learner, one = of_rows(context=4), drawn()
     for refused in (lambda: learner.adapt(one.support), lambda: learner(one)):
-        with pytest.raises(UserError, match="up to 4 examples.* received 5; .*context=5"):
+        with pytest.raises(UserError, match=r"up to 4 examples.* received 5; .*context=5"):
             refused()
 
 

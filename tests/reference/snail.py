@@ -1,4 +1,4 @@
-"""SNAIL as the paper writes it: Mishra et al. 2018, section 3, one step of the sequence at a time."""
+"""SNAIL as the paper writes it: Mishra et al. 2018, section 3, one step of a sequence at a time."""
 
 from __future__ import annotations
 

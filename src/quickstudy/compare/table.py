@@ -78,7 +78,7 @@ def print_comparison(result: JSON) -> None:
         table = Table(title=title, caption=grid.caption, caption_justify="left")
         table.add_column("")
         for column in grid.columns:
-            table.add_column(Text(column), justify="right")
+            table.add_column(column, justify="right")
         for row in grid.rows:
             name = Text("\n".join(row.head), "italic" if row.baseline else "")
             table.add_row(name, *(_rich(cell) for cell in row.cells))
