@@ -114,14 +114,13 @@ def on(
 
 dense = partial(MLP, ROW, (8, 8))
 implicit = partial(on, ImplicitMAML, inner_steps=2, cg_steps=2)
-attentive = {"context": 12, "filters": 4, "keys": (4, 6), "values": (5, 7)}
 in_context = partial(on, InContext, hidden=8, n_heads=2)
 mann = partial(on, MANN, memory=(7, 4), read_heads=2, hidden=8)
 own = partial(Plain, 6, WAY)
 process = partial(on, NeuralProcess, hidden=8, n_heads=2)
 reptile = partial(on, Reptile, inner_steps=3, inner_batch=4, adapt_steps=3, adapt_batch=2)
 resnet = partial(ResNet12, PICTURE, (4, 6))
-snail = partial(on, SNAIL, **attentive)
+snail = partial(on, SNAIL, context=12, filters=4, keys=(4, 6), values=(5, 7))
 stride = partial(Conv4, PICTURE, 8, pool="stride", norm="support")
 
 CASES = [

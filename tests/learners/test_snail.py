@@ -49,7 +49,7 @@ def test_regression_equals_the_reference() -> None:
     learner = of_rows(2, kind="regression", context=7)
     support, query = random_tasks("regression", (4,), 2, seed=1)[0]
     weights = {name: p.detach() for name, p in learner.named_parameters()}
-    z, z_query = learner.net(support.x), learner.net(query.x)  # type: ignore[operator]
+    z, z_query = learner.net(support.x), learner.net(query.x)
     want = reference.answers(weights, z, list(support.y), z_query, 2, 8)
     torch.testing.assert_close(learner.respond(Task(support, query)), want)
     assert learner(Task(support, query)).item() == pytest.approx(
@@ -140,6 +140,6 @@ def test_accuracy_by_shots_stops_at_the_context() -> None:
 def test_it_learns_which_inputs_matter() -> None:
     source = blobs()
     learner = build(SMALL, source, net={"name": "MLP", "hidden": (32,)})
-    before, after = taught(learner, source, steps=120)
+    before, after = taught(learner, source, steps=150)
     assert before < 0.5
     assert after > 0.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ N_IN = 3
 
 def layer(name: str) -> CausalLayer:
     torch.manual_seed(0)
-    made = {
+    made: dict[str, Callable[[], CausalLayer]] = {
         "attention": lambda: CausalAttention(N_IN, 4, 5),
         "dilation 1": lambda: DenseConvolution(N_IN, 5, 1),
         "dilation 4": lambda: DenseConvolution(N_IN, 5, 4),
