@@ -139,6 +139,13 @@ def test_train_evaluate_adapt_predict(
     assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
 
 
+def test_evaluate_keeps_meta_training_out_of_meta_test(
+    pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, ["evaluate", str(pictures), "--n-tasks", "2", "--seed", "5"], 2)
+    assert "seed of folder splits its classes" in said
+
+
 def test_evaluate_with_other_settings(sinusoid: Path, tmp_path: Path) -> None:
     words = ["evaluate", str(sinusoid), "--n-shot", "4", "--seed", "7", "--inner-steps", "3"]
     out = tmp_path / "out.json"

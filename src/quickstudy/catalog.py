@@ -208,6 +208,12 @@ def build_tasks(spec: Spec) -> TaskSource:
     )
 
 
+def seed_splits(name: str) -> bool:
+    """Whether the seed of these tasks decides which classes are meta-test, besides the draws."""
+    source = lookup("tasks", name, SOURCES)
+    return not inspect.isclass(source) and "seed" in inspect.signature(source).parameters
+
+
 def _spec(given: str | Spec) -> Spec:
     return {"name": given} if isinstance(given, str) else dict(given)
 

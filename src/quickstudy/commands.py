@@ -91,6 +91,13 @@ def evaluate_run(
             "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
         )
     spec = record["tasks_spec"] | {k: v for k, v in changed.items() if v is not None}
+    own_seed = record["tasks_spec"].get("seed", 0)
+    if catalog.seed_splits(spec["name"]) and spec.get("seed", 0) != own_seed:
+        raise UserError(
+            f"evaluate {run}: the seed of {spec['name']} splits its classes, and another would put "
+            f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
+            f"seed {own_seed}; leave it out."
+        )
     if inner_steps is not None:
         if not isinstance(learner, GradientBased) or inner_steps < 0:
             raise UserError(

@@ -140,7 +140,7 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
     apart = {"n_way"} if inspect.isclass(source) else set()
     spec = {k: first[k] for k in DRAWING if k in first.keys() - apart} | spec | drawing
     spec["seed"] = first.get("seed", 0) if seed is None else seed
-    if "seed" in inspect.signature(source).parameters and not inspect.isclass(source):
+    if catalog.seed_splits(spec["name"]):
         for name, other in specs.items():
             if other and other["name"] == spec["name"] and other.get("seed") != spec["seed"]:
                 raise UserError(
