@@ -31,8 +31,8 @@ def ridge(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> Tens
     n, d = X.shape
     least = LEAST * X.detach().square().sum(dim=1).amax()
     lam = torch.as_tensor(penalty, dtype=X.dtype, device=X.device).clamp(min=least)
-    ridge = lam * torch.eye(min(n, d), dtype=X.dtype, device=X.device)
-    W = X.T @ _solve(X @ X.T + ridge, Y) if n < d else _solve(X.T @ X + ridge, X.T @ Y)
+    shift = lam * torch.eye(min(n, d), dtype=X.dtype, device=X.device)
+    W = X.T @ _solve(X @ X.T + shift, Y) if n < d else _solve(X.T @ X + shift, X.T @ Y)
     return W.to(x)
 
 

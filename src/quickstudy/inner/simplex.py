@@ -44,6 +44,6 @@ class SimplexSystem(NamedTuple):
 
 
 def _cholesky(matrix: Tensor) -> Tensor:
-    """The Cholesky factor; unlike `torch.linalg.cholesky`, of NaN it is NaN and no error."""
-    factor: Tensor = torch.linalg.cholesky_ex(matrix)[0]
-    return factor
+    """The Cholesky factor; unlike `torch.linalg.cholesky`, NaN and no error where there is none."""
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    return torch.where(failed[..., None, None] == 0, factor, torch.nan)

@@ -8,7 +8,7 @@ from torch import Tensor
 from quickstudy.inner.simplex import FIXED, SimplexSystem
 
 STEPS = 20
-JITTER = 1e-14
+JITTER = 1e-13
 """Keeps a kernel whose largest entry is 1 positive definite in spite of rounding."""
 GAP = 1e-12
 """Product of slack and multiplier at the solution, relative to the largest there can be."""

@@ -50,7 +50,7 @@ class LinearHead(Learner[LinearHeadState], ABC):
         self.net, self.kind = net, kind
         self.transductive = "batch" in norm.kinds(net)
         if kind == "classification":
-            self.log_scale = self.log("scale", scale)
+            self.log_scale = self.positive("scale", scale)
 
     @abstractmethod
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ class LinearHead(Learner[LinearHeadState], ABC):
         z, z_query = embed(self.net, task)
         return self.loss(self._outputs(self._state(z, task.support, {}), z_query), task.query)
 
-    def log(self, name: str, value: float) -> nn.Parameter:
+    def positive(self, name: str, value: float) -> nn.Parameter:
         """The parameter whose exponential starts as a positive value and stays positive."""
         if not value > 0:
             raise UserError(

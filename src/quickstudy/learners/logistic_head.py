@@ -38,7 +38,7 @@ class LogisticHead(LinearHead):
 
     def __init__(self, net: nn.Module, penalty: float = 1.0, scale: float = 1.0) -> None:
         super().__init__(net, scale)
-        self.log_penalty = self.log("penalty", penalty)
+        self.log_penalty = self.positive("penalty", penalty)
 
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
         W = logistic(with_constant(z), support.y, support.weight, self.log_penalty.exp())

@@ -21,8 +21,8 @@ class RidgeHead(LinearHead):
     Args:
         net: The embedding f, any module from inputs to features.
         kind: What the targets are: one-hot rows Y, or values.
-        penalty: What the learned strength of the L2 penalty starts from; where omitted, the published
-            code's 50 in classification, and 0.1 in regression.
+        penalty: What the learned strength of the L2 penalty starts from; where omitted, 50 in
+            classification, as published, and 0.1 in regression.
         scale: What the learned scale of the logits starts from.
 
     Shapes:
@@ -52,7 +52,7 @@ class RidgeHead(LinearHead):
         super().__init__(net, scale, kind)
         if penalty is None:
             penalty = 50.0 if kind == "classification" else 0.1
-        self.log_penalty = self.log("penalty", penalty)
+        self.log_penalty = self.positive("penalty", penalty)
 
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
         W = ridge(with_constant(z), support.y, support.weight, self.log_penalty.exp())
