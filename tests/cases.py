@@ -214,7 +214,7 @@ CASES = [
             ROW,
             2,
         )
-        for name, how in (("attentive", {"n_layers": 1}), ("conditional", {"attention": False}))
+        for name, how in (("attentive", {}), ("conditional", {"attention": False}))
     ),
     *(
         Case(f"{name}-head-{case}", partial(on, head, net), x_shape)

@@ -21,30 +21,30 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks import GaussianProcess
 from quickstudy.testing import random_tasks
 
-HOW = {"conditional": (None, 0), "attentive": (2, 0), "self-attentive": (2, 2)}
+HOW = {"conditional": None, "attentive": 2}
 
 
-def process(n_heads: int | None, n_layers: int = 0, kind: Any = "regression") -> NeuralProcess:
+def process(n_heads: int | None, kind: Any = "regression") -> NeuralProcess:
     torch.manual_seed(0)
     net, attention = MLP((3,), (5,)), n_heads is not None
-    return NeuralProcess(net, kind, 2, 4, attention, n_layers, n_heads or 1, 0.05).double()
+    return NeuralProcess(net, kind, 2, 4, attention, n_heads or 1, 0.05).double()
 
 
 def drawn(kind: Any = "regression", n_out: int = 2) -> Task:
     return random_tasks(kind, (3,), n_out, seed=2)[0]
 
 
-@pytest.mark.parametrize(("n_heads", "n_layers"), HOW.values(), ids=HOW)
-def test_regression_is_the_papers(n_heads: int | None, n_layers: int) -> None:
-    learner, task = process(n_heads, n_layers), drawn()
+@pytest.mark.parametrize("n_heads", HOW.values(), ids=HOW)
+def test_regression_is_the_papers(n_heads: int | None) -> None:
+    learner, task = process(n_heads), drawn()
     support, query = ((part.x, part.y) for part in task)
     found = reference.regression(start(learner), n_heads, support, query, 0.05)
     compare(learner, task, found, alike=True)
 
 
-@pytest.mark.parametrize(("n_heads", "n_layers"), HOW.values(), ids=HOW)
-def test_classification_reads_each_class(n_heads: int | None, n_layers: int) -> None:
-    learner, task = process(n_heads, n_layers, "classification"), drawn("classification", 3)
+@pytest.mark.parametrize("n_heads", HOW.values(), ids=HOW)
+def test_classification_reads_each_class(n_heads: int | None) -> None:
+    learner, task = process(n_heads, "classification"), drawn("classification", 3)
     found = reference.classification(
         start(learner), n_heads, plain(task.support), plain(task.query), 3
     )
@@ -52,8 +52,8 @@ def test_classification_reads_each_class(n_heads: int | None, n_layers: int) -> 
 
 
 def test_the_distribution_is_that_of_the_reference() -> None:
-    for n_heads, n_layers in HOW.values():
-        learner, (support, query) = process(n_heads, n_layers), drawn()
+    for n_heads in HOW.values():
+        learner, (support, query) = process(n_heads), drawn()
         found = reference.gaussians(start(learner), n_heads, support.x, support.y, query.x, 0.05)
         mean, std = learner.distribution(learner.adapt(support), query.x)
         torch.testing.assert_close(mean, torch.stack([m for m, _ in found]))
@@ -98,7 +98,7 @@ def test_the_density_is_normal() -> None:
 
 
 def test_more_classes_than_in_training_are_told_apart() -> None:
-    learner, task = process(2, 0, "classification"), drawn("classification", 5)
+    learner, task = process(2, "classification"), drawn("classification", 5)
     assert learner.respond(task).shape == (10, 5)
 
 
@@ -154,7 +154,7 @@ def test_padding_and_outputs_count_in_the_likelihood_as_they_should() -> None:
     want = (each.mean() + each[[0, 2, 5]].mean()) / 2
     assert found["log_likelihood"] == pytest.approx(float(want.detach()))
     assert "reference" not in found
-    assert likelihood(process(2, 0, "classification"), Two(), "test", 2) == {}
+    assert likelihood(process(2, "classification"), Two(), "test", 2) == {}
 
 
 @pytest.mark.parametrize(("attention", "most"), [(True, 0.65), (False, 0.9)])

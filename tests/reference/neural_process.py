@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from reference.attention import Weights, attention, block, linear, mlp, under
+from reference.attention import Weights, attention, linear, mlp, under
 from torch import Tensor
 
 
@@ -21,22 +21,12 @@ def mean(rows: list[Tensor]) -> Tensor:
     return sum(rows[1:], rows[0]) / len(rows)
 
 
-def seen(weights: Weights, n_heads: int | None, r: list[Tensor]) -> list[Tensor]:
-    """The representations after the blocks of self-attention, if there are any."""
-    layer = 0
-    while part := under(weights, f"blocks.{layer}."):
-        r = [block(part, n_heads or 1, ri, r) for ri in r]
-        layer += 1
-    return r
-
-
 def gaussians(
     weights: Weights, n_heads: int | None, x: Tensor, y: Tensor, asked: Tensor, min_std: float
 ) -> list[tuple[Tensor, Tensor]]:
     """Mean and standard deviation at each asked input; `n_heads` is None without attention."""
     f = features(weights, x)
     r = [mlp(under(weights, "h."), torch.cat([fi, yi])) for fi, yi in zip(f, y, strict=True)]
-    r = seen(weights, n_heads, r)
     found = []
     for q in features(weights, asked):
         if n_heads is None:
@@ -82,7 +72,7 @@ def classification(
     """Logits for the queries, their cross-entropy, and its gradient."""
     weights = {name: w.clone().requires_grad_() for name, w in weights.items()}
     f = features(weights, support[0])
-    r = seen(weights, n_heads, [mlp(under(weights, "h."), fi) for fi in f])
+    r = [mlp(under(weights, "h."), fi) for fi in f]
     rows, losses = [], []
     for q, c in zip(features(weights, query[0]), query[1], strict=True):
         told = []

@@ -14,7 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import Kind, Learner
 from quickstudy.learners.prototypical import embed
 from quickstudy.nets import norm, width
-from quickstudy.nets.transformer import Attention, Block, ignoring
+from quickstudy.nets.transformer import Attention, ignoring
 from quickstudy.task import Examples, Task, mask_absent
 
 
@@ -38,7 +38,7 @@ class NeuralProcess(Learner[NeuralProcessState]):
               with sigma = min_std + (1 - min_std) softplus(s)
 
     With attention, r = sum over i of a_i r_i for each x, by multi-head attention of f(x) to the
-    f(x_i); before that, the r_i may see each other through blocks of self-attention.
+    f(x_i).
 
     In classification r_i = h(f(x_i)), r_n is the mean of the r_i of class n, or what attention to
     them gives, and one g scores each class: logits_n = g(f(x), r_n, mean of the r_n).
@@ -50,17 +50,18 @@ class NeuralProcess(Learner[NeuralProcessState]):
         hidden: Width of r_i and of the layers of h and g.
         attention: Whether each query attends to the support (attentive neural process) rather than
             reads the mean (conditional neural process).
-        n_layers: Blocks of self-attention.
-        n_heads: Heads of all attention.
+        n_heads: Heads of the attention.
         min_std: Least standard deviation that is predicted, in units of the target, below 1.
 
     Shapes:
         state.read["r"] (groups, hidden), prediction (query, way), or the mean (query, outputs)
 
     Differs from the papers: there is no latent variable, so that targets are independent given the
-    support and the likelihood is exact. In classification the conditional neural process
-    concatenates the r_n; here one g scores each, so that any number of ways is served and
-    relabelling the classes relabels the predictions.
+    support and the likelihood is exact, and no self-attention of the support. In classification
+    the conditional neural process concatenates the r_n; here one g scores each, so that any number
+    of ways is served and relabelling the classes relabels the predictions. Weights of h and g start
+    as He's, not as `torch.nn.Linear`'s, whose signal fades in so many layers: after 3000 steps on
+    Gaussian processes 26 % rather than 35 % of the possible log-likelihood was missing (one seed).
 
     Raises:
         UserError: `min_std` is not in (0, 1), or the heads do not divide `hidden`.
@@ -76,7 +77,6 @@ class NeuralProcess(Learner[NeuralProcessState]):
         n_out: int = 1,
         hidden: int = 128,
         attention: bool = True,
-        n_layers: int = 0,
         n_heads: int = 8,
         min_std: float = 0.1,
     ) -> None:
@@ -92,7 +92,6 @@ class NeuralProcess(Learner[NeuralProcessState]):
         labels, groups, outputs = (n_out, 1, 2 * n_out) if kind == "regression" else (0, 2, 1)
         self.h = mlp(features + labels, hidden, 4, hidden)
         self.g = mlp(features + groups * hidden, hidden, 3, outputs)
-        self.blocks = nn.ModuleList(Block(hidden, n_heads) for _ in range(n_layers))
         self.attention = Attention(hidden, n_heads, features) if attention else None
 
     def adapt(self, support: Examples) -> NeuralProcessState:
@@ -128,9 +127,6 @@ class NeuralProcess(Learner[NeuralProcessState]):
             r, member = self.h(torch.cat([z, support.y], dim=1)), support.weight[None]
         else:
             r, member = self.h(z), (support.y * support.weight[:, None]).T
-        for block in self.blocks:
-            assert isinstance(block, Block)
-            r = block(r, *block.keys_values(r), ignoring(support.weight))
         if self.attention is None:
             mean = (member @ r) / member.sum(dim=1, keepdim=True).clamp(min=1)
             return NeuralProcessState({"r": mean}, member, statistics)
@@ -166,5 +162,7 @@ def mlp(n_in: int, hidden: int, n_layers: int, n_out: int) -> nn.Sequential:
     widths = [n_in, *[hidden] * (n_layers - 1), n_out]
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(widths):
-        layers += [nn.Linear(a, b), nn.ReLU()]
+        linear = nn.Linear(a, b)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        layers += [linear, nn.ReLU()]
     return nn.Sequential(*layers[:-1])
