@@ -132,7 +132,11 @@ CASES = [
     Case("proto-mlp-5-way", partial(proto, partial(MLP, ROW, (8, 8), "support")), ROW, 5),
     *(
         Case(f"maml-{way}-{norm}-shared", partial(maml, partial(shared, norm), way))
-        for way, norm in [*product(["exact"], NORMS), ("mixed", "support"), ("first", "support")]
+        for way, norm in [
+            *product(["exact"], NORMS),
+            ("checkpoint", "support"),
+            ("first", "support"),
+        ]
     ),
     *(
         Case(f"maml-{way}-{norm}-plain", partial(maml, partial(plain, norm), way), ROW)
@@ -143,7 +147,7 @@ CASES = [
         for way in WAYS
     ),
     *(
-        Case(f"maml-{norm}-regression", partial(maml, net, "mixed", kind="regression"), ROW, 2)
+        Case(f"maml-{norm}-regression", partial(maml, net, "checkpoint", kind="regression"), ROW, 2)
         for norm in ("support", "population")
         for net in [partial(plain, norm, 2)]
     ),

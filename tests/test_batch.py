@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 import torch
-from cases import Plain, conv, value
+from cases import PICTURE, Plain, conv, shared, value
 from torch import Tensor, nn
 
 from quickstudy.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner
-from quickstudy.learners import MAML, LogisticRegression, PrototypicalNetwork
+from quickstudy.learners import MAML, LogisticRegression, MAMLPlusPlus, PrototypicalNetwork
 from quickstudy.task import Task, stack, unstack
 from quickstudy.testing import random_tasks
 
@@ -83,3 +84,50 @@ def test_the_way_of_batching() -> None:
     assert choose(large, "vmap") == "vmap"
     assert choose(small, "loop") == "loop"
     assert choose(LogisticRegression(), "vmap") == "loop"
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def of_pictures() -> list[Task]:
+    tasks = random_tasks("classification", PICTURE, 3)
+    broken = tasks[1]._replace(query=tasks[1].query._replace(x=tasks[1].query.x * torch.nan))
+    return [tasks[0], broken, tasks[2]]
+
+
+@pytest.mark.parametrize("n_tasks", [1, 2, 3])
+def test_looped_tasks_side_by_side_give_what_they_give_in_turn(
+    n_tasks: int, two_threads: None
+) -> None:
+    """Each thread swaps parameters into a copy of its own, and norms see its own padding."""
+    torch.manual_seed(0)
+    model = MAMLPlusPlus(shared("support"), inner_steps=3).double()
+    model.at(0.05)
+    tasks = stack(of_pictures()[:n_tasks])
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    found = meta_gradient(model, tasks, "loop")
+    assert torch.get_num_threads() == 2
+    torch.testing.assert_close(dict(model.named_parameters()), before, rtol=0, atol=0)
+    torch.set_num_threads(1)
+    want = meta_gradient(model, tasks, "loop")
+    torch.testing.assert_close(found, want, equal_nan=True)
+    assert found.finite.tolist() == [1, 0, 1][:n_tasks]
+
+
+def test_tasks_that_draw_random_numbers_stay_in_turn(two_threads: None) -> None:
+    """Threads would draw in another order each time."""
+    torch.manual_seed(0)
+    net = nn.Sequential(conv("layer"), nn.Dropout(0.5), nn.Linear(8, 3))
+    model, tasks = MAML(net, inner_steps=1).double(), stack([of_pictures()[0]] * 4)
+    losses = []
+    for n in (2, 1):
+        torch.set_num_threads(n)
+        torch.manual_seed(1)
+        losses.append(meta_gradient(model, tasks, "loop").losses)
+    assert torch.equal(losses[0], losses[1])
+    assert len(losses[0].unique()) == 4

@@ -9,12 +9,17 @@ norms (pytorch/functorch issue 534).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import copy_context
+from copy import deepcopy
+from itertools import chain
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.modules.dropout import _DropoutNd as Dropout
 from torch.utils._pytree import tree_map
 
 from quickstudy.learner import AnyLearner
@@ -47,12 +52,11 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
     under vmap. On a GPU vmap is taken for both. A network that says it is not `vmappable` makes its
     learner loop.
     """
-    if not all(getattr(module, "vmappable", True) for module in learner.modules()):
+    if not _vmappable(learner):
         return "loop"
     if batching != "auto":
         return batching
-    on_cpu = all(p.device.type == "cpu" for p in learner.parameters())
-    return "loop" if on_cpu and _convolutional(learner) else "vmap"
+    return "loop" if _on_cpu(learner) and _convolutional(learner) else "vmap"
 
 
 def lay_out(learner: AnyLearner, batching: Batching) -> None:
@@ -70,8 +74,7 @@ def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
     as other work shares the cores.
     """
     before = torch.get_num_threads()
-    on_cpu = all(p.device.type == "cpu" for p in learner.parameters())
-    if on_cpu and choose(learner, batching) == "vmap" and not _convolutional(learner):
+    if _on_cpu(learner) and choose(learner, batching) == "vmap" and not _convolutional(learner):
         torch.set_num_threads(1)
     try:
         yield
@@ -97,7 +100,7 @@ def map_tasks(
         if batching == "vmap":
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
             return mapped(tasks)
-        results = [f(task) for task in unstack(tasks)]
+        results = [f(task) for task in _unstacked(tasks)]
     return tree_map(lambda *parts: torch.stack(parts), *results)  # type: ignore[no-any-return]
 
 
@@ -120,10 +123,31 @@ def _told_of_padding(tasks: Task) -> AbstractContextManager[None]:
 
 
 def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:
+    queue = _unstacked(tasks)
+    n = min(_lanes(learner), len(queue))
+    if n == 1:
+        return _in_turn(learner, queue)
+
+    def lane(part: list[Task]) -> MetaGradient:
+        torch.set_num_threads(1)
+        # functional_call puts parameters into a module for a while: each thread has its own.
+        return _in_turn(_twin(learner), part)
+
+    each = -(-len(queue) // n)
+    parts = [queue[start : start + each] for start in range(0, len(queue), each)]
+    with ThreadPoolExecutor(n) as threads:
+        running = [threads.submit(copy_context().run, lane, part) for part in parts]
+        found = [future.result() for future in running]
+    total = {name: sum(f.gradients[name] for f in found) for name in found[0].gradients}
+    losses, finite = (torch.cat([f[i] for f in found]) for i in (1, 2))
+    return MetaGradient(total, losses, finite)  # type: ignore[arg-type]
+
+
+def _in_turn(learner: AnyLearner, queue: list[Task]) -> MetaGradient:
     parameters = learner.meta_parameters()
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     losses, finite = [], []
-    for task in unstack(tasks):
+    for task in queue:
         loss = learner(task)
         gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
         good = _finite(loss, gradients)
@@ -133,6 +157,40 @@ def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:
         losses.append(loss.detach())
         finite.append(good)
     return MetaGradient(total, torch.stack(losses), torch.stack(finite).to(losses[0]))
+
+
+def _lanes(learner: AnyLearner) -> int:
+    """How many looped tasks are computed side by side, each on one thread.
+
+    Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
+    draws random numbers would draw them in another order each time.
+    """
+    draws = learner.stochastic or any(
+        isinstance(module, Dropout) and module.p > 0 for module in learner.modules()
+    )
+    if draws or not (_on_cpu(learner) and _convolutional(learner) and _vmappable(learner)):
+        return 1
+    return torch.get_num_threads()
+
+
+def _twin(learner: AnyLearner) -> AnyLearner:
+    """A copy of the learner that shares its parameters and buffers."""
+    return deepcopy(learner, {id(t): t for t in chain(learner.parameters(), learner.buffers())})
+
+
+def _unstacked(tasks: Task) -> list[Task]:
+    """The tasks, with pictures channels-last where they are on a CPU, as `lay_out` has it."""
+    return [
+        Task(*(part._replace(x=_channels_last(part.x)) for part in task)) for task in unstack(tasks)
+    ]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    if x.ndim != 4 or x.device.type != "cpu":
+        return x
+    if x.shape[1] == 1:  # The same memory, by other strides: torch would see nothing to do.
+        return x.reshape(len(x), *x.shape[2:], 1).permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> MetaGradient:
@@ -164,6 +222,14 @@ def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> Met
         losses.append(loss)
         finite.append(good)
     return MetaGradient(total, torch.cat(losses), torch.cat(finite).to(losses[0]))
+
+
+def _on_cpu(learner: AnyLearner) -> bool:
+    return all(p.device.type == "cpu" for p in learner.parameters())
+
+
+def _vmappable(learner: AnyLearner) -> bool:
+    return all(getattr(module, "vmappable", True) for module in learner.modules())
 
 
 def _convolutional(learner: AnyLearner) -> bool:

@@ -14,6 +14,7 @@ from quickstudy import __version__, catalog, commands
 from quickstudy.compare.command import compare
 from quickstudy.demo import demo
 from quickstudy.errors import QuickstudyError, UserError
+from quickstudy.machine import keep_memory
 from quickstudy.options import (
     MAY_CHANGE,
     Parser,
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
+    keep_memory()
     try:
         command = catalog.lookup("command", words[0], COMMANDS)
         return command(words[1:])

@@ -115,19 +115,19 @@ def gradients(adapted: Adapted, way: MetaGradient, by: str) -> tuple[Parameters,
 
 @pytest.mark.parametrize("by", ["loop", "vmap"])
 @pytest.mark.parametrize("kind", [None, *NORMS])
-def test_mixed_equals_exact(kind: NormKind | None, by: str) -> None:
+def test_checkpoint_equals_exact(kind: NormKind | None, by: str) -> None:
     adapted = Adapted(kind)
-    exact, mixed = gradients(adapted, "exact", "loop"), gradients(adapted, "mixed", by)
-    torch.testing.assert_close(mixed, exact, rtol=1e-10, atol=1e-10)
+    exact, found = gradients(adapted, "exact", "loop"), gradients(adapted, "checkpoint", by)
+    torch.testing.assert_close(found, exact, rtol=1e-10, atol=1e-10)
     first = gradients(adapted, "first", "loop")
     apart = max(float((first[0][k] - exact[0][k]).abs().max()) for k in exact[0])
     assert apart > 1e-4, "the second-order part must be large enough to be seen"
 
 
-def test_mixed_leaves_out_context_that_needs_no_gradient() -> None:
+def test_checkpoint_leaves_out_context_that_needs_no_gradient() -> None:
     theta = scalar(THETA).requires_grad_()
-    mixed = outer_loss(theta, scalar(A), scalar(LR), 2, "mixed")
-    (found,) = torch.autograd.grad(mixed, theta)
+    outer = outer_loss(theta, scalar(A), scalar(LR), 2, "checkpoint")
+    (found,) = torch.autograd.grad(outer, theta)
     torch.testing.assert_close(found, scalar(0.49 * (0.49 * (THETA - A) + A - B)))
 
 
@@ -151,9 +151,9 @@ def saved_bytes(way: MetaGradient, steps: int) -> int:
     return sum(storage.nbytes() for storage in kept.values())
 
 
-def test_memory_of_mixed_grows_by_the_parameters_of_a_step_only() -> None:
+def test_memory_of_checkpoint_grows_by_the_parameters_of_a_step_only() -> None:
     parameters = sum(p.nbytes for p in Adapted("support").theta.values())
-    mixed = (saved_bytes("mixed", 20) - saved_bytes("mixed", 1)) / 19
+    grown = (saved_bytes("checkpoint", 20) - saved_bytes("checkpoint", 1)) / 19
     exact = (saved_bytes("exact", 20) - saved_bytes("exact", 1)) / 19
-    assert mixed <= parameters
+    assert grown <= parameters
     assert exact > 20 * parameters

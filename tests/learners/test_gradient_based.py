@@ -101,7 +101,7 @@ def test_fomaml() -> None:
     compare(FOMAML(net(), inner_lr=LR, inner_steps=STEPS), first_order=True)
 
 
-@pytest.mark.parametrize("way", ["exact", "mixed", "first"])
+@pytest.mark.parametrize("way", ["exact", "checkpoint", "first"])
 @pytest.mark.parametrize(
     ("learner", "adapted"),
     [
@@ -117,7 +117,7 @@ def test_anil_and_boil(
     compare(made, adapted=adapted, first_order=way == "first")
 
 
-@pytest.mark.parametrize("way", ["exact", "mixed", "first"])
+@pytest.mark.parametrize("way", ["exact", "checkpoint", "first"])
 def test_meta_sgd(way: MetaGradient) -> None:
     learner = MetaSGD(net(), inner_lr=LR, inner_steps=STEPS, meta_gradient=way)
     adapted = [short(f"net.{name}") for name in learner.adapted]
@@ -128,7 +128,7 @@ def test_meta_sgd(way: MetaGradient) -> None:
     compare(learner, rate=rate, first_order=way == "first")
 
 
-@pytest.mark.parametrize("way", ["exact", "mixed"])
+@pytest.mark.parametrize("way", ["exact", "checkpoint"])
 @pytest.mark.parametrize("progress", [0.0, 0.05, 0.5])
 def test_maml_plus_plus(way: MetaGradient, progress: float) -> None:
     learner = MAMLPlusPlus(net(), inner_lr=LR, inner_steps=STEPS, meta_gradient=way)
@@ -167,7 +167,7 @@ def test_step_weights_fall_to_their_floor_and_sum_to_one(
     assert sum(found) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("way", ["exact", "mixed", "first"])
+@pytest.mark.parametrize("way", ["exact", "checkpoint", "first"])
 def test_proto_maml(way: MetaGradient) -> None:
     learner = ProtoMAML(MLP(ROW, (WIDTH, WIDTH)), inner_lr=LR, inner_steps=STEPS, meta_gradient=way)
     start = partial(reference.prototype_head, way=WAY)
@@ -182,7 +182,7 @@ def test_proto_maml_without_a_step_is_a_prototypical_network() -> None:
     torch.testing.assert_close(found.softmax(dim=1), want.softmax(dim=1))
 
 
-@pytest.mark.parametrize("way", ["exact", "mixed", "first"])
+@pytest.mark.parametrize("way", ["exact", "checkpoint", "first"])
 def test_cavia(way: MetaGradient) -> None:
     learner = CAVIA(net(), n_context=3, inner_lr=LR, inner_steps=STEPS, meta_gradient=way)
 
@@ -247,7 +247,7 @@ def test_dropout_is_refused_where_steps_are_run_again() -> None:
     net = nn.Sequential(nn.Dropout(0.5), nn.Linear(6, WAY))
     MAML(net, meta_gradient="exact")
     with pytest.raises(UserError, match="dropout in '0'; use meta_gradient exact"):
-        MAML(net, meta_gradient="mixed")
+        MAML(net, meta_gradient="checkpoint")
 
 
 def test_more_steps_than_learned_take_the_last_rates() -> None:

@@ -115,7 +115,7 @@ def test_calibration_is_asked_for() -> None:
     check_calibrated(net)
 
 
-@pytest.mark.parametrize("meta_gradient", ["exact", "mixed"])
+@pytest.mark.parametrize("meta_gradient", ["exact", "checkpoint"])
 def test_calibration_through_the_inner_loop(meta_gradient: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(MLP((6,), (8,), "population"), nn.Linear(8, 3))

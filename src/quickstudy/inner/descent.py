@@ -7,13 +7,15 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp
+from torch.func import grad, vjp
+
+from quickstudy.second_order import transformed
 
 Parameters = dict[str, Tensor]
 Context = tuple[Tensor, ...]
 Loss = Callable[[Parameters, Context], Tensor]
 Rate = Callable[[str, int], float | Tensor]
-MetaGradient = Literal["exact", "mixed", "first"]
+MetaGradient = Literal["exact", "checkpoint", "first"]
 
 
 def descend(
@@ -31,62 +33,71 @@ def descend(
     Args:
         loss: A scalar of the parameters and the context.
         parameters: theta, by name.
-        context: All other tensors the loss depends on; with `"mixed"`, the loss may depend on no
-            tensor that needs a gradient and stands neither here nor in the parameters.
+        context: All other tensors the loss depends on; with `"checkpoint"`, the loss may depend on
+            no tensor that needs a gradient and stands neither here nor in the parameters.
         lr: Step size; or a function from a parameter's name and the step, from 0 on, to its step
             size, a number or a tensor that broadcasts to the parameter.
         steps: Number of steps.
         meta_gradient: How the result depends on theta, the context and lr when differentiated:
             `"exact"` reverses over the reverse pass and keeps every step's activations;
-            `"mixed"` gives the same gradient from Hessian-vector products taken forward over
-            reverse, one step at a time, and keeps only the parameters of each step;
+            `"checkpoint"` gives the same gradient, keeps only the parameters of each step, and
+            computes a step again when its turn comes;
             `"first"` treats the steps' gradients as constants.
 
-    Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017, eq. 1; Kemaev et al.:
-    Scalable Meta-Learning via Mixed-Mode Differentiation, 2025 (`"mixed"`).
+    Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017, eq. 1; Chen et al.:
+    Training Deep Nets with Sublinear Memory Cost, 2016 (`"checkpoint"`, here of whole steps).
     """
     names = list(parameters)
     for step in range(steps):
         rates = {name: lr(name, step) if callable(lr) else lr for name in names}
-        if meta_gradient == "mixed":
+        if meta_gradient == "checkpoint":
             tensors = (
                 torch.as_tensor(rates[name], dtype=p.dtype, device=p.device)
                 for name, p in parameters.items()
             )
-            flat = _MixedStep.apply(  # type: ignore[no-untyped-call]
+            flat = _CheckpointedStep.apply(  # type: ignore[no-untyped-call]
                 loss, names, *tensors, *parameters.values(), *context
             )
             parameters = dict(zip(names, flat, strict=True))
         else:
-            slope = grad(loss)(parameters, context)
-            if meta_gradient == "first":
-                slope = {name: g.detach() for name, g in slope.items()}
+            slope = gradient(loss, parameters, context, constant=meta_gradient == "first")
             parameters = {name: p - rates[name] * slope[name] for name, p in parameters.items()}
         yield parameters
 
 
-class _MixedStep(torch.autograd.Function):
-    """One step of descent; its backward pass is a Hessian-vector product, forward over reverse.
+def gradient(
+    loss: Loss, parameters: Parameters, context: Context, constant: bool = False
+) -> Parameters:
+    """The gradient of the loss by the parameters.
 
-    With g = grad loss(phi, c) and an incoming v:
-        d/dphi = v - (d^2 loss / dphi^2) (lr * v),    d/dc = -(d^2 loss / dc dphi) (lr * v),
-        d/dlr = -v * g.
-    Both second derivatives are one directional derivative of the gradient in (phi, c) along
-    (lr * v, 0).
+    Args:
+        constant: Whether it is a constant to derivatives that are taken later.
     """
+    if transformed():
+        slope: Parameters = grad(loss)(parameters, context)
+        return {name: g.detach() for name, g in slope.items()} if constant else slope
+    # Outside the transforms of torch.func plain autograd does the same with less work in Python.
+    again = torch.is_grad_enabled() and not constant
+    with torch.enable_grad():
+        # Views, so that one parameter which depends on another is held fixed as the other moves.
+        free = {
+            name: p.view_as(p) if again and p.requires_grad else p.detach().requires_grad_()
+            for name, p in parameters.items()
+        }
+        found = torch.autograd.grad(
+            loss(free, context), list(free.values()), create_graph=again, materialize_grads=True
+        )
+    return dict(zip(free, found if again else [g.detach() for g in found], strict=True))
+
+
+class _CheckpointedStep(torch.autograd.Function):
+    """One step of descent; its backward pass computes the step again and goes back through it."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(loss: Loss, names: list[str], *flat: Tensor) -> tuple[Tensor, ...]:
-        n = len(names)
-        rates, phi, context = (
-            flat[:n],
-            dict(zip(names, flat[n : 2 * n], strict=True)),
-            flat[2 * n :],
-        )
-        slope = grad(loss)(phi, context)
-        return tuple(p - lr * slope[name] for lr, (name, p) in zip(rates, phi.items(), strict=True))
+        return _step(loss, names, flat)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -95,33 +106,35 @@ class _MixedStep(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
-        n = len(ctx.names)
-        # Forward mode refuses expanded tensors.
-        rates, flat = ctx.saved_tensors[:n], [t.contiguous() for t in ctx.saved_tensors[n:]]
-        needed = ctx.needs_input_grad[2 + 2 * n :]
+        needed = ctx.needs_input_grad[2:]
+        saved = ctx.saved_tensors
+        free = [t for t, need in zip(saved, needed, strict=True) if need]
 
-        def gradient(*inputs: Tensor) -> tuple[Tensor, ...]:
-            """The gradient of the loss in phi and in those parts of the context that need it."""
+        def step(*free: Tensor) -> tuple[Tensor, ...]:
+            parts = iter(free)
+            flat = (next(parts) if need else t for t, need in zip(saved, needed, strict=True))
+            return _step(ctx.loss, ctx.names, tuple(flat))
 
-            def of(phi: tuple[Tensor, ...], free: tuple[Tensor, ...]) -> Tensor:
-                parts = iter(free)
-                context = tuple(
-                    next(parts) if need else constant
-                    for need, constant in zip(needed, flat[n:], strict=True)
+        if transformed():
+            found = iter(vjp(step, *free)[1](v))  # type: ignore[misc]
+        else:
+            again = torch.is_grad_enabled()
+            with torch.enable_grad():
+                free = [
+                    t.view_as(t) if again and t.requires_grad else t.detach().requires_grad_()
+                    for t in free
+                ]
+                found = iter(
+                    torch.autograd.grad(
+                        step(*free), free, v, create_graph=again, materialize_grads=True
+                    )
                 )
-                return ctx.loss(dict(zip(ctx.names, phi, strict=True)), context)  # type: ignore[no-any-return]
+        return None, None, *(next(found) if need else None for need in needed)
 
-            by_phi, by_context = grad(of, argnums=(0, 1))(inputs[:n], inputs[n:])
-            return (*by_phi, *by_context)
 
-        free = [c for c, need in zip(flat[n:], needed, strict=True) if need]
-        along = [(lr * vi).contiguous() for lr, vi in zip(rates, v, strict=True)]
-        tangents = (*along, *(torch.zeros_like(c) for c in free))
-        slope, second = jvp(gradient, (*flat[:n], *free), tangents)  # type: ignore[misc]
-        d_lr = (
-            -(vi * g).sum_to_size(lr.shape) for lr, vi, g in zip(rates, v, slope[:n], strict=True)
-        )
-        d_phi = (vi - h for vi, h in zip(v, second[:n], strict=True))
-        d_free = iter(second[n:])
-        d_context = (-next(d_free) if need else None for need in needed)
-        return None, None, *d_lr, *d_phi, *d_context
+def _step(loss: Loss, names: list[str], flat: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The parameters after one step, from the step sizes, the parameters and the context."""
+    n = len(names)
+    rates, phi, context = flat[:n], dict(zip(names, flat[n : 2 * n], strict=True)), flat[2 * n :]
+    slope = gradient(loss, phi, context)
+    return tuple(p - lr * slope[name] for lr, (name, p) in zip(rates, phi.items(), strict=True))

@@ -49,7 +49,7 @@ class GradientBased(Learner[AdaptedState], ABC):
 
     Raises:
         UserError: The network keeps running statistics, or has dropout where the meta-gradient is
-            `"mixed"`; or a task has more classes than outputs.
+            `"checkpoint"`; or a task has more classes than outputs.
     """
 
     needs_head: ClassVar[bool] = True
@@ -69,10 +69,10 @@ class GradientBased(Learner[AdaptedState], ABC):
         who = type(self).__name__
         norm.check_no_running_statistics(net, who)
         drops = [name for name, m in net.named_modules() if isinstance(m, Dropout) and m.p > 0]
-        if drops and meta_gradient == "mixed":
+        if drops and meta_gradient == "checkpoint":
             raise UserError(
-                f"{who}: meta_gradient mixed runs each step twice, and dropout would leave out "
-                f"others; received dropout in {drops[0]!r}; use meta_gradient exact."
+                f"{who}: meta_gradient checkpoint runs each step twice, and dropout would leave "
+                f"out others; received dropout in {drops[0]!r}; use meta_gradient exact."
             )
         self.net, self.kind = net, kind
         self.adapted, self.rate = tuple(adapted), rate

@@ -22,8 +22,8 @@ class MAML(GradientBased):
         inner_lr: Step size of the inner loop; the inner loss is a mean over examples.
         inner_steps: Steps K in meta-training.
         adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted.
-        meta_gradient: `"exact"`, `"mixed"` (same gradient, memory flat in the steps), `"first"`
-            (FOMAML); see `quickstudy.inner.descent.descend`.
+        meta_gradient: `"exact"`, `"checkpoint"` (same gradient, memory flat in the steps) or
+            `"first"` (FOMAML); see `quickstudy.inner.descent.descend`.
 
     Shapes:
         prediction (query, way) or (query, outputs)

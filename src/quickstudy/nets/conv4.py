@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.nets.norm import Norm, NormKind
+from quickstudy.second_order import Conv2d
 
 
 class Conv4(nn.Module):
@@ -60,7 +61,7 @@ class Conv4(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 nn.Sequential(
-                    nn.Conv2d(c_in, c_out, 3, stride=2 if i < strided else 1, padding=1),
+                    Conv2d(c_in, c_out, 3, stride=2 if i < strided else 1, padding=1),
                     Norm(c_out, norm),
                     # The papers pool after the ReLU: the same values, at four times the cost.
                     *([nn.MaxPool2d(2)] if i < pooled else []),

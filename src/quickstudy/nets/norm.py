@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import UserError
+from quickstudy.second_order import along_channels, batch_norm, transformed
 
 NormKind = Literal["support", "batch", "population", "group", "layer"]
 Statistics = dict[str, Tensor]
@@ -104,15 +105,21 @@ class Norm(nn.Module):
             observe(self, moments(x, current.weight))
         if self.kind == "population" and not self.training:
             return self._normalise(x, self.mean, self.variance)
-        if self.kind == "support":
-            if current.given is None:
-                current.seen[key] = moments(x, current.weight)
-            mean, variance = (current.seen if current.given is None else current.given)[key]
-            return self._normalise(x, mean, variance)
-        if current.weight is None:
-            # The fused kernel is exact for vmap(grad(...)) and loops, the only ways batch.py goes.
+        if self.kind == "support" and current.given is not None:
+            return self._normalise(x, *current.given[key])
+        if current.weight is None and not transformed():
+            out, mean, rstd = batch_norm(x, self.scale, self.shift, self.eps)
+            if self.kind == "support":
+                variance = (rstd**-2 - self.eps).clamp(min=0)
+                current.seen[key] = torch.stack([mean, variance])
+            return out
+        if current.weight is None and self.kind != "support":
+            # Exact for vmap(grad(...)), the only way batch.py goes, not for a grad through a vmap.
             return F.batch_norm(x, None, None, self.scale, self.shift, training=True, eps=self.eps)
-        return self._normalise(x, *moments(x, current.weight))
+        seen = moments(x, current.weight)
+        if self.kind == "support":
+            current.seen[key] = seen
+        return self._normalise(x, *seen)
 
     def reset_parameters(self) -> None:
         """Scale 1 and shift 0."""
@@ -120,10 +127,9 @@ class Norm(nn.Module):
         nn.init.zeros_(self.shift)
 
     def _normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        by_channel = (1, -1) + (1,) * (x.ndim - 2)
         scale = self.scale * torch.rsqrt(variance + self.eps)
         shift = self.shift - mean * scale
-        return x * scale.view(by_channel) + shift.view(by_channel)
+        return torch.addcmul(along_channels(shift, x), x, along_channels(scale, x))
 
     def extra_repr(self) -> str:
         return f"{len(self.scale)}, kind={self.kind!r}"
@@ -132,9 +138,9 @@ class Norm(nn.Module):
 def moments(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean and (biased) variance of each channel over examples and space. Shape (2, channels)."""
     over = [axis for axis in range(x.ndim) if axis != 1]
-    if weight is None:
-        variance, mean = torch.var_mean(x, dim=over, correction=0)
-        return torch.stack([mean, variance])
+    if weight is None:  # Not torch.var_mean, which on a CPU takes ten times as long.
+        mean = x.mean(dim=over)
+        return torch.stack([mean, (x - along_channels(mean, x)).square().mean(dim=over)])
     share = (weight / weight.sum()).view(-1, *(1,) * (x.ndim - 1))
     space = x[0, 0].numel()
     mean = (x * share).sum(dim=over) / space

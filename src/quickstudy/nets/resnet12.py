@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.nets.norm import Norm, NormKind
+from quickstudy.second_order import Conv2d
 
 SLOPE = 0.1  # of the leaky ReLU below zero
 
@@ -71,10 +72,10 @@ class Stage(nn.Module):
     def __init__(self, c_in: int, c_out: int, norm: NormKind) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            nn.Conv2d(c, c_out, 3, padding=1, bias=False) for c in (c_in, c_out, c_out)
+            Conv2d(c, c_out, 3, padding=1, bias=False) for c in (c_in, c_out, c_out)
         )
         self.norms = nn.ModuleList(Norm(c_out, norm) for _ in range(3))
-        self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), Norm(c_out, norm))
+        self.shortcut = nn.Sequential(Conv2d(c_in, c_out, 1, bias=False), Norm(c_out, norm))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, SLOPE, mode="fan_out")

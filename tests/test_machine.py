@@ -1,0 +1,46 @@
+"""What the machine is asked for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, torch
+from quickstudy.machine import keep_memory
+kept = keep_memory()
+for _ in range(2):
+    torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(2):
+    torch.ones(2**24)
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(**environment: str) -> tuple[str, int]:
+    """Whether memory is kept, and how often pages came anew for two tensors of 64 MiB."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUN"))}
+    run = subprocess.run(
+        [sys.executable, "-c", FAULTS],
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept, number = run.stdout.split()
+    return kept, int(number)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the C library of Linux")
+def test_freed_memory_is_taken_again() -> None:
+    kept, number = faults()
+    if kept == "False":
+        pytest.skip("another C library than glibc")
+    assert number < 100
+    left, untouched = faults(MALLOC_ARENA_MAX="4")
+    assert left == "False", "the settings of the environment are not overruled"
+    assert untouched > 2 * 10_000
