@@ -12,7 +12,7 @@ FAULTS = """
 import resource, torch
 from quickstudy.machine import keep_memory
 kept = keep_memory()
-for _ in range(2):
+for _ in range(4):
     torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(2):

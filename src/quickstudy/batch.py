@@ -138,9 +138,12 @@ def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:
     with ThreadPoolExecutor(n) as threads:
         running = [threads.submit(copy_context().run, lane, part) for part in parts]
         found = [future.result() for future in running]
-    total = {name: sum(f.gradients[name] for f in found) for name in found[0].gradients}
-    losses, finite = (torch.cat([f[i] for f in found]) for i in (1, 2))
-    return MetaGradient(total, losses, finite)  # type: ignore[arg-type]
+    total = found[0].gradients
+    for other in found[1:]:
+        for name, g in other.gradients.items():
+            total[name] += g
+    losses, finite = ([getattr(f, name) for f in found] for name in ("losses", "finite"))
+    return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
 
 def _in_turn(learner: AnyLearner, queue: list[Task]) -> MetaGradient:

@@ -116,7 +116,7 @@ class _CheckpointedStep(torch.autograd.Function):
             return _step(ctx.loss, ctx.names, tuple(flat))
 
         if transformed():
-            found = iter(vjp(step, *free)[1](v))  # type: ignore[misc]
+            found = iter(vjp(step, *free)[1](v))
         else:
             again = torch.is_grad_enabled()
             with torch.enable_grad():
