@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, vjp
 
-from quickstudy.inner.descent import Context, Loss, Parameters
+from quickstudy.inner.descent import Context, Loss, Parameters, gradient
+from quickstudy.second_order import transformed
 
 Operator = Callable[[Tensor], Tensor]
 
@@ -54,16 +55,30 @@ def hessian(
     forward would be silently wrong for fused norms.
     """
 
-    def slope(phi: Parameters) -> Parameters:
-        return grad(loss)(phi, context)  # type: ignore[no-any-return]
+    if transformed():
+        _, back = vjp(lambda phi: grad(loss)(phi, context), parameters)  # type: ignore[misc]
 
-    _, back = vjp(slope, parameters)  # type: ignore[misc]
+        def product(v: Parameters) -> Parameters:
+            found: Parameters = back(v)[0]
+            return found
 
-    def product(v: Parameters) -> Parameters:
-        found: Parameters = back(v)[0]
-        return found
+        return product
+    phi = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+    with torch.enable_grad():
+        slope = gradient(loss, phi, context)
+    curved = [name for name, g in slope.items() if g.requires_grad]
 
-    return product
+    def recorded(v: Parameters) -> Parameters:
+        found = torch.autograd.grad(
+            [slope[name] for name in curved],
+            list(phi.values()),
+            [v[name] for name in curved],
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        return dict(zip(phi, found, strict=True))
+
+    return recorded
 
 
 def implicit_gradient(

@@ -7,10 +7,9 @@ from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
 from quickstudy.errors import UserError
-from quickstudy.inner.descent import Parameters
+from quickstudy.inner.descent import Parameters, gradient
 from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.norm import padding
@@ -115,7 +114,7 @@ class Reptile(GradientBased):
         for k in range(steps):
             rows = in_turn(embedded.weight, k * size, size)
             batch = (t[rows] for t in embedded)
-            u = grad(inner_loss)(phi, (*batch, *context[3:]))
+            u = gradient(inner_loss, phi, (*batch, *context[3:]), constant=True)
             if self.inner_optimizer == "Adam":
                 v = {name: BETA2 * v[name] + (1 - BETA2) * g.square() for name, g in u.items()}
                 scale = 1 - BETA2 ** (k + 1)
