@@ -1,10 +1,10 @@
-# Two commands: `make demo` and `make test`. Both set everything up first.
+# `make demo` and `make test` set everything up first; so does `make bench`, which takes long.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/quickstudy demo --out demo
@@ -17,6 +17,11 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench:
+	PYTHON=$(PYTHON) benchmarks/install.sh
+	benchmarks/.venv/bin/python benchmarks/run.py
+	benchmarks/.venv/bin/python benchmarks/page.py
+
 # The exact torch first and alone: where a CPU build is at hand it serves, and nothing later brings
 # another one.
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -27,4 +32,4 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/.venv demo .pytest_cache .mypy_cache .ruff_cache

@@ -8,7 +8,8 @@ norms (pytorch/functorch issue 534).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
@@ -19,11 +20,11 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
-from torch.nn.modules.dropout import _DropoutNd as Dropout
 from torch.utils._pytree import tree_map
 
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded
+from quickstudy.record import Recorder, Step, draws
 from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
@@ -96,7 +97,7 @@ def map_tasks(
         batching: How.
         chunk_size: Tasks vectorised at a time with `"vmap"`; all of them where omitted.
     """
-    with _told_of_padding(tasks):
+    with _told_of_padding(is_padded(tasks)):
         if batching == "vmap":
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
             return mapped(tasks)
@@ -109,29 +110,59 @@ def meta_gradient(
     tasks: Task,
     batching: Batching = "auto",
     chunk_size: int | None = None,
+    recorder: Recorder | None = None,
 ) -> MetaGradient:
-    """The meta-gradient of every task of a meta-batch, summed over the tasks where it is finite."""
-    with _told_of_padding(tasks):
-        if choose(learner, batching) == "vmap":
-            return _vectorised(learner, tasks, chunk_size)
-        return _looped(learner, tasks)
+    """The meta-gradient of every task of a meta-batch, summed over the tasks where it is finite.
+
+    Args:
+        learner, tasks: Whose, and of what.
+        batching: How; `"auto"` loops over fewer than four tasks.
+        chunk_size: Tasks vectorised at a time.
+        recorder: What remembers the steps of a meta-training, to run them faster.
+    """
+    recorder = recorder or Recorder(learner, after=math.inf)
+    few = batching == "auto" and len(tasks.support.x) < 4
+    padded = is_padded(tasks)
+    told = (learner.training, padded)
+    with _told_of_padding(padded):
+        if few or choose(learner, batching) == "loop":
+            return _looped(learner, tasks, recorder, told)
+        return _vectorised(learner, tasks, chunk_size, recorder, told)
 
 
-def _told_of_padding(tasks: Task) -> AbstractContextManager[None]:
+def _told_of_padding(padded: bool) -> AbstractContextManager[None]:
     """Inside, norms take their fast way where no example is padding; a vmap could not ask."""
-    return nullcontext() if is_padded(tasks) else unpadded()
+    return nullcontext() if padded else unpadded()
 
 
-def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:
-    queue = _unstacked(tasks)
+def _looped(
+    learner: AnyLearner, tasks: Task, recorder: Recorder, told: tuple[bool, bool]
+) -> MetaGradient:
+    queue, parameters = _unstacked(tasks), learner.meta_parameters()
+    recorder.prepare(_step(learner), parameters, queue[0], *told, "loop")
     n = min(_lanes(learner), len(queue))
+
+    def in_turn(learner: AnyLearner, part: list[Task]) -> MetaGradient:
+        step = _step(learner)
+        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        losses, finite = [], []
+        for task in part:
+            *gradients, loss = recorder.run(step, parameters, task, *told, "loop")
+            good = _finite(loss, gradients)
+            if good:
+                for name, g in zip(parameters, gradients, strict=True):
+                    total[name] += g
+            losses.append(loss)
+            finite.append(good)
+        return MetaGradient(total, torch.stack(losses), torch.stack(finite).to(losses[0]))
+
     if n == 1:
-        return _in_turn(learner, queue)
+        return in_turn(learner, queue)
 
     def lane(part: list[Task]) -> MetaGradient:
         torch.set_num_threads(1)
         # functional_call puts parameters into a module for a while: each thread has its own.
-        return _in_turn(_twin(learner), part)
+        return in_turn(_twin(learner), part)
 
     each = -(-len(queue) // n)
     parts = [queue[start : start + each] for start in range(0, len(queue), each)]
@@ -146,20 +177,15 @@ def _looped(learner: AnyLearner, tasks: Task) -> MetaGradient:
     return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
 
-def _in_turn(learner: AnyLearner, queue: list[Task]) -> MetaGradient:
-    parameters = learner.meta_parameters()
-    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-    losses, finite = [], []
-    for task in queue:
-        loss = learner(task)
-        gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
-        good = _finite(loss, gradients)
-        if good:
-            for name, g in zip(parameters, gradients, strict=True):
-                total[name] += g
-        losses.append(loss.detach())
-        finite.append(good)
-    return MetaGradient(total, torch.stack(losses), torch.stack(finite).to(losses[0]))
+def _step(learner: AnyLearner) -> Step:
+    """One task's gradients in the order of the parameters, and its loss."""
+
+    def step(parameters: dict[str, Tensor], task: Task) -> tuple[Tensor, ...]:
+        loss = functional_call(learner, parameters, (task,))
+        free = list(parameters.values())
+        return *torch.autograd.grad(loss, free, materialize_grads=True), loss.detach()
+
+    return step
 
 
 def _lanes(learner: AnyLearner) -> int:
@@ -168,10 +194,8 @@ def _lanes(learner: AnyLearner) -> int:
     Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
     draws random numbers would draw them in another order each time.
     """
-    draws = learner.stochastic or any(
-        isinstance(module, Dropout) and module.p > 0 for module in learner.modules()
-    )
-    if draws or not (_on_cpu(learner) and _convolutional(learner) and _vmappable(learner)):
+    able = _on_cpu(learner) and _convolutional(learner) and _vmappable(learner)
+    if draws(learner) or not able:
         return 1
     return torch.get_num_threads()
 
@@ -196,14 +220,30 @@ def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> MetaGradient:
+def _vectorised(
+    learner: AnyLearner,
+    tasks: Task,
+    chunk_size: int | None,
+    recorder: Recorder,
+    told: tuple[bool, bool],
+) -> MetaGradient:
     parameters = {name: p.detach() for name, p in learner.meta_parameters().items()}
 
-    def one(task: Task) -> tuple[dict[str, Tensor], Tensor]:
-        def loss(p: dict[str, Tensor]) -> Tensor:
-            return functional_call(learner, p, (task,))  # type: ignore[no-any-return]
+    def step(parameters: dict[str, Tensor], chunk: Task) -> tuple[Tensor, ...]:
+        """Sums of the gradients that are finite, the losses, and which tasks these are."""
 
-        return grad_and_value(loss)(parameters)
+        def one(task: Task) -> tuple[dict[str, Tensor], Tensor]:
+            return grad_and_value(lambda p: functional_call(learner, p, (task,)))(parameters)
+
+        gradients, losses = vmap(one, randomness="different")(chunk)
+        good = torch.isfinite(losses)
+        for g in gradients.values():
+            good = good & torch.isfinite(g.flatten(1).sum(dim=1) if g.ndim > 1 else g)
+        sums = []
+        for g in gradients.values():
+            keep = good.view(-1, *(1,) * (g.ndim - 1))
+            sums.append(torch.where(keep, g, torch.zeros_like(g)).sum(dim=0))
+        return *sums, losses, good.to(losses)
 
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     n_tasks = len(tasks.support.x)
@@ -215,16 +255,13 @@ def _vectorised(learner: AnyLearner, tasks: Task, chunk_size: int | None) -> Met
                 for part in tasks
             )
         )
-        gradients, loss = vmap(one, randomness="different")(chunk)
-        good = torch.isfinite(loss)
-        for g in gradients.values():
-            good &= torch.isfinite(g).reshape(len(g), -1).all(dim=1)
-        for name, g in gradients.items():
-            keep = good.view(-1, *(1,) * (g.ndim - 1))
-            total[name] += torch.where(keep, g, torch.zeros_like(g)).sum(dim=0)
+        recorder.prepare(step, parameters, chunk, *told, "vmap")
+        *sums, loss, good = recorder.run(step, parameters, chunk, *told, "vmap")
+        for name, g in zip(parameters, sums, strict=True):
+            total[name] += g
         losses.append(loss)
         finite.append(good)
-    return MetaGradient(total, torch.cat(losses), torch.cat(finite).to(losses[0]))
+    return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
 
 def _on_cpu(learner: AnyLearner) -> bool:
@@ -239,5 +276,5 @@ def _convolutional(learner: AnyLearner) -> bool:
     return any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in learner.modules())
 
 
-def _finite(loss: Tensor, gradients: tuple[Tensor, ...]) -> Tensor:
-    return torch.isfinite(torch.stack([loss.detach(), *(g.sum() for g in gradients)])).all()
+def _finite(loss: Tensor, gradients: Iterable[Tensor]) -> Tensor:
+    return torch.isfinite(torch.stack([loss, *(g.sum() for g in gradients)])).all()

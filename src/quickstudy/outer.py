@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from quickstudy.batch import Batching, meta_gradient
 from quickstudy.learner import AnyLearner
+from quickstudy.record import Recorder
 from quickstudy.task import cast
 from quickstudy.tasks.source import Split, TaskSource
 
@@ -73,6 +74,7 @@ def outer_step(
     clip: float | None = None,
     batching: Batching = "auto",
     chunk_size: int | None = None,
+    recorder: Recorder | None = None,
 ) -> Outcome:
     """Moves the meta-parameters along the mean meta-gradient of the tasks.
 
@@ -85,7 +87,7 @@ def outer_step(
         optimizer: Over exactly the learner's meta-parameters.
         source, split, indices: The tasks.
         clip: Largest norm of the mean meta-gradient; None for no clipping.
-        batching, chunk_size: See `quickstudy.batch`.
+        batching, chunk_size, recorder: See `quickstudy.batch`.
     """
     parameters = learner.meta_parameters()
     like = next(iter(parameters.values()))
@@ -93,7 +95,8 @@ def outer_step(
     sums = [torch.zeros_like(p) for p in parameters.values()]
     totals = torch.zeros(2, dtype=torch.float64, device=like.device)  # loss, tasks
     if mine:
-        found = meta_gradient(learner, cast(source.batch(split, mine), like), batching, chunk_size)
+        tasks = cast(source.batch(split, mine), like)
+        found = meta_gradient(learner, tasks, batching, chunk_size, recorder)
         sums = list(found.gradients.values())
         good = found.finite > 0
         totals += torch.stack([found.losses[good].double().sum(), good.sum().double()])

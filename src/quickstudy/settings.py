@@ -44,6 +44,8 @@ class Training:
         max_bad_steps: Outer steps in a row without one finite task after which training fails.
         batching: How a meta-batch is computed; see `quickstudy.batch`.
         chunk_size: Tasks vectorised at a time.
+        compile: Whether steps are compiled by `torch.compile`, which takes a C++ compiler and, the
+            first time, minutes; for long meta-trainings of small networks.
         dtype: Floating-point type of parameters and inputs.
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
         tensorboard: Whether metrics are written for TensorBoard too.
@@ -68,6 +70,7 @@ class Training:
     max_bad_steps: int = 10
     batching: Batching = "auto"
     chunk_size: int | None = None
+    compile: bool = False
     dtype: Precision = "float32"
     device: str | None = None
     tensorboard: bool = False

@@ -26,6 +26,7 @@ from quickstudy.machine import machine
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.outer import gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress
+from quickstudy.record import Recorder
 from quickstudy.rundir import RunDirectory
 from quickstudy.settings import Training
 from quickstudy.task import cast
@@ -132,6 +133,7 @@ class _Run:
                 "evaluate it without training."
             )
         self.optimizer = training.optimizer(self.parameters)
+        self.recorder = Recorder(learner, training.compile)
         self.metric = METRIC[learner.kind]
         self.at = _Progress()
         self.best_weights: dict[str, Tensor] = {}
@@ -244,6 +246,7 @@ class _Run:
                 settings.clip,
                 settings.batching,
                 settings.chunk_size,
+                self.recorder,
             )
         self.at.step += 1
         self.at.skipped += outcome.skipped

@@ -212,9 +212,12 @@ class Episodes(TaskSource):
 
     def _classes(self, pool: ClassPool, rng: np.random.Generator) -> Array:
         way = _draw(rng, self.n_way)
-        group, size = np.unique(self._groups(pool), return_counts=True)
+        if not self.data.within_group or pool.group is None:
+            return rng.permutation(len(pool.names))[:way]
+        groups = self._groups(pool)
+        group, size = np.unique(groups, return_counts=True)
         chosen = rng.choice(group[size >= way])
-        return rng.permutation(np.flatnonzero(self._groups(pool) == chosen))[:way]
+        return rng.permutation(np.flatnonzero(groups == chosen))[:way]
 
     def _parts(
         self, pool: ClassPool, rng: np.random.Generator, rows: list[Array], shots: list[int]
@@ -299,9 +302,15 @@ def _task(
 
 
 def _examples(pool: ClassPool, rows: Array, y: Array, n_classes: int) -> Examples:
-    x = torch.from_numpy(pool.x[rows])
-    x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-    return examples(x, torch.from_numpy(y), n_classes)
+    x = pool.x[rows]
+    if x.dtype != np.uint8:
+        return examples(torch.from_numpy(x).float(), torch.from_numpy(y), n_classes)
+    # In NumPy, which spends no time on sharing so little work among threads.
+    target = np.zeros((len(y), n_classes), dtype=np.float32)
+    target[np.arange(len(y)), y] = 1
+    x = np.divide(x, 255, dtype=np.float32)
+    # Nothing to check: bytes are finite, and rows are of the pool.
+    return Examples(torch.from_numpy(x), torch.from_numpy(target), torch.ones(len(y)))
 
 
 def _fullest(groups: Array, able: Array) -> Array:

@@ -1,0 +1,123 @@
+"""docs/performance.md and its picture, from results.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from run import HERE, ratios
+
+DOCS = HERE.parent / "docs"
+COLOURS = {
+    "quickstudy": "#0b7285",
+    "quickstudy checkpoint": "#66a80f",
+    "quickstudy compiled": "#862e9c",
+    "learn2learn": "#868e96",
+    "higher": "#adb5bd",
+    "easyfsl": "#ced4da",
+}
+HEAD = """\
+# Performance
+
+*Written by `python benchmarks/page.py` from a recorded run; `make bench` repeats it.*
+
+Measured {date} on {cpu}, {threads} threads, torch {torch}: {rounds} rounds, in each of which every
+library does the same work once in a process of its own. A ratio says how many times as fast as the
+first library named a contender is: the median over the rounds, and the quartiles. Before the
+timing, the meta-gradients of the same tasks must agree to 1e-4 in float64 (they agree to
+{apart:.0e}).
+
+learn2learn, higher and easyfsl are used as their own examples use them. quickstudy's steps are
+timed from a recording, as they run from the tenth second of a meta-training on (`quickstudy.record`);
+"checkpoint" is `meta_gradient: checkpoint`, "compiled" is `compile: true`.
+
+![Ratios and memory](performance.svg)
+
+| work | at first | quickstudy | others | bar |
+| --- | --- | --- | --- | --- |
+"""
+MEMORY = """
+## Memory
+
+MiB that a process needs at most beyond what it holds before the first step, for MAML on Conv-4, two
+tasks a step. quickstudy computes as many tasks side by side as there are threads, so that it holds
+two tasks at a time here, learn2learn one.
+
+| inner steps | {names} |
+| --- |{rule}
+"""
+
+
+def row(found: dict[str, Any]) -> str:
+    first = found["contenders"][0]
+    base = sorted(found["seconds"][first])[len(found["seconds"][first]) // 2]
+    ours, others = [], []
+    for who, (median, low, high) in ratios(found).items():
+        text = f"{median:.2f} [{low:.2f}, {high:.2f}]"
+        short = who.removeprefix("quickstudy").strip()
+        (ours if who.startswith("quickstudy") else others).append(f"{short} {text}".strip())
+    bar, best = found["bar"], max(r[0] for w, r in ratios(found).items() if w.startswith("quick"))
+    said = "" if bar is None else f"{bar:g}: {'reached' if best >= bar else 'missed'}"
+    cells = (found["name"], f"{first} {1e3 * base:.1f} ms", "<br>".join(ours), "<br>".join(others))
+    return f"| {' | '.join(cells)} | {said} |"
+
+
+def picture(result: dict[str, Any], path: Path) -> None:
+    mpl.rcParams["svg.hashsalt"] = "quickstudy"
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(11, 6.5), width_ratios=[1.6, 1], layout="constrained"
+    )
+    labels = []
+    for y, found in enumerate(result["times"][::-1]):
+        labels.append(found["name"])
+        for who, (median, low, high) in ratios(found).items():
+            left.plot([low, high], [y, y], color=COLOURS[who], lw=3, alpha=0.5)
+            left.plot(median, y, "o", color=COLOURS[who], ms=6)
+        if found["bar"]:
+            left.plot(found["bar"], y, "|", color="black", ms=14, mew=1.5)
+    left.axvline(1, color=COLOURS["learn2learn"], lw=1)
+    left.set_xscale("log")
+    left.set_xticks([0.5, 1, 2, 5, 10, 20, 50, 100], ["½", 1, 2, 5, 10, 20, 50, 100])
+    left.set_yticks(range(len(labels)), labels, fontsize=8)
+    left.set_xlabel("times as fast as the first library named (stroke: the bar)")
+    for who in result["memory"][0]["bytes"]:
+        points = [(m["steps"], m["bytes"][who] / 2**20) for m in result["memory"]]
+        right.plot(*zip(*points, strict=True), "o-", color=COLOURS[who], label=who)
+    right.set_xlabel("inner steps")
+    right.set_ylabel("peak memory, MiB")
+    right.set_ylim(bottom=0)
+    drawn = {who for found in result["times"] for who in ratios(found)}
+    for who in COLOURS:
+        if who in drawn and who not in result["memory"][0]["bytes"]:
+            right.plot([], [], "o", color=COLOURS[who], label=who)
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    result = json.loads((HERE / "results.json").read_text())
+    text = HEAD.format(
+        date=result["date"],
+        rounds=result["rounds"],
+        apart=max(found["disagreement"] or 0 for found in result["times"]),
+        **{key: result["machine"][key] for key in ("cpu", "threads", "torch")},
+    )
+    text += "\n".join(map(row, result["times"])) + "\n"
+    names = list(result["memory"][0]["bytes"])
+    text += MEMORY.format(names=" | ".join(names), rule=" --- |" * len(names))
+    for found in result["memory"]:
+        cells = [f"{found['bytes'][who] / 2**20:.0f}" for who in names]
+        text += f"| {found['steps']} | {' | '.join(cells)} |\n"
+    notes = (HERE / "notes.md").read_text()
+    (DOCS / "performance.md").write_text(text + "\n" + notes)
+    picture(result, DOCS / "performance.svg")
+
+
+if __name__ == "__main__":
+    main()

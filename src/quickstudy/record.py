@@ -1,0 +1,121 @@
+"""Meta-gradients recorded as a list of tensor operations, which run again without the Python.
+
+Of the time of a small step most passes in Python: in modules, in the transforms of torch.func and
+in autograd, which do the same for every meta-batch. So once a step has been computed often enough
+it is recorded by `torch.fx`, and from then on the recording is run: the same operations in the same
+order on other numbers, and, where asked for, compiled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.modules.dropout import _DropoutNd as Dropout
+
+from quickstudy.learner import AnyLearner, Learner
+from quickstudy.task import Examples, Task
+
+Parameters = dict[str, Tensor]
+Step = Callable[[Parameters, Task], tuple[Tensor, ...]]
+
+
+class Recorder:
+    """Runs steps, at first as they are, later from a recording of them.
+
+    A recording is one of shapes: tasks of other shapes have their own. Before it is relied on, it
+    must give what the step itself gives for other tasks than those it was made from; if it does
+    not, recording is given up.
+
+    Args:
+        learner: Whose steps; recorded only if they are the same list of operations every time: it
+            draws no random numbers, does not depend on how far meta-training is, and runs under
+            vmap, which does not let it look at values.
+        compiled: Whether recordings are compiled by `torch.compile`.
+        after: Seconds that a step of some shapes must have taken in all before it is recorded,
+            which takes some hundred times as long as the step.
+        most: Recordings that are kept.
+    """
+
+    def __init__(
+        self, learner: AnyLearner, compiled: bool = False, after: float = 10.0, most: int = 4
+    ) -> None:
+        self.compiled, self.after, self.most = compiled, after, most
+        self.able = (
+            not draws(learner)
+            and type(learner).at is Learner.at
+            and all(getattr(module, "vmappable", True) for module in learner.modules())
+        )
+        self._seconds: dict[Any, float] = {}
+        self._made: dict[Any, Step] = {}
+        self._relied_on: dict[Any, Step] = {}
+
+    def prepare(self, step: Step, parameters: Parameters, tasks: Task, *more: object) -> None:
+        """Records the step, or tries its recording, when it is time to; not while threads run it.
+
+        Args:
+            more: What else the step depends on.
+        """
+        key = _key(tasks, more)
+        if not self.able or key in self._relied_on:
+            return
+        if key not in self._made:
+            if self._seconds.get(key, 0.0) >= self.after and len(self._made) < self.most:
+                self._made[key] = self._recorded(step, parameters, tasks)
+            return
+        found = step(parameters, tasks)
+        if not all(bool(torch.isfinite(t).all()) for t in found):
+            return
+        with torch.no_grad():
+            again = self._made[key](parameters, tasks)
+        if all(_close(a, b) for a, b in zip(found, again, strict=True)):
+            self._relied_on[key] = self._made[key]
+        else:
+            self.able = False
+
+    def run(
+        self, step: Step, parameters: Parameters, tasks: Task, *more: object
+    ) -> tuple[Tensor, ...]:
+        """What `step(parameters, tasks)` returns."""
+        if not self.able:
+            return step(parameters, tasks)
+        key = _key(tasks, more)
+        if key in self._relied_on:
+            with torch.no_grad():
+                return self._relied_on[key](parameters, tasks)
+        started = time.perf_counter()
+        found = step(parameters, tasks)
+        self._seconds[key] = self._seconds.get(key, 0.0) + time.perf_counter() - started
+        return found
+
+    def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Step:
+        def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+            parts = iter(tensors)
+            named = {name: next(parts) for name in parameters}
+            support, query = (Examples(*(next(parts) for _ in part)) for part in tasks)
+            return step(named, Task(support, query))
+
+        graph = make_fx(flat)(*parameters.values(), *(t for part in tasks for t in part))
+        run = torch.compile(graph, dynamic=False) if self.compiled else graph
+        return lambda p, tasks: tuple(run(*p.values(), *tasks.support, *tasks.query))
+
+
+def draws(learner: AnyLearner) -> bool:
+    """Whether a learner or its network draws random numbers."""
+    return learner.stochastic or any(
+        isinstance(module, Dropout) and module.p > 0 for module in learner.modules()
+    )
+
+
+def _key(tasks: Task, more: tuple[object, ...]) -> Any:
+    tensors = (t for part in tasks for t in part)
+    return (*more, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors))
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Equal up to what rounding makes of a step."""
+    return torch.allclose(a, b, rtol=1e-3, atol=1e-4 * float(a.abs().amax()) + 1e-12)

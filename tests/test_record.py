@@ -1,0 +1,140 @@
+"""A recording gives what the step gives, on tasks it has not seen, or is not relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from cases import PICTURE, Plain, shared
+from torch import Tensor, nn
+
+from quickstudy.batch import Batching, meta_gradient
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import MAML, MAMLPlusPlus, NeuralProcess, PrototypicalNetwork
+from quickstudy.nets import MLP, Conv4
+from quickstudy.record import Recorder
+from quickstudy.task import Task, stack
+from quickstudy.testing import random_tasks
+
+
+def pictures() -> AnyLearner:
+    return MAML(shared("support"), inner_steps=2)
+
+
+def rows() -> AnyLearner:
+    return MAML(Plain(6, 3), inner_lr=0.1, inner_steps=2, meta_gradient="checkpoint")
+
+
+def metric() -> AnyLearner:
+    return PrototypicalNetwork(Conv4(PICTURE, hidden=8, norm="population"))
+
+
+def process() -> AnyLearner:
+    return NeuralProcess(MLP((6,), (8,)), "classification", hidden=8, n_heads=2)
+
+
+def batches(shape: tuple[int, ...], n: int) -> Iterator[Task]:
+    for seed in range(n):
+        yield stack(random_tasks("classification", shape, 3, seed)[::2] * 2)
+
+
+@pytest.mark.parametrize("way", ["loop", "vmap"])
+@pytest.mark.parametrize("make", [pictures, rows, metric, process])
+def test_a_recording_gives_what_the_step_gives(make: Any, way: Batching) -> None:
+    torch.manual_seed(0)
+    learner = make().double()
+    recorder = Recorder(learner, after=0.0)
+    shape = PICTURE if make in (pictures, metric) else (6,)
+    for number, tasks in enumerate(batches(shape, 5)):
+        found = meta_gradient(learner, tasks, way, recorder=recorder)
+        want = meta_gradient(learner, tasks, way)
+        torch.testing.assert_close(found, want, rtol=0, atol=0)
+        assert bool(recorder._relied_on) == (number >= 1), "recorded, then tried"
+        with torch.no_grad():  # As an optimizer does it.
+            for p in learner.parameters():
+                p += 0.1 * torch.randn_like(p)
+
+
+def test_side_by_side_too() -> None:
+    learner = pictures().double()
+    recorder, tasks = Recorder(learner, after=0.0), [*batches(PICTURE, 4)]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        found = [meta_gradient(learner, t, "loop", recorder=recorder) for t in tasks][-1]
+        assert recorder._relied_on
+        want = meta_gradient(learner, tasks[-1], "loop")
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found, want)
+
+
+def test_tasks_of_other_shapes_are_not_given_to_it() -> None:
+    learner = rows().double()
+    recorder = Recorder(learner, after=0.0, most=2)
+    for n_out in (3, 4, 2, 3, 4, 2, 3, 4, 2):
+        tasks = stack(random_tasks("classification", (6,), n_out)[::2])
+        if n_out == 4:  # The network has three outputs.
+            continue
+        found = meta_gradient(learner, tasks, "vmap", recorder=recorder)
+        torch.testing.assert_close(found, meta_gradient(learner, tasks, "vmap"))
+    assert len(recorder._relied_on) == 2
+
+
+def test_padding_is_part_of_what_is_recorded() -> None:
+    learner = pictures().double()
+    recorder = Recorder(learner, after=0.0)
+    whole = random_tasks("classification", PICTURE, 3)
+    ragged, even = stack(whole), stack([whole[2], whole[2], whole[2]])
+    assert ragged.support.x.shape == even.support.x.shape
+    for tasks in [even] * 3 + [ragged] * 3:
+        found = meta_gradient(learner, tasks, "vmap", recorder=recorder)
+        torch.testing.assert_close(found, meta_gradient(learner, tasks, "vmap"))
+
+
+class Counting(MAML):
+    """A learner that counts in Python, against the contract: it is not the same step each time."""
+
+    calls: int = 0
+
+    def task_loss(self, task: Task) -> Tensor:
+        self.calls += 1
+        return super().task_loss(task) * self.calls
+
+
+def test_a_recording_that_is_wrong_is_not_relied_on() -> None:
+    learner = Counting(Plain(6, 3), inner_steps=1).double()
+    recorder = Recorder(learner, after=0.0)
+    losses = []
+    for tasks in batches((6,), 4):
+        learner.calls = 0
+        meta_gradient(learner, tasks, "vmap", recorder=recorder)
+        learner.calls = 10
+        losses.append(meta_gradient(learner, tasks, "vmap", recorder=recorder).losses)
+    assert not recorder.able
+    assert not recorder._relied_on
+    learner.calls = 10
+    torch.testing.assert_close(losses[-1], meta_gradient(learner, tasks, "vmap").losses)
+
+
+@pytest.mark.parametrize("why", ["dropout", "progress"])
+def test_what_changes_from_step_to_step_is_not_recorded(why: str) -> None:
+    if why == "dropout":
+        learner: AnyLearner = MAML(nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.5)))
+    else:
+        learner = MAMLPlusPlus(Plain(6, 3))
+    recorder = Recorder(learner.double(), after=0.0)
+    for tasks in batches((6,), 3):
+        meta_gradient(learner, tasks, recorder=recorder)
+    assert not recorder._made
+
+
+def test_the_time_of_steps_decides_when() -> None:
+    learner = rows().double()
+    recorder = Recorder(learner, after=1e9)
+    for tasks in batches((6,), 3):
+        meta_gradient(learner, tasks, recorder=recorder)
+    assert not recorder._made
+    assert sum(recorder._seconds.values()) > 0
