@@ -17,6 +17,7 @@ COLOURS = {
     "quickstudy compiled": "#862e9c",
     "learn2learn": "#868e96",
     "higher": "#adb5bd",
+    "bare convolutions": "#f08c00",
     "easyfsl": "#ced4da",
 }
 HEAD = """\
@@ -31,8 +32,8 @@ timing, the meta-gradients of the same tasks must agree to 1e-4 in float64 (they
 {apart:.0e}).
 
 learn2learn, higher and easyfsl are used as their own examples use them. quickstudy's steps are
-timed from a recording, as they run from the tenth second of a meta-training on (`quickstudy.record`);
-"checkpoint" is `meta_gradient: checkpoint`, "compiled" is `compile: true`.
+timed from a recording, as they run from the tenth second of a meta-training on
+(`quickstudy.record`); "checkpoint" is `meta_gradient: checkpoint`, "compiled" is `compile: true`.
 
 ![Ratios and memory](performance.svg)
 

@@ -257,6 +257,46 @@ def learn2learn_train(work: Work, dtype: torch.dtype) -> Contender:
     return step, []
 
 
+def bare_convolutions(work: Work, dtype: torch.dtype) -> Contender:
+    """The convolutions of second-order MAML alone, as bare calls on numbers of the same shapes."""
+    backward = torch.ops.aten.convolution_backward
+
+    def layers(n: int) -> list[tuple[Tensor, ...]]:
+        found = []
+        for c_in, side in ((1, 28), (64, 14), (64, 7), (64, 3)):
+            shapes = ((n, c_in, side, side), (64, c_in, 3, 3), (n, 64, side, side))
+            found.append(tuple(torch.rand(s).to(memory_format=torch.channels_last) for s in shapes))
+        return found
+
+    support, query = layers(work.ways * work.shots), layers(work.ways * work.queries)
+
+    def forth(data: list[tuple[Tensor, ...]]) -> None:
+        for x, w, _ in data:
+            F.conv2d(x, w, None, padding=1)
+
+    def back(data: list[tuple[Tensor, ...]]) -> None:
+        for x, w, g in data:
+            # Pictures need no gradient.
+            needed = [x.shape[1] > 1, True, False]
+            backward(g, x, w, [64], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, needed)
+
+    def step() -> None:
+        for _ in range(work.n_tasks):
+            for _ in range(work.steps):
+                # The step's gradient; that gradient's own (by the slope twice, by input and weight
+                # at once); and the step's again, with what came from it.
+                forth(support)
+                back(support)
+                forth(support)
+                forth(support[1:])
+                back(support)
+                back(support)
+            forth(query)
+            back(query)
+
+    return step, []
+
+
 def bare_network(work: Work, dtype: torch.dtype) -> Contender:
     """The forward pass alone, of the network as quickstudy runs it."""
     from ours import encoder
@@ -282,5 +322,6 @@ PEERS: dict[tuple[str, str], Callable[[Work, torch.dtype], Contender]] = {
     ("learn2learn", "train"): learn2learn_train,
     ("easyfsl", "sample"): easyfsl_sample,
     ("learn2learn", "sample"): learn2learn_sample,
+    ("bare convolutions", "maml"): bare_convolutions,
     ("bare network", "answer"): bare_network,
 }

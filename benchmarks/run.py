@@ -134,25 +134,27 @@ def main() -> None:
     options.add_argument("--only", default="", help="rows whose name contains this")
     options.add_argument("--out", type=Path, default=HERE / "results.json")
     chosen = options.parse_args()
-    rows, memory = [], []
-    for work in WORK:
-        if chosen.only in work.name:
-            rows.append(timed(work, chosen.rounds, chosen.threads))
-            print(line(rows[-1]), flush=True)
-    for work in MEMORY:
-        if chosen.only in work.name:
-            memory.append(peaks(work, chosen.threads))
-            mib = {who: round(b / 2**20) for who, b in memory[-1]["bytes"].items()}
-            print(f"{work.name}: MiB {mib}", flush=True)
-    result = {
+    result = json.loads(chosen.out.read_text()) if chosen.only and chosen.out.exists() else {}
+    result |= {
         "date": date.today().isoformat(),
         "machine": machine() | {"threads": chosen.threads},
         "rounds": chosen.rounds,
-        "times": rows,
-        "memory": memory,
     }
-    if not chosen.only:
-        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+    for key, all_of_them in (("times", WORK), ("memory", MEMORY)):
+        found = {row["name"]: row for row in result.get(key, [])}
+        for work in all_of_them:
+            if chosen.only not in work.name:
+                continue
+            if key == "times":
+                found[work.name] = timed(work, chosen.rounds, chosen.threads)
+                print(line(found[work.name]), flush=True)
+            else:
+                found[work.name] = peaks(work, chosen.threads)
+                mib = {who: round(b / 2**20) for who, b in found[work.name]["bytes"].items()}
+                print(f"{work.name}: MiB {mib}", flush=True)
+            # In the order of the list, and after each row: a long run may be cut short.
+            result[key] = [found[w.name] for w in all_of_them if w.name in found]
+            chosen.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def ratios(row: dict[str, Any]) -> dict[str, tuple[float, float, float]]:

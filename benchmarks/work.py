@@ -55,8 +55,13 @@ class Work:
 MAML = ("learn2learn", "quickstudy", "quickstudy checkpoint", "higher")
 WORK = [
     *(
-        Work(f"MAML, Conv-4, meta-batch {n}", "maml", MAML, n_tasks=n, bar=1.0 if n == 1 else 1.6)
-        for n in (1, 4, 16, 32)
+        Work(f"MAML, Conv-4, meta-batch {n}", "maml", who, n_tasks=n, bar=bar)
+        for n, who, bar in (
+            (1, MAML, 1.0),
+            (4, MAML, None),
+            (16, (*MAML, "bare convolutions"), 1.6),
+            (32, MAML, None),
+        )
     ),
     Work(
         "first-order MAML, Conv-4, meta-batch 16",
