@@ -10,6 +10,7 @@ import torch
 from cases import PICTURE, Plain, shared
 from torch import Tensor, nn
 
+from quickstudy import UserError
 from quickstudy.batch import Batching, meta_gradient
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, MAMLPlusPlus, NeuralProcess, PrototypicalNetwork
@@ -138,3 +139,28 @@ def test_the_time_of_steps_decides_when() -> None:
         meta_gradient(learner, tasks, recorder=recorder)
     assert not recorder._made
     assert sum(recorder._seconds.values()) > 0
+
+
+def cannot(*arguments: object, **options: object) -> None:
+    raise RuntimeError("no compiler found")
+
+
+def test_a_step_that_cannot_be_recorded_is_computed_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("quickstudy.record.make_fx", cannot)
+    learner = rows().double()
+    recorder = Recorder(learner, after=0.0)
+    for tasks in batches((6,), 3):
+        found = meta_gradient(learner, tasks, recorder=recorder)
+        torch.testing.assert_close(found, meta_gradient(learner, tasks))
+    assert not recorder.able
+
+
+def test_but_who_asks_for_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", cannot)
+    learner = rows().double()
+    recorder = Recorder(learner, compiled=True, after=0.0)
+    tasks = next(batches((6,), 1))
+    with pytest.raises(UserError, match=r"compile: the step of MAML .* no compiler found; install"):
+        meta_gradient(learner, tasks, recorder=recorder)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 
+from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.task import Examples, Task
 
@@ -44,6 +45,7 @@ class Recorder:
     def __init__(
         self, learner: AnyLearner, compiled: bool = False, after: float = 10.0, most: int = 4
     ) -> None:
+        self.learner = type(learner).__name__
         self.compiled, self.after, self.most = compiled, after, most
         self.able = (
             not draws(learner)
@@ -59,22 +61,24 @@ class Recorder:
 
         Args:
             more: What else the step depends on.
+
+        Raises:
+            UserError: It is to be compiled and cannot be.
         """
         key = _key(tasks, more)
         if not self.able or key in self._relied_on:
             return
-        if key not in self._made:
-            if self._seconds.get(key, 0.0) >= self.after and len(self._made) < self.most:
+        try:
+            if key in self._made:
+                self._try(key, step(parameters, tasks), parameters, tasks)
+            elif self._seconds.get(key, 0.0) >= self.after and len(self._made) < self.most:
                 self._made[key] = self._recorded(step, parameters, tasks)
-            return
-        found = step(parameters, tasks)
-        if not all(bool(torch.isfinite(t).all()) for t in found):
-            return
-        with torch.no_grad():
-            again = self._made[key](parameters, tasks)
-        if all(_close(a, b) for a, b in zip(found, again, strict=True)):
-            self._relied_on[key] = self._made[key]
-        else:
+        except Exception as error:  # Whatever fails in recording, the step itself works.
+            if self.compiled:
+                raise UserError(
+                    f"compile: the step of {self.learner} could not be compiled; received: "
+                    f"{str(error).splitlines()[0]}; install a C++ compiler, or leave compile out."
+                ) from error
             self.able = False
 
     def run(
@@ -91,6 +95,19 @@ class Recorder:
         found = step(parameters, tasks)
         self._seconds[key] = self._seconds.get(key, 0.0) + time.perf_counter() - started
         return found
+
+    def _try(
+        self, key: Any, found: tuple[Tensor, ...], parameters: Parameters, tasks: Task
+    ) -> None:
+        """Relies on a recording if it gives what the step found."""
+        if not all(bool(torch.isfinite(t).all()) for t in found):
+            return
+        with torch.no_grad():
+            again = self._made[key](parameters, tasks)
+        if all(_close(a, b) for a, b in zip(found, again, strict=True)):
+            self._relied_on[key] = self._made[key]
+        else:
+            self.able = False
 
     def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Step:
         def flat(*tensors: Tensor) -> tuple[Tensor, ...]:

@@ -44,8 +44,9 @@ class Training:
         max_bad_steps: Outer steps in a row without one finite task after which training fails.
         batching: How a meta-batch is computed; see `quickstudy.batch`.
         chunk_size: Tasks vectorised at a time.
-        compile: Whether steps are compiled by `torch.compile`, which takes a C++ compiler and, the
-            first time, minutes; for long meta-trainings of small networks.
+        compile: Whether steps that have run for ten seconds are compiled by `torch.compile`, which
+            takes a C++ compiler and, the first time, minutes; for long meta-trainings of small
+            networks. A resumed run then equals the whole one up to rounding only.
         dtype: Floating-point type of parameters and inputs.
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
         tensorboard: Whether metrics are written for TensorBoard too.
