@@ -60,8 +60,9 @@ def row(found: dict[str, Any]) -> str:
         text = f"{median:.2f} [{low:.2f}, {high:.2f}]"
         short = who.removeprefix("quickstudy").strip()
         (ours if who.startswith("quickstudy") else others).append(f"{short} {text}".strip())
-    bar, best = found["bar"], max(r[0] for w, r in ratios(found).items() if w.startswith("quick"))
-    said = "" if bar is None else f"{bar:g}: {'reached' if best >= bar else 'missed'}"
+    # That of quickstudy as it is by default: what is compiled must not make up for it.
+    bar, reached = found["bar"], ratios(found)["quickstudy"][0]
+    said = "" if bar is None else f"{bar:g}: {'reached' if reached >= bar else 'missed'}"
     cells = (found["name"], f"{first} {1e3 * base:.1f} ms", "<br>".join(ours), "<br>".join(others))
     return f"| {' | '.join(cells)} | {said} |"
 

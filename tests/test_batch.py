@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import NamedTuple
 
 import pytest
@@ -131,3 +132,12 @@ def test_tasks_that_draw_random_numbers_stay_in_turn(two_threads: None) -> None:
         losses.append(meta_gradient(model, tasks, "loop").losses)
     assert torch.equal(losses[0], losses[1])
     assert len(losses[0].unique()) == 4
+
+
+def test_a_learner_that_cannot_be_copied_is_looped_in_turn(two_threads: None) -> None:
+    torch.manual_seed(0)
+    model = MAML(shared("support"), inner_steps=1).double()
+    tasks = stack([of_pictures()[0]] * 3)
+    want = meta_gradient(model, tasks, "loop")
+    model.net.lock = Lock()  # type: ignore[assignment]
+    torch.testing.assert_close(meta_gradient(model, tasks, "loop"), want)

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from copy import deepcopy
-from itertools import chain
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
@@ -22,9 +21,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.utils._pytree import tree_map
 
-from quickstudy.learner import AnyLearner
+from quickstudy.learner import AnyLearner, draws, runs_under_vmap
 from quickstudy.nets.norm import unpadded
-from quickstudy.record import Recorder, Step, draws
+from quickstudy.record import Recorder, Step
 from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
@@ -53,7 +52,7 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
     under vmap. On a GPU vmap is taken for both. A network that says it is not `vmappable` makes its
     learner loop.
     """
-    if not _vmappable(learner):
+    if not runs_under_vmap(learner):
         return "loop"
     if batching != "auto":
         return batching
@@ -140,7 +139,6 @@ def _looped(
 ) -> MetaGradient:
     queue, parameters = _unstacked(tasks), learner.meta_parameters()
     recorder.prepare(_step(learner), parameters, queue[0], *told, "loop")
-    n = min(_lanes(learner), len(queue))
 
     def in_turn(learner: AnyLearner, part: list[Task]) -> MetaGradient:
         step = _step(learner)
@@ -156,18 +154,22 @@ def _looped(
             finite.append(good)
         return MetaGradient(total, torch.stack(losses), torch.stack(finite).to(losses[0]))
 
-    if n == 1:
+    # functional_call puts parameters into a module for a while: each thread has its own learner.
+    learners = _twins(learner, min(_lanes(learner), len(queue)))
+    if len(learners) == 1:
         return in_turn(learner, queue)
 
-    def lane(part: list[Task]) -> MetaGradient:
+    def lane(learner: AnyLearner, part: list[Task]) -> MetaGradient:
         torch.set_num_threads(1)
-        # functional_call puts parameters into a module for a while: each thread has its own.
-        return in_turn(_twin(learner), part)
+        return in_turn(learner, part)
 
-    each = -(-len(queue) // n)
+    each = -(-len(queue) // len(learners))
     parts = [queue[start : start + each] for start in range(0, len(queue), each)]
-    with ThreadPoolExecutor(n) as threads:
-        running = [threads.submit(copy_context().run, lane, part) for part in parts]
+    with ThreadPoolExecutor(len(parts)) as threads:
+        running = [
+            threads.submit(copy_context().run, lane, twin, part)
+            for twin, part in zip(learners, parts, strict=False)
+        ]
         found = [future.result() for future in running]
     total = found[0].gradients
     for other in found[1:]:
@@ -194,15 +196,22 @@ def _lanes(learner: AnyLearner) -> int:
     Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
     draws random numbers would draw them in another order each time.
     """
-    able = _on_cpu(learner) and _convolutional(learner) and _vmappable(learner)
+    able = _on_cpu(learner) and _convolutional(learner) and runs_under_vmap(learner)
     if draws(learner) or not able:
         return 1
     return torch.get_num_threads()
 
 
-def _twin(learner: AnyLearner) -> AnyLearner:
-    """A copy of the learner that shares its parameters and buffers."""
-    return deepcopy(learner, {id(t): t for t in chain(learner.parameters(), learner.buffers())})
+def _twins(learner: AnyLearner, n: int) -> list[AnyLearner]:
+    """The learner and copies of it that share its parameters and buffers, `n` in all.
+
+    The learner alone where a user's module cannot be copied, as with a lock or a computed weight.
+    """
+    tensors = [*learner.parameters(), *learner.buffers()]
+    try:
+        return [learner, *(deepcopy(learner, {id(t): t for t in tensors}) for _ in range(n - 1))]
+    except Exception:
+        return [learner]
 
 
 def _unstacked(tasks: Task) -> list[Task]:
@@ -238,7 +247,7 @@ def _vectorised(
         gradients, losses = vmap(one, randomness="different")(chunk)
         good = torch.isfinite(losses)
         for g in gradients.values():
-            good = good & torch.isfinite(g.flatten(1).sum(dim=1) if g.ndim > 1 else g)
+            good = good & torch.isfinite(g).reshape(len(g), -1).all(dim=1)
         sums = []
         for g in gradients.values():
             keep = good.view(-1, *(1,) * (g.ndim - 1))
@@ -266,10 +275,6 @@ def _vectorised(
 
 def _on_cpu(learner: AnyLearner) -> bool:
     return all(p.device.type == "cpu" for p in learner.parameters())
-
-
-def _vmappable(learner: AnyLearner) -> bool:
-    return all(getattr(module, "vmappable", True) for module in learner.modules())
 
 
 def _convolutional(learner: AnyLearner) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origi
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
 from quickstudy.nets.norm import NormKind, padding
@@ -137,6 +138,18 @@ class Learner(nn.Module, ABC, Generic[State]):
         # A dict without entries leaves no tensor behind.
         state: Any = nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
         return state  # type: ignore[no-any-return]
+
+
+def draws(learner: AnyLearner) -> bool:
+    """Whether a learner, or dropout in its network, draws random numbers."""
+    return learner.stochastic or any(
+        isinstance(module, Dropout) and module.p > 0 for module in learner.modules()
+    )
+
+
+def runs_under_vmap(learner: AnyLearner) -> bool:
+    """Whether neither a learner nor a part of its network says that it is not `vmappable`."""
+    return all(getattr(module, "vmappable", True) for module in learner.modules())
 
 
 def flatten_state(state: Any) -> dict[str, Tensor]:

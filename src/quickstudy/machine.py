@@ -29,8 +29,8 @@ def keep_memory() -> bool:
     """Has freed memory kept for the next tensors of this process; whether that could be done.
 
     The C library of Linux gives large tensors back to the system as soon as they are freed, and the
-    system clears each page again when it is next touched: on a virtual machine a quarter of the
-    time of a training step on a CPU. For processes of their own, such as the command line: freed
+    system clears each page again when it is next touched, which takes longer than to compute with
+    it, on a virtual machine above all. For processes of their own, such as the command line: freed
     memory is not there for others until the process ends. Does nothing where the environment has
     settings of its own (`MALLOC_...`, `GLIBC_TUNABLES`), or on other systems.
     """

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner, Learner
+from quickstudy.learner import AnyLearner, Learner, draws, runs_under_vmap
 from quickstudy.task import Examples, Task
 
 Parameters = dict[str, Tensor]
@@ -48,9 +47,7 @@ class Recorder:
         self.learner = type(learner).__name__
         self.compiled, self.after, self.most = compiled, after, most
         self.able = (
-            not draws(learner)
-            and type(learner).at is Learner.at
-            and all(getattr(module, "vmappable", True) for module in learner.modules())
+            not draws(learner) and type(learner).at is Learner.at and runs_under_vmap(learner)
         )
         self._seconds: dict[Any, float] = {}
         self._made: dict[Any, Step] = {}
@@ -119,13 +116,6 @@ class Recorder:
         graph = make_fx(flat)(*parameters.values(), *(t for part in tasks for t in part))
         run = torch.compile(graph, dynamic=False) if self.compiled else graph
         return lambda p, tasks: tuple(run(*p.values(), *tasks.support, *tasks.query))
-
-
-def draws(learner: AnyLearner) -> bool:
-    """Whether a learner or its network draws random numbers."""
-    return learner.stochastic or any(
-        isinstance(module, Dropout) and module.p > 0 for module in learner.modules()
-    )
 
 
 def _key(tasks: Task, more: tuple[object, ...]) -> Any:

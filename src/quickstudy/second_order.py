@@ -1,10 +1,10 @@
 """Convolution and batch normalisation made to be differentiated twice.
 
 The values and first derivatives are those of torch, by the same kernels. Its second derivatives of
-these two take most of the time of second-order meta-learning on a CPU: that of batch norm is made
-of some twenty passes over the batch, and that of a convolution computes what nobody asked for and
-the rest as a convolution of other shape, at several times the cost. Here each is made of the first
-derivative's kernel and a few passes, and can be differentiated again, any number of times.
+these two are slow on a CPU: that of batch norm is made of many passes over the batch, and that of a
+convolution computes what nobody asked for and the rest as a convolution of another shape. Here each
+is made of the first derivative's kernel and a few passes, and can be differentiated again, any
+number of times; torch's batch norm is wrong from the third order on.
 
 Inside a transform of `torch.func` torch's own operations are taken.
 """

@@ -180,3 +180,10 @@ def test_replace_batch_norm_keeps_what_was_learned() -> None:
 def test_wrong_arguments(arguments: tuple[object, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
         Norm(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["batch", "population"])
+@pytest.mark.parametrize("shape", [(1, 4), (1, 4, 1, 1)])
+def test_one_value_has_no_variance(kind: NormKind, shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=rf"'{kind}' statistics need more than one value.*\(1, 4"):
+        Norm(4, kind)(torch.ones(shape))

@@ -61,7 +61,8 @@ class Norm(nn.Module):
         x (examples, channels, *space) -> the same.
 
     Raises:
-        UserError: Unknown kind; or `"population"` in eval mode before `calibrate`.
+        UserError: Unknown kind; `"population"` in eval mode before `calibrate`; or a batch of one
+            value of each channel, which has no variance.
 
     Source: Ioffe, Szegedy: Batch Normalization, ICML 2015; Bronskill et al.: TaskNorm, ICML 2020
     (statistics of the support set); Wu, He: Group Normalization, ECCV 2018.
@@ -107,6 +108,11 @@ class Norm(nn.Module):
             return self._normalise(x, self.mean, self.variance)
         if self.kind == "support" and current.given is not None:
             return self._normalise(x, *current.given[key])
+        if current.weight is None and self.kind != "support" and x.numel() == x.shape[1]:
+            raise UserError(
+                f"Norm: {self.kind!r} statistics need more than one value of each channel; "
+                f"received an input {tuple(x.shape)}; give more examples, or choose another norm."
+            )
         if current.weight is None and not transformed():
             out, mean, rstd = batch_norm(x, self.scale, self.shift, self.eps)
             if self.kind == "support":
@@ -138,7 +144,7 @@ class Norm(nn.Module):
 def moments(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean and (biased) variance of each channel over examples and space. Shape (2, channels)."""
     over = [axis for axis in range(x.ndim) if axis != 1]
-    if weight is None:  # Not torch.var_mean, which on a CPU takes ten times as long.
+    if weight is None:  # Not torch.var_mean, which is slow on a CPU, in this layout above all.
         mean = x.mean(dim=over)
         return torch.stack([mean, (x - along_channels(mean, x)).square().mean(dim=over)])
     share = (weight / weight.sum()).view(-1, *(1,) * (x.ndim - 1))
