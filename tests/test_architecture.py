@@ -14,10 +14,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 # Each may import from those before it only.
 # fmt: off
 ORDER = [
-    "errors", "task", "second_order", "nets", "learner", "inner", "learners", "record", "batch",
-    "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "rundir", "progress", "machine",
-    "settings", "train", "inputs", "adapted", "report", "testing", "options", "commands", "compare",
-    "reproduce", "demo", "cli",
+    "errors", "machine", "task", "second_order", "nets", "learner", "inner", "learners", "record",
+    "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "rundir", "progress",
+    "settings", "train", "estimate", "inputs", "adapted", "report", "testing", "options",
+    "commands", "compare", "reproduce", "demo", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

@@ -20,6 +20,7 @@ from quickstudy.errors import (
     QuickstudyError,
     UserError,
 )
+from quickstudy.estimate import Estimate, estimate
 from quickstudy.evaluate import evaluate
 from quickstudy.learner import Learner
 from quickstudy.settings import Training
@@ -30,6 +31,7 @@ __all__ = [
     "Adapted",
     "CheckpointError",
     "DataError",
+    "Estimate",
     "Examples",
     "Learner",
     "Model",
@@ -41,6 +43,7 @@ __all__ = [
     "__version__",
     "build",
     "compare",
+    "estimate",
     "evaluate",
     "learners",
     "load",

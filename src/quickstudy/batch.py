@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from copy import deepcopy
-from typing import Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vjp, vmap
 from torch.utils._pytree import tree_map
 
 from quickstudy.learner import AnyLearner, draws, runs_under_vmap
@@ -120,13 +120,61 @@ def meta_gradient(
         recorder: What remembers the steps of a meta-training, to run them faster.
     """
     recorder = recorder or Recorder(learner, after=math.inf)
-    few = batching == "auto" and len(tasks.support.x) < 4
     padded = is_padded(tasks)
     told = (learner.training, padded)
     with _told_of_padding(padded):
-        if few or choose(learner, batching) == "loop":
+        if _way(learner, len(tasks.support.x), batching) == "loop":
             return _looped(learner, tasks, recorder, told)
         return _vectorised(learner, tasks, chunk_size, recorder, told)
+
+
+class Piece(NamedTuple):
+    """What `meta_gradient` computes at a time.
+
+    Attributes:
+        step: The function of the parameters and of these tasks.
+        tasks: One task, or the tasks that are vectorised together.
+        side_by_side: How many such pieces are computed at once, on a thread each.
+    """
+
+    step: Step
+    tasks: Task
+    side_by_side: int
+
+
+def first_piece(
+    learner: AnyLearner, tasks: Task, batching: Batching = "auto", chunk_size: int | None = None
+) -> Piece:
+    """The first piece of `meta_gradient` with the same arguments, to be looked at beforehand."""
+    n_tasks = len(tasks.support.x)
+    if _way(learner, n_tasks, batching) == "vmap":
+        return Piece(_vectorised_step(learner), next(_chunks(tasks, chunk_size)), 1)
+    return Piece(_step(learner), _unstacked(tasks)[0], min(_lanes(learner), n_tasks))
+
+
+def remedies(
+    learner: AnyLearner, n_tasks: int, batching: Batching = "auto", chunk_size: int | None = None
+) -> list[dict[str, Any]]:
+    """Settings with which `meta_gradient` needs less memory, those that cost least time first."""
+    found: list[dict[str, Any]] = []
+    together = min(chunk_size or n_tasks, n_tasks)
+    vectorised = _way(learner, n_tasks, batching) == "vmap"
+    if vectorised and together > 1:
+        found.append({"chunk_size": max(1, together // 4)})
+    if getattr(learner, "meta_gradient", None) == "exact" and not draws(learner):
+        found.append({"meta_gradient": "checkpoint"})
+    if vectorised and together > 1:
+        found.append({"batching": "loop"})
+    elif not vectorised and min(_lanes(learner), n_tasks) > 1:
+        found.append({"OMP_NUM_THREADS": 1})
+    if len(found) > 1:
+        found.append({**found[-1], **found[-2]})
+    return found
+
+
+def _way(learner: AnyLearner, n_tasks: int, batching: Batching) -> Literal["loop", "vmap"]:
+    few = batching == "auto" and n_tasks < 4
+    return "loop" if few else choose(learner, batching)
 
 
 def _told_of_padding(padded: bool) -> AbstractContextManager[None]:
@@ -236,13 +284,30 @@ def _vectorised(
     recorder: Recorder,
     told: tuple[bool, bool],
 ) -> MetaGradient:
-    parameters = {name: p.detach() for name, p in learner.meta_parameters().items()}
+    parameters, step = learner.meta_parameters(), _vectorised_step(learner)
+    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    losses, finite = [], []
+    for chunk in _chunks(tasks, chunk_size):
+        recorder.prepare(step, parameters, chunk, *told, "vmap")
+        *sums, loss, good = recorder.run(step, parameters, chunk, *told, "vmap")
+        for name, g in zip(parameters, sums, strict=True):
+            total[name] += g
+        losses.append(loss)
+        finite.append(good)
+    return MetaGradient(total, torch.cat(losses), torch.cat(finite))
+
+
+def _vectorised_step(learner: AnyLearner) -> Step:
+    """Sums over a chunk of the gradients that are finite, the losses, and which tasks these are."""
 
     def step(parameters: dict[str, Tensor], chunk: Task) -> tuple[Tensor, ...]:
-        """Sums of the gradients that are finite, the losses, and which tasks these are."""
+        start = {name: p.detach() for name, p in parameters.items()}
 
         def one(task: Task) -> tuple[dict[str, Tensor], Tensor]:
-            return grad_and_value(lambda p: functional_call(learner, p, (task,)))(parameters)
+            loss, back = vjp(lambda p: functional_call(learner, p, (task,)), start)[:2]
+            # torch.func.grad would keep all that is needed to differentiate once more.
+            with torch.no_grad():
+                return back(torch.ones_like(loss), retain_graph=False)[0], loss
 
         gradients, losses = vmap(one, randomness="different")(chunk)
         good = torch.isfinite(losses)
@@ -254,23 +319,14 @@ def _vectorised(
             sums.append(torch.where(keep, g, torch.zeros_like(g)).sum(dim=0))
         return *sums, losses, good.to(losses)
 
-    total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    return step
+
+
+def _chunks(tasks: Task, chunk_size: int | None) -> Iterator[Task]:
     n_tasks = len(tasks.support.x)
-    losses, finite = [], []
-    for start in range(0, n_tasks, chunk_size or n_tasks):
-        chunk = Task(
-            *(
-                Examples(*(t[start : start + (chunk_size or n_tasks)] for t in part))
-                for part in tasks
-            )
-        )
-        recorder.prepare(step, parameters, chunk, *told, "vmap")
-        *sums, loss, good = recorder.run(step, parameters, chunk, *told, "vmap")
-        for name, g in zip(parameters, sums, strict=True):
-            total[name] += g
-        losses.append(loss)
-        finite.append(good)
-    return MetaGradient(total, torch.cat(losses), torch.cat(finite))
+    size = chunk_size or n_tasks
+    for start in range(0, n_tasks, size):
+        yield Task(*(Examples(*(t[start : start + size] for t in part)) for part in tasks))
 
 
 def _on_cpu(learner: AnyLearner) -> bool:

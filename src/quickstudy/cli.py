@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,13 @@ from quickstudy import __version__, catalog, commands
 from quickstudy.compare.command import compare
 from quickstudy.demo import demo
 from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.machine import keep_memory
+from quickstudy.estimate import estimate as estimated
+from quickstudy.estimate import print_estimate
+from quickstudy.machine import keep_memory, machine
 from quickstudy.options import (
     MAY_CHANGE,
     Parser,
+    built,
     changed,
     flat,
     hyphened,
@@ -26,7 +31,7 @@ from quickstudy.options import (
     value_of,
 )
 from quickstudy.reproduce import reproduce
-from quickstudy.rundir import RunDirectory
+from quickstudy.rundir import RunDirectory, write_atomically
 
 OVERVIEW = """\
 quickstudy: learn a new task from a handful of examples
@@ -73,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def overview() -> str:
     """What `quickstudy --help` prints."""
     functions = {name: function for name, (function, _) in FUNCTIONS.items()}
-    functions = {"train": train, "compare": compare, **functions}
+    functions = {"train": train, "estimate": estimate, "compare": compare, **functions}
     lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
     return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
 
@@ -117,6 +122,20 @@ def train(argv: Sequence[str]) -> int:
     return 130 if result.stopped == "interrupted" else 0
 
 
+def estimate(argv: Sequence[str]) -> int:
+    """Say what meta-training will need: memory and time."""
+    options = train_parser(argv, "estimate").read(argv).as_dict()
+    learner, source, training, _ = built(options)
+    with commands.status() as say:
+        say("a step")
+        found = estimated(learner, source, training)
+    if options["json"] is not None:
+        content = json.dumps(asdict(found) | {"fits": found.fits} | machine(), indent=2)
+        write_atomically(options["json"], content.encode())
+    print_estimate(found, type(learner).__name__, training)
+    return 0
+
+
 def _run(name: str, argv: Sequence[str]) -> int:
     """Runs a command whose options are the signature of a function."""
     function, example = FUNCTIONS[name]
@@ -141,6 +160,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
 }
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
+    "estimate": estimate,
     "compare": compare,
     **{name: partial(_run, name) for name in FUNCTIONS},
 }

@@ -6,8 +6,9 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -42,6 +43,63 @@ def keep_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return all(mallopt(option, value) for option, value in _KEEPING.items())
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that this process can still have on a device; None where that is unknown.
+
+    On a CPU what Linux says is there, within the limit of a container.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [1024 * value for value in [_kilobytes("/proc/meminfo", "MemAvailable")] if value]
+    cgroup = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
+        found.append(int(limit) - int(used))
+    except (OSError, ValueError):  # No container, or one without a limit ("max").
+        pass
+    return min(found, default=None)
+
+
+def growth(work: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes that work needs at most, beyond what this process has; None where that is unknown."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return torch.cuda.max_memory_allocated(device) - before
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # The peak counts from here on.
+    except OSError:
+        work()
+        return None
+    now = resident()
+    work()
+    peak = resident("VmHWM")
+    return None if now is None or peak is None else peak - now
+
+
+def resident(field: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int | None:
+    """Bytes of memory of this process, now or at most; None where the system does not say."""
+    value = _kilobytes("/proc/self/status", field)
+    return None if value is None else 1024 * value
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # On a CPU torch says so in the message alone.
+    return "DefaultCPUAllocator" in str(error)
+
+
+def _kilobytes(path: str, field: str) -> int | None:
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{field}:")), None)
 
 
 _KEEPING = {-4: 0, -1: 2**31 - 1, -2: 2**26, -8: 1}

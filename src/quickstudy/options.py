@@ -20,8 +20,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.settings import Training
-from quickstudy.tasks import SOURCES, Augmented, Episodes
+from quickstudy.tasks import SOURCES, Augmented, Episodes, TaskSource
 from quickstudy.train import Result
 from quickstudy.train import train as meta_train
 
@@ -36,6 +37,19 @@ examples:
 """
 DEFAULTS = {"learner": "PrototypicalNetwork", "tasks": "glyphs"}
 DRAWING = ("n_way", "n_shot", "n_query")
+ESTIMATE_EXAMPLES = """\
+examples:
+  quickstudy estimate --learner MAML --tasks glyphs --n-way 5 --n-shot 1
+  quickstudy estimate --config recipe.yaml --learner.inner-steps 20 --json need.json
+"""
+# Their examples, and the files they take.
+COMMAND = {
+    "train": (
+        TRAIN_EXAMPLES,
+        {"out": "Run directory to write.", "resume": "Run directory to continue, bit by bit."},
+    ),
+    "estimate": (ESTIMATE_EXAMPLES, {"json": "File for the result."}),
+}
 # What a run may be continued with, though it began with another.
 MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
 
@@ -104,17 +118,21 @@ class TrainParser(Parser):
     }
 
 
-def train_parser(argv: Sequence[str]) -> TrainParser:
-    """The options of training: those of the learner, network and tasks that are chosen in them."""
+def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
+    """The options of training: those of the learner, network and tasks that are chosen in them.
+
+    Args:
+        argv: The words given.
+        of: The command they are given to.
+    """
     names = _chosen(argv)
     learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
     source = catalog.lookup("tasks", names["tasks"], SOURCES)
-    parser = TrainParser(prog="quickstudy train", description=TRAIN_EXAMPLES)
+    examples, files = COMMAND[of]
+    parser = TrainParser(prog=f"quickstudy {of}", description=examples)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
-    parser.add_argument("--out", type=Path | None, default=None, help="Run directory to write.")
-    parser.add_argument(
-        "--resume", type=Path | None, default=None, help="Run directory to continue, bit by bit."
-    )
+    for name, text in files.items():
+        parser.add_argument(f"--{name}", type=Path | None, default=None, help=text)
     parser.add_class_arguments(Training)
     own = inspect.signature(source).parameters
     drawing = source if inspect.isclass(source) else Episodes
@@ -160,16 +178,7 @@ def run_training(options: dict[str, Any], resume: bool = False, show: bool = Tru
     """Meta-trains as the options of `quickstudy train` say."""
     # Paths become text, as in the run directory's record.
     options = json.loads(json.dumps({**options, "resume": None}, default=str))
-    drawing = {k: options[k] for k in DRAWING if k in options}
-    tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
-    if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
-        tasks.pop("augment", None)
-    source = catalog.build_tasks(tasks)
-    learner = catalog.build(
-        _given(options["learner"]), source, _given(options["net"]), options["seed"]
-    )
-    known = inspect.signature(Training).parameters
-    training = Training(**{k: v for k, v in options.items() if k in known})
+    learner, source, training, tasks = built(options)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
@@ -180,6 +189,22 @@ def run_training(options: dict[str, Any], resume: bool = False, show: bool = Tru
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def built(
+    options: dict[str, Any],
+) -> tuple[AnyLearner, TaskSource, Training, dict[str, Any]]:
+    """The learner, tasks and settings that the options of training ask for, and the tasks' spec."""
+    drawing = {k: options[k] for k in DRAWING if k in options}
+    tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
+    if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
+        tasks.pop("augment", None)
+    source = catalog.build_tasks(tasks)
+    learner = catalog.build(
+        _given(options["learner"]), source, _given(options["net"]), options["seed"]
+    )
+    known = inspect.signature(Training).parameters
+    return learner, source, Training(**{k: v for k, v in options.items() if k in known}), tasks
 
 
 def changed(recorded: dict[str, Any], options: dict[str, Any]) -> list[str]:

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from quickstudy.batch import Batching, meta_gradient
+from quickstudy.batch import Batching, meta_gradient, remedies
+from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
+from quickstudy.machine import out_of_memory
 from quickstudy.record import Recorder
 from quickstudy.task import cast
 from quickstudy.tasks.source import Split, TaskSource
@@ -63,6 +65,28 @@ def own_random_numbers(learner: AnyLearner, seed: int, step: int, rank: int) -> 
         entropy = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(entropy) >> 1)
         yield
+
+
+@contextmanager
+def enough_memory(
+    learner: AnyLearner, where: str, n_tasks: int, batching: Batching, chunk_size: int | None
+) -> Iterator[None]:
+    """Says what to change where a step's memory cannot be had inside."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        changes = [
+            " and ".join(f"{name}={value}" for name, value in change.items())
+            for change in remedies(learner, n_tasks, batching, chunk_size)
+        ]
+        raise UserError(
+            f"{where}: needs more memory than there is; received meta_batch={n_tasks}, batching="
+            f"{batching}, chunk_size={chunk_size} ({str(error).splitlines()[0]}); set "
+            f"{', '.join([*changes, ''])}or take fewer examples or a smaller network; quickstudy "
+            "estimate says what each of these needs."
+        ) from error
 
 
 def outer_step(

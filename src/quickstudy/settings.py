@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from quickstudy.batch import Batching
+from quickstudy.batch import Batching, lay_out
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
 
 Schedule = Literal["constant", "cosine", "linear", "halve"]
 Precision = Literal["float32", "float64"]
@@ -107,6 +108,29 @@ class Training:
             "halve": 0.5 ** (step // self.halve_every),
         }[self.schedule]
         return self.outer_lr * factor
+
+    def place(self, learner: AnyLearner) -> dict[str, Tensor]:
+        """Puts a learner on the device and in the type of this training; its meta-parameters.
+
+        Raises:
+            UserError: There is no such device, or the learner has no meta-parameters.
+        """
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            learner.to(device=device, dtype=getattr(torch, self.dtype))
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"Training: device must be one that torch finds here; received {device!r} "
+                f"({str(error).splitlines()[0]}); use cpu, or leave it out."
+            ) from error
+        lay_out(learner, self.batching)
+        parameters = learner.meta_parameters()
+        if not parameters:
+            raise UserError(
+                f"train: {type(learner).__name__} has no meta-parameters; received a baseline; "
+                "evaluate it without training."
+            )
+        return parameters
 
     def optimizer(self, parameters: dict[str, Tensor]) -> torch.optim.Optimizer:
         """The outer optimizer over these parameters.

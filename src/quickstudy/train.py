@@ -6,7 +6,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,14 +17,21 @@ import torch.distributed as dist
 from torch import Tensor
 
 from quickstudy import __version__, rundir
-from quickstudy.batch import lay_out, threads
+from quickstudy.batch import threads
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
 from quickstudy.learner import AnyLearner
 from quickstudy.machine import machine
 from quickstudy.nets.norm import check_no_running_statistics
-from quickstudy.outer import gather, outer_step, own_random_numbers, share, world
+from quickstudy.outer import (
+    enough_memory,
+    gather,
+    outer_step,
+    own_random_numbers,
+    share,
+    world,
+)
 from quickstudy.progress import Progress
 from quickstudy.record import Recorder
 from quickstudy.rundir import RunDirectory
@@ -117,21 +124,7 @@ class _Run:
         check_no_running_statistics(learner, type(learner).__name__)
         self.learner, self.source, self.settings = learner, source, training
         self.meta_train = source if learner.episodic else source.flat()
-        device = training.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            learner.to(device=device, dtype=getattr(torch, training.dtype))
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(
-                f"Training: device must be one that torch finds here; received {device!r} "
-                f"({str(error).splitlines()[0]}); use cpu, or leave it out."
-            ) from error
-        lay_out(learner, training.batching)
-        self.parameters = learner.meta_parameters()
-        if not self.parameters:
-            raise UserError(
-                f"train: {type(learner).__name__} has no meta-parameters; received a baseline; "
-                "evaluate it without training."
-            )
+        self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
         self.metric = METRIC[learner.kind]
@@ -210,7 +203,7 @@ class _Run:
     def _try(self) -> None:
         """Finds out before anything is written what tasks and learner cannot do with each other."""
         like = next(iter(self.parameters.values()))
-        with own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
+        with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
             self.learner(cast(self.meta_train.task("train", 0), like))
             self.learner.respond(cast(self._valid_source().task("valid", 0), like))
 
@@ -236,7 +229,7 @@ class _Run:
             group["lr"] = settings.rate(step)
         self.learner.at(step / settings.steps)
         indices = range(step * settings.meta_batch, (step + 1) * settings.meta_batch)
-        with own_random_numbers(self.learner, settings.seed, step, self.rank):
+        with self._memory(), own_random_numbers(self.learner, settings.seed, step, self.rank):
             outcome = outer_step(
                 self.learner,
                 self.optimizer,
@@ -271,7 +264,8 @@ class _Run:
         source = self._valid_source()
         mine = share(range(settings.valid_tasks))
         tasks = (source.task("valid", index) for index in mine)
-        found = score(self.learner, tasks).per_task if mine else np.zeros(0)
+        with self._memory():
+            found = score(self.learner, tasks).per_task if mine else np.zeros(0)
         values = gather(found, settings.valid_tasks)
         value = float(values.mean())
         sign = 1 if self.metric == "accuracy" else -1
@@ -361,6 +355,12 @@ class _Run:
             directory.forget_metrics_after(self.at.step)
         self.record.pop("stopped", None)
         self.record["training"] = asdict(self.settings)
+
+    def _memory(self) -> AbstractContextManager[None]:
+        """Inside, where memory cannot be had, the message says what to change."""
+        asked = self.settings
+        how = (asked.meta_batch, asked.batching, asked.chunk_size)
+        return enough_memory(self.learner, f"meta-training, step {self.at.step}", *how)
 
     @contextmanager
     def _catch_interrupts(self) -> Iterator[None]:

@@ -74,8 +74,12 @@ def gradient(
         constant: Whether it is a constant to derivatives that are taken later.
     """
     if transformed():
-        slope: Parameters = grad(loss)(parameters, context)
-        return {name: g.detach() for name, g in slope.items()} if constant else slope
+        if not constant:
+            return grad(loss)(parameters, context)  # type: ignore[no-any-return]
+        value, back = vjp(lambda p: loss(p, context), parameters)[:2]
+        with torch.no_grad():
+            slope: Parameters = back(torch.ones_like(value), retain_graph=False)[0]
+        return {name: g.detach() for name, g in slope.items()}
     # Outside the transforms of torch.func plain autograd does the same with less work in Python.
     again = torch.is_grad_enabled() and not constant
     with torch.enable_grad():
@@ -107,7 +111,8 @@ class _CheckpointedStep(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
         needed = ctx.needs_input_grad[2:]
-        saved = ctx.saved_tensors
+        # Views: where a vjp has ended, what it kept are wrappers that another does not understand.
+        saved, v = (tuple(t.view_as(t) for t in given) for given in (ctx.saved_tensors, v))
         free = [t for t, need in zip(saved, needed, strict=True) if need]
 
         def step(*free: Tensor) -> tuple[Tensor, ...]:

@@ -1,0 +1,281 @@
+"""What a meta-training will need, found out before it is begun: memory and time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from quickstudy.batch import first_piece, meta_gradient, remedies, threads
+from quickstudy.learner import AnyLearner
+from quickstudy.machine import available_memory, growth
+from quickstudy.nets.norm import unpadded
+from quickstudy.outer import own_random_numbers
+from quickstudy.settings import Training
+from quickstudy.task import Examples, Task, cast, is_padded
+from quickstudy.tasks.source import TaskSource
+
+TRY_SECONDS = 3.0
+KERNELS = 2
+"""How many times its tensors a step may need: kernels make copies and keep work space of their own.
+On a CPU 1.5 to 2 times were measured, for convolutions and for vectorised dense networks."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Memory of an outer step.
+
+    Attributes:
+        change: Settings that are changed for it; empty for the step as it was asked for.
+        tensors: Bytes of the tensors that exist at one time, at most.
+    """
+
+    change: dict[str, Any]
+    tensors: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a meta-training needs.
+
+    Attributes:
+        parameters: Numbers that are meta-learned.
+        kept: Bytes of these, their gradients, the optimizer's state and the best weights.
+        asked: An outer step as it was asked for.
+        others: The same step with other settings, where it needs less.
+        available: Bytes that the device still has; None where that is unknown.
+        measured: Bytes that a step took when it was tried, with what the kernels need for
+            themselves; None where it was not tried, or that is unknown.
+        seconds: Seconds of an outer step with its sampling; None where it was not tried. Steps
+            that are recorded later take less.
+        steps: Outer steps of the training.
+    """
+
+    parameters: int
+    kept: int
+    asked: Need
+    others: tuple[Need, ...]
+    available: int | None
+    measured: int | None
+    seconds: float | None
+    steps: int
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the memory is there, kernels included; None where that is unknown."""
+        if self.available is None:
+            return None
+        return self.kept + KERNELS * self.asked.tensors <= self.available
+
+
+def estimate(
+    learner: AnyLearner,
+    source: TaskSource,
+    training: Training | None = None,
+    measure: bool = True,
+) -> Estimate:
+    """What meta-training a learner on these tasks will need.
+
+    The first meta-batch is gone through with tensors that have a shape and no memory, so that also
+    what does not fit can be asked for. Where it fits, it is then tried.
+
+    Args:
+        learner: Put on the device of the training; otherwise unchanged.
+        source: The tasks.
+        training: Settings; the defaults where omitted.
+        measure: Whether a step is tried, for a few seconds.
+
+    Raises:
+        UserError: A setting is wrong, or the learner has no meta-parameters.
+    """
+    training = training or Training()
+    parameters = training.place(learner)
+    like = next(iter(parameters.values()))
+    meta_train = source if learner.episodic else source.flat()
+    how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
+
+    def draw() -> Task:
+        return cast(meta_train.batch("train", indices), like)
+
+    def step() -> None:
+        meta_gradient(learner, draw(), *how)
+
+    with _at_the_end(learner, training), own_random_numbers(learner, training.seed, 0, 0):
+        tasks = draw()
+        changes = [{}, *remedies(learner, len(indices), *how)]
+        asked, *others = (_need(learner, tasks, training, change) for change in changes)
+        found = Estimate(
+            parameters=sum(p.numel() for p in parameters.values()),
+            kept=_kept(parameters, training),
+            asked=asked,
+            others=tuple(need for need in others if need.tensors < asked.tensors),
+            available=available_memory(like.device),
+            measured=None,
+            seconds=None,
+            steps=training.steps,
+        )
+        if not measure or found.fits is False:
+            return found
+        with threads(learner, training.batching):
+            took = growth(step, like.device)
+            return replace(found, measured=took, seconds=_seconds(step))
+
+
+def print_estimate(found: Estimate, name: str, training: Training) -> None:
+    """What a meta-training needs, as a table in the terminal."""
+    table = Table(title=f"{name}, a step of {training.meta_batch} tasks")
+    table.add_column("")
+    table.add_column("tensors at most, MiB", justify="right")
+    for need in (found.asked, *found.others):
+        changes = " and ".join(_as_option(key, value) for key, value in need.change.items())
+        table.add_row(f"with {changes}" if changes else "as asked", _mebibytes(need.tensors))
+    Console().print(table)
+    print(f"besides: {found.parameters} parameters, with optimizer {_mebibytes(found.kept)} MiB")
+    if found.measured is not None:
+        print(f"tried: a step took {_mebibytes(found.measured)} MiB, kernels included")
+    if found.available is not None:
+        verdict = "fits" if found.fits else "may NOT fit"
+        print(
+            f"available: {_mebibytes(found.available)} MiB; the step as asked {verdict}: kernels "
+            "can take as much again as the tensors"
+        )
+    if found.seconds is not None:
+        whole = found.seconds * found.steps / 60
+        print(
+            f"time: {1000 * found.seconds:.0f} ms a step, {whole:.1f} minutes for {found.steps} "
+            "steps at most, validation not counted"
+        )
+
+
+def _as_option(key: str, value: object) -> str:
+    """A setting as it is given on the command line."""
+    if key.isupper():
+        return f"{key}={value}"
+    name = f"learner.{key}" if key == "meta_gradient" else key
+    return f"--{name.replace('_', '-')} {value}"
+
+
+def _mebibytes(n: int) -> str:
+    return f"{n / 2**20:.1f}" if n < 10 * 2**20 else f"{n / 2**20:.0f}"
+
+
+def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:
+    """The tensors of a step with some settings changed: the meta-batch, and the pieces at work."""
+    chosen = replace(training, **{k: v for k, v in change.items() if hasattr(training, k)})
+    given = sum(t.nbytes for part in tasks for t in part)
+    with _changed(learner, change):
+        piece = first_piece(learner, tasks, chosen.batching, chosen.chunk_size)
+        n = change.get("OMP_NUM_THREADS", piece.side_by_side)
+        with nullcontext() if is_padded(tasks) else unpadded():
+            return Need(change, given + n * _peak(piece.step, learner, piece.tasks))
+
+
+@contextmanager
+def _changed(learner: Any, change: dict[str, Any]) -> Iterator[None]:
+    """The learner with the meta-gradient of these settings, if they have one."""
+    before = getattr(learner, "meta_gradient", None)
+    if "meta_gradient" in change:
+        learner.meta_gradient = change["meta_gradient"]
+    try:
+        yield
+    finally:
+        if "meta_gradient" in change:
+            learner.meta_gradient = before
+
+
+def _peak(step: Callable[..., Any], learner: AnyLearner, tasks: Task) -> int:
+    """Bytes of the tensors that a step makes and that exist at one time, at most."""
+    parameters = learner.meta_parameters()
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+            shapes = {name: fake.from_tensor(p) for name, p in parameters.items()}
+            parts = (Examples(*map(fake.from_tensor, part)) for part in tasks)
+            given = Task(*parts)
+            with _Alive([*shapes.values(), *given.support, *given.query]) as alive:
+                step(shapes, given)
+    except (RuntimeError, NotImplementedError):  # A step that looks at values needs some.
+        with _Alive([*parameters.values(), *tasks.support, *tasks.query]) as alive:
+            step(parameters, tasks)
+    most: int = alive.most
+    return most
+
+
+class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that are made inside, as long as they exist.
+
+    Args:
+        given: Tensors that exist already, and do not count.
+    """
+
+    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most, self.now = 0, 0
+        self.known = {t.untyped_storage()._cdata for t in given}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor) and tensor.layout == torch.strided:
+                self._add(tensor.untyped_storage())
+        return out
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        # A view, or an operation in place, gives the storage of its input.
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.known:
+            self.known.add(key)
+            self.now += size
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self._remove, key, size)
+
+    def _remove(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def _kept(parameters: dict[str, Tensor], training: Training) -> int:
+    """Bytes of the parameters, their gradients, the optimizer's state and the best weights."""
+    shapes = {
+        name: torch.empty_like(p, device="meta").requires_grad_() for name, p in parameters.items()
+    }
+    optimizer = training.optimizer(shapes)
+    for p in shapes.values():
+        p.grad = torch.empty_like(p)
+    optimizer.step()
+    state = tree_leaves([*optimizer.state.values()])
+    kept = sum(t.nbytes for t in state if isinstance(t, Tensor))
+    return kept + 3 * sum(p.nbytes for p in shapes.values())
+
+
+def _seconds(step: Callable[[], None]) -> float:
+    """Median seconds of a step."""
+    taken: list[float] = []
+    while sum(taken) < TRY_SECONDS:
+        started = time.perf_counter()
+        step()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+@contextmanager
+def _at_the_end(learner: AnyLearner, training: Training) -> Iterator[None]:
+    """The learner as in its last outer step, which needs most where steps are not all alike."""
+    before = learner.training
+    learner.train().at(1 - 1 / training.steps)
+    try:
+        yield
+    finally:
+        learner.at(0.0)
+        learner.train(before)
