@@ -2,8 +2,8 @@
 # Makes benchmarks/.venv: quickstudy beside the libraries it is compared with.
 #
 # None of them installs as it is on a Python of today, so each is taken without the versions it
-# pins: learn2learn's C files are made anew by Cython, and easyfsl needs a torchvision whose
-# operators are only declared (see peers.py).
+# pins: learn2learn's C files are made anew by Cython, and easyfsl and torchmeta need a torchvision
+# whose operators are only declared (see peers.py).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 venv=$here/.venv
@@ -15,9 +15,9 @@ pip="$bin/pip --disable-pip-version-check --quiet"
 $pip install torch==2.13.0
 $pip install --constraint "$here/../constraints.txt" "$here/.."
 $pip uninstall --yes quickstudy # the source is taken from ../src
+$pip install optree graphviz ordered-set pandas requests tqdm cython setuptools wheel
 $pip install --no-deps higher==0.2.1 torchopt==0.7.3 easyfsl==1.5.0 parallel-metalearn==0.5.6 \
-  torchvision==0.28.0
-$pip install optree graphviz pandas requests tqdm cython setuptools wheel
+  torchmeta==1.8.0 torchvision==0.28.0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 $pip download --no-deps --no-binary :all: --no-build-isolation --dest "$work" learn2learn==0.2.0

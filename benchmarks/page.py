@@ -17,6 +17,9 @@ COLOURS = {
     "quickstudy compiled": "#862e9c",
     "learn2learn": "#868e96",
     "higher": "#adb5bd",
+    "torchopt": "#e64980",
+    "parallel-metalearn": "#4c6ef5",
+    "torchmeta": "#a07855",
     "bare convolutions": "#f08c00",
     "easyfsl": "#ced4da",
 }
@@ -31,9 +34,10 @@ first library named a contender is: the median over the rounds, and the quartile
 timing, the meta-gradients of the same tasks must agree to 1e-4 in float64 (they agree to
 {apart:.0e}).
 
-learn2learn, higher and easyfsl are used as their own examples use them. quickstudy's steps are
-timed from a recording, as they run from the tenth second of a meta-training on
-(`quickstudy.record`); "checkpoint" is `meta_gradient: checkpoint`, "compiled" is `compile: true`.
+learn2learn, higher, torchopt, parallel-metalearn, easyfsl and torchmeta are used as their own
+examples use them. quickstudy's steps are timed from a recording, as they run from the tenth second
+of a meta-training on (`quickstudy.record`); "checkpoint" is `meta_gradient: checkpoint`, "compiled"
+is `compile: true`.
 
 ![Ratios and memory](performance.svg)
 

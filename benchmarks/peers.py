@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -16,9 +17,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from work import LR, Batch, Work, body, drawings, network, tasks
+from work import LR, N_CLASSES, PER_CLASS, Batch, Work, body, drawings, network, tasks
 
 LANCZOS = Image.Resampling.LANCZOS
 Contender = tuple[Callable[[], object], Sequence[Tensor]]
@@ -90,6 +91,86 @@ def higher_maml(work: Work, dtype: torch.dtype) -> Contender:
                 loss_of(copy(x_query), y_query).backward()
 
     return step, [*net.parameters()]
+
+
+def torchopt_maml(work: Work, dtype: torch.dtype) -> Contender:
+    """After TorchOpt's own example: one backward pass for the tasks of a step together."""
+    import torchopt
+
+    net, batch = network(work.net).to(dtype), of(work, dtype)
+    parameters = [*net.parameters()]
+    inner = torchopt.MetaSGD(net, lr=LR[work.net])
+
+    def step() -> None:
+        net.zero_grad()
+        start = torchopt.extract_state_dict(net, by="reference", detach_buffers=True)
+        inner_start = torchopt.extract_state_dict(inner, by="reference")
+        losses = []
+        for x, y, x_query, y_query in batch:
+            for _ in range(work.steps):
+                inner.step(loss_of(net(x), y))
+            losses.append(loss_of(net(x_query), y_query))
+            torchopt.recover_state_dict(net, start)
+            torchopt.recover_state_dict(inner, inner_start)
+        torch.stack(losses).sum().backward()
+
+    return step, parameters
+
+
+class Told(nn.Module):
+    """A network that is told more than its input, and needs none of it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor, **options: object) -> Tensor:
+        return self.net(x)  # type: ignore[no-any-return]
+
+
+def parallel_metalearn_maml(work: Work, dtype: torch.dtype) -> Contender:
+    """Tasks side by side, as many as is fastest here, with its own batch norm as it asks."""
+    from metalearn.algorithms import MAML
+    from metalearn.inner_optimizers import InnerSGD
+    from metalearn.loss import BaseLoss
+    from metalearn.model_wrappers import MAML_Model
+    from metalearn.nn_models.basic_layers.BatchNormalization import BatchNorm
+
+    class Loss(BaseLoss):  # type: ignore[misc]
+        def __init__(self, scale: int) -> None:
+            super().__init__()
+            self.scale = scale
+
+        def forward(
+            self, out_dict: dict[str, Tensor], targets: Tensor, *_: object, **__: object
+        ) -> tuple[Tensor, Tensor]:
+            found = self.scale * loss_of(out_dict["logits"], targets)
+            return found, found.detach()
+
+    net = network(work.net)
+    for layers in [m for m in net.modules() if isinstance(m, nn.Sequential)]:
+        for i, layer in enumerate(layers):
+            if isinstance(layer, nn.BatchNorm2d):
+                layers[i] = BatchNorm(layer.num_features, track_running_stats=False)
+    model = MAML_Model(Told(net[:-1]), Told(net[-1])).to(dtype)
+    inner = InnerSGD(model.get_fast_weights(), learn_lr=False).to(dtype)
+    for lr in inner.parameters():
+        lr.data.fill_(LR[work.net])  # It rounds its own to float32.
+    outer = torch.optim.SGD(model.parameters(), lr=1.0)
+    outer.step = lambda: None  # type: ignore[assignment, method-assign, misc]
+    maml = MAML(
+        model=model,
+        optimizer=outer,
+        inner_optimizer=inner,
+        support_loss_fn=Loss(1),
+        query_loss_fn=Loss(work.n_tasks),  # It averages over the tasks where the others sum.
+        inner_steps=work.steps,
+        chunk_size=80 if work.net == "mlp" else 4,
+        device=torch.device("cpu"),
+    )
+    x, y, x_query, y_query = map(torch.stack, zip(*of(work, dtype), strict=True))
+    batches = itertools.repeat((x, y, x_query, y_query))
+    return lambda: maml.step(batches), [*model.parameters()]
 
 
 def learn2learn_anil(work: Work, dtype: torch.dtype) -> Contender:
@@ -231,6 +312,46 @@ def learn2learn_taskset(work: Work) -> Callable[[], tuple[Tensor, Tensor]]:
     return taskset.sample  # type: ignore[no-any-return]
 
 
+def torchmeta_sample(work: Work, dtype: torch.dtype) -> Contender:
+    keep = declare_torchvision_operators()
+    bare("torchmeta")
+    import torchmeta.utils.data as its
+    from torchmeta.transforms import Categorical, ClassSplitter
+
+    assert keep is not None
+    # A subset of today that defines one way to get items must define both.
+    its.SubsetTask.__getitems__ = lambda self, indices: [self[i] for i in indices]
+
+    class Drawings(its.Dataset):  # type: ignore[misc]
+        def __init__(self, pictures: Pictures, label: int, target_transform: object) -> None:
+            super().__init__(label, target_transform=target_transform)
+            self.pictures = pictures
+
+        def __len__(self) -> int:
+            return PER_CLASS
+
+        def __getitem__(self, i: int) -> tuple[Tensor, int]:
+            x, y = self.pictures[self.index * PER_CLASS + i]
+            return x, self.target_transform(y)
+
+    class Classes(its.ClassDataset):  # type: ignore[misc]
+        num_classes = N_CLASSES
+
+        def __init__(self) -> None:
+            super().__init__(meta_train=True)
+            self.pictures = Pictures(work.decoded)
+
+        def __getitem__(self, label: int) -> Drawings:
+            return Drawings(self.pictures, label, self.get_target_transform(label))
+
+    dataset = its.CombinationMetaDataset(Classes(), work.ways, Categorical(work.ways))
+    dataset = ClassSplitter(
+        dataset, num_train_per_class=work.shots, num_test_per_class=work.queries
+    )
+    batches = iter(its.BatchMetaDataLoader(dataset, batch_size=1))
+    return lambda: next(batches), []
+
+
 def parts(work: Work, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Support and query of a sampled task, by position as in learn2learn's examples."""
     is_support = torch.arange(len(y)) % (work.shots + work.queries) < work.shots
@@ -315,6 +436,8 @@ def bare_network(work: Work, dtype: torch.dtype) -> Contender:
 PEERS: dict[tuple[str, str], Callable[[Work, torch.dtype], Contender]] = {
     ("learn2learn", "maml"): learn2learn_maml,
     ("higher", "maml"): higher_maml,
+    ("torchopt", "maml"): torchopt_maml,
+    ("parallel-metalearn", "maml"): parallel_metalearn_maml,
     ("learn2learn", "anil"): learn2learn_anil,
     ("easyfsl", "episode"): easyfsl_episode,
     ("learn2learn", "episode"): learn2learn_episode,
@@ -322,6 +445,7 @@ PEERS: dict[tuple[str, str], Callable[[Work, torch.dtype], Contender]] = {
     ("learn2learn", "train"): learn2learn_train,
     ("easyfsl", "sample"): easyfsl_sample,
     ("learn2learn", "sample"): learn2learn_sample,
+    ("torchmeta", "sample"): torchmeta_sample,
     ("bare convolutions", "maml"): bare_convolutions,
     ("bare network", "answer"): bare_network,
 }

@@ -53,13 +53,14 @@ class Work:
 
 
 MAML = ("learn2learn", "quickstudy", "quickstudy checkpoint", "higher")
+MORE = ("torchopt", "parallel-metalearn")
 WORK = [
     *(
         Work(f"MAML, Conv-4, meta-batch {n}", "maml", who, n_tasks=n, bar=bar)
         for n, who, bar in (
             (1, MAML, 1.0),
             (4, MAML, None),
-            (16, (*MAML, "bare convolutions"), 1.6),
+            (16, (*MAML, *MORE, "bare convolutions"), 1.6),
             (32, MAML, None),
         )
     ),
@@ -74,7 +75,7 @@ WORK = [
         Work(
             f"MAML, sinusoids, {n} task(s), {steps} step(s)",
             "maml",
-            ("learn2learn", "quickstudy", "quickstudy compiled", "higher"),
+            ("learn2learn", "quickstudy", "quickstudy compiled", "higher", *MORE),
             net="mlp",
             n_tasks=n,
             steps=steps,
@@ -109,7 +110,7 @@ WORK = [
         Work(
             f"sampling 5-way 1-shot tasks, {pictures}",
             "sample",
-            ("learn2learn", "quickstudy", "easyfsl"),
+            ("learn2learn", "quickstudy", "easyfsl", "torchmeta"),
             decoded=decoded,
             bar=50.0 if decoded else None,
         )
