@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from quickstudy.second_order import Conv2d, batch_norm
+from quickstudy.second_order import Conv2d, batch_norm, bf16_convolutions
 
 Function = Callable[..., Tensor]
 
@@ -128,3 +128,50 @@ def test_under_a_transform_it_is_torchs_own() -> None:
         return vmap(lambda x: grad(lambda w: f(x, w, rest[1]).square().sum())(rest[0]))(x)
 
     torch.testing.assert_close(slope(ours), slope(theirs))
+
+
+def reduced(order: int, *, wanted: bool = True, vectorised: bool = False) -> list[Tensor]:
+    """Derivatives of a convolution by its input, weight and bias, perhaps in bfloat16."""
+    values = [t.detach().float().requires_grad_() for t in inputs((2, 3, 6, 6), (4, 3, 3, 3), (4,))]
+    conv = Conv2d(3, 4, 3, padding=1)
+
+    def f(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        with bf16_convolutions(wanted):
+            if vectorised:
+                return vmap(lambda x: functional_call(conv, {"weight": w, "bias": b}, (x,)))(
+                    x[:, None]
+                )[:, 0]
+            return functional_call(conv, {"weight": w, "bias": b}, (x,))
+
+    return [f(*values), *derivatives(f, values, order)]
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_bf16_is_near_and_not_the_same(order: int) -> None:
+    for found, want in zip(reduced(order), reduced(order, wanted=False), strict=True):
+        assert found.dtype == torch.float32
+        apart = (found - want).norm() / want.norm()
+        assert 1e-4 < float(apart.detach()) < 0.05
+
+
+def test_bf16_is_that_of_rounded_inputs() -> None:
+    torch.manual_seed(0)
+    conv, x = Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6)
+    with bf16_convolutions():
+        found = conv(x)
+    w, b = conv.weight.bfloat16(), conv.bias
+    assert b is not None
+    want = F.conv2d(x.bfloat16().double(), w.double(), b.bfloat16().double())
+    torch.testing.assert_close(found, want.float(), rtol=2**-8, atol=1e-6)
+
+
+def test_bf16_is_the_same_in_a_transform() -> None:
+    for found, want in zip(reduced(1, vectorised=True), reduced(1), strict=True):
+        torch.testing.assert_close(found, want, rtol=0.02, atol=0.02)
+
+
+def test_bf16_leaves_float64_alone() -> None:
+    conv, x = Conv2d(1, 2, 3).double(), torch.randn(1, 1, 5, 5, dtype=torch.float64)
+    with bf16_convolutions():
+        found = conv(x)
+    assert torch.equal(found, conv(x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import itertools
 import json
 import math
@@ -18,8 +19,8 @@ from quickstudy import CheckpointError, NonFiniteError, Training, UserError, bui
 from quickstudy.evaluate import score
 from quickstudy.learners import NearestCentroid
 from quickstudy.rundir import RunDirectory
-from quickstudy.task import Task
-from quickstudy.tasks import Split
+from quickstudy.task import Task, cast
+from quickstudy.tasks import Episodes, Split, arrays
 from quickstudy.train import train
 
 
@@ -241,6 +242,22 @@ def test_a_prototypical_network_learns_to_ignore_noise() -> None:
     assert difference.mean() > 3 * difference.std() / 10
 
 
+def test_bf16_is_for_meta_training_alone() -> None:
+    X = torch.randn(60, 1, 12, 12)
+    source = Episodes(arrays(X.numpy(), torch.arange(20).repeat(3).numpy()), 2, 1, 2)
+    task = cast(source.task("test", 0), X)
+    trained, answers = [], []
+    for bf16 in (False, True):
+        learner = build("MAML", source, {"name": "Conv4", "hidden": 4, "pool": "stride"})
+        start = copy.deepcopy(learner.state_dict())
+        quick(source, learner, None, steps=2, bf16=bf16)
+        trained.append(parameters(learner))
+        learner.load_state_dict(start)
+        answers.append(learner.respond(task))
+    assert 0 < float((trained[0] - trained[1]).abs().max()) < 0.1
+    assert torch.equal(*answers)
+
+
 def test_skipped_tasks_are_counted(tmp_path: Path) -> None:
     source = Watched(sinusoid(), lambda s, i, t: huge(t) if (s, i) == ("train", 3) else t)
     result = quick(source, maml(source), tmp_path / "run")
@@ -301,6 +318,8 @@ def test_a_validation_that_is_not_finite_is_no_best() -> None:
         ({"optimizer_options": {"momentun": 0.9}}, "momentun"),
         ({"outer_lr": -1.0}, "-1.0"),
         ({"device": "gpu"}, "device"),
+        ({"bf16": True}, "convolutions"),
+        ({"bf16": True, "dtype": "float64"}, "dtype float64"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_written(
@@ -312,8 +331,6 @@ def test_wrong_settings_are_refused_before_anything_is_written(
 
 
 def test_without_valid_tasks_it_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    from quickstudy.tasks import Episodes, arrays
-
     X, y = torch.randn(60, 2), torch.arange(6).repeat(10)
     source = Episodes(arrays(X, y, valid=0), 2, 1, 2)
     with pytest.raises(UserError, match="valid"):

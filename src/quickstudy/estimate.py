@@ -23,6 +23,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.machine import available_memory, growth
 from quickstudy.nets.norm import unpadded
 from quickstudy.outer import own_random_numbers
+from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
 from quickstudy.task import Examples, Task, cast, is_padded
 from quickstudy.tasks.source import TaskSource
@@ -112,7 +113,11 @@ def estimate(
     def step() -> None:
         meta_gradient(learner, draw(), *how)
 
-    with _at_the_end(learner, training), own_random_numbers(learner, training.seed, 0, 0):
+    with (
+        _at_the_end(learner, training),
+        own_random_numbers(learner, training.seed, 0, 0),
+        bf16_convolutions(training.bf16),
+    ):
         tasks = draw()
         changes = [{}, *remedies(learner, len(indices), *how)]
         asked, *others = (_need(learner, tasks, training, change) for change in changes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+
+from quickstudy.errors import UserError
 
 
 class Progress:
@@ -65,3 +67,15 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         self.bar.stop()
+
+
+def tensorboard() -> Any:
+    """What opens a writer; asked for before anything is written."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError(
+            "train: tensorboard=True needs the package tensorboard; received an environment without"
+            " it; run pip install 'quickstudy[tensorboard]'."
+        ) from error
+    return SummaryWriter

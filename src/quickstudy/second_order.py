@@ -11,6 +11,9 @@ Inside a transform of `torch.func` torch's own operations are taken.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -29,14 +32,36 @@ def along_channels(v: Tensor, x: Tensor) -> Tensor:
     return v.view(1, -1, *(1,) * (x.ndim - 2))
 
 
+_bf16: ContextVar[bool] = ContextVar("bf16", default=False)
+
+
+@contextmanager
+def bf16_convolutions(wanted: bool = True) -> Iterator[None]:
+    """Inside, each `Conv2d` of float32 multiplies in bfloat16 and gives float32 again.
+
+    So do its derivatives. All else, such as sums, norms and updates, stays as it is.
+    """
+    token = _bf16.set(wanted)
+    try:
+        yield
+    finally:
+        _bf16.reset(token)
+
+
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` with a faster second derivative."""
+    """`torch.nn.Conv2d` with a faster second derivative, and with `bf16_convolutions`."""
 
     def forward(self, x: Tensor) -> Tensor:
+        if _bf16.get() and x.dtype == torch.float32:
+            return self._convolve(x.bfloat16(), self.weight.bfloat16(), self.bias).float()
+        return self._convolve(x, self.weight, self.bias)
+
+    def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+        b = None if b is None else b.to(w.dtype)
         if transformed() or not isinstance(self.padding, tuple) or self.padding_mode != "zeros":
-            return super().forward(x)
+            return self._conv_forward(x, w, b)  # type: ignore[no-any-return]
         like = (self.stride, self.padding, self.dilation, self.groups)
-        return _Convolution.apply(x, self.weight, self.bias, like)  # type: ignore[no-any-return,no-untyped-call]
+        return _Convolution.apply(x, w, b, like)  # type: ignore[no-any-return,no-untyped-call]
 
 
 class _Convolution(Function):

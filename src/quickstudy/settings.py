@@ -12,6 +12,7 @@ from torch import Tensor
 from quickstudy.batch import Batching, lay_out
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
+from quickstudy.second_order import Conv2d
 
 Schedule = Literal["constant", "cosine", "linear", "halve"]
 Precision = Literal["float32", "float64"]
@@ -49,6 +50,9 @@ class Training:
             takes a C++ compiler and, the first time, minutes; for long meta-trainings of small
             networks. A resumed run then equals the whole one up to rounding only.
         dtype: Floating-point type of parameters and inputs.
+        bf16: Whether convolutions multiply in bfloat16 in meta-training, those of `quickstudy.nets`
+            only; validation and what is saved stay in `dtype`, which must be float32. Faster on
+            processors with instructions for it, such as AVX-512 BF16.
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
         tensorboard: Whether metrics are written for TensorBoard too.
         seed: Seed of randomness inside a learner.
@@ -74,6 +78,7 @@ class Training:
     chunk_size: int | None = None
     compile: bool = False
     dtype: Precision = "float32"
+    bf16: bool = False
     device: str | None = None
     tensorboard: bool = False
     seed: int = 0
@@ -97,6 +102,12 @@ class Training:
                     f"Training: {name} must be one of {', '.join(get_args(kind))}; received "
                     f"{getattr(self, name)!r}; choose one of these."
                 )
+
+        if self.bf16 and self.dtype != "float32":
+            raise UserError(
+                f"Training: bf16 is for dtype float32; received dtype {self.dtype}; leave one of "
+                "them out."
+            )
 
     def rate(self, step: int) -> float:
         """Step size of outer step `step`, counted from 0."""
@@ -124,6 +135,11 @@ class Training:
                 f"({str(error).splitlines()[0]}); use cpu, or leave it out."
             ) from error
         lay_out(learner, self.batching)
+        if self.bf16 and not any(isinstance(m, Conv2d) for m in learner.modules()):
+            raise UserError(
+                f"Training: bf16 is for convolutions of quickstudy.nets; received a "
+                f"{type(learner).__name__} without any; leave bf16 out."
+            )
         parameters = learner.meta_parameters()
         if not parameters:
             raise UserError(

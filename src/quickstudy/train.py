@@ -19,7 +19,7 @@ from torch import Tensor
 from quickstudy import __version__, rundir
 from quickstudy.batch import threads
 from quickstudy.catalog import learner_specs
-from quickstudy.errors import CheckpointError, NonFiniteError, UserError
+from quickstudy.errors import CheckpointError, NonFiniteError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
 from quickstudy.learner import AnyLearner
 from quickstudy.machine import machine
@@ -32,9 +32,10 @@ from quickstudy.outer import (
     share,
     world,
 )
-from quickstudy.progress import Progress
+from quickstudy.progress import Progress, tensorboard
 from quickstudy.record import Recorder
 from quickstudy.rundir import RunDirectory
+from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
 from quickstudy.task import cast
 from quickstudy.tasks.source import TaskSource
@@ -134,7 +135,7 @@ class _Run:
         self.directory = RunDirectory(out) if out is not None else None
         self.record: dict[str, Any] = {}
         self.interrupted = False
-        open_writer = _tensorboard() if training.tensorboard and self.rank == 0 else None
+        open_writer = tensorboard() if training.tensorboard and self.rank == 0 else None
         if not resume:
             self._try()
         if self.directory is not None:
@@ -229,7 +230,11 @@ class _Run:
             group["lr"] = settings.rate(step)
         self.learner.at(step / settings.steps)
         indices = range(step * settings.meta_batch, (step + 1) * settings.meta_batch)
-        with self._memory(), own_random_numbers(self.learner, settings.seed, step, self.rank):
+        with (
+            self._memory(),
+            own_random_numbers(self.learner, settings.seed, step, self.rank),
+            bf16_convolutions(settings.bf16),
+        ):
             outcome = outer_step(
                 self.learner,
                 self.optimizer,
@@ -386,15 +391,3 @@ class _Run:
 
 def _weights(learner: AnyLearner) -> dict[str, Tensor]:
     return {name: t.detach().clone() for name, t in learner.state_dict().items()}
-
-
-def _tensorboard() -> Any:
-    """What opens a writer; asked for before anything is written."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError(
-            "train: tensorboard=True needs the package tensorboard; received an environment without"
-            " it; run pip install 'quickstudy[tensorboard]'."
-        ) from error
-    return SummaryWriter
