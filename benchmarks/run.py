@@ -25,6 +25,8 @@ from work import MEMORY, WORK, Work
 
 HERE = Path(__file__).parent
 AGREE = 1e-4
+SCALING = ((1, 1), (1, 2), (2, 1))
+"""Numbers of processes and of threads of each."""
 
 
 class Process:
@@ -32,14 +34,9 @@ class Process:
 
     def __init__(self, who: str, work: Work, threads: int) -> None:
         command = [sys.executable, str(HERE / "worker.py"), who, json.dumps(work.to_json())]
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "PYTHONPATH": str(HERE.parent / "src"),
-            "OMP_NUM_THREADS": str(threads),
-        }
         self.process = subprocess.Popen(
             command,
-            env=environment,
+            env=environment(threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -119,6 +116,34 @@ def peaks(work: Work, threads: int) -> dict[str, Any]:
     return {**work.to_json(), "bytes": found}
 
 
+def scaling(rounds: int) -> list[dict[str, Any]]:
+    """Outer steps by one and by two processes, and by one of two threads, in turn."""
+    found: list[dict[str, Any]] = []
+    for _ in range(rounds):
+        for processes, threads in SCALING:
+            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+            run = subprocess.run(
+                [sys.executable, *launch, str(processes), str(HERE / "scaling.py")],
+                env=environment(threads),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                check=True,
+            )
+            found.append(json.loads(run.stdout.splitlines()[-1]))
+            print(f"scaling: {found[-1]}", flush=True)
+    return found
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Of a process of this benchmark: the source of quickstudy, and so many threads."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(HERE.parent / "src"),
+        "OMP_NUM_THREADS": str(threads),
+    }
+
+
 def machine() -> dict[str, Any]:
     sys.path.insert(0, str(HERE.parent / "src"))
     from quickstudy.machine import machine
@@ -155,6 +180,9 @@ def main() -> None:
             # In the order of the list, and after each row: a long run may be cut short.
             result[key] = [found[w.name] for w in all_of_them if w.name in found]
             chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+    if chosen.only in "scaling":
+        result["scaling"] = scaling(3)
+        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def ratios(row: dict[str, Any]) -> dict[str, tuple[float, float, float]]:

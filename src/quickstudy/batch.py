@@ -190,20 +190,22 @@ def _looped(
 
     def in_turn(learner: AnyLearner, part: list[Task]) -> MetaGradient:
         step = _step(learner)
-        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        sums: list[Tensor] = []
         losses, finite = [], []
         for task in part:
             *gradients, loss = recorder.run(step, parameters, task, *told, "loop")
             good = _finite(loss, gradients)
             if good:
-                for name, g in zip(parameters, gradients, strict=True):
-                    total[name] += g
+                # Not in place: autograd may give one tensor for two parameters.
+                sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
             losses.append(loss)
             finite.append(good)
-        return MetaGradient(total, torch.stack(losses), torch.stack(finite).to(losses[0]))
+        sums = sums or [torch.zeros_like(p) for p in parameters.values()]
+        total = dict(zip(parameters, sums, strict=True))
+        return MetaGradient(total, torch.stack(losses), losses[0].new_tensor(finite))
 
     # functional_call puts parameters into a module for a while: each thread has its own learner.
-    learners = _twins(learner, min(_lanes(learner), len(queue)))
+    learners = _twins(learner, min(_lanes(learner), len(queue))) if len(queue) > 1 else [learner]
     if len(learners) == 1:
         return in_turn(learner, queue)
 
@@ -221,8 +223,7 @@ def _looped(
         found = [future.result() for future in running]
     total = found[0].gradients
     for other in found[1:]:
-        for name, g in other.gradients.items():
-            total[name] += g
+        total = {name: total[name] + g for name, g in other.gradients.items()}
     losses, finite = ([getattr(f, name) for f in found] for name in ("losses", "finite"))
     return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
@@ -337,5 +338,6 @@ def _convolutional(learner: AnyLearner) -> bool:
     return any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in learner.modules())
 
 
-def _finite(loss: Tensor, gradients: Iterable[Tensor]) -> Tensor:
-    return torch.isfinite(torch.stack([loss, *(g.sum() for g in gradients)])).all()
+def _finite(loss: Tensor, gradients: Iterable[Tensor]) -> bool:
+    """Whether all of them are finite, as far as their sum tells."""
+    return math.isfinite(torch.cat([loss[None], *(g.flatten() for g in gradients)]).sum())

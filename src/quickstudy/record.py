@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from quickstudy.errors import UserError
@@ -114,8 +115,22 @@ class Recorder:
             return step(named, Task(support, query))
 
         graph = make_fx(flat)(*parameters.values(), *(t for part in tasks for t in part))
-        run = torch.compile(graph, dynamic=False) if self.compiled else graph
+        _shorten(graph)
+        run = torch.compile(graph, dynamic=False) if self.compiled else graph.forward
         return lambda p, tasks: tuple(run(*p.values(), *tasks.support, *tasks.query))
+
+
+def _shorten(graph: GraphModule) -> None:
+    """Leaves out what changes nothing: a matrix transposed twice, `detach`, unused results."""
+    aten = torch.ops.aten
+    for node in graph.graph.nodes:
+        source: Any = node.args[0] if node.args else None
+        if node.target == aten.detach.default:
+            node.replace_all_uses_with(source)
+        elif node.target == aten.t.default and getattr(source, "target", None) == node.target:
+            node.replace_all_uses_with(source.args[0])
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
 
 
 def _key(tasks: Task, more: tuple[object, ...]) -> Any:
