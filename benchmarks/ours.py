@@ -123,8 +123,15 @@ def train(work: Work, dtype: torch.dtype) -> Contender:
     episodes, index = source(work), iter(range(10**9))
     learner = PrototypicalNetwork(encoder("population")).train()
     batch.lay_out(learner, "auto")
-    optimizer = torch.optim.Adam(learner.parameters(), lr=1e-3)
-    return lambda: outer_step(learner, optimizer, episodes, "train", [next(index)]), []
+    optimizer, recorder = (
+        torch.optim.Adam(learner.parameters(), lr=1e-3),
+        Recorder(learner, after=0.0),
+    )
+
+    def step() -> None:
+        outer_step(learner, optimizer, episodes, "train", [next(index)], recorder=recorder)
+
+    return step, []
 
 
 def answer(work: Work, dtype: torch.dtype) -> Contender:

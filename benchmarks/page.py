@@ -1,9 +1,10 @@
-"""docs/performance.md and its picture, from results.json."""
+"""docs/performance.md with its picture and docs/scale.md, from results.json."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib as mpl
@@ -54,14 +55,85 @@ two tasks at a time here, learn2learn one.
 | inner steps | {names} |
 | --- |{rule}
 """
+SCALING = """
+## Several processes
+
+MAML on Conv-4, outer steps of {tasks} tasks with their sampling, under `torchrun` on the same
+machine; median of {runs} launches, in turn. A step has one all-reduce of {kilobytes:.0f} kB.
+
+| processes | threads of each | tasks/s | against the first | all-reduce |
+| --- | --- | --- | --- | --- |
+"""
+
+
+def scaling(found: list[dict[str, Any]]) -> str:
+    """The part about several processes."""
+    kinds = list(dict.fromkeys((run["processes"], run["threads"]) for run in found))
+    text, first = "", None
+    for kind in kinds:
+        runs = [run for run in found if (run["processes"], run["threads"]) == kind]
+        speed = median(run["tasks"] / run["step"] for run in runs)
+        first = first or speed
+        wait = 1e3 * median(run["all_reduce"] for run in runs)
+        cells = (*kind, f"{speed:.1f}", f"{speed / first:.2f}", f"{wait:.2f} ms")
+        text += f"| {' | '.join(map(str, cells))} |\n"
+    head = SCALING.format(
+        tasks=found[0]["tasks"], runs=len(runs), kilobytes=found[0]["bytes"] / 1000
+    )
+    return head + text
+
+
+DEVICES, BANDWIDTH, LATENCY, TASKS = 64, 1e10, 1e-5, 1e9
+
+
+def scale(result: dict[str, Any]) -> str:
+    """docs/scale.md."""
+    rows = {found["name"]: found["seconds"]["quickstudy"] for found in result["times"]}
+    task = median(rows["MAML, Conv-4, meta-batch 16"]) / 16
+    sample = median(rows["sampling 5-way 1-shot tasks, in memory"])
+    size = result["scaling"][0]["bytes"]
+    one, two = (
+        median(
+            r["tasks"] / r["step"]
+            for r in result["scaling"]
+            if r["processes"] == n and r["threads"] == 1
+        )
+        for n in (1, 2)
+    )
+    reduce = 2 * (DEVICES - 1) / DEVICES * size / BANDWIDTH + 2 * (DEVICES - 1) * LATENCY
+    lines = []
+    for rate in (100, 1000, 10000):
+        for m in (4, 32):
+            parts = (m / rate, m * sample, reduce)
+            steps = TASKS / (DEVICES * m)
+            shares = " | ".join(f"{100 * part / sum(parts):.0f} %" for part in parts)
+            days = steps * sum(parts) / 86400
+            lines.append(f"| {rate} | {m} | {steps / 1e6:.2f} million | {days:.1f} | {shares} |")
+    return (
+        (HERE / "scale.md")
+        .read_text()
+        .format(
+            date=result["date"],
+            **{key: result["machine"][key] for key in ("cpu", "threads", "torch")},
+            task=1e3 * task,
+            sample=1e3 * sample,
+            kilobytes=size / 1000,
+            wait=1e3 * median(r["all_reduce"] for r in result["scaling"] if r["processes"] == 2),
+            two=two / one,
+            years=TASKS * task / (365 * 86400),
+            rows="\n".join(lines),
+            bend=1 / sample,
+            checkpoint=4 * size / 8 * 3 / 1e6,
+        )
+    )
 
 
 def row(found: dict[str, Any]) -> str:
     first = found["contenders"][0]
     base = sorted(found["seconds"][first])[len(found["seconds"][first]) // 2]
     ours, others = [], []
-    for who, (median, low, high) in ratios(found).items():
-        text = f"{median:.2f} [{low:.2f}, {high:.2f}]"
+    for who, (middle, low, high) in ratios(found).items():
+        text = f"{middle:.2f} [{low:.2f}, {high:.2f}]"
         short = who.removeprefix("quickstudy").strip()
         (ours if who.startswith("quickstudy") else others).append(f"{short} {text}".strip())
     # That of quickstudy as it is by default: what is compiled must not make up for it.
@@ -79,9 +151,9 @@ def picture(result: dict[str, Any], path: Path) -> None:
     labels = []
     for y, found in enumerate(result["times"][::-1]):
         labels.append(found["name"])
-        for who, (median, low, high) in ratios(found).items():
+        for who, (middle, low, high) in ratios(found).items():
             left.plot([low, high], [y, y], color=COLOURS[who], lw=3, alpha=0.5)
-            left.plot(median, y, "o", color=COLOURS[who], ms=6)
+            left.plot(middle, y, "o", color=COLOURS[who], ms=6)
         if found["bar"]:
             left.plot(found["bar"], y, "|", color="black", ms=14, mew=1.5)
     left.axvline(1, color=COLOURS["learn2learn"], lw=1)
@@ -120,8 +192,10 @@ def main() -> None:
     for found in result["memory"]:
         cells = [f"{found['bytes'][who] / 2**20:.0f}" for who in names]
         text += f"| {found['steps']} | {' | '.join(cells)} |\n"
+    text += scaling(result["scaling"])
     notes = (HERE / "notes.md").read_text()
     (DOCS / "performance.md").write_text(text + "\n" + notes)
+    (DOCS / "scale.md").write_text(scale(result))
     picture(result, DOCS / "performance.svg")
 
 

@@ -25,7 +25,7 @@ def pictures() -> AnyLearner:
 
 
 def rows() -> AnyLearner:
-    return MAML(Plain(6, 3), inner_lr=0.1, inner_steps=2, meta_gradient="checkpoint")
+    return MAML(Plain(6, 3), inner_lr=0.1, inner_steps=2)
 
 
 def metric() -> AnyLearner:
@@ -118,10 +118,12 @@ def test_a_recording_that_is_wrong_is_not_relied_on() -> None:
     torch.testing.assert_close(losses[-1], meta_gradient(learner, tasks, "vmap").losses)
 
 
-@pytest.mark.parametrize("why", ["dropout", "progress"])
-def test_what_changes_from_step_to_step_is_not_recorded(why: str) -> None:
+@pytest.mark.parametrize("why", ["dropout", "progress", "memory"])
+def test_what_changes_from_step_to_step_or_saves_memory_is_not_recorded(why: str) -> None:
     if why == "dropout":
         learner: AnyLearner = MAML(nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.5)))
+    elif why == "memory":
+        learner = MAML(Plain(6, 3), meta_gradient="checkpoint")
     else:
         learner = MAMLPlusPlus(Plain(6, 3))
     recorder = Recorder(learner.double(), after=0.0)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -35,7 +37,8 @@ class Recorder:
     Args:
         learner: Whose steps; recorded only if they are the same list of operations every time: it
             draws no random numbers, does not depend on how far meta-training is, and runs under
-            vmap, which does not let it look at values.
+            vmap, which does not let it look at values. Nor with `meta_gradient="checkpoint"` unless
+            compiled: it is asked for to save memory, and a list grows with the inner steps.
         compiled: Whether recordings are compiled by `torch.compile`.
         after: Seconds that a step of some shapes must have taken in all before it is recorded,
             which takes some hundred times as long as the step.
@@ -47,9 +50,9 @@ class Recorder:
     ) -> None:
         self.learner = type(learner).__name__
         self.compiled, self.after, self.most = compiled, after, most
-        self.able = (
-            not draws(learner) and type(learner).at is Learner.at and runs_under_vmap(learner)
-        )
+        alike = not draws(learner) and type(learner).at is Learner.at and runs_under_vmap(learner)
+        frugal = getattr(learner, "meta_gradient", None) == "checkpoint" and not compiled
+        self.able = alike and not frugal
         self._seconds: dict[Any, float] = {}
         self._made: dict[Any, Step] = {}
         self._relied_on: dict[Any, Step] = {}
@@ -114,9 +117,11 @@ class Recorder:
             support, query = (Examples(*(next(parts) for _ in part)) for part in tasks)
             return step(named, Task(support, query))
 
-        graph = make_fx(flat)(*parameters.values(), *(t for part in tasks for t in part))
+        # With shapes alone: real tensors of all operations would be held until the end.
+        tracer = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
+        graph = tracer(*parameters.values(), *(t for part in tasks for t in part))
         _shorten(graph)
-        run = torch.compile(graph, dynamic=False) if self.compiled else graph.forward
+        run = torch.compile(graph, dynamic=False) if self.compiled else _program(graph)
         return lambda p, tasks: tuple(run(*p.values(), *tasks.support, *tasks.query))
 
 
@@ -129,8 +134,16 @@ def _shorten(graph: GraphModule) -> None:
             node.replace_all_uses_with(source)
         elif node.target == aten.t.default and getattr(source, "target", None) == node.target:
             node.replace_all_uses_with(source.args[0])
+        node.meta.clear()  # Shapes of thousands of tensors, which nothing asks for any more.
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _program(graph: GraphModule) -> Callable[..., Any]:
+    """The graph's code and constants, without its nodes, which take kilobytes each."""
+    constants = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
+    own = SimpleNamespace(**{name: getattr(graph, name) for name in constants})
+    return partial(type(graph).forward, own)
 
 
 def _key(tasks: Task, more: tuple[object, ...]) -> Any:
