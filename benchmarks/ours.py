@@ -20,6 +20,7 @@ from quickstudy.nets import MLP, Conv4
 from quickstudy.nets.norm import NormKind
 from quickstudy.outer import outer_step
 from quickstudy.record import Recorder
+from quickstudy.second_order import bf16_convolutions
 from quickstudy.task import Examples, Task, stack
 from quickstudy.tasks import ClassPool, Dataset, Episodes
 
@@ -97,6 +98,16 @@ def maml_compiled(work: Work, dtype: torch.dtype) -> Contender:
     return maml(work, dtype, compiled=dtype == torch.float32)
 
 
+def bf16(make: Callable[[Work, torch.dtype], Contender]) -> Callable[..., Contender]:
+    """The same with convolutions in bfloat16; in float64, where gradients are checked, as it is."""
+
+    def made(work: Work, dtype: torch.dtype) -> Contender:
+        ALWAYS.enter_context(bf16_convolutions())
+        return make(work, dtype)
+
+    return made
+
+
 def anil(work: Work, dtype: torch.dtype) -> Contender:
     learner = ANIL(net_for(work), inner_lr=LR[work.net], inner_steps=work.steps)
     return gradient(work, dtype, learner)
@@ -152,6 +163,8 @@ OURS: dict[tuple[str, str], Callable[[Work, torch.dtype], Contender]] = {
     ("quickstudy", "maml"): maml,
     ("quickstudy checkpoint", "maml"): maml_checkpoint,
     ("quickstudy compiled", "maml"): maml_compiled,
+    ("quickstudy bf16", "maml"): bf16(maml),
+    ("quickstudy bf16", "episode"): bf16(episode),
     ("quickstudy", "anil"): anil,
     ("quickstudy", "episode"): episode,
     ("quickstudy", "sample"): sample,

@@ -53,6 +53,7 @@ class Work:
 
 
 MAML = ("learn2learn", "quickstudy", "quickstudy checkpoint", "higher")
+BF16 = "quickstudy bf16"
 FLOOR = "bare convolutions"
 MORE = ("torchopt", "parallel-metalearn")
 WORK = [
@@ -61,7 +62,7 @@ WORK = [
         for n, who, bar in (
             (1, MAML, 1.0),
             (4, MAML, None),
-            (16, (*MAML, *MORE, FLOOR), 1.6),
+            (16, (*MAML, BF16, *MORE, FLOOR), 1.6),
             (32, MAML, None),
         )
     ),
@@ -90,7 +91,7 @@ WORK = [
     Work(
         "ProtoNet episode, 60-way 5-shot",
         "episode",
-        ("learn2learn", "quickstudy", "easyfsl"),
+        ("learn2learn", "quickstudy", BF16, "easyfsl"),
         ways=60,
         shots=5,
         queries=5,

@@ -17,6 +17,8 @@ from ours import OURS
 from peers import PEERS
 from work import Work
 
+from quickstudy.machine import resident
+
 
 def main(who: str, work: Work) -> None:
     make = (OURS | PEERS)[who, work.kind]
@@ -24,7 +26,7 @@ def main(who: str, work: Work) -> None:
     step, _ = make(work, torch.float32)
     # Peaks count from here on.
     Path("/proc/self/clear_refs").write_text("5")
-    ready = resident("VmRSS")
+    ready = resident()
     for line in map(str.split, sys.stdin):
         found: object = None
         if line[0] == "step":
@@ -38,12 +40,6 @@ def main(who: str, work: Work) -> None:
             exact()
             np.savez(line[1], *[p.grad.numpy() for p in parameters if p.grad is not None])
         print(json.dumps(found), flush=True)
-
-
-def resident(field: str) -> int:
-    """Bytes of memory of this process: `VmRSS` now, `VmHWM` at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field)))
 
 
 if __name__ == "__main__":

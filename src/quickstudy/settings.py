@@ -47,7 +47,8 @@ class Training:
         batching: How a meta-batch is computed; see `quickstudy.batch`.
         chunk_size: Tasks vectorised at a time.
         compile: Whether steps that have run for ten seconds are compiled by `torch.compile`, which
-            takes a C++ compiler and, the first time, minutes; for long meta-trainings of small
+            takes a C++ compiler and, the first time, minutes; later runs of the same shapes find
+            the code in torch's cache (`TORCHINDUCTOR_CACHE_DIR`). For long meta-trainings of small
             networks. A resumed run then equals the whole one up to rounding only.
         dtype: Floating-point type of parameters and inputs.
         bf16: Whether convolutions multiply in bfloat16 in meta-training, those of `quickstudy.nets`
