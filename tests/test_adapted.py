@@ -17,12 +17,14 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import CheckpointError, UserError, load_task
-from quickstudy.adapted import Adapted, Model
+from quickstudy.adapted import TASK_FORMAT, Adapted, Model
 from quickstudy.learner import Learner
 from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.nets.norm import NormKind
+from quickstudy.quality import held_out
 from quickstudy.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
+from quickstudy.saved import task_from_bytes
 from quickstudy.task import Examples
 from quickstudy.tasks import Episodes, Pictures, arrays
 from quickstudy.tasks.columns import Columns
@@ -157,6 +159,81 @@ def test_update_returns_a_new_model() -> None:
         old.update(X[4:], ["c", "d"])
 
 
+def test_without_is_as_if_never_seen() -> None:
+    old = adapted(["a", "a", "b", "b", "c"])
+    rest = old.without([1, 4])
+    assert rest.labels == ["a", "b", "b"]
+    want = CENTROIDS.adapt(X[[0, 2, 3]], ["a", "b", "b"])
+    assert np.array_equal(rest.predict_proba(X), want.predict_proba(X))
+    assert len(old.labels) == 5
+    assert old.without(4).classes == ["a", "b"]
+    for wrong in ([], 5, [-1], [0, 9]):
+        with pytest.raises(UserError, match=r"0 \.\. 4"):
+            old.without(wrong)
+    with pytest.raises(UserError, match="two classes"):
+        rest.without([1, 2])
+
+
+def test_not_sure_is_none() -> None:
+    model = CENTROIDS.adapt([[0.0, 0.0], [2.0, 0.0]], ["a", "b"])
+    queries = [[0.0, 0.0], [0.9, 0.0]]
+    # The logits are -d^2: 0 and -4; -0.81 and -1.21.
+    sure = 1 / (1 + np.exp(-4)), 1 / (1 + np.exp(-0.4))
+    for least, want in ((0, ["a", "a"]), (sure[1] + 1e-6, ["a", None]), (1, [None, None])):
+        assert model.predict(queries, min_confidence=least).tolist() == want
+        assert [model.predict(q, min_confidence=least) for q in queries] == want
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UserError, match="min_confidence"):
+            model.predict(queries, min_confidence=wrong)
+    with pytest.raises(UserError, match="min_confidence"):
+        Model(Mean(), (1,)).adapt([[0.0]], [1.0]).predict([[0.0]], min_confidence=0.5)
+
+
+def test_temperature_divides_the_logits() -> None:
+    x, y = [[0.0, 0.0], [2.0, 0.0]], ["a", "b"]
+    warm = Model(NearestCentroid(), (2,), temperature=4.0).adapt(x, y)
+    assert warm.predict_proba([0.0, 0.0])[0] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert warm.predict([0.0, 0.0], min_confidence=0.9) is None
+    again = task_from_bytes(warm.to_bytes(), "warm", NearestCentroid())
+    assert np.array_equal(again.predict_proba(X), warm.predict_proba(X))
+    assert warm.model.fingerprint != CENTROIDS.fingerprint
+
+
+@pytest.mark.parametrize("learner", ["PrototypicalNetwork", "MAML", "RidgeHead", "MatchingNetwork"])
+def test_a_batch_of_tasks_is_each_of_them(learner: str) -> None:
+    made = qs.build(learner, blobs(), net="MLP").double()
+    model = Model(made, (2,))
+    rng = np.random.default_rng(1)
+    tasks = [
+        (rng.normal(size=(len(y), 2)), list(y)) for y in ["aabb", "ab", "bbaa", "abcabc", "aabb"]
+    ]
+    x = rng.normal(size=(7, 2))
+    found = model.adapt_batch(iter(tasks))
+    assert [clf.labels for clf in found] == [y for _, y in tasks]
+    for clf, task in zip(found, tasks, strict=True):
+        alone = model.adapt(*task)
+        np.testing.assert_allclose(clf.predict_proba(x), alone.predict_proba(x), rtol=1e-8)
+        assert clf.state_bytes == alone.state_bytes > 0
+    assert model.adapt_batch([]) == []
+    with pytest.raises(UserError, match=r"task 1: adapt: needs examples of two classes"):
+        model.adapt_batch([tasks[0], (x, ["a"] * 7)])
+
+
+def test_a_file_without_the_model_is_small_and_needs_it(tmp_path: Path) -> None:
+    model = trained("PrototypicalNetwork", "population", tmp_path / "run")
+    clf = model.adapt(torch.rand(6, 1, 16, 16), list("aabbcc"))
+    clf.save(tmp_path / "small.task", model=False)
+    x = torch.rand(4, 1, 16, 16)
+    again = load_task(tmp_path / "small.task", model=qs.load(tmp_path / "run"))
+    assert np.array_equal(again.predict_proba(x), clf.predict_proba(x))
+    assert len(clf.to_bytes(model=False)) < len(clf.to_bytes()) - 4 * 8 * 8 * 9
+    with pytest.raises(UserError, match="model="):
+        load_task(tmp_path / "small.task")
+    other = trained("PrototypicalNetwork", "population", tmp_path / "other", seed=1)
+    with pytest.raises(CheckpointError, match="fingerprint"):
+        load_task(tmp_path / "small.task", model=other)
+
+
 def test_quality_is_cross_validated() -> None:
     """Leaving out the stray example of each class, the centroids are wrong about it alone."""
     x = [[0.0], [1.0], [2.0], [9.0], [10.0], [11.0], [12.0], [3.0]]
@@ -167,9 +244,30 @@ def test_quality_is_cross_validated() -> None:
     a, b, c = 1 + 1.96**2 / 8, -(2 * 0.75 + 1.96**2 / 8), 0.75**2
     low, high = sorted(np.roots([a, b, c]))
     assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.warning is not None
+    assert f"{100 * (high - low):.0f} points" in found.warning
     perfect = adapted(["a", "a", "b", "b", "b"]).quality(max_folds=2)
     assert perfect.folds == 2
     assert perfect.high <= 1
+    many = np.arange(40.0)[:, None]
+    sure = Model(NearestCentroid(), (1,)).adapt(many, ["low"] * 20 + ["high"] * 20).quality()
+    assert sure.warning is None
+
+
+@pytest.mark.parametrize("learner", ["PrototypicalNetwork", "MAML", "RidgeHead", "InContext"])
+def test_quality_is_that_of_models_adapted_to_fewer_examples(learner: str) -> None:
+    """Folds are examples of weight 0; here they are really left out."""
+    source = blobs()
+    made = qs.build(learner, source, net=None if learner == "InContext" else "MLP")
+    model = Model(made.double(), (2,))
+    x, y = torch.randn(9, 2, dtype=torch.float64), list("aaabbbccc")
+    fold = torch.tensor([0, 1, 2] * 3)
+    out = held_out(model.learner, model.adapt(x, y).support, fold)
+    for k in range(3):
+        rest = [i for i in range(9) if fold[i] != k]
+        alone = model.adapt(x[rest], [y[i] for i in rest])
+        want = model.learner.predict(alone.state, x[fold == k])
+        torch.testing.assert_close(out[fold == k], want, rtol=1e-8, atol=1e-10)
 
 
 def test_quality_of_a_regression() -> None:
@@ -179,7 +277,8 @@ def test_quality_of_a_regression() -> None:
     half = 1.96 * errors.std(ddof=1) / np.sqrt(3)
     want = ("mse", errors.mean(), max(errors.mean() - half, 0), errors.mean() + half, 3, 3)
     assert found[0] == want[0]
-    assert found[1:] == pytest.approx(want[1:])
+    assert found[1:-1] == pytest.approx(want[1:])
+    assert found.warning is not None
 
 
 class MeanState(NamedTuple):
@@ -190,14 +289,14 @@ class Mean(Learner[MeanState]):
     kind = "regression"
 
     def adapt(self, support: Examples) -> MeanState:
-        return MeanState(support.y.mean(dim=0))
+        return MeanState((support.weight @ support.y) / support.weight.sum())
 
     def predict(self, state: MeanState, x: torch.Tensor) -> torch.Tensor:
         return state.mean.expand(len(x), -1)
 
 
 def test_quality_needs_two_examples() -> None:
-    with pytest.raises(UserError, match=r"two examples.*'c'"):
+    with pytest.raises(UserError, match="two examples of every class"):
         adapted(["a", "a", "b", "b", "c"]).quality()
     with pytest.raises(UserError, match="max_folds"):
         adapted(["a", "a", "b", "b", "b"]).quality(max_folds=1)
@@ -442,7 +541,7 @@ HOSTILE: dict[str, Change] = {
     "state is absent": lambda h, t: [t.pop(k) for k in list(t) if k.startswith("state/")],
     "state is of another shape": lambda h, t: t.update({"state/prototypes": torch.zeros(2, 3)}),
     "state is too deep": lambda h, t: t.update({"state/prototypes/x": torch.zeros(2, 3)}),
-    "format is another": lambda h, t: h.update(format=2),
+    "format is another": lambda h, t: h.update(format=TASK_FORMAT + 1),
 }
 
 
@@ -471,7 +570,7 @@ def test_what_is_no_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="safetensors"):
         load_task(tmp_path / "x.task")
     (tmp_path / "y.task").write_bytes(tensors_to_bytes({"a": torch.ones(2)}))
-    with pytest.raises(CheckpointError, match="format 1"):
+    with pytest.raises(CheckpointError, match=f"format {TASK_FORMAT}"):
         load_task(tmp_path / "y.task")
 
 

@@ -15,9 +15,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 # fmt: off
 ORDER = [
     "errors", "machine", "task", "second_order", "nets", "learner", "inner", "learners", "record",
-    "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "rundir", "progress",
-    "settings", "train", "estimate", "inputs", "adapted", "report", "testing", "options",
-    "commands", "compare", "reproduce", "demo", "cli",
+    "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "calibration", "rundir",
+    "progress", "settings", "train", "estimate", "inputs", "quality", "adapted", "saved", "report",
+    "testing", "options", "commands", "compare", "reproduce", "demo", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

@@ -17,11 +17,11 @@ from small import draw_classes
 from test_resume import environment
 
 from quickstudy import __version__, commands, errors
-from quickstudy.adapted import load_task
 from quickstudy.cli import COMMANDS, main
 from quickstudy.options import MAY_CHANGE, Parser
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory
+from quickstudy.saved import load_task
 
 QUICK = [
     *("--steps", "4", "--meta-batch", "2", "--valid-every", "2", "--valid-tasks", "3"),

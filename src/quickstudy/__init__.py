@@ -10,7 +10,7 @@ clf.predict(X_new)
 __version__ = "0.1.0"
 
 from quickstudy import learners, nets, tasks
-from quickstudy.adapted import Adapted, Model, load, load_task
+from quickstudy.adapted import Adapted, Model
 from quickstudy.catalog import build
 from quickstudy.compare import compare
 from quickstudy.errors import (
@@ -23,6 +23,7 @@ from quickstudy.errors import (
 from quickstudy.estimate import Estimate, estimate
 from quickstudy.evaluate import evaluate
 from quickstudy.learner import Learner
+from quickstudy.saved import load, load_task
 from quickstudy.settings import Training
 from quickstudy.task import Examples, Task
 from quickstudy.train import train

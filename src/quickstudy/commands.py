@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy import __version__, catalog, plots
-from quickstudy.adapted import Model, load, load_task
+from quickstudy.adapted import Model
 from quickstudy.drawing import Picture
 from quickstudy.errors import DataError, UserError
 from quickstudy.evaluate import evaluate as meta_test
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.machine import machine
 from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.saved import load, load_task
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures
 from quickstudy.tasks.table import read_rows

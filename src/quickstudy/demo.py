@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from quickstudy import plots
-from quickstudy.adapted import Model, load
+from quickstudy.adapted import Model
 from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
 from quickstudy.drawing import Picture
 from quickstudy.evaluate import half_width
@@ -22,6 +22,7 @@ from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.options import run_training, train_options
 from quickstudy.report import Section, write_report
 from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes
 

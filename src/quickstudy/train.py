@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,26 +18,20 @@ from torch import Tensor
 
 from quickstudy import __version__, rundir
 from quickstudy.batch import threads
+from quickstudy.calibration import fit_temperature
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
-from quickstudy.evaluate import METRIC, calibrate_population, half_width, score
+from quickstudy.evaluate import METRIC, calibrate_population, half_width, responses, score
 from quickstudy.learner import AnyLearner
 from quickstudy.machine import machine
 from quickstudy.nets.norm import check_no_running_statistics
-from quickstudy.outer import (
-    enough_memory,
-    gather,
-    outer_step,
-    own_random_numbers,
-    share,
-    world,
-)
+from quickstudy.outer import enough_memory, gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress, tensorboard
 from quickstudy.record import Recorder
 from quickstudy.rundir import RunDirectory
 from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
-from quickstudy.task import cast
+from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource
 
 Stop = Literal["steps", "target", "patience", "minutes", "interrupted"]
@@ -53,6 +47,7 @@ class Result:
         best: Best validation metric, and that of the weights kept.
         minutes: Wall-clock minutes, over all resumptions.
         skipped: Tasks left out because their loss or gradient was not finite.
+        temperature: What the logits are divided by for calibrated probabilities; 1 in regression.
     """
 
     stopped: Stop
@@ -60,6 +55,7 @@ class Result:
     best: float
     minutes: float
     skipped: int
+    temperature: float
 
 
 @dataclass
@@ -193,12 +189,23 @@ class _Run:
         if self.directory is not None and self.rank == 0:
             self.record["stopped"] = stopped
             self._checkpoint()
+        temperature = 1.0
         if stopped != "interrupted":
             self.learner.load_state_dict(self.best_weights)
+            temperature = self._temperature()
+            if self.directory is not None and self.rank == 0:
+                self.directory.save(self.record | {"temperature": temperature}, {})
         if self.writer is not None:
             self.writer.close()
-        best = math.nan if self.at.best is None else self.at.best
-        return Result(stopped, self.at.step, best, self.at.seconds / 60, self.at.skipped)
+        at, best = self.at, math.nan if self.at.best is None else self.at.best
+        return Result(stopped, at.step, best, at.seconds / 60, at.skipped, temperature)
+
+    def _temperature(self) -> float:
+        """What makes the probabilities on the meta-valid tasks mean what they say."""
+        if self.learner.kind == "regression":
+            return 1.0
+        tasks = self._valid_tasks(range(self.settings.valid_tasks))
+        return fit_temperature(responses(self.learner, tasks))
 
     @torch.no_grad()
     def _try(self) -> None:
@@ -206,7 +213,7 @@ class _Run:
         like = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
             self.learner(cast(self.meta_train.task("train", 0), like))
-            self.learner.respond(cast(self._valid_source().task("valid", 0), like))
+            self.learner.respond(cast(next(self._valid_tasks([0])), like))
 
     def _about(self) -> dict[str, Any]:
         """What is trained on what."""
@@ -266,11 +273,9 @@ class _Run:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
-        source = self._valid_source()
         mine = share(range(settings.valid_tasks))
-        tasks = (source.task("valid", index) for index in mine)
         with self._memory():
-            found = score(self.learner, tasks).per_task if mine else np.zeros(0)
+            found = score(self.learner, self._valid_tasks(mine)).per_task if mine else np.zeros(0)
         values = gather(found, settings.valid_tasks)
         value = float(values.mean())
         sign = 1 if self.metric == "accuracy" else -1
@@ -294,9 +299,10 @@ class _Run:
             return "patience"
         return None
 
-    def _valid_source(self) -> TaskSource:
+    def _valid_tasks(self, indices: Iterable[int]) -> Iterator[Task]:
         ways = self.settings.valid_n_way
-        return self.source if ways is None else self.source.resized(ways)
+        source = self.source if ways is None else self.source.resized(ways)
+        return (source.task("valid", index) for index in indices)
 
     def _agreed_halt(self) -> Stop | None:
         """Whether to stop now; the same answer on every process."""
@@ -358,7 +364,8 @@ class _Run:
             ) from error
         if self.rank == 0:
             directory.forget_metrics_after(self.at.step)
-        self.record.pop("stopped", None)
+        for key in ("stopped", "temperature"):
+            self.record.pop(key, None)
         self.record["training"] = asdict(self.settings)
 
     def _memory(self) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quickstudy.adapted import Model, load
+from quickstudy.adapted import Model
 from quickstudy.catalog import from_specs, learner_specs
 from quickstudy.errors import UserError
 from quickstudy.evaluate import baselines
@@ -17,6 +17,7 @@ from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import FineTuning
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.rundir import RunDirectory
+from quickstudy.saved import load
 from quickstudy.tasks.source import TaskSource
 
 JSON = dict[str, Any]

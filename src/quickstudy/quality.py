@@ -1,0 +1,136 @@
+"""How good an adapted model is, judged on its own support set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.task import Examples, Task, stack
+
+WIDE = 0.3
+"""Width of an interval of accuracy from which on it says little."""
+TOGETHER = 25
+
+
+class Quality(NamedTuple):
+    """Cross-validated quality of an adapted model on its own support set.
+
+    Attributes:
+        metric: `"accuracy"` (a fraction) or `"mse"`.
+        value: The estimate.
+        low, high: 95 % interval: Wilson's for a fraction, 1.96 standard errors for a mean.
+        n: Examples it rests on.
+        folds: Folds of the cross-validation.
+        warning: What to know before the estimate is believed; None where there is nothing.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    folds: int
+    warning: str | None = None
+
+
+def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) -> Quality:
+    """Adapts to all folds but one and asks about that one, for each fold.
+
+    Folds are stratified by class. The estimate errs on the low side, as each fold learns from fewer
+    examples.
+
+    Args:
+        learner: In eval mode.
+        support: The support set of the task.
+        max_folds: Folds at most; no more than a class has examples.
+
+    Raises:
+        UserError: A class has one example, so that leaving it out leaves none.
+
+    Source: Shimabucoro et al.: Evaluating the Evaluators, 2023.
+    """
+    if max_folds < 2:
+        raise UserError(f"quality: max_folds must be at least 2; received {max_folds}; raise it.")
+    classes = learner.kind == "classification"
+    group = support.y.argmax(dim=1) if classes else torch.zeros(len(support.x), dtype=torch.long)
+    fewest = int(torch.bincount(group).min())
+    if fewest < 2:
+        raise UserError(
+            f"quality: needs two examples{' of every class' if classes else ''}, one to learn from "
+            f"and one to ask about; received {fewest}; add examples, or judge the model on "
+            "labelled queries of your own."
+        )
+    folds = min(max_folds, fewest)
+    fold = _ranks(group) % folds
+    out = held_out(learner, support, fold)
+    n = len(fold)
+    if classes:
+        right = (out.argmax(dim=1) == group).double().numpy()
+        low, high = wilson(right)
+        warning = None
+        if high - low > WIDE:
+            warning = (
+                f"{n} examples leave an interval of {100 * (high - low):.0f} points; add examples, "
+                "or judge the model on labelled queries of your own"
+            )
+        return Quality("accuracy", float(right.mean()), low, high, n, folds, warning)
+    errors = (out - support.y.cpu()).double().square().mean(dim=1).numpy()
+    mean, half = float(errors.mean()), float(1.96 * errors.std(ddof=1) / np.sqrt(n))
+    warning = None
+    if half > mean / 2:
+        warning = f"the error is known to {half:.3g} of {mean:.3g} only; add examples"
+    return Quality("mse", mean, max(mean - half, 0.0), mean + half, n, folds, warning)
+
+
+@torch.no_grad()
+def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
+    """The prediction for each support example by the learner adapted to all other folds.
+
+    To leave an example out is to give it weight 0, so the folds are a meta-batch.
+
+    Args:
+        learner: In eval mode.
+        support: The support set of the task.
+        fold: The fold of each example, `(support,)`.
+
+    Returns:
+        Predictions `(support, way)` or `(support, outputs)`, on the CPU. A class that only one fold
+        has is impossible in the prediction for its examples.
+    """
+    numbers = sorted(set(fold.tolist()))
+    how = choose(learner, "auto")
+    together = TOGETHER if how == "vmap" else 1
+    found: list[Tensor] = []
+    for first in range(0, len(numbers), together):
+        tasks = []
+        for number in numbers[first : first + together]:
+            out = (fold == number).to(support.weight)
+            rest = support._replace(weight=support.weight * (1 - out))
+            tasks.append(Task(rest, support._replace(weight=out)))
+        with threads(learner, "auto"):
+            found += map_tasks(learner.respond, stack(tasks), how).cpu().unbind()
+    answers = torch.empty_like(found[0])
+    for number, out in zip(numbers, found, strict=True):
+        answers[fold == number] = out[fold == number]
+    return answers
+
+
+def wilson(correct: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of a fraction. Source: Wilson, JASA 1927."""
+    n, p, z = len(correct), float(correct.mean()), 1.96
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def _ranks(group: Tensor) -> Tensor:
+    """How many examples of its own class come before each."""
+    same = group[:, None] == group[None]
+    return same.tril(diagonal=-1).sum(dim=1)

@@ -1,0 +1,141 @@
+"""What was kept is had back: the model of a run directory, and an adapted model from its file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from quickstudy import catalog
+from quickstudy.adapted import TASK_FORMAT, Adapted, Model
+from quickstudy.errors import CheckpointError, UserError
+from quickstudy.inputs import label_from_json, preprocess_from_json
+from quickstudy.learner import AnyLearner
+from quickstudy.rundir import (
+    RunDirectory,
+    reading_model,
+    tensor_seal,
+    tensors_from_bytes,
+    under,
+)
+
+
+def load(
+    run: str | os.PathLike[str], learner: AnyLearner | None = None, device: str = "cpu"
+) -> Model:
+    """The meta-trained model of a run directory.
+
+    Args:
+        run: Directory that `quickstudy train` or `quickstudy.train` wrote.
+        learner: The learner that was trained, for one that was not made by name.
+        device: Where it computes.
+
+    Raises:
+        CheckpointError: The directory is missing, incomplete, from another version, or altered.
+    """
+    directory = RunDirectory(Path(run))
+    record = directory.read()
+    weights, _ = directory.load("weights")
+    if learner is None:
+        if not record.get("specs"):
+            raise UserError(
+                f"load: {run} holds the weights of a {record.get('learner', 'learner')} that was "
+                "built in Python; received no learner to load them into; pass learner=."
+            )
+        with reading_model(str(run)):
+            learner = catalog.from_specs(record["specs"])
+    with reading_model(str(run)):
+        _load_weights(learner, weights)
+        learner.to(device=device)
+        return Model(
+            learner,
+            tuple(record["x_shape"]),
+            preprocess_from_json(record.get("preprocess")),
+            float(record.get("temperature", 1.0)),
+        )
+
+
+def load_task(
+    path: str | os.PathLike[str], learner: AnyLearner | None = None, model: Model | None = None
+) -> Adapted:
+    """An adapted model that `Adapted.save` wrote.
+
+    Args:
+        path: The file.
+        learner: The learner, for one that was not made by name.
+        model: The meta-trained model, for a file without its weights.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, altered, of another model, or from another
+            version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: expected a saved task; received no such file; make one with quickstudy adapt."
+        )
+    return task_from_bytes(path.read_bytes(), str(path), learner, model)
+
+
+def task_from_bytes(
+    content: bytes, name: str, learner: AnyLearner | None = None, model: Model | None = None
+) -> Adapted:
+    """The adapted model of `Adapted.to_bytes`; `name` is for messages, the rest as `load_task`."""
+    tensors, header = tensors_from_bytes(content, name)
+    seal = header.pop("sha256", None)
+    if header.get("format") != TASK_FORMAT:
+        raise CheckpointError(
+            f"{name}: this quickstudy reads saved tasks of format {TASK_FORMAT}; received "
+            f"{header.get('format')!r}; adapt again with this version."
+        )
+    if seal != tensor_seal(header, tensors):
+        raise CheckpointError(
+            f"{name}: the sha256 of the task does not match; received a damaged or altered file; "
+            "restore it from a copy, or adapt again."
+        )
+    with_model = header.get("has_model") is not False
+    if with_model and learner is None and header.get("specs") is None:
+        raise UserError(
+            f"load_task: {name} is of a {header.get('learner', 'learner')} that was built in "
+            "Python; received no learner to load it into; pass learner=."
+        )
+    if not with_model and model is None:
+        raise UserError(
+            f"load_task: {name} was saved without its meta-trained model; received none beside it; "
+            "pass model=."
+        )
+    with reading_model(name):
+        if with_model or model is None:
+            model = _model_of(header, tensors, learner)
+        if header["fingerprint"] != model.fingerprint:
+            raise CheckpointError(
+                f"{name}: expected the model of fingerprint {header['fingerprint'][:16]}...; "
+                f"received {model.fingerprint[:16]}...; load it with the model it was adapted from."
+            )
+        labels = [label_from_json(label) for label in header["labels"]]
+        support, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
+        adapted = Adapted(model, support, labels, state)
+        # What the state does not fit is found out now rather than at the first question.
+        if support.shape[1:] != model.x_shape or len(adapted.predict(support[:1])) != 1:
+            raise ValueError(f"support examples of shape {tuple(support.shape[1:])}")
+        return adapted
+
+
+def _model_of(
+    header: dict[str, Any], tensors: dict[str, Tensor], learner: AnyLearner | None
+) -> Model:
+    """The meta-trained model in a task's file."""
+    learner = learner or catalog.from_specs(header["specs"])
+    _load_weights(learner, under(tensors, "weights/"))
+    shape, preprocess = tuple(header["x_shape"]), preprocess_from_json(header["preprocess"])
+    return Model(learner, shape, preprocess, float(header["temperature"]))
+
+
+def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:
+    # The numbers' own type first, so that float64 weights stay float64.
+    types = [t.dtype for t in weights.values() if t.is_floating_point()]
+    if types:
+        learner.to(dtype=types[0])
+    learner.load_state_dict(weights)
