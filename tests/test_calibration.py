@@ -13,7 +13,7 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.calibration import BOUNDS, fit_temperature
-from quickstudy.evaluate import reliability, responses, scores
+from quickstudy.evaluate import reliability, responses, score
 from quickstudy.rundir import RunDirectory
 from quickstudy.task import Examples, Task
 
@@ -74,13 +74,10 @@ def test_meta_training_ends_with_the_temperature_of_the_meta_valid_tasks(tmp_pat
     assert RunDirectory(tmp_path / "run").read()["temperature"] == result.temperature
     model = qs.load(tmp_path / "run")
     assert model.temperature == result.temperature
-    raw = scores(responses(learner, tasks), "classification")
-    warm = scores(
-        ((task, out / result.temperature) for task, out in responses(learner, tasks)),
-        "classification",
-    )
-    assert reliability(warm)[0] < reliability(raw)[0]
-    assert np.array_equal(warm.correct, raw.correct)
+    found = score(learner, tasks, temperature=result.temperature)
+    after = reliability(found.confidence, found.correct)[0]
+    assert after < reliability(found.uncalibrated, found.correct)[0]
+    assert found.mean == score(learner, tasks).mean
 
 
 def test_a_finished_run_that_goes_on_is_calibrated_anew(tmp_path: Path) -> None:

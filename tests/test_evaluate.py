@@ -13,7 +13,6 @@ from torch import Tensor
 
 from quickstudy import UserError, evaluate
 from quickstudy.evaluate import (
-    Scores,
     baselines,
     half_width,
     norm_name,
@@ -109,7 +108,7 @@ def test_the_interval_covers_95_percent() -> None:
 def test_calibration_by_hand() -> None:
     confidence = np.array([0.55, 0.58, 0.95, 0.95, 0.95, 1.0])
     correct = np.array([1, 0, 1, 1, 0, 1.0])
-    ece, bins = reliability(Scores(np.zeros(1), confidence, correct), n_bins=10)
+    ece, bins = reliability(confidence, correct, n_bins=10)
     first, last = abs(0.5 - 0.565) * 2 / 6, abs(3 / 4 - 3.85 / 4) * 4 / 6
     assert ece == pytest.approx(first + last)
     assert [(row["count"], row["low"], row["high"]) for row in bins] == [
@@ -118,7 +117,7 @@ def test_calibration_by_hand() -> None:
     ]
     assert bins[1]["accuracy"] == 0.75
     # Bins are open below and closed above.
-    _, edge = reliability(Scores(np.zeros(1), np.array([0.5]), np.array([1.0])), n_bins=10)
+    _, edge = reliability(np.array([0.5]), np.array([1.0]), n_bins=10)
     assert edge[0]["high"] == pytest.approx(0.5)
 
 
@@ -126,9 +125,9 @@ def test_a_calibrated_learner_has_little_error() -> None:
     rng = np.random.default_rng(0)
     confidence = rng.uniform(0.3, 1, 100_000)
     right = (rng.uniform(size=100_000) < confidence).astype(float)
-    assert reliability(Scores(np.zeros(1), confidence, right))[0] < 0.01
+    assert reliability(confidence, right)[0] < 0.01
     sure = np.clip(confidence + 0.2, 0, 1)
-    assert reliability(Scores(np.zeros(1), sure, right))[0] > 0.1
+    assert reliability(sure, right)[0] > 0.1
 
 
 def test_the_comparison_is_paired() -> None:

@@ -84,8 +84,8 @@ def evaluate_run(
     curve_tasks: int = 200,
 ) -> JSON:
     """What `quickstudy evaluate` measures, with the settings of the tasks that are not None."""
-    record = RunDirectory(run).read()
-    learner = load(run).learner
+    record, model = RunDirectory(run).read(), load(run)
+    learner = model.learner
     if "tasks_spec" not in record:
         raise UserError(
             f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
@@ -117,6 +117,7 @@ def evaluate_run(
             steps=(0, 1, 2, 3, 5, 10) if curves else (),
             curve_tasks=curve_tasks,
             with_baselines=baselines,
+            temperature=model.temperature,
             progress=say,
         )
     given = {**changed, "n_tasks": n_tasks, "split": split, "inner_steps": inner_steps}
@@ -322,7 +323,10 @@ def print_evaluation(result: JSON) -> None:
         apart = _plus_minus(result[f"{metric}_disjoint"], result["ci95_disjoint"], unit)
         print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
     if "ece" in result:
-        print(f"expected calibration error: {100 * result['ece']:.1f} %")
+        print(
+            f"expected calibration error: {100 * result['ece']:.1f} %, without the temperature "
+            f"{result['temperature']:.2f} of meta-valid {100 * result['ece_uncalibrated']:.1f} %"
+        )
     if "log_likelihood" in result:
         value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], 1)
         print(f"log-likelihood of a query: {value} nats")

@@ -43,11 +43,13 @@ class Scores:
         per_task: Accuracy (a fraction) or mean squared error of each task.
         confidence: Largest predicted probability of every query of every task; empty in regression.
         correct: 1 where that class is right, else 0.
+        uncalibrated: As `confidence`, without the temperature.
     """
 
     per_task: FloatArray
     confidence: FloatArray
     correct: FloatArray
+    uncalibrated: FloatArray
 
     @property
     def mean(self) -> float:
@@ -70,15 +72,18 @@ def half_width(values: FloatArray) -> float:
     return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def score(learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25) -> Scores:
+def score(
+    learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25, temperature: float = 1.0
+) -> Scores:
     """The learner's results on tasks, each adapted to and predicted on its own.
 
     Args:
         learner: Used in eval mode.
         tasks: The tasks.
         chunk: Tasks vectorised at a time.
+        temperature: What logits are divided by before they become probabilities.
     """
-    return scores(responses(learner, tasks, chunk), learner.kind)
+    return scores(responses(learner, tasks, chunk), learner.kind, temperature)
 
 
 @torch.no_grad()
@@ -106,33 +111,33 @@ def responses(
         learner.train(training)
 
 
-def scores(answers: Iterable[tuple[Task, Tensor]], kind: Kind) -> Scores:
+def scores(answers: Iterable[tuple[Task, Tensor]], kind: Kind, temperature: float = 1.0) -> Scores:
     """Scores of predictions for the queries of tasks; padding does not count."""
     per_task: list[float] = []
     confidence: list[FloatArray] = []
     correct: list[FloatArray] = []
+    uncalibrated: list[FloatArray] = []
     for task, prediction in answers:
         real = task.query.weight > 0
         y, out = task.query.y[real], prediction[real]
         if kind == "regression":
             per_task.append(float((out - y).double().square().mean()))
             continue
-        top = torch.softmax(out.double(), dim=-1).max(dim=-1)
-        right = (top.indices == y.argmax(dim=-1)).double()
+        z = out.double()
+        right = (z.argmax(dim=-1) == y.argmax(dim=-1)).double()
         per_task.append(float(right.mean()))
-        confidence.append(top.values.cpu().numpy())
+        confidence.append(torch.softmax(z / temperature, dim=-1).amax(dim=-1).cpu().numpy())
+        uncalibrated.append(torch.softmax(z, dim=-1).amax(dim=-1).cpu().numpy())
         correct.append(right.cpu().numpy())
     if not per_task:
         raise UserError("evaluate: needs at least one task; received none; raise n_tasks.")
-    none = np.zeros(0)
-    return Scores(
-        np.array(per_task),
-        np.concatenate(confidence) if confidence else none,
-        np.concatenate(correct) if correct else none,
-    )
+    flat = (np.concatenate([np.zeros(0), *each]) for each in (confidence, correct, uncalibrated))
+    return Scores(np.array(per_task), *flat)
 
 
-def reliability(found: Scores, n_bins: int = 15) -> tuple[float, list[dict[str, float]]]:
+def reliability(
+    confidence: FloatArray, correct: FloatArray, n_bins: int = 15
+) -> tuple[float, list[dict[str, float]]]:
     """Expected calibration error and the bins of the reliability diagram.
 
         ECE = sum over bins of (share of predictions in it) * |accuracy - mean confidence|
@@ -140,7 +145,7 @@ def reliability(found: Scores, n_bins: int = 15) -> tuple[float, list[dict[str, 
     Source: Guo et al.: On Calibration of Modern Neural Networks, ICML 2017, eq. 3.
     """
     edges = np.linspace(0, 1, n_bins + 1)
-    index = np.clip(np.digitize(found.confidence, edges[1:-1], right=True), 0, n_bins - 1)
+    index = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, n_bins - 1)
     bins, ece = [], 0.0
     for b in range(n_bins):
         inside = index == b
@@ -150,8 +155,8 @@ def reliability(found: Scores, n_bins: int = 15) -> tuple[float, list[dict[str, 
             "low": float(edges[b]),
             "high": float(edges[b + 1]),
             "count": int(inside.sum()),
-            "confidence": float(found.confidence[inside].mean()),
-            "accuracy": float(found.correct[inside].mean()),
+            "confidence": float(confidence[inside].mean()),
+            "accuracy": float(correct[inside].mean()),
         }
         ece += row["count"] / len(index) * abs(row["accuracy"] - row["confidence"])
         bins.append(row)
@@ -218,6 +223,7 @@ def evaluate(
     steps: tuple[int, ...] = (),
     curve_tasks: int = 200,
     with_baselines: bool = True,
+    temperature: float = 1.0,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Evaluates a learner on new tasks: plain JSON.
@@ -237,12 +243,13 @@ def evaluate(
         steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
+        temperature: That of the meta-trained model, for the calibration.
         progress: Called with a word on what is being done.
 
     Returns:
-        `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`, what
-        `likelihood` gives, `by_shots`, `by_steps`, `baselines`, and `by_instance` of a learner with
-        `sequence_logits`.
+        `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`,
+        `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps`,
+        `baselines`, and `by_instance` of a learner with `sequence_logits`.
     """
     source, metric = source.untouched, METRIC[learner.kind]
     ladder = baselines(learner) if with_baselines else {}
@@ -251,7 +258,7 @@ def evaluate(
         return (of.task(split, index) for index in range(n))
 
     progress(type(learner).__name__)
-    found = score(learner, tasks())
+    found = score(learner, tasks(), temperature=temperature)
     result: dict[str, Any] = {
         "learner": type(learner).__name__,
         "split": split,
@@ -265,7 +272,9 @@ def evaluate(
     }
     result |= _disjoint(learner, source, split, n_tasks, found, metric)
     if learner.kind == "classification":
-        result["ece"], result["reliability"] = reliability(found)
+        result["ece"], result["reliability"] = reliability(found.confidence, found.correct)
+        result["temperature"] = temperature
+        result["ece_uncalibrated"] = reliability(found.uncalibrated, found.correct)[0]
     result |= likelihood(learner, source, split, n_tasks)
     result["baselines"] = {}
     for name, baseline in ladder.items():

@@ -221,7 +221,11 @@ def _result(evaluation: Evaluation) -> str:
         ))  # fmt: skip
     if metric == "accuracy":
         ece = metric_text(evaluation["ece"], "accuracy") if known(evaluation, "ece") else UNKNOWN
-        cards.append(("Calibration error", ece, "mean gap between confidence and accuracy"))
+        note = "mean gap between confidence and accuracy"
+        if known(evaluation, "ece_uncalibrated"):
+            raw = metric_text(evaluation["ece_uncalibrated"], "accuracy")
+            note += f"; without a temperature {raw}"
+        cards.append(("Calibration error", ece, note))
     shown = "\n".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
         for what, value, note in cards
