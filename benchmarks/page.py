@@ -124,7 +124,7 @@ def scale(result: dict[str, Any]) -> str:
             years=TASKS * task / (365 * 86400),
             rows="\n".join(lines),
             bend=1 / sample,
-            checkpoint=4 * size / 8 * 3 / 1e6,
+            checkpoint=4 * size / 8 * 5 / 1e6,
         )
     )
 

@@ -15,7 +15,7 @@ from test_resume import environment
 from torch import Tensor, nn
 
 from quickstudy import Training, UserError, build, estimate
-from quickstudy.batch import first_piece
+from quickstudy.batch import first_piece, remedies
 from quickstudy.cli import main
 from quickstudy.estimate import _Alive, _peak
 from quickstudy.learner import AnyLearner
@@ -108,6 +108,13 @@ def test_chunks_and_loops_need_less_and_are_proposed() -> None:
         changed = Training(meta_batch=16, **outer)
         again = estimate(maml(source, inner_steps=2, **inner), source, changed, measure=False)
         assert again.asked.tensors == need.tensors < found.asked.tensors
+
+
+def test_without_second_order_nothing_is_combined() -> None:
+    """A loop of chunks is no setting."""
+    source = sinusoid()
+    found = remedies(maml(source, meta_gradient="first"), 16)
+    assert found == [{"chunk_size": 4}, {"batching": "loop"}]
 
 
 def test_what_is_kept() -> None:

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from quickstudy.machine import available_memory
 
 FAULTS = """
 import resource, torch
@@ -34,6 +37,21 @@ def faults(**environment: str) -> tuple[str, int]:
     )
     kept, number = run.stdout.split()
     return kept, int(number)
+
+
+def test_a_container_has_what_its_limit_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quickstudy.machine.CGROUP", tmp_path)
+    cpu = torch.device("cpu")
+    outside = available_memory(cpu)
+    (tmp_path / "memory.max").write_text("5000000\n")
+    (tmp_path / "memory.current").write_text("2000000\n")
+    assert available_memory(cpu) == 3_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    unlimited = available_memory(cpu)
+    assert (unlimited is None) == (outside is None)
+    assert unlimited is None or unlimited > 3_000_000
 
 
 HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")

@@ -10,9 +10,10 @@ import torch
 from small import Watched, huge, maml, parameters, sinusoid
 from torch import Tensor
 
-from quickstudy import outer
+from quickstudy import UserError, outer
 from quickstudy.learner import AnyLearner
-from quickstudy.outer import Outcome, outer_step, share
+from quickstudy.learners import NearestCentroid
+from quickstudy.outer import Outcome, enough_memory, outer_step, share
 from quickstudy.tasks import TaskSource
 
 SPOILT = Watched(sinusoid(), lambda split, index, task: huge(task) if index % 3 == 1 else task)
@@ -106,3 +107,16 @@ def test_two_processes_make_the_step_of_one(
         outcome, moved = stepped(fresh(), source, range(n), clip=1.0)
         assert outcome == pytest.approx(want)
         torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)
+
+
+def test_without_settings_to_change_the_message_is_whole() -> None:
+    with (
+        pytest.raises(UserError, match=r"\(MemoryError\); take fewer examples or a smaller"),
+        enough_memory(NearestCentroid(), "here", 1, "loop", None),
+    ):
+        raise MemoryError
+    with (
+        pytest.raises(UserError, match=r"set chunk_size=4, batching=loop, or take fewer"),
+        enough_memory(maml(sinusoid(), meta_gradient="first"), "here", 16, "auto", None),
+    ):
+        raise MemoryError

@@ -9,13 +9,14 @@ import pytest
 import torch
 from cases import PICTURE, Plain, shared
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from quickstudy import UserError
 from quickstudy.batch import Batching, meta_gradient
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, MAMLPlusPlus, NeuralProcess, PrototypicalNetwork
 from quickstudy.nets import MLP, Conv4
-from quickstudy.record import Recorder
+from quickstudy.record import Recorder, _shorten
 from quickstudy.task import Task, stack
 from quickstudy.testing import random_tasks
 
@@ -56,6 +57,19 @@ def test_a_recording_gives_what_the_step_gives(make: Any, way: Batching) -> None
         with torch.no_grad():  # As an optimizer does it.
             for p in learner.parameters():
                 p += 0.1 * torch.randn_like(p)
+
+
+def test_a_recording_does_nothing_for_nothing() -> None:
+    def step(a: Tensor, b: Tensor) -> Tensor:
+        a.exp()
+        return a.t().t() @ b.detach().t().t().t()
+
+    a, b = torch.randn(3, 4), torch.randn(5, 4)
+    graph = make_fx(step)(a, b)
+    _shorten(graph)
+    called = [str(n.target) for n in graph.graph.nodes if n.op == "call_function"]
+    assert called == ["aten.t.default", "aten.mm.default"]
+    assert torch.equal(graph(a, b), step(a, b))
 
 
 def test_side_by_side_too() -> None:

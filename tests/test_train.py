@@ -15,7 +15,16 @@ import pytest
 import torch
 from small import Watched, blobs, huge, maml, parameters, prototypical, quick, sinusoid
 
-from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, evaluate, load
+from quickstudy import (
+    CheckpointError,
+    NonFiniteError,
+    Training,
+    UserError,
+    build,
+    evaluate,
+    load,
+    second_order,
+)
 from quickstudy.evaluate import score
 from quickstudy.learners import NearestCentroid
 from quickstudy.rundir import RunDirectory
@@ -256,6 +265,21 @@ def test_bf16_is_for_meta_training_alone() -> None:
         answers.append(learner.respond(task))
     assert 0 < float((trained[0] - trained[1]).abs().max()) < 0.1
     assert torch.equal(*answers)
+
+
+def test_bf16_is_off_in_validation() -> None:
+    seen: dict[str, set[bool]] = {"train": set(), "valid": set()}
+    X = torch.randn(60, 1, 12, 12)
+    source = Episodes(arrays(X.numpy(), torch.arange(20).repeat(3).numpy()), 2, 1, 2)
+    learner = build("MAML", source, {"name": "Conv4", "hidden": 4, "pool": "stride"})
+
+    def watch(split: str, index: int, task: Task) -> Task:
+        seen[split].add(second_order._bf16.get())
+        return task
+
+    quick(Watched(source, watch), learner, None, steps=2, bf16=True)
+    # The first task of meta-train is also tried before the training.
+    assert seen == {"train": {False, True}, "valid": {False}}
 
 
 def test_skipped_tasks_are_counted(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def remedies(
         found.append({"batching": "loop"})
     elif not vectorised and min(_lanes(learner), n_tasks) > 1:
         found.append({"OMP_NUM_THREADS": 1})
-    if len(found) > 1:
+    if len(found) > 1 and "meta_gradient" in found[-2]:
         found.append({**found[-1], **found[-2]})
     return found
 

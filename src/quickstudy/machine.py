@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 import torch
 
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may have."""
+
 
 def machine() -> dict[str, Any]:
     """The processor, its threads, and the versions that count, under the key `machine`."""
@@ -53,9 +56,8 @@ def available_memory(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     found = [1024 * value for value in [_kilobytes("/proc/meminfo", "MemAvailable")] if value]
-    cgroup = Path("/sys/fs/cgroup")
     try:
-        limit, used = ((cgroup / f"memory.{name}").read_text() for name in ("max", "current"))
+        limit, used = ((CGROUP / f"memory.{name}").read_text() for name in ("max", "current"))
         found.append(int(limit) - int(used))
     except (OSError, ValueError):  # No container, or one without a limit ("max").
         pass

@@ -81,10 +81,12 @@ def enough_memory(
             " and ".join(f"{name}={value}" for name, value in change.items())
             for change in remedies(learner, n_tasks, batching, chunk_size)
         ]
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        ways = [f"set {', '.join(changes)}"] if changes else []
         raise UserError(
             f"{where}: needs more memory than there is; received meta_batch={n_tasks}, batching="
-            f"{batching}, chunk_size={chunk_size} ({str(error).splitlines()[0]}); set "
-            f"{', '.join([*changes, ''])}or take fewer examples or a smaller network; quickstudy "
+            f"{batching}, chunk_size={chunk_size} ({told}); "
+            f"{', or '.join([*ways, 'take fewer examples or a smaller network'])}; quickstudy "
             "estimate says what each of these needs."
         ) from error
 
