@@ -137,6 +137,12 @@ def test_train_evaluate_adapt_predict(
     found = json.loads(capsys.readouterr().out)
     assert [row["prediction"] for row in found] == want
     assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
+    assert main(["predict", str(task), *queries, "--min-confidence", "1"]) == 0
+    least = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[1:] for row in least] == [["not sure", row[2]] for row in rows]
+    assert "min_confidence" in refused(
+        capsys, ["predict", str(task), *queries, "--min-confidence", "2"], 2
+    )
 
 
 def test_evaluate_keeps_meta_training_out_of_meta_test(

@@ -178,21 +178,24 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
             f"quality: {q.metric} {q.value:.3f}, 95 % interval {q.low:.3f} to {q.high:.3f} "
             f"({q.folds}-fold cross-validation on the {q.n} examples)"
         )
+        if q.warning is not None:
+            print(f"quality: {q.warning}")
     return 0
 
 
-def predict(task: Path, inputs: list[Path], json: bool = False) -> int:
+def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: bool = False) -> int:
     """Say what new pictures or rows are, with an adapted model.
 
     Args:
         task: File that `quickstudy adapt` wrote.
         inputs: Pictures; or one CSV file.
+        min_confidence: Probability below which the answer is "not sure", null in JSON.
         json: Whether to print JSON, with the probability of every class.
     """
     adapted = load_task(task)
     names, X = [str(path) for path in inputs], _queries(adapted.model, inputs)
     names = names if len(names) == len(X) else [f"row {i + 1}" for i in range(len(X))]
-    answers = adapted.predict(X).tolist()
+    answers = adapted.predict(X, min_confidence).tolist()
     if adapted.classes_ is None:
         rows: list[JSON] = [
             {"input": name, "prediction": value} for name, value in zip(names, answers, strict=True)
@@ -214,7 +217,8 @@ def predict(task: Path, inputs: list[Path], json: bool = False) -> int:
         return 0
     for row in rows:
         sure = f"\t{row['probability']:.3f}" if "probability" in row else ""
-        print(f"{row['input']}\t{row['prediction']}{sure}")
+        answer = row["prediction"] if row["prediction"] is not None else "not sure"
+        print(f"{row['input']}\t{answer}{sure}")
     return 0
 
 
