@@ -146,7 +146,7 @@ class NeuralProcess(Learner[NeuralProcessState]):
     def _read(self, state: NeuralProcessState, z: Tensor) -> Tensor:
         """What each query is told of each group, (groups, query, hidden)."""
         if self.attention is None:
-            return state.read["r"][:, None].expand(-1, len(z), -1)
+            return state.read["r"][:, None].expand(-1, z.shape[0], -1)
         ignore = ignoring(state.member)[:, None, None]  # (groups, heads, query, support)
         return self.attention(z, state.read["key"], state.read["value"], ignore)  # type: ignore[no-any-return]
 

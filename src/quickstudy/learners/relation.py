@@ -102,7 +102,7 @@ class RelationNetwork(Learner[RelationState]):
         self, state: RelationState, z: Tensor, weight: Tensor, given: norm.Statistics | None
     ) -> tuple[Tensor, norm.Statistics]:
         """r of each example and class, (examples, way), and the statistics of these pairs."""
-        size, ndim = (len(z), len(state.classes)), len(self.feature_shape)
+        size, ndim = (z.shape[0], len(state.classes)), len(self.feature_shape)
         maps = [
             features.reshape(*features.shape[:2], *self.feature_shape).expand(*size, *[-1] * ndim)
             for features in (state.classes[None], z[:, None])

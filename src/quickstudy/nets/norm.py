@@ -201,7 +201,7 @@ def padding(weight: Tensor) -> Iterator[None]:
 def weights(x: Tensor) -> Tensor:
     """0 for each of these examples that `padding` told of, else 1. Shape (examples,)."""
     weight = _padding.get()
-    return x.new_ones(len(x)) if weight is None else weight
+    return x.new_ones(x.shape[0]) if weight is None else weight
 
 
 @contextmanager

@@ -1,0 +1,238 @@
+"""Adapted models as files that run without quickstudy: ONNX, and programs of torch.export."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from quickstudy import __version__
+from quickstudy.errors import QuickstudyError, UserError
+from quickstudy.inputs import Preprocess, label_to_json
+from quickstudy.learner import AnyLearner
+
+FORMATS = (".onnx", ".pt2")
+BATCHES = (1, 2, 7)
+"""Numbers of queries that every exported model is asked at once, to compare it with PyTorch."""
+TOLERANCE = 1e-4
+"""Largest difference allowed: in probabilities, and in logits or values relative to their largest
+(where that is above 1)."""
+ABOUT = "quickstudy.json"
+"""Name of the metadata in a `.pt2` file."""
+INSTEAD = "use the saved task (Adapted.save), which loads wherever quickstudy is installed"
+
+
+Run = Callable[[Tensor], Sequence[Tensor]]
+
+
+class Predictor(nn.Module):
+    """An adapted learner as a function of the queries alone, in float32 on the CPU.
+
+    Shapes:
+        queries (queries, *x) -> logits and probabilities (queries, way), or values (queries,
+        outputs) alone.
+    """
+
+    def __init__(self, learner: AnyLearner, state: Any, temperature: float) -> None:
+        super().__init__()
+        self.learner = copy.deepcopy(learner).eval().requires_grad_(False)
+        self.temperature = temperature
+        parts, self.structure = pytree.tree_flatten(state)
+        self.names = [f"state{i}" for i in range(len(parts))]
+        for name, part in zip(self.names, parts, strict=True):
+            self.register_buffer(name, part.detach().clone())
+        self.to("cpu", torch.float32)
+
+    def forward(self, queries: Tensor) -> tuple[Tensor, ...]:
+        parts = [self.get_buffer(name) for name in self.names]
+        state = pytree.tree_unflatten(parts, self.structure)
+        return answers(self.learner, state, queries, self.temperature)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what it gives."""
+        regression = self.learner.kind == "regression"
+        return ["values"] if regression else ["logits", "probabilities"]
+
+
+def answers(
+    learner: AnyLearner, state: Any, queries: Tensor, temperature: float
+) -> tuple[Tensor, ...]:
+    """What an adapted learner says: logits and probabilities, or values."""
+    out = learner.predict(state, queries)
+    if learner.kind == "regression":
+        return (out,)
+    return out, torch.softmax(out / temperature, dim=1)
+
+
+def format_of(path: Path) -> str:
+    """The suffix of a path, one of `FORMATS`.
+
+    Raises:
+        UserError: It is another one.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(
+            f"export {path}: the suffix says the format and must be {' or '.join(FORMATS)}; "
+            f"received {path.suffix or 'none'!r}; choose one of these."
+        )
+    return path.suffix
+
+
+def exported(
+    suffix: str,
+    learner: AnyLearner,
+    state: Any,
+    support_x: Tensor,
+    classes: Sequence[Any] = (),
+    temperature: float = 1.0,
+    preprocess: Preprocess = None,
+    fingerprint: str = "",
+) -> bytes:
+    """An adapted model as the content of a file that runs without quickstudy.
+
+    Its input is `queries`, float32, and their number may differ from call to call. Its outputs are
+    `logits` and `probabilities`, or `values` in regression. What it says is compared with what the
+    learner says here, for 1, 2 and 7 queries, before the content is given out.
+
+    Args:
+        suffix: `".onnx"`, or `".pt2"` for torch.export.
+        learner: In eval mode; it is left as it is.
+        state: What it adapted to.
+        support_x: Inputs `(examples, *x)` of the kind that it will be asked about.
+        classes: Labels, in the order of the columns; written as metadata, like the rest.
+        temperature: Divides the logits before they become probabilities.
+        preprocess: What pictures or rows go through before they are inputs.
+        fingerprint: sha256 of the weights' file.
+
+    Raises:
+        UserError: A package is missing, a label cannot be written, the learner cannot answer one
+            query alone, or the exporter cannot follow the network.
+        QuickstudyError: The file does not say what the learner says.
+    """
+    who = type(learner).__name__
+    about = {
+        "quickstudy": __version__,
+        "learner": who,
+        "fingerprint": fingerprint,
+        "classes": json.dumps([label_to_json(label) for label in classes]),
+        "temperature": json.dumps(temperature),
+        "preprocessing": json.dumps(preprocess and preprocess.to_json()),
+    }
+    questions = [_mixed(support_x, n) for n in BATCHES]
+    try:
+        with torch.no_grad():
+            wanted = [answers(learner, state, x, temperature) for x in questions]
+    except UserError as error:
+        raise UserError(
+            f"export: a file must answer any number of queries, one too; received a {who} that "
+            f"does not ({error}); meta-train it with another norm, or {INSTEAD}."
+        ) from error
+    predictor = Predictor(learner, state, temperature)
+    write = _as_onnx if suffix == ".onnx" else _as_pt2
+    content, run = write(predictor, support_x.shape[1:], about)
+    for x, want in zip(questions, wanted, strict=True):
+        for output, given, known in zip(predictor.outputs, run(x.cpu().float()), want, strict=True):
+            known = known.cpu().float()
+            scale = max(1.0, float(known.abs().max()))
+            apart = float((given - known).abs().max()) / scale
+            if given.shape != known.shape or not apart <= TOLERANCE:
+                raise QuickstudyError(
+                    f"export: the {suffix} file of a {who} must say what PyTorch says, within "
+                    f"{TOLERANCE:g}; received {output} that are {apart:.1e} apart for {len(x)} "
+                    f"queries; do not use it, and {INSTEAD}."
+                )
+    return content
+
+
+def _mixed(x: Tensor, n: int) -> Tensor:
+    """The first of the examples, and then ever more of it replaced by the others."""
+    rows = torch.arange(n) % len(x)
+    share = torch.linspace(0, 1, n).view(-1, *[1] * (x.ndim - 1)).to(x)
+    return torch.lerp(x[rows], x[rows.flip(0)], share)
+
+
+def _as_onnx(
+    predictor: Predictor, x_shape: Sequence[int], about: dict[str, str]
+) -> tuple[bytes, Run]:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401  (torch.onnx needs it)
+    except ImportError as error:
+        raise UserError(
+            "export: ONNX needs the packages onnx, onnxscript and onnxruntime; received an "
+            f"environment without {error.name}; run pip install 'quickstudy[onnx]', or export to "
+            ".pt2."
+        ) from error
+    with _exporting(predictor, "ONNX"):
+        program = torch.onnx.export(
+            predictor,
+            **_any_number(x_shape),
+            input_names=["queries"],
+            output_names=predictor.outputs,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        model = program.model_proto
+        for part in (model.graph.node, model.graph.input, model.graph.output):
+            for each in part:
+                each.ClearField("metadata_props")  # it names folders of this machine
+        onnx.helper.set_model_props(model, about)
+        content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run(queries: Tensor) -> list[Tensor]:
+        found = session.run(None, {"queries": queries.numpy()})
+        return [torch.from_numpy(each) for each in found]
+
+    return content, run
+
+
+def _as_pt2(
+    predictor: Predictor, x_shape: Sequence[int], about: dict[str, str]
+) -> tuple[bytes, Run]:
+    file = io.BytesIO()
+    with _exporting(predictor, "a torch.export program"):
+        program = torch.export.export(predictor, **_any_number(x_shape), strict=False)
+        for node in program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # it names folders of this machine
+        torch.export.save(program, file, extra_files={ABOUT: json.dumps(about)})
+        return file.getvalue(), program.module()
+
+
+def _any_number(x_shape: Sequence[int]) -> dict[str, Any]:
+    """Queries of this shape, and that they may be any number."""
+    n_queries = torch.export.Dim("n_queries")
+    return {"args": (torch.zeros(3, *x_shape),), "dynamic_shapes": ({0: n_queries},)}
+
+
+@contextmanager
+def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
+    """Inside, what an exporter cannot do is a UserError, and its talk of itself is not heard."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
+        raise UserError(
+            f"export: a {type(predictor.learner).__name__} must be plain tensor operations to be "
+            f"written as {name}; received: {str(error).strip().splitlines()[0]}; write the "
+            f"network's forward without branches on values, or {INSTEAD}."
+        ) from error
+    finally:
+        log.setLevel(level)
