@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from quickstudy import catalog
 from quickstudy.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
+from quickstudy.export import exported
 from quickstudy.inputs import (
     Array,
     Preprocess,
@@ -298,6 +299,33 @@ class Adapted:
         }
         header["sha256"] = tensor_seal(header, tensors)
         return tensors_to_bytes(tensors, header)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Writes a file that predicts without quickstudy: `.onnx`, or `.pt2` for torch.export.
+
+        It holds the network and the state; the examples are not in it where the learner does not
+        keep them.
+
+        Raises:
+            UserError: Another suffix, a package is missing, or the learner cannot be exported.
+            QuickstudyError: The file would not say what this model says.
+        """
+        path = Path(path)
+        write_atomically(path, self.exported(path.suffix))
+
+    def exported(self, suffix: str) -> bytes:
+        """What `export` writes."""
+        model = self.model
+        return exported(
+            suffix,
+            model.learner,
+            self.state,
+            self.support_x,
+            self.classes,
+            model.temperature,
+            model.preprocess,
+            model.fingerprint,
+        )
 
     def _probabilities(self, out: Tensor) -> Tensor:
         return torch.softmax(out.double() / self.model.temperature, dim=1)

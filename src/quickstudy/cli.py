@@ -18,6 +18,7 @@ from quickstudy.demo import demo
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.estimate import estimate as estimated
 from quickstudy.estimate import print_estimate
+from quickstudy.export_command import export
 from quickstudy.machine import keep_memory, machine
 from quickstudy.options import (
     MAY_CHANGE,
@@ -42,10 +43,11 @@ examples:
   quickstudy evaluate runs/glyphs --n-way 20 --json out.json
   quickstudy adapt runs/glyphs --support my_folder/ --out mine.task
   quickstudy predict mine.task photo1.png photo2.png
+  quickstudy export mine.task mine.onnx
 
 commands:
 """
-POSITIONAL = ("run", "task", "recipe", "name")
+POSITIONAL = ("run", "task", "file", "recipe", "name")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,6 +155,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "evaluate": (commands.evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
     "adapt": (commands.adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
     "predict": (commands.predict, "quickstudy predict mine.task photo1.png photo2.png"),
+    "export": (export, "quickstudy export mine.task mine.onnx"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
     "data": (commands.data, "quickstudy data glyphs"),
     "doctor": (commands.doctor, "quickstudy doctor"),

@@ -6,10 +6,10 @@ import copy
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,12 +25,11 @@ FORMATS = (".onnx", ".pt2")
 BATCHES = (1, 2, 7)
 """Numbers of queries that every exported model is asked at once, to compare it with PyTorch."""
 TOLERANCE = 1e-4
-"""Largest difference allowed: in probabilities, and in logits or values relative to their largest
-(where that is above 1)."""
+"""Largest difference allowed, relative to the largest number of an output where that is above 1."""
+N_QUERIES = "n_queries"
 ABOUT = "quickstudy.json"
 """Name of the metadata in a `.pt2` file."""
 INSTEAD = "use the saved task (Adapted.save), which loads wherever quickstudy is installed"
-
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
@@ -75,20 +74,6 @@ def answers(
     return out, torch.softmax(out / temperature, dim=1)
 
 
-def format_of(path: Path) -> str:
-    """The suffix of a path, one of `FORMATS`.
-
-    Raises:
-        UserError: It is another one.
-    """
-    if path.suffix not in FORMATS:
-        raise UserError(
-            f"export {path}: the suffix says the format and must be {' or '.join(FORMATS)}; "
-            f"received {path.suffix or 'none'!r}; choose one of these."
-        )
-    return path.suffix
-
-
 def exported(
     suffix: str,
     learner: AnyLearner,
@@ -116,10 +101,15 @@ def exported(
         fingerprint: sha256 of the weights' file.
 
     Raises:
-        UserError: A package is missing, a label cannot be written, the learner cannot answer one
-            query alone, or the exporter cannot follow the network.
+        UserError: Another suffix, a package is missing, a label cannot be written, the learner
+            cannot answer one query alone, or the exporter cannot follow the network.
         QuickstudyError: The file does not say what the learner says.
     """
+    if suffix not in FORMATS:
+        raise UserError(
+            f"export: the suffix says the format and must be {' or '.join(FORMATS)}; received "
+            f"{suffix!r}; choose one of these."
+        )
     who = type(learner).__name__
     about = {
         "quickstudy": __version__,
@@ -143,10 +133,8 @@ def exported(
     content, run = write(predictor, support_x.shape[1:], about)
     for x, want in zip(questions, wanted, strict=True):
         for output, given, known in zip(predictor.outputs, run(x.cpu().float()), want, strict=True):
-            known = known.cpu().float()
-            scale = max(1.0, float(known.abs().max()))
-            apart = float((given - known).abs().max()) / scale
-            if given.shape != known.shape or not apart <= TOLERANCE:
+            apart = _apart(given, known.cpu().float())
+            if not apart <= TOLERANCE:
                 raise QuickstudyError(
                     f"export: the {suffix} file of a {who} must say what PyTorch says, within "
                     f"{TOLERANCE:g}; received {output} that are {apart:.1e} apart for {len(x)} "
@@ -160,6 +148,13 @@ def _mixed(x: Tensor, n: int) -> Tensor:
     rows = torch.arange(n) % len(x)
     share = torch.linspace(0, 1, n).view(-1, *[1] * (x.ndim - 1)).to(x)
     return torch.lerp(x[rows], x[rows.flip(0)], share)
+
+
+def _apart(given: Tensor, known: Tensor) -> float:
+    """Largest difference, relative to the largest number that is known where that is above 1."""
+    if given.shape != known.shape:
+        return math.inf
+    return float((given - known).abs().max() / known.abs().max().clamp(min=1))
 
 
 def _as_onnx(
@@ -176,19 +171,18 @@ def _as_onnx(
             ".pt2."
         ) from error
     with _exporting(predictor, "ONNX"):
-        program = torch.onnx.export(
-            predictor,
-            **_any_number(x_shape),
+        made = torch.onnx.export(
+            _program(predictor, x_shape),
             input_names=["queries"],
             output_names=predictor.outputs,
             dynamo=True,
             verbose=False,
         )
-        assert program is not None
-        model = program.model_proto
-        for part in (model.graph.node, model.graph.input, model.graph.output):
-            for each in part:
-                each.ClearField("metadata_props")  # it names folders of this machine
+        assert made is not None
+        model = made.model_proto
+        model.graph.ClearField("value_info")  # runtimes find out the shapes in between
+        for part in (*model.graph.input, *model.graph.output):
+            part.type.tensor_type.shape.dim[0].dim_param = N_QUERIES
         onnx.helper.set_model_props(model, about)
         content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -205,34 +199,40 @@ def _as_pt2(
 ) -> tuple[bytes, Run]:
     file = io.BytesIO()
     with _exporting(predictor, "a torch.export program"):
-        program = torch.export.export(predictor, **_any_number(x_shape), strict=False)
-        for node in program.graph.nodes:
-            node.meta.pop("stack_trace", None)  # it names folders of this machine
+        program = _program(predictor, x_shape)
         torch.export.save(program, file, extra_files={ABOUT: json.dumps(about)})
-        return file.getvalue(), program.module()
+    return file.getvalue(), program.module()
 
 
-def _any_number(x_shape: Sequence[int]) -> dict[str, Any]:
-    """Queries of this shape, and that they may be any number."""
-    n_queries = torch.export.Dim("n_queries")
-    return {"args": (torch.zeros(3, *x_shape),), "dynamic_shapes": ({0: n_queries},)}
+def _program(predictor: Predictor, x_shape: Sequence[int]) -> torch.export.ExportedProgram:
+    """The operations that predict for any number of queries."""
+    program = torch.export.export(
+        predictor,
+        (torch.zeros(3, *x_shape),),
+        dynamic_shapes=({0: torch.export.Dim(N_QUERIES)},),
+        strict=False,
+    )
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names folders of this machine
+    return program
 
 
 @contextmanager
 def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
     """Inside, what an exporter cannot do is a UserError, and its talk of itself is not heard."""
-    log = logging.getLogger("torch.onnx")
+    log = logging.getLogger("torch")
     level = log.level
-    log.setLevel(logging.ERROR)
+    log.setLevel(logging.CRITICAL)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except Exception as error:
+        reason, *_ = [*str(error).strip().splitlines(), type(error).__name__]
         raise UserError(
-            f"export: a {type(predictor.learner).__name__} must be plain tensor operations to be "
-            f"written as {name}; received: {str(error).strip().splitlines()[0]}; write the "
-            f"network's forward without branches on values, or {INSTEAD}."
+            f"export: a {type(predictor.learner).__name__} must be tensor operations alone to be "
+            f"written as {name}; received one that is not ({reason}); write the network's forward "
+            f"without branches on values and with x.shape[0] for len(x), or {INSTEAD}."
         ) from error
     finally:
         log.setLevel(level)

@@ -1,0 +1,24 @@
+"""quickstudy export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from quickstudy.export import BATCHES, TOLERANCE
+from quickstudy.saved import load_task
+
+
+def export(task: Path, file: Path) -> int:
+    """Write an adapted model as a file that runs without quickstudy.
+
+    Args:
+        task: File that `quickstudy adapt` wrote.
+        file: What to write: .onnx for ONNX, .pt2 for torch.export.
+    """
+    load_task(task).export(file)
+    *some, last = BATCHES
+    print(
+        f"{file}: {file.stat().st_size / 1000:,.0f} kB; says what {task} says, within "
+        f"{TOLERANCE:g}, on {', '.join(map(str, some))} and {last} queries"
+    )
+    return 0
