@@ -17,8 +17,8 @@ ORDER = [
     "errors", "machine", "task", "second_order", "nets", "learner", "inner", "learners", "record",
     "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "calibration", "rundir",
     "progress", "settings", "train", "estimate", "inputs", "quality", "export", "adapted", "saved",
-    "export_command", "report", "testing", "options", "commands", "compare", "reproduce", "demo",
-    "cli",
+    "estimators", "export_command", "report", "testing", "options", "commands", "compare",
+    "reproduce", "demo", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

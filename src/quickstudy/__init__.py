@@ -21,6 +21,7 @@ from quickstudy.errors import (
     UserError,
 )
 from quickstudy.estimate import Estimate, estimate
+from quickstudy.estimators import FewShotClassifier, FewShotRegressor
 from quickstudy.evaluate import evaluate
 from quickstudy.learner import Learner
 from quickstudy.saved import load, load_task
@@ -34,6 +35,8 @@ __all__ = [
     "DataError",
     "Estimate",
     "Examples",
+    "FewShotClassifier",
+    "FewShotRegressor",
     "Learner",
     "Model",
     "NonFiniteError",

@@ -98,7 +98,7 @@ def exported(
         classes: Labels, in the order of the columns; written as metadata, like the rest.
         temperature: Divides the logits before they become probabilities.
         preprocess: What pictures or rows go through before they are inputs.
-        fingerprint: sha256 of the weights' file.
+        fingerprint: That of the meta-trained model.
 
     Raises:
         UserError: Another suffix, a package is missing, a label cannot be written, the learner

@@ -1,0 +1,180 @@
+"""scikit-learn estimators that learn from a few examples with a meta-trained model."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from quickstudy.adapted import Adapted, Model
+from quickstudy.errors import UserError
+from quickstudy.inputs import Array
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import LogisticRegression, RidgeRegression
+from quickstudy.saved import load
+from quickstudy.tasks import Columns, Pictures
+
+
+class _FewShot(BaseEstimator):  # type: ignore[misc]
+    """What both estimators share: X and the model."""
+
+    _baseline: ClassVar[type[AnyLearner]]
+
+    def __init__(self, model: Model | str | os.PathLike[str] | None = None) -> None:
+        self.model = model
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = _takes_rows(self.model)
+        return tags
+
+    def _examples(self, X: Any, y: Any, **how: Any) -> tuple[Model | None, Any, Array]:
+        """The model, X as it takes it, and y, all checked."""
+        model = load(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+        if not (model is None or (isinstance(model, Model) and model.kind == self._baseline.kind)):
+            raise UserError(
+                f"{type(self).__name__}: model must be a run directory or a quickstudy.Model of "
+                f"{self._baseline.kind}, or None; received "
+                f"{f'one of {model.kind}' if isinstance(model, Model) else repr(model)}; pass "
+                "another."
+            )
+        return model, *self._inputs(model, X, y, reset=True, **how)
+
+    def _learn(self, model: Model | None, inputs: Any, y: Array) -> None:
+        if model is None:
+            names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(len(inputs[0]))])
+            cells = [[str(value) for value in row] for row in inputs]
+            model = Model(self._baseline(), (len(names),), Columns.fit(names, cells, cells))
+        self.adapted_: Adapted = model.adapt(inputs, y)
+
+    def _queries(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self._inputs(self.adapted_.model, X, reset=False)
+
+    def _inputs(self, model: Model | None, X: Any, *y: Any, **how: Any) -> Any:
+        """X, and y where it is given, checked as scikit-learn does, X as the model takes it."""
+        shape = (X if hasattr(X, "shape") else np.asarray(X)).shape[1:]
+        if len(shape) > 1:
+            X = np.reshape(X, (len(X), math.prod(shape)))
+        if _takes_rows(model):
+            how |= {"ensure_all_finite": "allow-nan"}
+            how |= {"dtype": "numeric" if model is None else None}
+        found = validate_data(self, X, *y, **how)
+        x, *rest = found if y else (found,)
+        inputs = self._as_taken(model, x, shape)
+        return (inputs, *rest) if y else inputs
+
+    def _as_taken(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:
+        if _takes_rows(model):
+            rows: list[Any] = x.tolist()
+            if model is None or not hasattr(self, "feature_names_in_"):
+                return rows
+            return [dict(zip(self.feature_names_in_, row, strict=True)) for row in rows]
+        assert model is not None
+        if x.shape[1] == math.prod(model.x_shape):
+            shape = model.x_shape
+        elif not isinstance(model.preprocess, Pictures) or len(shape) < 2:
+            raise UserError(
+                f"{type(self).__name__}: X must have {math.prod(model.x_shape)} columns, as the "
+                f"model takes inputs of shape {model.x_shape}; received X with {x.shape[1]} "
+                "feature(s); pass others, or another model."
+            )
+        inputs = x.reshape(len(x), *shape)
+        # A list, as one array could be one picture; but numbers in 0 .. 1 are inputs as they are.
+        return inputs if x.dtype.kind == "f" else list(inputs)
+
+
+def _takes_rows(model: Any) -> bool:
+    """Whether a model takes the rows of a table as they are; that without meta-training does."""
+    return model is None or isinstance(getattr(model, "preprocess", None), Columns)
+
+
+class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
+    """A scikit-learn classifier that learns from a few examples with a meta-trained model.
+
+    X is an array or data frame with a row for each example. A model of pictures takes them as
+    `(examples, height, width)`, or with the pixels of each in one row, as uint8 or in 0 .. 1; a
+    model of a table takes its columns, by name from a data frame, missing values too.
+
+    Args:
+        model: A run directory or a `quickstudy.Model`. None learns without meta-training: logistic
+            regression on standardised columns, any number of them.
+
+    Attributes:
+        adapted_: The adapted model, which can be saved, exported and updated.
+        classes_: Labels, in the order of `predict_proba`'s columns.
+        n_features_in_, feature_names_in_: As in scikit-learn.
+
+    Example:
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> FewShotClassifier().fit(X[::5], y[::5]).score(X, y)
+    """
+
+    _baseline = LogisticRegression
+
+    def fit(self, X: Any, y: Any) -> FewShotClassifier:
+        """Learns from labelled examples.
+
+        Raises:
+            UserError: The model is of another kind or takes other inputs, or there is one class.
+        """
+        model, inputs, y = self._examples(X, y, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        self._learn(model, inputs, y)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The label of each query `(queries,)`."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]  # type: ignore[no-any-return]
+
+    def predict_proba(self, X: Any) -> Array:
+        """Probability of each class `(queries, classes)`."""
+        queries = self._queries(X)
+        return self.adapted_.predict_proba(queries)
+
+
+class FewShotRegressor(RegressorMixin, _FewShot):  # type: ignore[misc]
+    """A scikit-learn regressor that learns from a few examples with a meta-trained model.
+
+    Args:
+        model: A run directory or a `quickstudy.Model`. None learns without meta-training: ridge
+            regression on standardised columns, any number of them.
+
+    Attributes:
+        adapted_: The adapted model, which can be saved, exported and updated.
+        n_features_in_, feature_names_in_: As in scikit-learn.
+
+    Example:
+        >>> from sklearn.datasets import load_diabetes
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> FewShotRegressor().fit(X[::5], y[::5]).score(X, y)
+    """
+
+    _baseline = RidgeRegression
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def fit(self, X: Any, y: Any) -> FewShotRegressor:
+        """Learns from examples and their values, `(examples,)` or `(examples, outputs)`.
+
+        Raises:
+            UserError: The model is of another kind or takes other inputs.
+        """
+        self._learn(*self._examples(X, y, multi_output=True, y_numeric=True))
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The value of each query, shaped as the targets were."""
+        queries = self._queries(X)
+        return np.asarray(self.adapted_.predict(queries), dtype=np.float64)
