@@ -59,7 +59,7 @@ RUN = {".onnx": in_onnx_runtime, ".pt2": in_torch}
 def test_probabilities_by_hand(suffix: str) -> None:
     content = centroids().exported(suffix)
     means = np.array([[0, 0.5], [5, 5.5], [9, 0]])
-    for queries in (X, X[:1] + 0.5):
+    for queries in (X, np.array([[4.4, 1.6]]), np.array([[2.5, 2.9], [4, 1]])):
         logits = -((queries[:, None] - means) ** 2).sum(axis=2)
         shares = np.exp(logits / 2) / np.exp(logits / 2).sum(axis=1, keepdims=True)
         found = RUN[suffix](content, queries)
