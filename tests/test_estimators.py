@@ -149,9 +149,15 @@ def test_pictures_as_planes_or_rows() -> None:
     want = model.adapt([*large[:200]], y[:200]).predict_proba([*large[200:]])
     found = FewShotClassifier(model).fit(large[:200], y[:200]).predict_proba(large[200:])
     np.testing.assert_array_equal(found, want)
+    # In colour, channels last as a file has them.
+    coloured = np.random.default_rng(0).integers(0, 256, size=(6, 8, 8, 3), dtype=np.uint8)
+    in_colour = Model(NearestCentroid(), (3, 8, 8), Pictures(8, mode="RGB"))
+    found = FewShotClassifier(in_colour).fit(coloured, [0, 1] * 3).predict_proba(coloured)
+    want = in_colour.adapt([*coloured], [0, 1] * 3).predict_proba([*coloured])
+    np.testing.assert_array_equal(found, want)
     # Three pixels wide: not to be taken for one picture in colour.
     thin = np.random.default_rng(0).integers(0, 256, size=(6, 5, 3), dtype=np.uint8)
-    assert FewShotClassifier(model).fit(thin, [0, 1, 0, 1, 0, 1]).predict(thin).shape == (6,)
+    assert FewShotClassifier(model).fit(thin, [0, 1] * 3).predict(thin).shape == (6,)
 
 
 class Frame:

@@ -17,7 +17,7 @@ from quickstudy.inputs import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
 from quickstudy.saved import load
-from quickstudy.tasks import Columns, Pictures
+from quickstudy.tasks import Columns
 
 
 class _FewShot(BaseEstimator):  # type: ignore[misc]
@@ -76,14 +76,14 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
                 return rows
             return [dict(zip(self.feature_names_in_, row, strict=True)) for row in rows]
         assert model is not None
-        if x.shape[1] == math.prod(model.x_shape):
-            shape = model.x_shape
-        elif not isinstance(model.preprocess, Pictures) or len(shape) < 2:
+        in_a_row = len(shape) == 1
+        if in_a_row and x.shape[1] != math.prod(model.x_shape):
             raise UserError(
                 f"{type(self).__name__}: X must have {math.prod(model.x_shape)} columns, as the "
                 f"model takes inputs of shape {model.x_shape}; received X with {x.shape[1]} "
                 "feature(s); pass others, or another model."
             )
+        shape = model.x_shape if in_a_row or (1, *shape) == model.x_shape else shape
         inputs = x.reshape(len(x), *shape)
         # A list, as one array could be one picture; but numbers in 0 .. 1 are inputs as they are.
         return inputs if x.dtype.kind == "f" else list(inputs)
