@@ -12,18 +12,31 @@ and nothing is stored on `self` after `__init__`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
-from quickstudy.nets.norm import NormKind, padding
+from quickstudy.nets.norm import NormKind, padding, run
 from quickstudy.task import Examples, Task
 
 State = TypeVar("State")
 Kind = Literal["classification", "regression"]
+
+
+class Contributions(NamedTuple):
+    """What the support examples add to a prediction; over the examples it sums to the prediction.
+
+    Attributes:
+        of: What it sums to: each class's `"logit"`; its `"probability"`, of which the logit is the
+            logarithm; or the `"value"` of a regression.
+        parts: What each example adds `(query, support, way)`, or `(query, support, outputs)`.
+    """
+
+    of: Literal["logit", "probability", "value"]
+    parts: Tensor
 
 
 def cross_entropy(logits: Tensor, target: Examples) -> Tensor:
@@ -72,6 +85,11 @@ class Learner(nn.Module, ABC, Generic[State]):
         default_head: `"shared"` by all classes, or `"per_class"`.
         default_norm: the norm of a network that does not say.
         default_pools: how often a Conv4 that does not say halves a picture.
+
+    What explains its predictions, where it has it:
+        embeds: it sees inputs through its module `net` alone, whose statistics its state keeps as
+            `statistics`. That gives `features`, and lets inputs be embedded once to adapt often.
+        features, contributions, support_attention: see the methods.
     """
 
     transductive: bool = False
@@ -85,6 +103,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     default_head: ClassVar[str] = "shared"
     default_norm: ClassVar[NormKind] = "population"
     default_pools: ClassVar[int] = 4
+    embeds: ClassVar[bool] = False
     kind: Kind = "classification"
 
     @abstractmethod
@@ -122,6 +141,28 @@ class Learner(nn.Module, ABC, Generic[State]):
     def meta_parameters(self) -> dict[str, Tensor]:
         """The parameters that meta-training changes, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def features(self, state: State, x: Tensor) -> Tensor | None:
+        """The space `(examples, features)` in which inputs are compared; None for no such space."""
+        if not self.embeds:
+            return None
+        z, _ = run(self.net, None, x, given=state.statistics)  # type: ignore[arg-type, attr-defined]
+        return z
+
+    def contributions(self, state: State, support: Examples, x: Tensor) -> Contributions | None:
+        """What each support example adds to the predictions; None where no such sum is exact.
+
+        A class that is only padding gets nothing.
+        """
+        return None
+
+    def support_attention(self, state: State, support: Examples, x: Tensor) -> Tensor | None:
+        """How queries attend to the support, `(query, groups, heads, support)`; None if not at all.
+
+        Over the support each row sums to 1. A learner that reads the support for each class apart
+        has a group a class; any other has one. Layers count as heads.
+        """
+        return None
 
     def state_from(self, tensors: dict[str, Tensor]) -> State:
         """The state whose `flatten_state` gave these tensors."""

@@ -39,17 +39,33 @@ def logistic(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> T
     Problems, 2016 (implicit gradient).
     """
     X, Y, w = x.double(), y.detach().double(), weight.double()[:, None]
-    # In units in which the longest row of X is 1.
-    unit = (X.square().sum(dim=1) * w[:, 0]).amax().detach().clamp(min=1 / FIXED).sqrt()
+    unit, lam = _units(X, w, penalty)
     X = X * (w > 0) / unit
-    lam = torch.as_tensor(penalty, dtype=X.dtype, device=X.device) / unit.square()
-    lam = lam.clamp(min=LEAST)
     present = (Y * w).sum(dim=0) > 0
     W = _minimiser(X.detach(), Y, w, lam.detach(), present)
     P = _log_softmax(X @ W, present).exp()
     slope = X.T @ (w * (P - Y)) + lam * W
     W = W - _newton_step(X.detach(), w, P.detach(), lam.detach(), slope)
     return (W / unit).to(x)
+
+
+def logistic_dual(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> Tensor:
+    """alpha `(examples, way)`, of which `logistic`'s solution is W = X^T alpha.
+
+    alpha_i = weight_i (y_i - softmax(x_i W)) / penalty
+    """
+    X, Y, w = x.double(), y.double(), weight.double()[:, None]
+    unit, lam = _units(X, w, penalty)
+    present = (Y * w).sum(dim=0) > 0
+    P = _log_softmax(X @ logistic(X, y, weight, penalty), present).exp()
+    return (w * (Y - P) / (lam * unit.square())).to(x)
+
+
+def _units(X: Tensor, w: Tensor, penalty: float | Tensor) -> tuple[Tensor, Tensor]:
+    """A unit in which the longest row of X is 1, and the penalty in it."""
+    unit = (X.square().sum(dim=1) * w[:, 0]).amax().detach().clamp(min=1 / FIXED).sqrt()
+    lam = torch.as_tensor(penalty, dtype=X.dtype, device=X.device) / unit.square()
+    return unit, lam.clamp(min=LEAST)
 
 
 def _minimiser(X: Tensor, Y: Tensor, w: Tensor, lam: Tensor, present: Tensor) -> Tensor:

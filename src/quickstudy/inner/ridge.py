@@ -29,11 +29,25 @@ def ridge(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> Tens
     root = weight.double().sqrt()[:, None]
     X, Y = x.double() * root, y.double() * root
     n, d = X.shape
-    least = LEAST * X.detach().square().sum(dim=1).amax()
-    lam = torch.as_tensor(penalty, dtype=X.dtype, device=X.device).clamp(min=least)
+    lam = _at_least(penalty, X)
     shift = lam * torch.eye(min(n, d), dtype=X.dtype, device=X.device)
     W = X.T @ _solve(X @ X.T + shift, Y) if n < d else _solve(X.T @ X + shift, X.T @ Y)
     return W.to(x)
+
+
+def ridge_dual(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> Tensor:
+    """alpha `(examples, outputs)`, of which `ridge`'s solution is W = X^T alpha.
+
+    alpha_i = weight_i (y_i - x_i W) / penalty
+    """
+    X, w = x.double(), weight.double()[:, None]
+    lam = _at_least(penalty, X * w.sqrt())
+    return (w * (y.double() - X @ ridge(X, y, weight, penalty)) / lam).to(x)
+
+
+def _at_least(penalty: float | Tensor, X: Tensor) -> Tensor:
+    least = LEAST * X.detach().square().sum(dim=1).amax()
+    return torch.as_tensor(penalty, dtype=X.dtype, device=X.device).clamp(min=least)
 
 
 def _solve(a: Tensor, b: Tensor) -> Tensor:

@@ -31,9 +31,17 @@ def crammer_singer(
     Shapes:
         x (examples, d), y (examples, way), weight (examples,) -> (d, way)
     """
-    x64 = x.double()
-    K = x64 @ x64.T + ridge * torch.eye(len(x), dtype=x64.dtype, device=x.device)
-    return (x64.T @ dual(K, y, C * weight)).to(x)
+    X = x.double()
+    return (X.T @ crammer_singer_dual(X, y, weight, C, ridge)).to(x)
+
+
+def crammer_singer_dual(
+    x: Tensor, y: Tensor, weight: Tensor, C: float | Tensor, ridge: float = 1.0
+) -> Tensor:
+    """alpha `(examples, way)`, of which `crammer_singer`'s solution is W = X^T alpha."""
+    X = x.double()
+    K = X @ X.T + ridge * torch.eye(len(X), dtype=X.dtype, device=X.device)
+    return dual(K, y, C * weight).to(x)
 
 
 def dual(kernel: Tensor, y: Tensor, bound: Tensor) -> Tensor:

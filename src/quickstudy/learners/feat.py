@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +56,8 @@ class FEAT(Learner[FEATState]):
     CVPR 2020.
     """
 
+    embeds: ClassVar[bool] = True
+
     def __init__(
         self, net: nn.Module, temperature: float = 8.0, balance: float = 0.1, n_heads: int = 1
     ) -> None:
@@ -75,6 +77,15 @@ class FEAT(Learner[FEATState]):
     def predict(self, state: FEATState, x: Tensor) -> Tensor:
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return self._logits(z, state.prototypes, state.present)
+
+    def support_attention(self, state: FEATState, support: Examples, x: Tensor) -> Tensor:
+        """Whose embeddings the prototype of each class attends to; the same for every query."""
+        z, _ = norm.run(self.net, None, support.x, given=state.statistics)
+        c, member = class_means(z, support), support.y * support.weight[:, None]
+        key, _ = self.attention.keys_values(c, c)
+        shares = self.attention.shares(c, key, ignoring(state.present))
+        of_examples = shares @ (member / member.sum(dim=0).clamp(min=1)).T
+        return of_examples.transpose(0, 1).expand(len(x), -1, -1, -1)
 
     def task_loss(self, task: Task) -> Tensor:
         (support, query), (z, z_query) = task, embed(self.net, task)

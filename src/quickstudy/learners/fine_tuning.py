@@ -83,6 +83,9 @@ class FineTuning(Learner[FineTunedState]):
         out, _ = self._forward(state.parameters, x, given=state.statistics)
         return out if self.kind == "regression" else mask_absent(out, state.present)
 
+    def features(self, state: FineTunedState, x: Tensor) -> Tensor:
+        return self._embed(state.parameters, x, given=state.statistics)[0]
+
     def _forward(
         self,
         phi: dict[str, Tensor],
@@ -90,9 +93,18 @@ class FineTuning(Learner[FineTunedState]):
         weight: Tensor | None = None,
         given: norm.Statistics | None = None,
     ) -> tuple[Tensor, norm.Statistics]:
-        body = {name: p for name, p in phi.items() if not name.startswith("head.")}
-        z, statistics = norm.run(self.net, body, x, weight, given)
+        z, statistics = self._embed(phi, x, weight, given)
         return z @ phi["head.weight"].T + phi["head.bias"], statistics
+
+    def _embed(
+        self,
+        phi: dict[str, Tensor],
+        x: Tensor,
+        weight: Tensor | None = None,
+        given: norm.Statistics | None = None,
+    ) -> tuple[Tensor, norm.Statistics]:
+        body = {name: p for name, p in phi.items() if not name.startswith("head.")}
+        return norm.run(self.net, body, x, weight, given)
 
 
 def _from_scratch(net: nn.Module, seed: int) -> nn.Module:

@@ -15,6 +15,7 @@ from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Ra
 from quickstudy.learner import Kind, Learner
 from quickstudy.nets import norm
 from quickstudy.nets.head import SharedLinear, repeat_rows
+from quickstudy.nets.watch import watched
 from quickstudy.task import Examples, class_present, mask_absent
 
 
@@ -100,6 +101,13 @@ class GradientBased(Learner[AdaptedState], ABC):
         if self.kind == "regression":
             return out
         return mask_absent(self._of_way(out, len(state.present)), state.present)
+
+    def features(self, state: AdaptedState, x: Tensor) -> Tensor:
+        """What the last layer takes in."""
+        twin, seen = watched(self)
+        twin.predict(state, x)
+        *_, last = seen.values()
+        return last.taken.flatten(1)  # type: ignore[no-any-return]
 
     def trajectory(self, support: Examples, steps: int) -> Iterator[AdaptedState]:
         """The states after 0, 1, ..., `steps` steps."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Kind, Learner
-from quickstudy.learners.prototypical import class_means, embed
+from quickstudy.learner import Contributions, Kind, Learner
+from quickstudy.learners.prototypical import class_means, embed, embedded
 from quickstudy.nets import norm, width
 from quickstudy.nets.norm import Norm
 from quickstudy.nets.transformer import Block, ignoring
@@ -64,6 +65,8 @@ class InContext(Learner[InContextState]):
     General-Purpose In-Context Learning by Meta-Learning Transformers, 2022.
     """
 
+    embeds: ClassVar[bool] = True
+
     def __init__(
         self,
         net: nn.Module,
@@ -93,11 +96,44 @@ class InContext(Learner[InContextState]):
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return self._answer(state, z)
 
+    def support_attention(self, state: InContextState, support: Examples, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        *taken, _ = self._tokens_of_queries(state, z)
+        ignore, heads = ignoring(state.weight), []
+        for t, block, key in zip(taken, self.blocks, state.key, strict=True):
+            assert isinstance(block, Block)
+            heads.append(block.shares(t, key, ignore))
+        return torch.cat(heads).transpose(0, 1)[:, None]
+
+    def contributions(
+        self, state: InContextState, support: Examples, x: Tensor
+    ) -> Contributions | None:
+        """The logit is a sum over the last tokens of a class; each has read the whole support."""
+        if self.kind == "regression":
+            return None
+        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        s, _, _ = self._tokens(z_support, support)
+        *_, t = self._tokens_of_queries(state, z)
+        member = support.y * support.weight[:, None]
+        alike = self.norm(t) @ self.norm(s).T / math.sqrt(t.shape[1])
+        return Contributions("logit", alike[:, :, None] * member / member.sum(dim=0).clamp(min=1))
+
     def task_loss(self, task: Task) -> Tensor:
         z, z_query = embed(self.net, task)
         return self.loss(self._answer(self._state(z, task.support, {}), z_query), task.query)
 
     def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> InContextState:
+        s, keys, values = self._tokens(z, support)
+        if self.kind == "classification":
+            centres, present = class_means(self.norm(s), support), class_present(support)
+        else:
+            centres, present = s[:0], s[:0, 0]
+        return InContextState(
+            torch.stack(keys), torch.stack(values), support.weight, centres, present, statistics
+        )
+
+    def _tokens(self, z: Tensor, support: Examples) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The last tokens s^L, and the keys and values of each layer."""
         s, ignore = self.project(z), ignoring(support.weight)
         if self.kind == "regression":
             s = s + self.label(support.y)
@@ -112,19 +148,19 @@ class InContext(Learner[InContextState]):
             s = block(s, key, value, bias)
             keys.append(key)
             values.append(value)
-        if self.kind == "classification":
-            centres, present = class_means(self.norm(s), support), class_present(support)
-        else:
-            centres, present = s[:0], s[:0, 0]
-        return InContextState(
-            torch.stack(keys), torch.stack(values), support.weight, centres, present, statistics
-        )
+        return s, keys, values
 
     def _answer(self, state: InContextState, z: Tensor) -> Tensor:
-        t, ignore = self.project(z) + self.asked, ignoring(state.weight)
-        for block, key, value in zip(self.blocks, state.key, state.value, strict=True):
-            t = block(t, key, value, ignore)
+        *_, t = self._tokens_of_queries(state, z)
         t = self.norm(t)
         if self.kind == "regression":
             return self.read_out(t)  # type: ignore[no-any-return]
         return mask_absent(t @ state.centres.T / math.sqrt(t.shape[1]), state.present)
+
+    def _tokens_of_queries(self, state: InContextState, z: Tensor) -> Iterator[Tensor]:
+        """t^0, ..., t^L."""
+        t, ignore = self.project(z) + self.asked, ignoring(state.weight)
+        yield t
+        for block, key, value in zip(self.blocks, state.key, state.value, strict=True):
+            t = block(t, key, value, ignore)
+            yield t

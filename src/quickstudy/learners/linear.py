@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Contributions, Learner
 from quickstudy.task import Examples, class_present, mask_absent
 
 
@@ -92,6 +92,16 @@ class RidgeRegression(Learner[LinearState]):
 
     def predict(self, state: LinearState, x: Tensor) -> Tensor:
         return torch.flatten(x, 1) @ state.weight.T + state.bias
+
+    def contributions(self, state: LinearState, support: Examples, x: Tensor) -> Contributions:
+        """Its share of the mean target, and (x - mean) . (x_i - mean) residual_i / alpha."""
+        share = (support.weight / support.weight.sum())[:, None]
+        rows = torch.flatten(support.x, 1)
+        centre = (share * rows).sum(dim=0)
+        residual = support.weight[:, None] * (support.y - self.predict(state, support.x))
+        alike = (torch.flatten(x, 1) - centre) @ (rows - centre).T
+        parts = alike[:, :, None] * residual / self.alpha + share * support.y
+        return Contributions("value", parts)
 
 
 def _arrays(support: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind, Learner
-from quickstudy.learners.prototypical import embed
+from quickstudy.learner import Contributions, Kind, Learner
+from quickstudy.learners.prototypical import embed, embedded
 from quickstudy.nets import norm
 from quickstudy.nets.head import check_features
 from quickstudy.task import Examples, Task, class_present, mask_absent
@@ -43,7 +43,10 @@ class LinearHead(Learner[LinearHeadState], ABC):
         UserError: Fewer classes than the problem needs; or a scale that is not positive.
     """
 
+    embeds: ClassVar[bool] = True
     fewest_classes: ClassVar[int] = 2
+    constant: ClassVar[float] = 1.0
+    """A last feature that all inputs share, whose weight is the bias; 0 where there is none."""
 
     def __init__(self, net: nn.Module, scale: float, kind: Kind = "classification") -> None:
         super().__init__()
@@ -68,6 +71,19 @@ class LinearHead(Learner[LinearHeadState], ABC):
     def task_loss(self, task: Task) -> Tensor:
         z, z_query = embed(self.net, task)
         return self.loss(self._outputs(self._state(z, task.support, {}), z_query), task.query)
+
+    @abstractmethod
+    def dual(self, z: Tensor, support: Examples) -> Tensor:
+        """alpha `(support, outputs)`, of which W = z^T alpha and b = constant * sum of alpha."""
+
+    def contributions(self, state: LinearHeadState, support: Examples, x: Tensor) -> Contributions:
+        """scale * (f(x) . f(x_i) + constant) alpha_i."""
+        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        alpha = self.dual(z_support, support)
+        parts = (z @ z_support.T + self.constant)[:, :, None] * alpha
+        if self.kind == "regression":
+            return Contributions("value", parts)
+        return Contributions("logit", self.log_scale.exp() * state.present * parts)
 
     def positive(self, name: str, value: float) -> nn.Parameter:
         """The parameter whose exponential starts as a positive value and stays positive."""

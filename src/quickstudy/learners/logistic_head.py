@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from quickstudy.inner.logistic import logistic
+from quickstudy.inner.logistic import logistic, logistic_dual
 from quickstudy.learners.linear_head import LinearHead, with_constant
 from quickstudy.task import Examples
 
@@ -43,3 +43,6 @@ class LogisticHead(LinearHead):
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
         W = logistic(with_constant(z), support.y, support.weight, self.log_penalty.exp())
         return W[:-1], W[-1]
+
+    def dual(self, z: Tensor, support: Examples) -> Tensor:
+        return logistic_dual(with_constant(z), support.y, support.weight, self.log_penalty.exp())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.learner import Kind, Learner
-from quickstudy.learners.prototypical import embed
+from quickstudy.learners.prototypical import embed, embedded
 from quickstudy.learners.snail import of_task, widened
 from quickstudy.nets import norm, width
 from quickstudy.nets.head import check_features
@@ -81,6 +81,7 @@ class MANN(Learner[MANNState]):
     Neural Networks, ICML 2016, section 3.
     """
 
+    embeds: ClassVar[bool] = True
     order_matters = True
     label_equivariant = False
 
@@ -120,6 +121,28 @@ class MANN(Learner[MANNState]):
         *_, r = self._look_up(memory.M, h)
         return of_task(self.out(torch.cat([h, r.flatten(1)], dim=1)), state.present, self.kind)
 
+    def support_attention(self, state: MANNState, support: Examples, x: Tensor) -> Tensor:
+        """How much of what a query reads was written at the step of each example.
+
+        At that step the example is seen with the target of the one before it.
+        """
+        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        y, now = widened(support.y, self.n_out, "MANN"), self.blank(z)
+        written = z.new_zeros(self.memory[0], len(y))  # how much of each row stems from each step
+        for t, real in enumerate(support.weight > 0):
+            h, _ = self._control(now, z_support[t])
+            _, a, *_ = self._look_up(now.M, h)
+            w_lu, w_w = self._write(now, a)
+            kept = written * (1 - w_lu.sum(dim=0))[:, None]
+            kept[:, t] += w_w.sum(dim=0)
+            written = torch.where(real, kept, written)
+            after = self.step(now, z_support[t], y[t])
+            now = Memory(*(torch.where(real, a, b) for a, b in zip(after, now, strict=True)))
+        h, _ = self._control(now, z)
+        *_, w_r, _ = self._look_up(now.M, h)
+        shares = w_r @ written
+        return (shares / shares.sum(dim=2, keepdim=True))[:, None]
+
     def task_loss(self, task: Task) -> Tensor:
         """The mean loss over all steps of the sequence that support and query make together."""
         return self.loss(self.sequence_logits(task), _sequence(task))
@@ -147,9 +170,7 @@ class MANN(Learner[MANNState]):
         """What the next step gets, after an example of embedding z (d,) and target y (n_out,)."""
         h, c = self._control(before, z)
         k, a, w_r, r = self._look_up(before.M, h)
-        least = torch.argsort(before.w_u, stable=True)[: self.read_heads]
-        w_lu = (least[:, None] == torch.arange(self.memory[0], device=z.device)).to(z)
-        w_w = torch.lerp(w_lu, before.w_r, torch.sigmoid(a))
+        w_lu, w_w = self._write(before, a)
         M = before.M * (1 - w_lu.sum(dim=0))[:, None] + w_w.T @ k
         # Only the order of the usage counts, which has no gradient.
         w_u = self.gamma * before.w_u + (w_r + w_w).detach().sum(dim=0)
@@ -171,6 +192,12 @@ class MANN(Learner[MANNState]):
         known = torch.cat([before.y, before.r.flatten(), before.h]).expand(*z.shape[:-1], -1)
         h, c = self.controller(torch.cat([z, known], dim=-1), before.c)
         return h, c
+
+    def _write(self, before: Memory, a: Tensor) -> tuple[Tensor, Tensor]:
+        """w^lu and w^w of each head (heads, rows)."""
+        least = torch.argsort(before.w_u, stable=True)[: self.read_heads]
+        w_lu = (least[:, None] == torch.arange(self.memory[0], device=a.device)).to(a)
+        return w_lu, torch.lerp(w_lu, before.w_r, torch.sigmoid(a))
 
     def _look_up(self, M: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """k, a, w^r and r of each head, (..., heads, n), from h (..., hidden)."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
+from quickstudy.learner import Contributions, Learner
 from quickstudy.learners.prototypical import embed
 from quickstudy.nets import norm, width
 from quickstudy.nets.recurrent import LSTMCell
@@ -61,6 +61,8 @@ class MatchingNetwork(Learner[MatchingState]):
     Learning, NeurIPS 2016, eq. 1 and 2, and the appendix for full context.
     """
 
+    embeds: ClassVar[bool] = True
+
     def __init__(
         self, net: nn.Module, full_context: bool = False, processing_steps: int = 5
     ) -> None:
@@ -88,6 +90,19 @@ class MatchingNetwork(Learner[MatchingState]):
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return self._logits(state, z)
 
+    def features(self, state: MatchingState, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return F.normalize(z)
+
+    def support_attention(self, state: MatchingState, support: Examples, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        scores = self._alike(state, z) + ignoring(state.member.sum(dim=1))
+        return torch.softmax(scores, dim=1)[:, None, None]
+
+    def contributions(self, state: MatchingState, support: Examples, x: Tensor) -> Contributions:
+        shares = self.support_attention(state, support, x)[:, 0, 0]
+        return Contributions("probability", shares[:, :, None] * state.member)
+
     def task_loss(self, task: Task) -> Tensor:
         z, z_query = embed(self.net, task)
         return self.loss(self._logits(self._state(z, task.support, {}), z_query), task.query)
@@ -101,10 +116,14 @@ class MatchingNetwork(Learner[MatchingState]):
         return MatchingState(g, support.y * support.weight[:, None], statistics)
 
     def _logits(self, state: MatchingState, z: Tensor) -> Tensor:
-        f = self._in_context(state, z) if self.order_matters else z
-        alike = self.log_scale.exp() * F.normalize(f) @ F.normalize(state.g).T  # (query, support)
+        alike = self._alike(state, z)
         of_class = torch.where(state.member > 0, alike[:, :, None], -1e9).logsumexp(dim=1)
         return mask_absent(of_class.log_softmax(dim=1), state.member.sum(dim=0))
+
+    def _alike(self, state: MatchingState, z: Tensor) -> Tensor:
+        """scale * cos(f(x), g_i), (query, support), of queries whose embeddings are `z`."""
+        f = self._in_context(state, z) if self.order_matters else z
+        return self.log_scale.exp() * F.normalize(f) @ F.normalize(state.g).T
 
     def _in_context(self, state: MatchingState, z: Tensor) -> Tensor:
         """f(x) of queries whose embeddings are `z` (query, features)."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import PrototypicalState, class_means, squared_distances
+from quickstudy.learner import Contributions, Learner
+from quickstudy.learners.prototypical import (
+    PrototypicalState,
+    class_means,
+    distance_parts,
+    squared_distances,
+)
 from quickstudy.task import Examples, class_present, mask_absent
 
 
@@ -29,3 +34,8 @@ class NearestCentroid(Learner[PrototypicalState]):
     def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
         distances = squared_distances(torch.flatten(x, 1), state.prototypes)
         return mask_absent(-distances, state.present)
+
+    def contributions(
+        self, state: PrototypicalState, support: Examples, x: Tensor
+    ) -> Contributions:
+        return distance_parts(torch.flatten(x, 1), torch.flatten(support.x, 1), support)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +69,8 @@ class NeuralProcess(Learner[NeuralProcessState]):
     Attentive Neural Processes, ICLR 2019, section 3 (the deterministic path).
     """
 
+    embeds: ClassVar[bool] = True
+
     def __init__(
         self,
         net: nn.Module,
@@ -102,6 +104,15 @@ class NeuralProcess(Learner[NeuralProcessState]):
             return self.distribution(state, x)[0]
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return self._logits(state, z)
+
+    def support_attention(
+        self, state: NeuralProcessState, support: Examples, x: Tensor
+    ) -> Tensor | None:
+        if self.attention is None:
+            return None
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        shares = self.attention.shares(z, state.read["key"], self._ignore(state))
+        return shares.permute(2, 0, 1, 3)
 
     def distribution(self, state: NeuralProcessState, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the targets of a regression task, (query, outputs)."""
@@ -147,8 +158,11 @@ class NeuralProcess(Learner[NeuralProcessState]):
         """What each query is told of each group, (groups, query, hidden)."""
         if self.attention is None:
             return state.read["r"][:, None].expand(-1, z.shape[0], -1)
-        ignore = ignoring(state.member)[:, None, None]  # (groups, heads, query, support)
+        ignore = self._ignore(state)
         return self.attention(z, state.read["key"], state.read["value"], ignore)  # type: ignore[no-any-return]
+
+    def _ignore(self, state: NeuralProcessState) -> Tensor:
+        return ignoring(state.member)[:, None, None]  # (groups, heads, query, support)
 
 
 def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Contributions, Learner
 from quickstudy.nets import norm
 from quickstudy.nets.head import check_features
 from quickstudy.task import Examples, Task, class_present, mask_absent
@@ -40,6 +40,8 @@ class PrototypicalNetwork(Learner[PrototypicalState]):
     eq. 1 and 2.
     """
 
+    embeds: ClassVar[bool] = True
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         self.net = net
@@ -52,6 +54,12 @@ class PrototypicalNetwork(Learner[PrototypicalState]):
     def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return mask_absent(-squared_distances(z, state.prototypes), state.present)
+
+    def contributions(
+        self, state: PrototypicalState, support: Examples, x: Tensor
+    ) -> Contributions:
+        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        return distance_parts(z, z_support, support)
 
     def task_loss(self, task: Task) -> Tensor:
         z, z_query = embed(self.net, task)
@@ -72,6 +80,11 @@ def embed(net: nn.Module, task: Task) -> tuple[Tensor, Tensor]:
     return z[: len(support.x)], z[len(support.x) :]
 
 
+def embedded(net: nn.Module, statistics: norm.Statistics, *inputs: Tensor) -> list[Tensor]:
+    """Embeddings of inputs with the statistics of a state."""
+    return [norm.run(net, None, x, given=statistics)[0] for x in inputs]
+
+
 def class_means(z: Tensor, support: Examples) -> Tensor:
     """Mean of the embeddings of each class, (way, features); zero for a class that is padding."""
     check_features(z)
@@ -82,3 +95,15 @@ def class_means(z: Tensor, support: Examples) -> Tensor:
 def squared_distances(z: Tensor, c: Tensor) -> Tensor:
     """||z_i - c_n||^2 for embeddings (query, d) and centres (way, d). Shape (query, way)."""
     return z.square().sum(dim=1, keepdim=True) - 2 * z @ c.T + c.square().sum(dim=1)
+
+
+def distance_parts(z: Tensor, z_support: Tensor, support: Examples) -> Contributions:
+    """-||z - c_n||^2 as a sum over the examples of class n.
+
+    -||z - c_n||^2 = sum over i of class n of -(z - c_n) . (z - z_i) / (examples of class n)
+    """
+    member = support.y * support.weight[:, None]
+    share = member / member.sum(dim=0).clamp(min=1)
+    from_centre = z[:, None] - class_means(z_support, support)  # (query, way, features)
+    along = (from_centre * z[:, None]).sum(dim=2)[:, None] - (from_centre @ z_support.T).mT
+    return Contributions("logit", -share * along)

@@ -59,6 +59,7 @@ class RelationNetwork(Learner[RelationState]):
     """
 
     default_pools: ClassVar[int] = 2
+    embeds: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, hidden: int = 8) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from quickstudy.inner.ridge import ridge
+from quickstudy.inner.ridge import ridge, ridge_dual
 from quickstudy.learner import Kind
 from quickstudy.learners.linear_head import LinearHead, with_constant
 from quickstudy.task import Examples
@@ -57,3 +57,6 @@ class RidgeHead(LinearHead):
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
         W = ridge(with_constant(z), support.y, support.weight, self.log_penalty.exp())
         return W[:-1], W[-1]
+
+    def dual(self, z: Tensor, support: Examples) -> Tensor:
+        return ridge_dual(with_constant(z), support.y, support.weight, self.log_penalty.exp())

@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import PrototypicalState, class_means, squared_distances
+from quickstudy.learner import Contributions, Learner
+from quickstudy.learners.prototypical import (
+    PrototypicalState,
+    class_means,
+    distance_parts,
+    squared_distances,
+)
 from quickstudy.nets import Norm, norm, width
 from quickstudy.task import Examples, Task, class_present, mask_absent
 
@@ -44,6 +49,7 @@ class SimpleShot(Learner[PrototypicalState]):
     """
 
     episodic: ClassVar[bool] = False
+    embeds: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, n_classes: int) -> None:
         super().__init__()
@@ -55,13 +61,21 @@ class SimpleShot(Learner[PrototypicalState]):
 
     def adapt(self, support: Examples) -> PrototypicalState:
         z, statistics = norm.run(self.net, None, support.x, support.weight)
-        means = class_means(F.normalize(z - self.base.mean), support)
+        means = class_means(self._centred(z), support)
         return PrototypicalState(means, class_present(support), statistics)
 
     def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        distances = squared_distances(F.normalize(z - self.base.mean), state.prototypes)
+        distances = squared_distances(self.features(state, x), state.prototypes)
         return mask_absent(-distances, state.present)
+
+    def features(self, state: PrototypicalState, x: Tensor) -> Tensor:
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        return self._centred(z)
+
+    def contributions(
+        self, state: PrototypicalState, support: Examples, x: Tensor
+    ) -> Contributions:
+        return distance_parts(self.features(state, x), self.features(state, support.x), support)
 
     def task_loss(self, task: Task) -> Tensor:
         batch, way = task.query, task.query.y.shape[1]
@@ -74,3 +88,6 @@ class SimpleShot(Learner[PrototypicalState]):
                 f"classes; pass n_classes={way}, the number of meta-train classes."
             )
         return self.loss(mask_absent(logits[:, :way], class_present(task.support)), batch)
+
+    def _centred(self, z: Tensor) -> Tensor:
+        return F.normalize(z - self.base.mean)

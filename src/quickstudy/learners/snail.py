@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,7 @@ class SNAIL(Learner[SNAILState]):
     section 3 and appendix A.
     """
 
+    embeds: ClassVar[bool] = True
     order_matters = True
     label_equivariant = False
 
@@ -108,6 +109,20 @@ class SNAIL(Learner[SNAILState]):
             assert isinstance(layer, CausalLayer)
             u = layer.follow(u, state.memory[name])
         return of_task(self.out(u), state.present, self.kind)
+
+    def support_attention(self, state: SNAILState, support: Examples, x: Tensor) -> Tensor:
+        """A head is an attention; what a query attends to in itself is left out."""
+        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        u, heads = F.pad(z, (0, self.n_out)), []
+        for name, layer in self.layers.named_children():
+            assert isinstance(layer, CausalLayer)
+            if isinstance(layer, CausalAttention):
+                heads.append(layer.shares(u, state.memory[name])[:, :-1])
+            u = layer.follow(u, state.memory[name])
+        # From the order of `_sequence` back to that of the support.
+        back = torch.argsort(torch.argsort(support.weight, stable=True))
+        shares = torch.stack(heads, dim=1)[:, None, :, back]
+        return shares / shares.sum(dim=3, keepdim=True)
 
     def task_loss(self, task: Task) -> Tensor:
         z, z_query = embed(self.net, task)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.inner.svm import crammer_singer
+from quickstudy.inner.svm import crammer_singer, crammer_singer_dual
 from quickstudy.learners.linear_head import LinearHead
 from quickstudy.task import Examples
 
@@ -38,6 +40,8 @@ class SVMHead(LinearHead):
     CVPR 2019.
     """
 
+    constant: ClassVar[float] = 0.0
+
     def __init__(self, net: nn.Module, C: float = 0.1, scale: float = 1.0) -> None:
         super().__init__(net, scale)
         if not C > 0:
@@ -47,3 +51,6 @@ class SVMHead(LinearHead):
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
         W = crammer_singer(z, support.y, support.weight, self.C)
         return W, torch.zeros_like(W[0])
+
+    def dual(self, z: Tensor, support: Examples) -> Tensor:
+        return crammer_singer_dual(z, support.y, support.weight, self.C)

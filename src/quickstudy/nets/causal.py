@@ -107,13 +107,16 @@ class CausalAttention(CausalLayer):
         return torch.cat([x, read * real[:, None]], dim=1), memory
 
     def follow(self, x: Tensor, memory: Memory) -> Tensor:
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        to_itself = (query * key).sum(dim=1, keepdim=True)
-        scores = torch.cat([query @ memory["key"].T, to_itself], dim=1) / math.sqrt(key.shape[1])
-        ignore = F.pad(ignoring(memory["real"]), (0, 1))
-        shares = torch.softmax(scores + ignore, dim=1)
+        shares, value = self.shares(x, memory), self.value(x)
         read = shares[:, :-1] @ memory["value"] + shares[:, -1:] * value
         return torch.cat([x, read], dim=1)
+
+    def shares(self, x: Tensor, memory: Memory) -> Tensor:
+        """How followers attend to each step of the sequence and, last, to themselves (m, n + 1)."""
+        query, key = self.query(x), self.key(x)
+        to_itself = (query * key).sum(dim=1, keepdim=True)
+        scores = torch.cat([query @ memory["key"].T, to_itself], dim=1) / math.sqrt(key.shape[1])
+        return torch.softmax(scores + F.pad(ignoring(memory["real"]), (0, 1)), dim=1)
 
 
 def temporal_convolutions(n_in: int, filters: int, length: int) -> list[DenseConvolution]:

@@ -20,8 +20,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
 
     Source: Vaswani et al.: Attention Is All You Need, NeurIPS 2017, eq. 1.
     """
+    return attention_shares(query, key, bias) @ value
+
+
+def attention_shares(query: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
+    """How much of each value `attend` reads (..., m, n)."""
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
-    return torch.softmax(scores if bias is None else scores + bias, dim=-1) @ value
+    return torch.softmax(scores if bias is None else scores + bias, dim=-1)
 
 
 def ignoring(weight: Tensor) -> Tensor:
@@ -66,6 +71,10 @@ class Attention(nn.Module):
         heads = attend(self._split(self.query(x)), key, value, bias)
         return self.out(heads.transpose(-3, -2).flatten(-2))  # type: ignore[no-any-return]
 
+    def shares(self, x: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
+        """How `x` attends to what has these keys, (..., heads, m, n)."""
+        return attention_shares(self._split(self.query(x)), key, bias)
+
     def _split(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.n_heads, -1).transpose(-3, -2)
 
@@ -100,6 +109,10 @@ class Block(nn.Module):
         """The tokens `x` (..., m, features) after attending to these keys and values."""
         x = x + self.attention(of_each(self.norm_attention, x), key, value, bias)
         return x + self.mlp(of_each(self.norm_mlp, x))  # type: ignore[no-any-return]
+
+    def shares(self, x: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
+        """How the tokens `x` attend to what has these keys (..., heads, m, n)."""
+        return self.attention.shares(of_each(self.norm_attention, x), key, bias)
 
 
 class Transformer(nn.Module):
