@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from torch import Tensor
 from quickstudy import Training, build, train
 from quickstudy.evaluate import calibrate_population, score
 from quickstudy.learner import AnyLearner
+from quickstudy.nets import norm
 from quickstudy.rundir import RunDirectory
 from quickstudy.task import Task
 from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
@@ -76,6 +79,14 @@ def taught(learner: AnyLearner, source: TaskSource, steps: int) -> tuple[float, 
     before = score(learner, tasks).mean
     quick(source, learner, None, steps=steps, meta_batch=8, valid_every=steps, outer_lr=0.005)
     return before, score(learner, tasks).mean
+
+
+def settled(learner: AnyLearner, tasks: Sequence[Task]) -> AnyLearner:
+    """A float64 copy in eval mode, with norms calibrated on these tasks."""
+    model = copy.deepcopy(learner).double().train()
+    if "population" in norm.kinds(model):
+        norm.calibrate(model, [partial(model, task) for task in tasks])
+    return model.eval().requires_grad_(False)
 
 
 def seal_of(out: Path) -> str:

@@ -78,15 +78,6 @@ class FEAT(Learner[FEATState]):
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return self._logits(z, state.prototypes, state.present)
 
-    def support_attention(self, state: FEATState, support: Examples, x: Tensor) -> Tensor:
-        """Whose embeddings the prototype of each class attends to; the same for every query."""
-        z, _ = norm.run(self.net, None, support.x, given=state.statistics)
-        c, member = class_means(z, support), support.y * support.weight[:, None]
-        key, _ = self.attention.keys_values(c, c)
-        shares = self.attention.shares(c, key, ignoring(state.present))
-        of_examples = shares @ (member / member.sum(dim=0).clamp(min=1)).T
-        return of_examples.transpose(0, 1).expand(len(x), -1, -1, -1)
-
     def task_loss(self, task: Task) -> Tensor:
         (support, query), (z, z_query) = task, embed(self.net, task)
         state = self._state(z, support, {})

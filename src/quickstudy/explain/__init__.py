@@ -1,0 +1,33 @@
+"""Why an adapted model answers as it does, as functions of learner, support, state and query."""
+
+from quickstudy.explain.attribution import Attribution, attribute
+from quickstudy.explain.comparison import Neighbour, Neighbours, attention, contributions, nearest
+from quickstudy.explain.explanation import Explanation, explain
+from quickstudy.explain.layers import LayerChange, layer_changes, linear_cka
+from quickstudy.explain.removal import (
+    Counterfactual,
+    Suspect,
+    counterfactual,
+    influence,
+    suspicious,
+)
+
+__all__ = [
+    "Attribution",
+    "Counterfactual",
+    "Explanation",
+    "LayerChange",
+    "Neighbour",
+    "Neighbours",
+    "Suspect",
+    "attention",
+    "attribute",
+    "contributions",
+    "counterfactual",
+    "explain",
+    "influence",
+    "layer_changes",
+    "linear_cka",
+    "nearest",
+    "suspicious",
+]

@@ -1,0 +1,105 @@
+"""How a query compares with the support: nearest examples, exact contributions, attention."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from quickstudy.learner import AnyLearner, Contributions
+from quickstudy.task import Examples
+
+
+class Neighbour(NamedTuple):
+    """A support example and how near the query is.
+
+    Attributes:
+        id: Row of the support.
+        distance: Euclidean distance.
+        similarity: 1 for the same place, 1/2 as far apart as support examples typically are.
+    """
+
+    id: int
+    distance: float
+    similarity: float
+
+
+class Neighbours(NamedTuple):
+    """All support examples, nearest first.
+
+    Attributes:
+        space: `"features"` where the learner has an embedding, else `"inputs"`.
+        examples: The examples.
+    """
+
+    space: Literal["features", "inputs"]
+    examples: list[Neighbour]
+
+
+@torch.no_grad()
+def nearest(learner: AnyLearner, support: Examples, state: object, x: Tensor) -> Neighbours:
+    """The support examples by their distance to a query, in the learner's embedding.
+
+    similarity = 1 / (1 + distance / median distance of two support examples)
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: One query `(*x)`.
+    """
+    z, z_support = learner.features(state, x[None]), learner.features(state, support.x)
+    space: Literal["features", "inputs"] = "features"
+    if z is None or z_support is None:
+        space, z, z_support = "inputs", x[None].flatten(1), support.x.flatten(1)
+    z, z_support = z.double(), z_support.double()
+    distances = (z_support - z).norm(dim=1)
+    between = torch.pdist(z_support)
+    typical = float(between.median()) if len(between) else 1.0
+    order = torch.argsort(distances, stable=True).tolist()
+    found = [(i, float(distances[i])) for i in order]
+    least = torch.finfo(torch.float64).tiny
+    return Neighbours(space, [Neighbour(i, d, 1 / (1 + d / max(typical, least))) for i, d in found])
+
+
+@torch.no_grad()
+def contributions(
+    learner: AnyLearner, support: Examples, state: object, x: Tensor
+) -> Contributions | None:
+    """What each support example adds to each logit, exactly; None where a learner makes no sum.
+
+    Unlike influence, this takes the embedding and the solution as they are, and says what they are
+    made of.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: One query `(*x)`.
+
+    Shapes:
+        parts (support, outputs)
+    """
+    found = learner.contributions(state, support, x[None])
+    return found and found._replace(parts=found.parts[0])
+
+
+@torch.no_grad()
+def attention(
+    learner: AnyLearner, support: Examples, state: object, x: Tensor, target: int
+) -> Tensor | None:
+    """How a query attends to the support; None for a learner that does not attend.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: One query `(*x)`.
+        target: Class whose attention is meant, where a learner attends for each class apart.
+
+    Shapes:
+        (heads, support), in which each row sums to 1
+    """
+    found = learner.support_attention(state, support, x[None])
+    return None if found is None else found[0, target if found.shape[1] > 1 else 0]

@@ -1,0 +1,174 @@
+"""Why an adapted model answers as it does: all that can be said at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import UserError
+from quickstudy.explain import comparison, removal
+from quickstudy.explain.attribution import Attribution, Method, attribute
+from quickstudy.explain.comparison import Neighbours
+from quickstudy.explain.layers import LayerChange, layer_changes
+from quickstudy.explain.removal import Counterfactual, Suspect
+from quickstudy.learner import AnyLearner, Contributions, Kind
+from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.task import Examples
+
+
+class Explanation(NamedTuple):
+    """Why a query is answered as it is. Examples go by their row in the support, from 0 on.
+
+    Attributes:
+        kind: Of the task.
+        classes: What the columns of a prediction are called; outputs are numbered in regression.
+        labels: The label of each example; in regression its values.
+        answer: The label that is predicted; in regression the values.
+        target: The class or output that is explained.
+        probabilities: Of each class; None in regression.
+        influence: What each example adds, in nats or units of the target: see `influence`. None
+            where an example is alone in its class.
+        nearest: See `nearest`.
+        contributions: See `contributions`.
+        attention: Mean over the heads of `attention`.
+        suspicious: See `suspicious`; their answers are columns.
+        layers: See `layer_changes`, on support and query; None unless gradient-based.
+        attribution: See `attribute`; None unless asked for.
+        counterfactual: See `counterfactual`; None unless asked for and found.
+    """
+
+    kind: Kind
+    classes: list[Any]
+    labels: list[Any]
+    answer: Any
+    target: Any
+    probabilities: list[float] | None
+    influence: list[float | None]
+    nearest: Neighbours
+    contributions: Contributions | None
+    attention: list[float] | None
+    suspicious: list[Suspect]
+    layers: list[LayerChange] | None
+    attribution: Attribution | None
+    counterfactual: Counterfactual | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same in plain JSON: examples with their labels, and labels for columns."""
+        labels = [_plain(label) for label in self.labels]
+        classes = [_plain(name) for name in self.classes]
+
+        def rows(values: Sequence[Any]) -> list[dict[str, Any]]:
+            return [
+                {"id": i, "label": label, "value": value}
+                for i, (label, value) in enumerate(zip(labels, values, strict=True))
+            ]
+
+        def called(answer: Any) -> Any:
+            return classes[answer] if isinstance(answer, int) else answer
+
+        made, flip = self.contributions, self.counterfactual
+        return {
+            "kind": self.kind,
+            "answer": _plain(self.answer),
+            "target": _plain(self.target),
+            "classes": classes,
+            "probabilities": self.probabilities,
+            "influence": rows(self.influence),
+            "nearest": {
+                "space": self.nearest.space,
+                "examples": [{**n._asdict(), "label": labels[n.id]} for n in self.nearest.examples],
+            },
+            "contributions": made and {"of": made.of, "examples": rows(made.parts.tolist())},
+            "attention": self.attention and rows(self.attention),
+            "suspicious": [
+                {**s._asdict(), "label": labels[s.id], "answer": called(s.answer)}
+                for s in self.suspicious
+            ],
+            "layers": self.layers and [layer._asdict() for layer in self.layers],
+            "attribution": self.attribution
+            and {**self.attribution._asdict(), "values": self.attribution.values.tolist()},
+            "counterfactual": flip and {"ids": flip.ids, "answer": called(flip.answer)},
+        }
+
+
+def explain(
+    learner: AnyLearner,
+    support: Examples,
+    state: Any,
+    x: Tensor,
+    target: int | None = None,
+    classes: Sequence[Any] | None = None,
+    temperature: float = 1.0,
+    attribution: Method | None = None,
+    counterfactual: bool = False,
+) -> Explanation:
+    """Why an adapted learner answers a query as it does.
+
+    All that costs about one adaptation an example is found; what costs more, where asked for.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: One query `(*x)`.
+        target: Column that is explained: a class, or an output of a regression; the class that is
+            predicted, or the first output, where omitted.
+        classes: What the columns are called; their numbers where omitted.
+        temperature: What logits are divided by.
+        attribution: How to find the parts of the input that count, if at all; needs captum.
+        counterfactual: Whether to look for examples without which the answer is another.
+
+    Raises:
+        UserError: The query has another shape than the support; or there is no such column.
+    """
+    way = support.y.shape[1]
+    if x.shape != support.x.shape[1:]:
+        raise UserError(
+            f"explain: needs one query of shape {tuple(support.x.shape[1:])}; received one of "
+            f"{tuple(x.shape)}; explain one at a time."
+        )
+    if target is not None and not 0 <= target < way:
+        raise UserError(
+            f"explain: target must be a column, 0 .. {way - 1}; received {target}; choose one."
+        )
+    names = list(range(way)) if classes is None else list(classes)
+    with torch.no_grad():
+        out = learner.predict(state, x[None])[0]
+    probabilities: list[float] | None = None
+    if learner.kind == "classification":
+        probabilities = torch.softmax(out.double() / temperature, dim=0).tolist()
+        best = int(out.argmax())
+        answer, labels = names[best], [names[i] for i in support.y.argmax(dim=1).tolist()]
+        target = best if target is None else target
+    else:
+        answer, labels, target = out.tolist(), support.y.tolist(), target or 0
+    added, suspects = removal.left_out_once(learner, support, state, x, target, temperature)
+    rows = comparison.attention(learner, support, state, x, target)
+    return Explanation(
+        kind=learner.kind,
+        classes=names,
+        labels=labels,
+        answer=answer,
+        target=names[target],
+        probabilities=probabilities,
+        influence=[None if math.isnan(value) else value for value in added.tolist()],
+        nearest=comparison.nearest(learner, support, state, x),
+        contributions=comparison.contributions(learner, support, state, x),
+        attention=None if rows is None else rows.mean(dim=0).tolist(),
+        suspicious=suspects,
+        layers=layer_changes(learner, support, state, torch.cat([support.x, x[None]]))
+        if isinstance(learner, GradientBased)
+        else None,
+        attribution=attribution and attribute(learner, state, x, target, attribution, temperature),
+        counterfactual=removal.counterfactual(learner, support, state, x)
+        if counterfactual
+        else None,
+    )
+
+
+def _plain(label: Any) -> Any:
+    return label if label is None or isinstance(label, str | int | float | list) else str(label)

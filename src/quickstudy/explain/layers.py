@@ -1,0 +1,96 @@
+"""What adapting does to each layer of a network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.learners.gradient_based import AdaptedState, GradientBased
+from quickstudy.nets.watch import watched
+from quickstudy.task import Examples
+
+
+class LayerChange(NamedTuple):
+    """One layer before and after adapting.
+
+    Attributes:
+        name: Where the layer stands in the network.
+        kind: Its class, such as `Conv2d`.
+        change: ||phi - theta|| / ||theta|| of its parameters; None where theta is zero.
+        cka: Linear CKA of its outputs before and after, in [0, 1]; None where all are equal.
+    """
+
+    name: str
+    kind: str
+    change: float | None
+    cka: float | None
+
+
+@torch.no_grad()
+def layer_changes(
+    learner: AnyLearner, support: Examples, state: AdaptedState, x: Tensor | None = None
+) -> list[LayerChange]:
+    """How far adapting moved each layer of a gradient-based learner, first layer first.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: Inputs on which the outputs are compared; the support where omitted. CKA of few inputs
+            and many outputs is close to 1 whatever happens: give many.
+
+    Raises:
+        UserError: The learner is not gradient-based.
+
+    Source: Raghu, Raghu, Bengio, Vinyals: Rapid Learning or Feature Reuse?, ICLR 2020, section 3;
+    Kornblith, Norouzi, Lee, Hinton: Similarity of Neural Network Representations Revisited, ICML
+    2019, eq. 3.
+    """
+    if not isinstance(learner, GradientBased):
+        raise UserError(
+            "layer_changes: needs a learner whose parameters adapt by gradient descent, as MAML's "
+            f"do; received a {type(learner).__name__}; look at nearest or contributions instead."
+        )
+    x = support.x if x is None else x
+    twin, seen = watched(learner)
+    outputs: list[dict[str, Tensor]] = []
+    before = next(learner.trajectory(support, 0))
+    for moment in (before, state):
+        seen.clear()
+        twin.predict(moment, x)
+        outputs.append({name: p.given for name, p in seen.items()})
+    fixed = dict(learner.net.named_parameters())
+    theta, phi = fixed | before.parameters, fixed | state.parameters
+    found = []
+    for path in seen:
+        name = path.removeprefix("net").removeprefix(".")
+        inside = [p for p in theta if p.rpartition(".")[0] == name]
+        moved = sum(float((phi[p] - theta[p]).double().square().sum()) for p in inside)
+        size = sum(float(theta[p].double().square().sum()) for p in inside)
+        change = (moved / size) ** 0.5 if size else None
+        kind = type(twin.get_submodule(path)).__name__
+        cka = linear_cka(outputs[0][path], outputs[1][path])
+        found.append(LayerChange(name, kind, change, cka))
+    return found
+
+
+def linear_cka(a: Tensor, b: Tensor) -> float | None:
+    """Linear CKA of two descriptions of the same inputs; None where one of them is constant.
+
+    ||A^T B||^2 / (||A^T A|| ||B^T B||), with centred columns and Frobenius norms
+
+    Shapes:
+        a (inputs, *m), b (inputs, *n)
+    """
+    kernels = []
+    for t in (a, b):
+        rows = t.double().flatten(1)
+        rows = rows - rows.mean(dim=0)
+        kernels.append(rows @ rows.T)  # ||A^T B||^2 is the product of the kernels.
+    before, after = kernels
+    lengths = float(before.norm() * after.norm())
+    return float((before * after).sum()) / lengths if lengths else None

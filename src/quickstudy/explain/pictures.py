@@ -1,0 +1,304 @@
+"""The pictures of an explanation, drawn from what `Explanation.to_json` gave.
+
+This module knows numbers, not learners. Where the inputs are pictures, they stand beside what is
+said of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from quickstudy.drawing import (
+    BLUE,
+    INK,
+    SOFT,
+    VERMILLION,
+    WIDTH,
+    Picture,
+    drawable,
+    panel,
+    percent,
+    picture,
+    sheet,
+)
+from quickstudy.errors import UserError
+from quickstudy.explain.bars import Bar, Inputs, bars_of, name_of, place, whole_sheet
+
+JSON = dict[str, Any]
+MOST, GREY = 12, "#aab4bf"
+
+
+def explanation_pictures(
+    found: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
+) -> list[Picture]:
+    """All pictures that an explanation allows.
+
+    Args:
+        found: What `Explanation.to_json` gave.
+        inputs: The inputs, where they are pictures.
+        columns: What the numbers of an input are called, where they are columns of a table.
+
+    Raises:
+        UserError: There are more or fewer pictures than support examples.
+    """
+    n = len(found["influence"])
+    if inputs is not None and len(inputs.support) != n:
+        raise UserError(
+            f"explanation: needs a picture of each of the {n} support examples; received "
+            f"{len(inputs.support)}; pass all, in the order they were given."
+        )
+    made = [influence(found, inputs), nearest(found, inputs), suspicious(found, inputs)]
+    if found["attention"]:
+        made.append(attention(found, inputs))
+    if found["layers"]:
+        made.append(layers(found))
+    if found["attribution"]:
+        made.append(attribution(found, inputs, columns))
+    return made
+
+
+def influence(found: JSON, inputs: Inputs | None = None) -> Picture:
+    """What each support example adds to the answer: for it to the right, against it to the left."""
+    known = [row for row in found["influence"] if row["value"] is not None]
+    strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
+    sure = found["kind"] == "classification"
+    unit = "nats" if sure else "units of the target"
+    bars = [
+        Bar(row["id"], row["label"], row["value"], *_signed(row["value"]))
+        for row in sorted(strongest, key=lambda row: -row["value"])
+    ]
+    alone = [row for row in found["influence"] if row["value"] is None]
+    bars += [Bar(r["id"], r["label"], None, GREY, "alone") for r in alone][: MOST - len(bars)]
+    title = "Every example is alone in its class: none can be left out"
+    if known:
+        most = strongest[0]
+        does = _verbs(found)[0 if most["value"] > 0 else 1]
+        title = f"{_answer(found)}: example {most['id']} {does} it most"
+    of = f"log-probability of {name_of(found['target'])}" if sure else "predicted value"
+    caption = (
+        f"By how much the {of} falls when the model is adapted without an example, in {unit}: "
+        f"to the right, what {_verbs(found)[0]} it; to the left, what {_verbs(found)[1]} it. "
+    )
+    if alone:
+        caption += "Without an example that is alone in its class there would be no such class. "
+    caption += _shown(len(bars), len(found["influence"]))
+    data = {"target": found["target"], "influence": found["influence"]}
+    return bars_of("influence", title, caption, bars, data, inputs, f"influence ({unit})")
+
+
+def nearest(found: JSON, inputs: Inputs | None = None) -> Picture:
+    """The support examples that are most like the query, in the learner's embedding."""
+    rows, sure = found["nearest"]["examples"], found["kind"] == "classification"
+    bars = [
+        Bar(
+            row["id"],
+            row["label"],
+            row["similarity"],
+            GREY if sure and row["label"] != found["answer"] else BLUE,
+            f"{row['similarity']:.2f}",
+        )
+        for row in rows[:MOST]
+    ]
+    where = (
+        "in the embedding of the model"
+        if found["nearest"]["space"] == "features"
+        else "number by number, as the model has no embedding"
+    )
+    first = rows[0]
+    title = f"{_answer(found)}; most like it is example {first['id']}, {name_of(first['label'])}"
+    caption = (
+        f"How alike the query and each example are {where}: 1 is the same, 1/2 as far apart as two "
+        f"examples typically are. {_shown(len(bars), len(rows))}"
+    )
+    if sure:
+        caption += " Bars in blue have the label of the answer."
+    data = {"answer": found["answer"], **found["nearest"]}
+    return bars_of("nearest", title, caption, bars, data, inputs, "similarity", (0, 1))
+
+
+def attention(found: JSON, inputs: Inputs | None = None) -> Picture:
+    """Where in the support the model looks when it answers the query."""
+    rows = sorted(found["attention"], key=lambda row: -row["value"])
+    bars = [
+        Bar(row["id"], row["label"], row["value"], BLUE, percent(round(row["value"], 3)))
+        for row in rows[:MOST]
+    ]
+    title = f"{_answer(found)}: it looks at example {rows[0]['id']} most"
+    caption = (
+        "Shares of the attention of the query, the mean over layers and heads; all examples "
+        f"together have 100 %. {_shown(len(bars), len(rows))}"
+    )
+    data = {"target": found["target"], "attention": found["attention"]}
+    return bars_of("attention", title, caption, bars, data, inputs, "attention", (0, None), True)
+
+
+def suspicious(found: JSON, inputs: Inputs | None = None) -> Picture:
+    """Whose labels agree least with the other examples."""
+    rows, sure = found["suspicious"], found["kind"] == "classification"
+    key = "probability" if sure else "error"
+    bars = []
+    for row in rows[:MOST]:
+        value = row[key]
+        if value is None:
+            bars.append(Bar(row["id"], row["label"], None, GREY, "alone"))
+            continue
+        doubted = sure and row["answer"] != row["label"]
+        note = percent(round(value, 2)) if sure else f"{value:.2g}"
+        if doubted:
+            note += f"  rather {name_of(row['answer'])}"
+        bars.append(Bar(row["id"], row["label"], value, VERMILLION if doubted else BLUE, note))
+    worst = next((bar for bar in bars if bar.value is not None), None)
+    title = "No example can be left out, as each is alone in its class"
+    if worst is not None and worst.colour == VERMILLION:
+        title = f"Look at example {worst.id}: is it {name_of(worst.label)}?"
+    elif worst is not None:
+        title = f"Least like the others is example {worst.id}, {name_of(worst.label)}"
+    caption = (
+        "The probability of each example's own label, by a model adapted without it; the lowest "
+        "are most likely to be mislabelled."
+        if sure
+        else "The error on each example, by a model adapted without it."
+    )
+    caption += " " + _shown(len(bars), len(rows))
+    data = {"suspicious": rows}
+    axis = "probability of its own label" if sure else "error"
+    shown = None if inputs is None else inputs._replace(query=None)
+    limits = (0, 1 if sure else None)
+    return bars_of("suspicious", title, caption, bars, data, shown, axis, limits, sure)
+
+
+def layers(found: JSON) -> Picture:
+    """How far adapting moved each layer, and how much its outputs stayed the same."""
+    rows = found["layers"]
+    moved = [row for row in rows if row["change"]]
+    title = "Adapting changed no layer"
+    if moved:
+        most = max(moved, key=lambda row: row["change"])
+        title = f"Adapting changed layer {most['name']} most, by {_percentage(most['change'])}"
+    start, columns = 2.25, ("change", "cka")
+    width = (WIDTH - start) / len(columns)
+    with sheet(1.35 + 0.26 * len(rows), title) as figure:
+        for k, key in enumerate(columns):
+            left = start + k * width
+            axes = panel(figure, 0.5, 0.65, left, right=WIDTH - left - width + 0.65)
+            across = axes.get_yaxis_transform()
+            for y, row in enumerate(rows):
+                value = row[key]
+                axes.barh(y, value or 0, 0.62, color=BLUE if key == "cka" else VERMILLION)
+                note = _percentage(value or 0) if key == "change" else f"{value or 0:.3f}"
+                note = "not known" if value is None else note
+                axes.text(1.03, y, note, transform=across, va="center", size=8)
+                if k == 0:
+                    name = drawable(f"{row['name']} {row['kind']}", 28)
+                    axes.text(-0.04, y, name, transform=across, va="center", ha="right", size=8.5)
+            axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
+            axes.grid(axis="y", visible=False)
+            if key == "cka":
+                axes.set(xlabel="likeness of the outputs (CKA)", xlim=(0, 1))
+            else:
+                axes.set(xlabel="change of the weights", xlim=(0, None))
+                axes.xaxis.set_major_formatter(percent)
+                axes.xaxis.set_major_locator(MaxNLocator(4))
+        caption = (
+            "Left, the length of the change of a layer's weights as a share of their length before "
+            "adapting. Right, linear CKA of its outputs before and after, on the support and the "
+            "query: 1 is the same up to rotation. First layer on top."
+        )
+        return picture(figure, "layers", caption, {"layers": rows})
+
+
+def attribution(
+    found: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
+) -> Picture:
+    """Which parts of the query speak for the answer and which against it."""
+    part = found["attribution"]
+    values = np.asarray(part["values"], dtype=np.float64)
+    how = part["method"].replace("_", " ")
+    helps, harms = _verbs(found)
+    title = f"{_answer(found)}: what in the query {helps} it and what {harms} it"
+    caption = f"By {how}, compared with a blank input. Blue {helps} it, vermillion {harms} it."
+    if part["method"] == "integrated_gradients":
+        caption += f" The values add up to {part['total']:+.2f}."
+    data = {"target": found["target"], "attribution": part}
+    if inputs is None or inputs.query is None:
+        return _columns(title, caption, values.ravel(), columns, data)
+    heat = values.sum(axis=0) if values.ndim == 3 else values
+    reach = float(np.quantile(np.abs(heat), 0.995)) or 1.0
+    side, gap, top = 2.9, 0.35, 0.75
+    with sheet(top + side + 0.45, title) as figure:
+        axes = whole_sheet(figure)
+        place(axes, inputs.query, 0.3, top, side, inputs.ink)
+        x = 0.3 + side + gap
+        place(axes, inputs.query, x, top, side, inputs.ink, faint=True)
+        colours = np.where(heat[..., None] > 0, *(np.array(to_rgb(c)) for c in (BLUE, VERMILLION)))
+        strength = np.clip(np.abs(heat) / reach, 0, 1)
+        overlay = np.concatenate([colours, strength[..., None]], axis=2)
+        box = (x, x + side, top + side, top)
+        axes.imshow(overlay, extent=box, interpolation="none")
+        axes.text(0.3, top - 0.08, "the query", color=SOFT)
+        axes.text(x, top - 0.08, how, color=SOFT)
+        for k, (colour, words) in enumerate(((BLUE, helps), (VERMILLION, harms))):
+            left, y = x + 1.2 * k, top + side + 0.12
+            axes.add_patch(Rectangle((left, y), 0.16, 0.16, color=colour, lw=0))
+            axes.text(left + 0.24, y + 0.08, words, va="center", size=8)
+        return picture(figure, "attribution", caption, data)
+
+
+def _columns(
+    title: str,
+    caption: str,
+    values: NDArray[np.float64],
+    columns: Sequence[str] | None,
+    data: JSON,
+) -> Picture:
+    names = [f"input {i}" for i in range(len(values))] if columns is None else list(columns)
+    order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:MOST]
+    order.sort(key=lambda i: -values[i])
+    with sheet(1.15 + 0.28 * len(order), title) as figure:
+        axes = panel(figure, 0.5, 0.65, left=2.2)
+        across = axes.get_yaxis_transform()
+        for y, i in enumerate(order):
+            colour, note = _signed(values[i])
+            axes.barh(y, values[i], 0.62, color=colour)
+            axes.text(1.03, y, note, transform=across, va="center", size=8.5)
+            name = drawable(str(names[i]), 26)
+            axes.text(-0.03, y, name, transform=across, va="center", ha="right", size=8.5)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set(ylim=(len(order) - 0.5, -0.5), yticks=[], xlabel="attribution")
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.grid(axis="y", visible=False)
+        return picture(figure, "attribution", caption, {**data, "columns": names})
+
+
+def _signed(value: float) -> tuple[str, str]:
+    """Colour and text of a value that speaks for or against."""
+    return (BLUE if value > 0 else VERMILLION), f"{value:+.2g}".replace("-", "−")
+
+
+def _verbs(found: JSON) -> tuple[str, str]:
+    """What a positive and a negative share does to what is explained."""
+    sure = found["kind"] == "classification"
+    return ("speaks for", "speaks against") if sure else ("raises", "lowers")
+
+
+def _answer(found: JSON) -> str:
+    """Such as `a (93 %)`."""
+    if found["kind"] == "regression":
+        return name_of(found["answer"])
+    sure = found["probabilities"][found["classes"].index(found["target"])]
+    return f"{name_of(found['target'])} ({_percentage(sure)})"
+
+
+def _percentage(value: float) -> str:
+    return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
+
+
+def _shown(shown: int, n: int) -> str:
+    return f"Shown are {shown} of {n} examples." if shown < n else "All examples are shown."

@@ -1,0 +1,265 @@
+"""What would be said without some of the support examples: by adapting without them."""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.nets import norm
+from quickstudy.task import Examples, Task
+
+TOGETHER = 2**20
+"""Numbers of the inputs of tasks that are vectorised at a time."""
+
+
+class Suspect(NamedTuple):
+    """A support example and what is said of it by a model that never saw it.
+
+    Attributes:
+        id: Row of the support.
+        probability: Of its own label; None in regression, or where it is alone in its class.
+        error: Root mean squared error, in units of the target; None in classification.
+        answer: Most probable class, or the values; None where nothing can be said.
+    """
+
+    id: int
+    probability: float | None
+    error: float | None
+    answer: int | list[float] | None
+
+
+class Counterfactual(NamedTuple):
+    """Support examples without which the answer is another.
+
+    Attributes:
+        ids: Rows of the support.
+        answer: The class that is predicted without them.
+    """
+
+    ids: list[int]
+    answer: int
+
+
+@torch.no_grad()
+def without(
+    learner: AnyLearner, support: Examples, left_out: Tensor, x: Tensor, asked: Tensor
+) -> Tensor:
+    """Predictions after adapting to the support without some of its examples.
+
+    To rounding what the learner gives when these examples are really removed. Each query is asked
+    alone.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        left_out: For each task, True where an example is left out.
+        x: Queries.
+        asked: What each task is asked about: rows of the support followed by the queries.
+
+    Shapes:
+        left_out (tasks, support), x (queries, *x), asked (tasks, n) -> (tasks, n, outputs)
+    """
+    pool = torch.cat([support.x, x])
+    # Where the embedding of an input depends on no other, all are embedded once.
+    net = learner.net if learner.embeds else None
+    if isinstance(net, nn.Module) and not norm.kinds(net) & {"support", "batch"}:
+        pool, _ = norm.run(net, None, pool)
+        learner = copy(learner)
+        learner._modules = {**learner._modules, "net": nn.Identity()}
+    queries, n = pool[asked], len(support.x)
+    everything = support._replace(x=pool[:n])
+    rows, targets, weight = (t.expand(len(asked), *t.shape) for t in everything)
+    some = targets.new_ones(*asked.shape, targets.shape[2])
+    tasks = Task(
+        Examples(rows, targets, weight * ~left_out.to(weight.device)),
+        Examples(queries, some, some[..., 0]),
+    )
+
+    def answer(task: Task) -> Tensor:
+        state = learner.adapt(task.support)
+        return torch.cat([learner.predict(state, query[None]) for query in task.query.x])
+
+    together = max(1, TOGETHER // (rows[0].numel() + queries[0].numel()))
+    with threads(learner, "auto"):
+        return map_tasks(answer, tasks, choose(learner, "auto"), together)
+
+
+def influence(
+    learner: AnyLearner,
+    support: Examples,
+    state: object,
+    x: Tensor,
+    target: int,
+    temperature: float = 1.0,
+) -> Tensor:
+    """What each support example adds to a prediction: exactly, by adapting without it.
+
+        influence_i = log p(target | x, support) - log p(target | x, support without i)
+
+    in nats; in regression the difference of the values. NaN where an example is alone in its class:
+    without it there would be no such class.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: One query `(*x)`.
+        target: Class, or output of a regression.
+        temperature: What logits are divided by.
+
+    Shapes:
+        (support,)
+    """
+    return left_out_once(learner, support, state, x, target, temperature)[0]
+
+
+def suspicious(learner: AnyLearner, support: Examples, temperature: float = 1.0) -> list[Suspect]:
+    """The support examples whose labels agree least with the others, worst first.
+
+    Each example is judged by a model that was adapted without it: by the probability of its label,
+    in regression by the error. Those that are alone in their class come last.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        temperature: What logits are divided by.
+    """
+    n = len(support.x)
+    held = without(learner, support, _each(n), support.x[:0], torch.arange(n)[:, None])[:, 0]
+    return _suspects(learner, support, held, temperature)
+
+
+@torch.no_grad()
+def left_out_once(
+    learner: AnyLearner,
+    support: Examples,
+    state: object,
+    x: Tensor,
+    target: int,
+    temperature: float = 1.0,
+) -> tuple[Tensor, list[Suspect]]:
+    """`influence` and `suspicious` from the same adaptations."""
+    n = len(support.x)
+    asked = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
+    held, absent = without(learner, support, _each(n), x[None], asked).unbind(dim=1)
+    present = learner.predict(state, x[None])
+    return (
+        _added(learner, support, present, absent, target, temperature),
+        _suspects(learner, support, held, temperature),
+    )
+
+
+@torch.no_grad()
+def counterfactual(
+    learner: AnyLearner, support: Examples, state: object, x: Tensor
+) -> Counterfactual | None:
+    """A few support examples without which the query would be of another class.
+
+    Found greedily: the example goes without which the predicted class leads least, until another
+    leads; then those that were not needed come back. A single example is always found if there is
+    one; a larger set has none to spare, but a smaller one may exist. The last example of a class
+    stays. The learner is adapted to what is left, and does predict the other class.
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        state: What the learner made of the support.
+        x: One query `(*x)`.
+
+    Returns:
+        None where no such set is found.
+
+    Raises:
+        UserError: The task is a regression.
+    """
+    if learner.kind == "regression":
+        raise UserError(
+            "counterfactual: needs classes, one of which becomes another; received a regression "
+            "task; look at influence instead."
+        )
+    chosen = int(learner.predict(state, x[None]).argmax())
+    n = len(support.x)
+    out = torch.zeros(n, dtype=torch.bool, device=support.x.device)
+    answer = chosen
+    while answer == chosen:
+        left = support.y * ~out[:, None]
+        free = torch.nonzero(~out & ((left.sum(dim=0) > 1) * left).any(dim=1)).flatten()
+        if not len(free):
+            return None
+        tried = out.repeat(len(free), 1)
+        tried[torch.arange(len(free)), free] = True
+        asked = torch.full((len(free), 1), n)
+        logits = without(learner, support, tried, x[None], asked)[:, 0]
+        others = logits.clone()
+        others[:, chosen] = -math.inf
+        out = tried[(logits[:, chosen] - others.amax(dim=1)).argmin()]
+        answer = _answer_without(learner, support, out, x)
+    for i in torch.nonzero(out).flatten().tolist():
+        fewer = out.clone()
+        fewer[i] = False
+        again = _answer_without(learner, support, fewer, x)
+        if again != chosen:
+            out, answer = fewer, again
+    return Counterfactual(torch.nonzero(out).flatten().tolist(), answer)
+
+
+def alone(learner: AnyLearner, support: Examples) -> Tensor:
+    """True for an example that is the only one of its class, or of a regression `(support,)`."""
+    if learner.kind == "regression":
+        return torch.full_like(support.weight, len(support.x) == 1, dtype=torch.bool)
+    return (support.y @ support.y.T).sum(dim=1) == 1
+
+
+def _each(n: int) -> Tensor:
+    """For each example a task without it."""
+    return torch.eye(n, dtype=torch.bool)
+
+
+def _added(
+    learner: AnyLearner,
+    support: Examples,
+    present: Tensor,
+    absent: Tensor,
+    target: int,
+    temperature: float,
+) -> Tensor:
+    if learner.kind == "classification":
+        present, absent = (
+            torch.log_softmax(t.double() / temperature, dim=1) for t in (present, absent)
+        )
+    difference = present[:, target] - absent[:, target]
+    return difference.masked_fill(alone(learner, support), math.nan)
+
+
+def _suspects(
+    learner: AnyLearner, support: Examples, held: Tensor, temperature: float
+) -> list[Suspect]:
+    if learner.kind == "classification":
+        log_p = torch.log_softmax(held.double() / temperature, dim=1)
+        agreement = (support.y * log_p).sum(dim=1)
+        answers = held.argmax(dim=1).tolist()
+    else:
+        agreement = -(held - support.y).square().mean(dim=1).sqrt()
+        answers = held.tolist()
+    unknown = alone(learner, support).tolist()
+    # By the logarithm, as probabilities near 0 are equal after rounding.
+    order = sorted(range(len(held)), key=lambda i: (unknown[i], float(agreement[i])))
+    found = []
+    for i in order:
+        value = float(agreement[i])
+        known = (math.exp(value), None) if learner.kind == "classification" else (None, -value)
+        found.append(Suspect(i, *((None,) * 3 if unknown[i] else (*known, answers[i]))))
+    return found
+
+
+def _answer_without(learner: AnyLearner, support: Examples, out: Tensor, x: Tensor) -> int:
+    """The class after adapting to what is left, with nothing padded."""
+    state = learner.adapt(Examples(*(t[~out] for t in support)))
+    return int(learner.predict(state, x[None]).argmax())

@@ -1,0 +1,159 @@
+"""An explanation says all its parts do, in columns and in labels, and is plain JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from cases import CASES
+from small import settled
+from torch import nn
+
+from quickstudy import explain as parts
+from quickstudy.errors import UserError
+from quickstudy.explain import Explanation, explain
+from quickstudy.learners import MAML, NearestCentroid, RidgeRegression
+from quickstudy.nets import MLP, SharedLinear
+from quickstudy.task import examples
+from quickstudy.testing import random_tasks
+
+SUPPORT = examples(
+    torch.tensor([[0.0], [2.0], [5.0], [6.0], [90.0]]), torch.tensor([0, 0, 1, 1, 2])
+)
+
+
+def of_centroids(x: float = 3.9, **options: Any) -> Explanation:
+    learner = NearestCentroid()
+    return explain(learner, SUPPORT, learner.adapt(SUPPORT), torch.tensor([x]), **options)
+
+
+def test_every_part_is_what_its_function_gives() -> None:
+    torch.manual_seed(0)
+    (case,) = [case for case in CASES if case.name == "matching-mlp"]
+    tasks = random_tasks("classification", case.x_shape, case.n_out)
+    learner = settled(case.build(), tasks)
+    support, query = tasks[2]
+    state, x = learner.adapt(support), query.x[0]
+    found = explain(learner, support, state, x, target=2, temperature=1.7)
+    added = parts.influence(learner, support, state, x, 2, 1.7)
+    assert found.influence == [None if v != v else v for v in added.tolist()]
+    assert found.nearest == parts.nearest(learner, support, state, x)
+    made = parts.contributions(learner, support, state, x)
+    assert found.contributions is not None
+    assert made is not None
+    assert torch.equal(found.contributions.parts, made.parts)
+    rows = parts.attention(learner, support, state, x, 2)
+    assert rows is not None
+    assert found.attention == rows.mean(dim=0).tolist()
+    assert found.suspicious == parts.suspicious(learner, support, 1.7)
+    assert found.target == 2
+    p = torch.softmax(learner.predict(state, x[None])[0] / 1.7, dim=0)
+    assert found.probabilities == p.tolist()
+    assert found.answer == int(p.argmax())
+    assert (found.layers, found.attribution, found.counterfactual) == (None, None, None)
+
+
+def test_gradient_learners_say_what_moved_on_support_and_query() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(MLP((2,), (8,)), SharedLinear(8))
+    learner = MAML(net, inner_lr=0.1).eval().requires_grad_(False)
+    support = examples(torch.randn(6, 2), torch.arange(6) % 2)
+    state, x = learner.adapt(support), torch.randn(2)
+    found = explain(learner, support, state, x)
+    both = torch.cat([support.x, x[None]])
+    assert found.layers == parts.layer_changes(learner, support, state, both)
+
+
+def test_labels_stand_for_columns() -> None:
+    found = of_centroids(classes=["ä", 7, ("x", 1)])
+    assert (found.answer, found.target) == (7, 7)
+    assert found.labels == ["ä", "ä", 7, 7, ("x", 1)]
+    plain = found.to_json()
+    assert plain == json.loads(json.dumps(plain, allow_nan=False))
+    assert plain["classes"] == ["ä", 7, "('x', 1)"]
+    assert [row["label"] for row in plain["influence"]] == ["ä", "ä", 7, 7, "('x', 1)"]
+    assert [row["id"] for row in plain["influence"]] == [0, 1, 2, 3, 4]
+    assert plain["influence"][4]["value"] is None
+    assert plain["nearest"]["examples"][0] == {
+        "id": 2,
+        "distance": pytest.approx(1.1),
+        "similarity": pytest.approx(found.nearest.examples[0].similarity),
+        "label": 7,
+    }
+    assert plain["contributions"]["of"] == "logit"
+    assert [len(row["value"]) for row in plain["contributions"]["examples"]] == [3] * 5
+    assert {row["answer"] for row in plain["suspicious"]} == {"ä", 7, None}
+
+
+def test_a_class_that_is_not_the_answer_can_be_explained() -> None:
+    of_answer, of_other = of_centroids(), of_centroids(target=0)
+    assert of_answer.target == of_answer.answer == of_other.answer == 1
+    assert of_other.target == 0
+    assert of_answer.influence[2] is not None
+    assert of_other.influence[2] is not None
+    assert of_answer.influence[2] > 0 > of_other.influence[2]
+
+
+def test_an_explanation_of_values() -> None:
+    torch.manual_seed(0)
+    support, learner = examples(torch.randn(5, 2), torch.randn(5, 2)), RidgeRegression()
+    state, x = learner.adapt(support), torch.randn(2)
+    found = explain(learner, support, state, x)
+    assert found.answer == learner.predict(state, x[None])[0].tolist()
+    assert (found.target, found.probabilities) == (0, None)
+    assert found.labels == support.y.tolist()
+    of_second = explain(learner, support, state, x, target=1)
+    assert of_second.target == 1
+    assert of_second.influence != found.influence
+    plain = json.loads(json.dumps(of_second.to_json(), allow_nan=False))
+    assert plain["answer"] == found.answer
+    assert plain["suspicious"][0]["label"] == support.y[of_second.suspicious[0].id].tolist()
+    assert plain["suspicious"][0]["answer"] == of_second.suspicious[0].answer
+
+
+def test_what_costs_more_is_found_where_asked_for() -> None:
+    pytest.importorskip("captum")
+    found = of_centroids(3.4, counterfactual=True, attribution="occlusion", classes="abc")
+    assert found.counterfactual is not None
+    assert found.attribution is not None
+    plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    flip = plain["counterfactual"]
+    assert flip["ids"] == found.counterfactual.ids
+    assert flip["answer"] != plain["answer"]
+    assert flip["answer"] in ("a", "b", "c")
+    assert plain["attribution"]["method"] == "occlusion"
+    assert plain["attribution"]["values"] == found.attribution.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("x", "target", "words"),
+    [
+        (torch.zeros(2, 1), None, r"one query of shape \(1,\); received one of \(2, 1\)"),
+        (torch.zeros(1), 3, r"0 \.\. 2; received 3"),
+        (torch.zeros(1), -1, r"0 \.\. 2; received -1"),
+    ],
+)
+def test_wrong_questions_are_answered_by_what_to_do(
+    x: torch.Tensor, target: int | None, words: str
+) -> None:
+    learner = NearestCentroid()
+    with pytest.raises(UserError, match=words):
+        explain(learner, SUPPORT, learner.adapt(SUPPORT), x, target=target)
+
+
+def test_explaining_changes_nothing() -> None:
+    """The learner, its state and its examples are the same afterwards."""
+    torch.manual_seed(0)
+    net = nn.Sequential(MLP((2,), (8,), "support"), SharedLinear(8))
+    learner = MAML(net, inner_lr=0.1).eval().requires_grad_(False)
+    support = examples(torch.randn(6, 2), torch.arange(6) % 2)
+    state, x = learner.adapt(support), torch.randn(2)
+    before = learner.predict(state, x[None])
+    kept = [t.clone() for t in (*support, *learner.parameters())]
+    first = explain(learner, support, state, x, counterfactual=True)
+    assert first.to_json() == explain(learner, support, state, x, counterfactual=True).to_json()
+    assert torch.equal(learner.predict(state, x[None]), before)
+    assert all(map(torch.equal, kept, (*support, *learner.parameters())))
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in learner.modules())
