@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench pictures clean
 
 demo: $(VENV)/.ready
 	$(BIN)/quickstudy demo --out demo
@@ -21,6 +21,9 @@ bench:
 	PYTHON=$(PYTHON) benchmarks/install.sh
 	benchmarks/.venv/bin/python benchmarks/run.py
 	benchmarks/.venv/bin/python benchmarks/page.py
+
+pictures: $(VENV)/.ready
+	$(BIN)/python docs/pictures.py
 
 # The exact torch first and alone: where a CPU build is at hand it serves, and nothing later brings
 # another one.

@@ -16,9 +16,9 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 ORDER = [
     "errors", "machine", "task", "second_order", "nets", "learner", "inner", "learners", "record",
     "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "calibration", "rundir",
-    "progress", "settings", "train", "estimate", "inputs", "quality", "export", "adapted", "saved",
-    "estimators", "export_command", "report", "testing", "options", "commands", "compare",
-    "reproduce", "demo", "cli",
+    "progress", "settings", "train", "estimate", "inputs", "quality", "explain", "export",
+    "adapted", "saved", "estimators", "export_command", "report", "testing", "options", "commands",
+    "explain_command", "compare", "reproduce", "demo", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

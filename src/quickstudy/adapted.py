@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from quickstudy import catalog
 from quickstudy.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
+from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.export import exported
 from quickstudy.inputs import (
     Array,
@@ -264,6 +265,56 @@ class Adapted:
             UserError: A class has one example, so that leaving it out leaves none.
         """
         return cross_validated(self.model.learner, self.support, max_folds)
+
+    def explain(
+        self,
+        X: Any,
+        target: Hashable | None = None,
+        attribution: Method | None = None,
+        counterfactual: bool = False,
+    ) -> Explanation:
+        """Why one query is answered as it is; examples go by their place, counted from 0.
+
+        Args:
+            X: One query, in a form that `adapt` takes.
+            target: The label that is explained, or the number of an output of a regression; the
+                label that is predicted, or the first output, where omitted.
+            attribution: How to find the parts of the query that count, if at all; needs captum.
+            counterfactual: Whether to look for examples without which the answer is another.
+
+        Raises:
+            UserError: There are several queries, or no such label.
+        """
+        x, _ = self.model.inputs(X)
+        if len(x) != 1:
+            raise UserError(
+                f"explain: one query is explained at a time; received {len(x)}; choose one."
+            )
+        columns = self.classes or [*range(self.support.y.shape[1])]
+        if target is not None and target not in columns:
+            raise UserError(
+                f"explain: target must be one of {', '.join(map(str, columns[:20]))}; received "
+                f"{target!r}; choose one, or leave it out."
+            )
+        return explain(
+            self.model.learner,
+            self.support,
+            self.state,
+            x[0],
+            None if target is None else columns.index(target),
+            columns,
+            self.model.temperature,
+            attribution,
+            counterfactual,
+        )
+
+    def suspicious(self) -> list[Suspect]:
+        """The support examples whose labels agree least with the others, worst first.
+
+        Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
+        """
+        found = suspicious(self.model.learner, self.support, self.model.temperature)
+        return named(found, self.classes)
 
     def save(self, path: str | os.PathLike[str], model: bool = True) -> None:
         """Writes the adapted model, with all it needs to predict, to one file.

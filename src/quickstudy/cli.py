@@ -18,6 +18,7 @@ from quickstudy.demo import demo
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.estimate import estimate as estimated
 from quickstudy.estimate import print_estimate
+from quickstudy.explain_command import explain
 from quickstudy.export_command import export
 from quickstudy.machine import keep_memory, machine
 from quickstudy.options import (
@@ -43,6 +44,7 @@ examples:
   quickstudy evaluate runs/glyphs --n-way 20 --json out.json
   quickstudy adapt runs/glyphs --support my_folder/ --out mine.task
   quickstudy predict mine.task photo1.png photo2.png
+  quickstudy explain mine.task photo1.png
   quickstudy export mine.task mine.onnx
 
 commands:
@@ -155,6 +157,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "evaluate": (commands.evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
     "adapt": (commands.adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
     "predict": (commands.predict, "quickstudy predict mine.task photo1.png photo2.png"),
+    "explain": (explain, "quickstudy explain mine.task photo1.png --pictures why"),
     "export": (export, "quickstudy export mine.task mine.onnx"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
     "data": (commands.data, "quickstudy data glyphs"),

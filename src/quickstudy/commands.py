@@ -193,7 +193,7 @@ def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: b
         json: Whether to print JSON, with the probability of every class.
     """
     adapted = load_task(task)
-    names, X = [str(path) for path in inputs], _queries(adapted.model, inputs)
+    names, X = [str(path) for path in inputs], queries(adapted.model, inputs)
     names = names if len(names) == len(X) else [f"row {i + 1}" for i in range(len(X))]
     answers = adapted.predict(X, min_confidence).tolist()
     if adapted.classes_ is None:
@@ -382,7 +382,8 @@ def _support(model: Model, support: Path, target: str | None) -> tuple[Any, list
     return paths, labels
 
 
-def _queries(model: Model, inputs: list[Path]) -> list[Any]:
+def queries(model: Model, inputs: list[Path]) -> list[Any]:
+    """What the named files ask: pictures, or the rows of tables."""
     if not inputs:
         raise UserError("predict: needs something to predict; received no input; name some files.")
     if isinstance(model.preprocess, Columns):

@@ -15,11 +15,14 @@ from PIL import Image
 
 from quickstudy.drawing import Picture
 from quickstudy.errors import UserError
-from quickstudy.explain.bars import Inputs, inputs_as_pictures
-from quickstudy.explain.pictures import attribution, explanation_pictures
+from quickstudy.explain.pictures import explanation_pictures
+from quickstudy.tasks.columns import Categorical, Columns, Numeric
+from quickstudy.tasks.pictures import Pictures
 
 HOSTILE = '<script>alert("1")</script> & $\\frac{$'
 LABELS = ["a", "a", HOSTILE, HOSTILE, "漢字"]
+
+TABLE = Columns({"visits": Numeric(0.0, 1.0, 0.0), HOSTILE: Categorical(("basic",))})
 
 
 def rows(*values: Any) -> list[dict[str, Any]]:
@@ -92,10 +95,10 @@ VALUES: dict[str, Any] = {
 }
 
 
-def shown(n: int = 5, colour: bool = False) -> Inputs:
-    rng = np.random.default_rng(0)
-    channels = (3,) if colour else ()
-    return inputs_as_pictures(rng.random((n, 2, 2, *channels)), rng.random((2, 2, *channels)))
+def shown(n: int = 5, colour: bool = False) -> dict[str, Any]:
+    rng, mode = np.random.default_rng(0), "RGB" if colour else "L"
+    inputs = rng.random((n + 1, 3 if colour else 1, 4, 4))
+    return {"support": inputs[:-1], "query": inputs[-1], "preprocess": Pictures(4, mode)}
 
 
 def named(pictures: list[Picture]) -> dict[str, Picture]:
@@ -103,19 +106,18 @@ def named(pictures: list[Picture]) -> dict[str, Picture]:
 
 
 CASES: dict[str, list[Picture]] = {
-    "pictures": explanation_pictures(FOUND, shown()),
-    "colour": explanation_pictures(FOUND, shown(colour=True)),
-    "rows": explanation_pictures(FOUND),
-    "values": explanation_pictures(VALUES, columns=["visits", HOSTILE]),
+    "pictures": explanation_pictures(FOUND, **shown()),
+    "colour": explanation_pictures(FOUND, **shown(colour=True)),
+    "arrays": explanation_pictures(FOUND),
+    "rows": explanation_pictures(VALUES, preprocess=TABLE),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_pictures_are_self_contained_and_deterministic(case: str) -> None:
-    inputs = {"pictures": shown(), "colour": shown(colour=True)}.get(case)
-    found = VALUES if case == "values" else FOUND
-    columns = ["visits", HOSTILE] if case == "values" else None
-    assert explanation_pictures(found, inputs, columns) == CASES[case]
+    inputs = {"pictures": shown(), "colour": shown(colour=True), "rows": {"preprocess": TABLE}}
+    found = VALUES if case == "rows" else FOUND
+    assert explanation_pictures(found, **inputs.get(case, {})) == CASES[case]
     for picture in CASES[case]:
         root = ET.fromstring(picture.svg)
         assert root.get("aria-label") == picture.title
@@ -126,7 +128,7 @@ def test_pictures_are_self_contained_and_deterministic(case: str) -> None:
 def test_which_pictures_there_are() -> None:
     always = ["influence", "nearest", "suspicious"]
     assert [p.name for p in CASES["pictures"]] == [*always, "attention", "layers", "attribution"]
-    assert [p.name for p in CASES["values"]] == [*always, "attribution"]
+    assert [p.name for p in CASES["rows"]] == [*always, "attribution"]
     none = {**FOUND, "attention": None, "layers": None, "attribution": None}
     assert [p.name for p in explanation_pictures(none)] == always
 
@@ -141,7 +143,7 @@ def test_titles_say_what_is_seen() -> None:
         "layers": "Adapting changed layer 1 most, by 54 %",
         "attribution": "a (93 %): what in the query speaks for it and what speaks against it",
     }
-    titles = {p.name: p.title for p in CASES["values"]}
+    titles = {p.name: p.title for p in CASES["rows"]}
     assert titles["influence"].startswith("−0.5, 2.25: example 0 raises it most")
     assert titles["suspicious"] == "Least like the others is example 0, 0.5, 0"
 
@@ -154,8 +156,8 @@ def test_the_data_are_what_was_given() -> None:
     assert data["attention"]["attention"] == FOUND["attention"]
     assert data["layers"]["layers"] == FOUND["layers"]
     assert data["attribution"]["attribution"] == FOUND["attribution"]
-    of_values = named(CASES["values"])["attribution"].data
-    assert of_values["columns"] == ["visits", HOSTILE]
+    of_values = named(CASES["rows"])["attribution"].data
+    assert of_values["columns"] == ["visits", f"{HOSTILE}: basic"]
 
 
 def test_another_class_is_explained_with_its_own_probability() -> None:
@@ -174,7 +176,7 @@ def test_one_example_a_class_cannot_be_left_out() -> None:
     found = copy.deepcopy(FOUND)
     found["influence"] = [{**row, "value": None} for row in FOUND["influence"]]
     found["suspicious"] = [suspect(i, None, None) for i in range(5)]
-    made = named(explanation_pictures(found, shown()))
+    made = named(explanation_pictures(found, **shown()))
     assert made["influence"].title == "Every example is alone in its class: none can be left out"
     assert "alone" in made["suspicious"].title
 
@@ -191,16 +193,17 @@ def test_of_many_examples_the_strongest_are_shown() -> None:
 
 def test_as_many_pictures_as_examples() -> None:
     with pytest.raises(UserError, match="each of the 5 support examples; received 4"):
-        explanation_pictures(FOUND, shown(4))
+        explanation_pictures(FOUND, **shown(4))
     with pytest.raises(UserError, match=r"in \[0, 1\]"):
-        inputs_as_pictures(np.full((2, 3, 3), 7.0), np.zeros((3, 3)))
+        explanation_pictures(FOUND, **shown() | {"query": np.full((1, 4, 4), 7.0)})
 
 
 def test_the_heat_map_colours_each_pixel_by_its_sign() -> None:
     """Read back from the drawing: blue for, vermillion against, the more the more."""
     found = copy.deepcopy(FOUND)
     found["attribution"]["values"] = [[[1.0, -1.0], [0.0, 0.5]]]
-    embedded = re.findall(r"data:image/png;base64,\s*([^\"]+)", attribution(found, shown()).svg)
+    heat_map = named(explanation_pictures(found, **shown()))["attribution"]
+    embedded = re.findall(r"data:image/png;base64,\s*([^\"]+)", heat_map.svg)
     heat = np.asarray(Image.open(io.BytesIO(base64.b64decode(embedded[-1]))).convert("RGBA"))
     (helps, harms), (nothing, weak) = heat.tolist()
     assert helps == [0, 114, 178, 255]

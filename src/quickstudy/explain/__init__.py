@@ -1,8 +1,8 @@
 """Why an adapted model answers as it does, as functions of learner, support, state and query."""
 
-from quickstudy.explain.attribution import Attribution, attribute
+from quickstudy.explain.attribution import Attribution, Method, attribute
 from quickstudy.explain.comparison import Neighbour, Neighbours, attention, contributions, nearest
-from quickstudy.explain.explanation import Explanation, explain
+from quickstudy.explain.explanation import Explanation, explain, named
 from quickstudy.explain.layers import LayerChange, layer_changes, linear_cka
 from quickstudy.explain.removal import (
     Counterfactual,
@@ -17,6 +17,7 @@ __all__ = [
     "Counterfactual",
     "Explanation",
     "LayerChange",
+    "Method",
     "Neighbour",
     "Neighbours",
     "Suspect",
@@ -28,6 +29,7 @@ __all__ = [
     "influence",
     "layer_changes",
     "linear_cka",
+    "named",
     "nearest",
     "suspicious",
 ]

@@ -46,19 +46,12 @@ class Inputs(NamedTuple):
     ink: bool
 
 
-def inputs_as_pictures(support: ArrayLike, query: ArrayLike, ink: bool = False) -> Inputs:
-    """Checked pictures to stand beside the bars.
-
-    Args:
-        support: Pictures of the support; uint8, or floats in [0, 1].
-        query: The query, of the same kind.
-        ink: Grey pictures have ink 1 on paper 0, and are drawn dark on light.
-
-    Shapes:
-        support (n, height, width[, 3]), query (height, width[, 3])
-    """
-    asked = pixels("explanation: query", np.asarray(query)[None])[0]
-    return Inputs(pixels("explanation: support", support), asked, ink)
+def drawn(support: ArrayLike, query: ArrayLike, ink: bool) -> Inputs:
+    """Inputs `(n, channels, height, width)` and `(channels, height, width)` as pictures."""
+    both = np.concatenate([np.asarray(support), np.asarray(query)[None]])
+    both = both[:, 0] if both.shape[1] == 1 else np.moveaxis(both, 1, -1)
+    both = pixels("explanation: inputs", both)
+    return Inputs(both[:-1], both[-1], ink)
 
 
 def bars_of(
@@ -100,9 +93,8 @@ def bars_of(
         axes.set(ylim=(len(bars) - 0.5, -0.5), yticks=[], xlabel=axis)
         axes.set_xlim(*limits)
         axes.grid(axis="y", visible=False)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        if fraction:
-            axes.xaxis.set_major_formatter(percent)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(percent if fraction else plain)
         return picture(figure, name, caption, data)
 
 
@@ -139,8 +131,13 @@ def place(
     axes.add_patch(Rectangle((x, y), side, side, fill=False, edgecolor=FAINT, lw=0.8))
 
 
+def plain(value: float, position: object = None) -> str:
+    """A number as a tick label."""
+    return f"{value:.3g}".replace("-", "−")
+
+
 def name_of(label: Any) -> str:
     """A label, or the values of a regression, as people read them."""
     if isinstance(label, list):
-        return ", ".join(f"{value:.3g}" for value in label).replace("-", "−")
+        return ", ".join(map(plain, label))
     return str(label)

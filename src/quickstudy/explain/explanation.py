@@ -35,7 +35,7 @@ class Explanation(NamedTuple):
         nearest: See `nearest`.
         contributions: See `contributions`.
         attention: Mean over the heads of `attention`.
-        suspicious: See `suspicious`; their answers are columns.
+        suspicious: See `suspicious`.
         layers: See `layer_changes`, on support and query; None unless gradient-based.
         attribution: See `attribute`; None unless asked for.
         counterfactual: See `counterfactual`; None unless asked for and found.
@@ -67,9 +67,6 @@ class Explanation(NamedTuple):
                 for i, (label, value) in enumerate(zip(labels, values, strict=True))
             ]
 
-        def called(answer: Any) -> Any:
-            return classes[answer] if isinstance(answer, int) else answer
-
         made, flip = self.contributions, self.counterfactual
         return {
             "kind": self.kind,
@@ -85,13 +82,13 @@ class Explanation(NamedTuple):
             "contributions": made and {"of": made.of, "examples": rows(made.parts.tolist())},
             "attention": self.attention and rows(self.attention),
             "suspicious": [
-                {**s._asdict(), "label": labels[s.id], "answer": called(s.answer)}
+                {**s._asdict(), "label": labels[s.id], "answer": _plain(s.answer)}
                 for s in self.suspicious
             ],
             "layers": self.layers and [layer._asdict() for layer in self.layers],
             "attribution": self.attribution
             and {**self.attribution._asdict(), "values": self.attribution.values.tolist()},
-            "counterfactual": flip and {"ids": flip.ids, "answer": called(flip.answer)},
+            "counterfactual": flip and {"ids": flip.ids, "answer": _plain(flip.answer)},
         }
 
 
@@ -131,11 +128,12 @@ def explain(
             f"explain: needs one query of shape {tuple(support.x.shape[1:])}; received one of "
             f"{tuple(x.shape)}; explain one at a time."
         )
+    names = list(range(way)) if classes is None else list(classes)
     if target is not None and not 0 <= target < way:
         raise UserError(
-            f"explain: target must be a column, 0 .. {way - 1}; received {target}; choose one."
+            f"explain: target must be a column, 0 .. {way - 1}; received {target}; choose one, or "
+            "leave it out."
         )
-    names = list(range(way)) if classes is None else list(classes)
     with torch.no_grad():
         out = learner.predict(state, x[None])[0]
     probabilities: list[float] | None = None
@@ -148,6 +146,7 @@ def explain(
         answer, labels, target = out.tolist(), support.y.tolist(), target or 0
     added, suspects = removal.left_out_once(learner, support, state, x, target, temperature)
     rows = comparison.attention(learner, support, state, x, target)
+    flip = removal.counterfactual(learner, support, state, x) if counterfactual else None
     return Explanation(
         kind=learner.kind,
         classes=names,
@@ -159,15 +158,20 @@ def explain(
         nearest=comparison.nearest(learner, support, state, x),
         contributions=comparison.contributions(learner, support, state, x),
         attention=None if rows is None else rows.mean(dim=0).tolist(),
-        suspicious=suspects,
+        suspicious=named(suspects, names),
         layers=layer_changes(learner, support, state, torch.cat([support.x, x[None]]))
         if isinstance(learner, GradientBased)
         else None,
         attribution=attribution and attribute(learner, state, x, target, attribution, temperature),
-        counterfactual=removal.counterfactual(learner, support, state, x)
-        if counterfactual
-        else None,
+        counterfactual=flip and flip._replace(answer=names[flip.answer]),
     )
+
+
+def named(suspects: Sequence[Suspect], classes: Sequence[Any]) -> list[Suspect]:
+    """Suspects whose answers are labels rather than columns."""
+    return [
+        s._replace(answer=classes[s.answer]) if isinstance(s.answer, int) else s for s in suspects
+    ]
 
 
 def _plain(label: Any) -> Any:

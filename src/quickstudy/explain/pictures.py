@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.drawing import (
     BLUE,
@@ -29,31 +29,53 @@ from quickstudy.drawing import (
     sheet,
 )
 from quickstudy.errors import UserError
-from quickstudy.explain.bars import Bar, Inputs, bars_of, name_of, place, whole_sheet
+from quickstudy.explain.bars import (
+    Bar,
+    Inputs,
+    bars_of,
+    drawn,
+    name_of,
+    place,
+    plain,
+    whole_sheet,
+)
+from quickstudy.inputs import Preprocess
+from quickstudy.tasks.columns import Columns
+from quickstudy.tasks.pictures import Pictures
 
 JSON = dict[str, Any]
 MOST, GREY = 12, "#aab4bf"
 
 
 def explanation_pictures(
-    found: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
+    found: JSON,
+    support: ArrayLike | None = None,
+    query: ArrayLike | None = None,
+    preprocess: Preprocess = None,
 ) -> list[Picture]:
     """All pictures that an explanation allows.
 
     Args:
         found: What `Explanation.to_json` gave.
-        inputs: The inputs, where they are pictures.
-        columns: What the numbers of an input are called, where they are columns of a table.
+        support: Inputs of the support, which stand beside the bars where they are pictures.
+        query: Input of the query.
+        preprocess: Whether the inputs are pictures, or the columns of a table and of which names.
+
+    Shapes:
+        support (n, *x), query (*x)
 
     Raises:
-        UserError: There are more or fewer pictures than support examples.
+        UserError: There are more or fewer inputs than support examples.
     """
-    n = len(found["influence"])
-    if inputs is not None and len(inputs.support) != n:
-        raise UserError(
-            f"explanation: needs a picture of each of the {n} support examples; received "
-            f"{len(inputs.support)}; pass all, in the order they were given."
-        )
+    n, inputs = len(found["influence"]), None
+    columns = preprocess.features if isinstance(preprocess, Columns) else None
+    if isinstance(preprocess, Pictures) and support is not None and query is not None:
+        inputs = drawn(support, query, preprocess.ink)
+        if len(inputs.support) != n:
+            raise UserError(
+                f"explanation: needs the input of each of the {n} support examples; received "
+                f"{len(inputs.support)}; pass all, in the order they were given."
+            )
     made = [influence(found, inputs), nearest(found, inputs), suspicious(found, inputs)]
     if found["attention"]:
         made.append(attention(found, inputs))
@@ -272,7 +294,8 @@ def _columns(
             axes.text(-0.03, y, name, transform=across, va="center", ha="right", size=8.5)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.set(ylim=(len(order) - 0.5, -0.5), yticks=[], xlabel="attribution")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(plain)
         axes.grid(axis="y", visible=False)
         return picture(figure, "attribution", caption, {**data, "columns": names})
 

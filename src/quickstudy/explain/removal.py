@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Suspect(NamedTuple):
     id: int
     probability: float | None
     error: float | None
-    answer: int | list[float] | None
+    answer: Any
 
 
 class Counterfactual(NamedTuple):
@@ -44,7 +44,7 @@ class Counterfactual(NamedTuple):
     """
 
     ids: list[int]
-    answer: int
+    answer: Any
 
 
 @torch.no_grad()

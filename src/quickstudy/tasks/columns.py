@@ -79,6 +79,15 @@ class Columns:
             for column in self.columns.values()
         )
 
+    @property
+    def features(self) -> list[str]:
+        """What each number of an input is: a column, or one value of a column of names."""
+        return [
+            name if value is None else f"{name}: {value}"
+            for name, column in self.columns.items()
+            for value in ([None] if isinstance(column, Numeric) else column.values)
+        ]
+
     def __call__(self, rows: Any) -> NDArray[np.float32]:
         """Inputs `(rows, features)` from rows, or `(features,)` from one row.
 
