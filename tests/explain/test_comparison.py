@@ -188,29 +188,41 @@ def test_what_is_attended_to_matters(name: str, regression: bool, share: float) 
     assert of_top.mean() > 2 * of_bottom.mean()
 
 
-def test_a_memory_without_overwriting_by_hand() -> None:
-    """Every example is written to a row of its own; what is read there is its share."""
+@pytest.mark.parametrize("n_rows", [5, 3])
+def test_attention_to_a_memory_by_hand(n_rows: int) -> None:
+    """Each of five examples is written to a row alone; of three rows, the first two are lost."""
     torch.manual_seed(0)
-    learner = MANN(MLP((2,), (4,)), n_out=2, memory=(5, 3), read_heads=1, hidden=6).double().eval()
-    with torch.no_grad():
-        learner.heads.bias[-1] = -60.0  # Write to the least used row, never to the one last read.
+    net = MLP((2,), (4,))
+    learner = MANN(net, n_out=2, memory=(n_rows, 3), read_heads=1, hidden=6).double().eval()
+    learner.requires_grad_(False)
+    learner.heads.bias[-1] = -60.0  # Write to the least used row, never to the one last read.
     support = examples(torch.randn(5, 2).double(), torch.tensor([0, 1, 0, 1, 1]))
     state, x = learner.adapt(support), torch.randn(2).double()
-    rows = attention(learner, support, state, x, target=0)
-    # At the start all rows are equally unused: the first is taken, then the least read of the rest.
-    z, memory = learner.net(support.x), learner.blank(support.x)
-    owner = {}
+    z, memory, owner = net(support.x), learner.blank(support.x), {}
     for t in range(5):
         owner[int(torch.argsort(memory.w_u, stable=True)[0])] = t
         memory = learner.step(memory, z[t], support.y[t])
-    assert sorted(owner.values()) == [*range(5)]
-    h, _ = learner._control(memory, learner.net(x[None]))
+    h, _ = learner._control(memory, net(x[None]))
     *_, w_r, _ = learner._look_up(memory.M, h)
     by_hand = torch.zeros(5).double()
     for row, t in owner.items():
         by_hand[t] = w_r[0, 0, row]
+    assert (by_hand == 0).sum() == 5 - n_rows
+    rows = attention(learner, support, state, x, target=0)
     assert rows is not None
     torch.testing.assert_close(rows[0], by_hand)
+
+
+def test_attention_for_each_class_apart_is_to_its_own_examples() -> None:
+    (case,) = [case for case in CASES if case.name == "neural-process-mlp"]
+    learner, (support, query) = of_case(case)
+    for target in range(3):
+        rows = attention(learner, support, learner.adapt(support), query.x[0], target)
+        assert rows is not None
+        assert rows.shape == (2, len(support.x))
+        own = support.y[:, target] > 0
+        assert not rows[:, ~own].any()
+        torch.testing.assert_close(rows[:, own].sum(dim=1), torch.ones(2).double())
 
 
 def test_neighbours_by_hand() -> None:

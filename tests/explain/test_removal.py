@@ -158,11 +158,14 @@ def test_suspicious_by_hand() -> None:
 
 
 def test_what_rounds_to_zero_is_still_ordered() -> None:
-    """Two labels that are wrong beyond what a probability can say."""
-    x = torch.tensor([[0.0], [1.0], [0.5], [900.0], [950.0], [960.0], [940.0]]).double()
-    support = examples(x, torch.tensor([0, 0, 0, 0, 1, 1, 1]))
-    first, *_ = suspicious(NearestCentroid(), support)
-    assert (first.id, first.probability) == (3, 0.0)
+    """Two labels that are wrong beyond what a probability can say: the worse one is first."""
+    x = torch.tensor([[60.0], [0.0], [1.0], [2.0], [900.0], [950.0], [960.0], [940.0]]).double()
+    support = examples(x, torch.tensor([1, 0, 0, 0, 0, 1, 1, 1]))
+    first, second, *_ = suspicious(NearestCentroid(), support)
+    assert (first.probability, second.probability) == (0.0, 0.0)
+    held = [said(NearestCentroid(), left(support, [i]), x[i]).log_softmax(0) for i in (0, 4)]
+    assert float(held[1][0]) < float(held[0][1]) < -1000
+    assert (first.id, second.id) == (4, 0)
 
 
 def test_suspicious_values_have_the_largest_error() -> None:
