@@ -290,23 +290,9 @@ class Adapted:
             raise UserError(
                 f"explain: one query is explained at a time; received {len(x)}; choose one."
             )
-        columns = self.classes or [*range(self.support.y.shape[1])]
-        if target is not None and target not in columns:
-            raise UserError(
-                f"explain: target must be one of {', '.join(map(str, columns[:20]))}; received "
-                f"{target!r}; choose one, or leave it out."
-            )
-        return explain(
-            self.model.learner,
-            self.support,
-            self.state,
-            x[0],
-            None if target is None else columns.index(target),
-            columns,
-            self.model.temperature,
-            attribution,
-            counterfactual,
-        )
+        model, classes = self.model, self.classes or None
+        of = (model.learner, self.support, self.state, x[0], target, classes, model.temperature)
+        return explain(*of, attribution, counterfactual)
 
     def suspicious(self) -> list[Suspect]:
         """The support examples whose labels agree least with the others, worst first.

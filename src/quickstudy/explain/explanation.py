@@ -97,7 +97,7 @@ def explain(
     support: Examples,
     state: Any,
     x: Tensor,
-    target: int | None = None,
+    target: Any = None,
     classes: Sequence[Any] | None = None,
     temperature: float = 1.0,
     attribution: Method | None = None,
@@ -112,7 +112,7 @@ def explain(
         support: Examples of weight 1.
         state: What the learner made of the support.
         x: One query `(*x)`.
-        target: Column that is explained: a class, or an output of a regression; the class that is
+        target: One of the classes, or the number of an output of a regression; the class that is
             predicted, or the first output, where omitted.
         classes: What the columns are called; their numbers where omitted.
         temperature: What logits are divided by.
@@ -120,7 +120,7 @@ def explain(
         counterfactual: Whether to look for examples without which the answer is another.
 
     Raises:
-        UserError: The query has another shape than the support; or there is no such column.
+        UserError: The query has another shape than the support; or there is no such class.
     """
     way = support.y.shape[1]
     if x.shape != support.x.shape[1:]:
@@ -129,10 +129,10 @@ def explain(
             f"{tuple(x.shape)}; explain one at a time."
         )
     names = list(range(way)) if classes is None else list(classes)
-    if target is not None and not 0 <= target < way:
+    if target is not None and target not in names:
         raise UserError(
-            f"explain: target must be a column, 0 .. {way - 1}; received {target}; choose one, or "
-            "leave it out."
+            f"explain: target must be one of {', '.join(map(str, names[:20]))}; received "
+            f"{target!r}; choose one, or leave it out."
         )
     with torch.no_grad():
         out = learner.predict(state, x[None])[0]
@@ -141,18 +141,18 @@ def explain(
         probabilities = torch.softmax(out.double() / temperature, dim=0).tolist()
         best = int(out.argmax())
         answer, labels = names[best], [names[i] for i in support.y.argmax(dim=1).tolist()]
-        target = best if target is None else target
     else:
-        answer, labels, target = out.tolist(), support.y.tolist(), target or 0
-    added, suspects = removal.left_out_once(learner, support, state, x, target, temperature)
-    rows = comparison.attention(learner, support, state, x, target)
+        best, answer, labels = 0, out.tolist(), support.y.tolist()
+    column = best if target is None else names.index(target)
+    added, suspects = removal.left_out_once(learner, support, state, x, column, temperature)
+    rows = comparison.attention(learner, support, state, x, column)
     flip = removal.counterfactual(learner, support, state, x) if counterfactual else None
     return Explanation(
         kind=learner.kind,
         classes=names,
         labels=labels,
         answer=answer,
-        target=names[target],
+        target=names[column],
         probabilities=probabilities,
         influence=[None if math.isnan(value) else value for value in added.tolist()],
         nearest=comparison.nearest(learner, support, state, x),
@@ -162,7 +162,7 @@ def explain(
         layers=layer_changes(learner, support, state, torch.cat([support.x, x[None]]))
         if isinstance(learner, GradientBased)
         else None,
-        attribution=attribution and attribute(learner, state, x, target, attribution, temperature),
+        attribution=attribution and attribute(learner, state, x, column, attribution, temperature),
         counterfactual=flip and flip._replace(answer=names[flip.answer]),
     )
 
