@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import CASES
 from small import quick, settled, sinusoid
-from torch import nn
+from torch import Tensor, nn
 
 from quickstudy import build
 from quickstudy.errors import UserError
@@ -149,6 +149,38 @@ def test_a_trained_body_is_reused_and_its_head_changes() -> None:
         ckas.append([layer.cka or 0.0 for layer in found])
     first, *_, last = torch.tensor(ckas).mean(dim=0).tolist()
     assert first > 0.95 > last
+
+
+class Recurrent(nn.Module):
+    """Reads an input as a sequence; its first layer gives two things, and takes one by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.scale, self.last = nn.LSTM(1, 4), Scale(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out, _ = self.lstm(x.T[:, :, None])
+        read: Tensor = self.last(self.scale(x=out[-1]))
+        return read
+
+
+class Scale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * x
+
+
+def test_layers_of_any_kind() -> None:
+    torch.manual_seed(0)
+    learner = MAML(Recurrent(), inner_lr=0.1, meta_gradient="first").eval().requires_grad_(False)
+    support = examples(torch.randn(6, 3), torch.arange(6) % 2)
+    found = layer_changes(learner, support, learner.adapt(support))
+    assert [layer.name for layer in found] == ["lstm", "scale", "last"]
+    assert [layer.cka is None for layer in found] == [True, False, False]
+    assert all(layer.change is not None and layer.change > 0 for layer in found)
 
 
 def test_other_learners_have_no_change() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
+import pytest
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import UserError
 from quickstudy.nets.watch import watched
 
 
@@ -35,6 +39,17 @@ def test_layers_are_seen_in_the_order_in_which_they_begin() -> None:
     torch.testing.assert_close(seen["last"].taken, hidden)
     torch.testing.assert_close(seen["last"].given, net.last(hidden))
     torch.testing.assert_close(seen[""].given, out)
+
+
+class Locked(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+        self.lock = threading.Lock()
+
+
+def test_what_cannot_be_copied_is_said() -> None:
+    with pytest.raises(UserError, match=r"Sequential: layers are watched on a copy.*cannot pickle"):
+        watched(nn.Sequential(Locked()))
 
 
 def test_the_copy_shares_the_weights_and_the_network_is_not_watched() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class LayerChange(NamedTuple):
         name: Where the layer stands in the network.
         kind: Its class, such as `Conv2d`.
         change: ||phi - theta|| / ||theta|| of its parameters; None where theta is zero.
-        cka: Linear CKA of its outputs before and after, in [0, 1]; None where all are equal.
+        cka: Linear CKA of its outputs before and after, in [0, 1]; None where all inputs give the
+            same, or something else than one tensor.
     """
 
     name: str
@@ -57,7 +58,7 @@ def layer_changes(
         )
     x = support.x if x is None else x
     twin, seen = watched(learner)
-    outputs: list[dict[str, Tensor]] = []
+    outputs: list[dict[str, Any]] = []
     before = next(learner.trajectory(support, 0))
     for moment in (before, state):
         seen.clear()
@@ -73,7 +74,8 @@ def layer_changes(
         size = sum(float(theta[p].double().square().sum()) for p in inside)
         change = (moved / size) ** 0.5 if size else None
         kind = type(twin.get_submodule(path)).__name__
-        cka = linear_cka(outputs[0][path], outputs[1][path])
+        a, b = (given[path] for given in outputs)
+        cka = linear_cka(a, b) if isinstance(a, Tensor) else None
         found.append(LayerChange(name, kind, change, cka))
     return found
 
