@@ -414,6 +414,14 @@ def test_regression(tmp_path: Path) -> None:
             model.adapt([[0.0], [1.0], [2.0]], y)
 
 
+def test_several_values_are_kept() -> None:
+    targets = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    model = Model(Mean(), (1,)).adapt([[0.0], [1.0], [2.0]], targets)
+    again = task_from_bytes(model.to_bytes(), "mine", Mean())
+    assert again.labels == targets.tolist()
+    assert again.predict([[0.0]]).tolist() == [[2.0, 3.0]]
+
+
 NORMS: list[NormKind] = ["support", "batch", "population", "group", "layer"]
 
 

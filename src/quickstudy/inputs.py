@@ -141,6 +141,8 @@ def real_targets(labels: list[Any]) -> Tensor:
 def label_to_json(label: Any) -> Any:
     if isinstance(label, tuple):
         return {"tuple": [label_to_json(part) for part in label]}
+    if isinstance(label, list):  # The values of a regression.
+        return [label_to_json(part) for part in label]
     if isinstance(label, np.generic):
         label = label.item()
     if label is None or isinstance(label, str | int | float | bool):
@@ -152,8 +154,8 @@ def label_to_json(label: Any) -> Any:
 
 
 def label_from_json(label: Any) -> Any:
-    return (
-        tuple(label_from_json(part) for part in label["tuple"])
-        if isinstance(label, dict)
-        else label
-    )
+    if isinstance(label, list):
+        return [label_from_json(part) for part in label]
+    if isinstance(label, dict):
+        return tuple(label_from_json(part) for part in label["tuple"])
+    return label
