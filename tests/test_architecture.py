@@ -18,7 +18,7 @@ ORDER = [
     "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "calibration", "rundir",
     "progress", "settings", "train", "estimate", "inputs", "quality", "explain", "export",
     "adapted", "saved", "estimators", "export_command", "report", "testing", "options", "commands",
-    "explain_command", "compare", "reproduce", "demo", "cli",
+    "explain_command", "compare", "reproduce", "demo", "serve", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers know no tasks.

@@ -7,10 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from quickstudy import __version__, catalog, commands
 from quickstudy.compare.command import compare
@@ -34,6 +34,7 @@ from quickstudy.options import (
 )
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.serve.command import keys, serve
 
 OVERVIEW = """\
 quickstudy: learn a new task from a handful of examples
@@ -46,10 +47,12 @@ examples:
   quickstudy predict mine.task photo1.png photo2.png
   quickstudy explain mine.task photo1.png
   quickstudy export mine.task mine.onnx
+  quickstudy serve runs/glyphs                             API and page at http://127.0.0.1:8000
 
 commands:
 """
-POSITIONAL = ("run", "task", "file", "recipe", "name")
+POSITIONAL = ("run", "task", "file", "recipe", "name", "action")
+SEVERAL = {"inputs": "Pictures; or one CSV file.", "runs": "Run directories."}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
-    keep_memory()
+    if words[0] != "serve":  # which runs for long beside others
+        keep_memory()
     try:
         command = catalog.lookup("command", words[0], COMMANDS)
         return command(words[1:])
@@ -147,10 +151,14 @@ def _run(name: str, argv: Sequence[str]) -> int:
     parser = Parser(prog=f"quickstudy {name}", description=description)
     options = inspect.signature(function).parameters.keys() - set(POSITIONAL)
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*options})
-    if "inputs" in options:
-        parser.add_argument("inputs", type=Path, nargs="+", help="Pictures; or one CSV file.")
-    parser.add_function_arguments(function, skip={*POSITIONAL, "inputs"})
-    return function(**parser.read(argv).as_dict())
+    for several in SEVERAL.keys() & options:
+        parser.add_argument(several, type=Path, nargs="+", help=SEVERAL[several])
+    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL})
+    given = parser.read(argv).as_dict()
+    for option, kind in get_type_hints(function).items():
+        if isinstance(kind, type) and is_dataclass(kind):  # its fields are options
+            given[option] = kind(**given[option])
+    return function(**given)
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
@@ -163,6 +171,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "data": (commands.data, "quickstudy data glyphs"),
     "doctor": (commands.doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
+    "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),
+    "keys": (keys, "quickstudy keys create --tenant acme --scope adapt,predict"),
 }
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,

@@ -1,0 +1,205 @@
+"""The application: its parts put together, and what is done between requests."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import anyio.to_thread
+import sqlalchemy as sa
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from quickstudy import __version__
+from quickstudy.errors import UserError
+from quickstudy.serve import kserve
+from quickstudy.serve.call import Server
+from quickstudy.serve.edge import Edge, problem_response
+from quickstudy.serve.keys import Keys
+from quickstudy.serve.limits import Limits
+from quickstudy.serve.metrics import Metrics
+from quickstudy.serve.migrations import migrate
+from quickstudy.serve.openapi import describe
+from quickstudy.serve.problems import BY_STATUS, Problem
+from quickstudy.serve.replies import Replies
+from quickstudy.serve.routes import about, ask, changes, files, tasks
+from quickstudy.serve.served import Served
+from quickstudy.serve.store import Store
+from quickstudy.serve.tables import connect
+from quickstudy.serve.tasks import Tasks
+from quickstudy.serve.versions import Versions
+
+THREADS: Final = 64
+"""Requests that are worked on at one time; the rest wait."""
+ROUTERS: Final = (
+    about.router,
+    tasks.router,
+    changes.router,
+    ask.router,
+    files.router,
+    kserve.router,
+)
+
+log = logging.getLogger("quickstudy.serve")
+
+
+def create_app(
+    runs: Sequence[Path],
+    database: str,
+    limits: Limits | None = None,
+    needs_match: bool = False,
+    sweep_seconds: float = 5.0,
+) -> FastAPI:
+    """The application over models and a database.
+
+    Args:
+        runs: Run directories.
+        database: URL.
+        limits: Of the server.
+        needs_match: Whether changes are taken with If-Match only.
+        sweep_seconds: Time between two sweeps: of tasks that have ended, and of what is not used.
+
+    Raises:
+        UserError: A run cannot be served, or the database cannot be used.
+    """
+    limits = limits or Limits()
+    served = [Served(run) for run in runs]
+    models = {each.id: each for each in served}
+    if len(models) < len(served):
+        raise UserError(
+            "serve: each run needs a folder name of its own, which becomes the name of its model; "
+            f"received {', '.join(each.id for each in served)}; rename a folder."
+        )
+    engine = connect(database, THREADS + 4)
+    migrate(engine)
+    store, metrics, keys = Store(engine), Metrics(), Keys(engine)
+    work = Tasks(models, store, Versions(engine, served), limits, metrics)
+    server = Server(work, keys, Replies(engine), needs_match, keys.exist())
+    metrics.tasks.set_function(store.count)
+    metrics.cache_bytes.set_function(lambda: work.states.bytes)
+    metrics.queue.set_function(lambda: work.gate.waiting)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        with _sweeping(server, sweep_seconds):
+            yield
+        engine.dispose()
+
+    app = FastAPI(
+        title="quickstudy",
+        version=__version__,
+        description="Learn a new task from a handful of examples, and ask it.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+        # Nothing is reported anywhere.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.server = server
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_api_route("/openapi.json", _openapi, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=files.PAGE, check_dir=False), name="static")
+    for kind, handler in {
+        Problem: _on_problem,
+        HTTPException: _on_http,
+        RequestValidationError: _on_validation,
+        sa.exc.OperationalError: _on_database,
+        sa.exc.TimeoutError: _on_database,
+    }.items():
+        app.add_exception_handler(kind, handler)
+    app.add_middleware(
+        Edge, limits=limits, is_open=lambda: not server.needs_key, requests=metrics.requests
+    )
+    return app
+
+
+@contextlib.contextmanager
+def _sweeping(server: Server, seconds: float) -> Iterator[None]:
+    """Inside, a thread sweeps time and again."""
+    over = threading.Event()
+
+    def sweep() -> None:
+        while not over.wait(seconds):
+            try:
+                sweep_once(server)
+            except sa.exc.SQLAlchemyError:
+                log.exception("the database could not be swept; this is tried again")
+
+    thread = threading.Thread(target=sweep, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def sweep_once(server: Server) -> None:
+    """Ends tasks whose time has come, forgets what is gone, and sees whether there are keys."""
+    tasks = server.tasks
+    tasks.store.sweep()
+    server.replies.sweep()
+    tasks.versions.sweep()
+    for uid in tasks.store.gone(tasks.states.uids()):
+        tasks.states.drop(uid)
+    server.needs_key = server.needs_key or server.keys.exist()
+
+
+def _openapi(request: Request) -> Any:
+    """The description of the API."""
+    return describe(request.app, request.app.state.server.needs_key)
+
+
+def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(request, error)
+
+
+def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    reason = BY_STATUS.get(error.status_code, "BAD_REQUEST")
+    detail = f"{request.method} {request.url.path}: {error.detail}; see /openapi.json."
+    return problem_response(request, Problem(reason, detail, headers=headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes that have this path."""
+    return {
+        method
+        for router in ROUTERS
+        for route in router.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }
+
+
+def _on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [("/".join(str(part) for part in each["loc"]), each["msg"]) for each in error.errors()]
+    where, what = errors[0]
+    # A name that nothing can have is the name of nothing.
+    reason = "NOT_FOUND" if where.startswith("path/") else "INVALID_ARGUMENT"
+    detail = f"{where}: {what}; received something else; see /openapi.json for what is taken."
+    return problem_response(request, Problem(reason, detail, errors))
+
+
+def _on_database(request: Request, error: Exception) -> Response:
+    log.error("request %s: the database does not answer: %s", request.scope["request_id"], error)
+    detail = "database: must answer; received an error of it; try again later."
+    return problem_response(request, Problem("OVERLOADED", detail))

@@ -1,0 +1,146 @@
+"""Bodies of requests: JSON, a form with pictures, or a file."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+
+from quickstudy.serve.limits import MAX_EXAMPLES
+from quickstudy.serve.problems import Problem
+
+B = TypeVar("B", bound=BaseModel)
+
+FIELD_BYTES: Final = 2**16  # of a field of a form that is no file
+TOLD: Final = 20  # errors of one body
+LARGE: Final = 2**18
+"""Bytes of JSON from which on bodies are read few at a time: read, it is thirty times as large."""
+_reading: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What a request carried.
+
+    Attributes:
+        kind: `"json"`, `"form"` or `"file"`.
+        content: The bytes of JSON or of a file.
+        pictures: Label and file of each picture of a form, in order.
+    """
+
+    kind: str
+    content: bytes = b""
+    pictures: tuple[tuple[str | None, bytes], ...] = ()
+
+    @property
+    def digest(self) -> bytes:
+        """The same for the same content, whatever a form's boundary."""
+        whole = hashlib.sha256(self.kind.encode() + self.content)
+        for label, file in self.pictures:
+            whole.update(json.dumps(label).encode() + hashlib.sha256(file).digest())
+        return whole.digest()
+
+
+async def payload(request: Request) -> Payload:
+    """Reads the body of a request.
+
+    Raises:
+        Problem: It is of another type than those that are taken.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return Payload("form", pictures=await _pictures(request))
+    content = await request.body()
+    if kind == "application/json" or not content:
+        return Payload("json", content)
+    if kind == "application/octet-stream":
+        return Payload("file", content)
+    raise _unsupported(kind)
+
+
+Carried = Annotated[Payload, Depends(payload)]
+
+
+def body(schema: type[B], carried: Payload, pictures: str | None = None) -> B:
+    """The body of a request as its schema has it.
+
+    Args:
+        schema: What is expected.
+        carried: What came.
+        pictures: The field that the pictures of a form belong to; None where no form is taken.
+
+    Raises:
+        Problem: The body is something else; it says where.
+    """
+    try:
+        if carried.kind == "json":
+            with _reading if len(carried.content) > LARGE else contextlib.nullcontext():
+                return schema.model_validate_json(carried.content or b"{}")
+        if carried.kind == "file" or pictures is None:
+            raise _unsupported(f"a {carried.kind}")
+        items: list[dict[str, Any]] = [
+            {"image": {"b64": base64.b64encode(file).decode()}}
+            | ({} if label is None else {"label": label})
+            for label, file in carried.pictures
+        ]
+        return schema.model_validate({pictures: items})
+    except ValidationError as error:
+        raise _problem(error) from error
+
+
+async def _pictures(request: Request) -> tuple[tuple[str | None, bytes], ...]:
+    labels: list[str | None] = []
+    files: list[bytes] = []
+    # What cannot be read as a form is answered 400 by the framework.
+    async with request.form(
+        max_files=MAX_EXAMPLES, max_fields=MAX_EXAMPLES, max_part_size=FIELD_BYTES
+    ) as form:
+        for name, value in form.multi_items():
+            if name == "label" and isinstance(value, str):
+                labels.append(value)
+            elif name == "file" and isinstance(value, UploadFile):
+                files.append(await value.read())
+            else:
+                raise Problem(
+                    "INVALID_ARGUMENT",
+                    f"form: takes the fields label and file; received {name[:99]!r}; leave it out.",
+                )
+    if len(labels) <= 1:  # one label for all files
+        labels = (labels or [None]) * len(files)
+    if len(labels) != len(files):
+        raise Problem(
+            "INVALID_ARGUMENT",
+            f"form: needs one label, or one for each file; received {len(labels)} labels and "
+            f"{len(files)} files; send as many of one as of the other.",
+        )
+    return tuple(zip(labels, files, strict=True))
+
+
+def _unsupported(kind: str) -> Problem:
+    return Problem(
+        "UNSUPPORTED_MEDIA_TYPE",
+        f"body: must be of a type that /openapi.json names for this path; received "
+        f"{kind[:100] or 'none'}; set Content-Type: application/json.",
+    )
+
+
+def _problem(error: ValidationError) -> Problem:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    errors = [("".join(f"/{part}" for part in e["loc"]), e["msg"]) for e in found[:TOLD]]
+    where, what = errors[0]
+    if found[0]["type"] == "json_invalid":
+        return Problem("BAD_REQUEST", f"body: must be JSON; received {what}; correct it.")
+    return Problem(
+        "INVALID_ARGUMENT",
+        f"body{where}: {what}; received something else; see /openapi.json for what is taken.",
+        errors,
+    )

@@ -1,0 +1,171 @@
+"""One request: whose it is, what it may do, and how it is answered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from quickstudy.serve.bodies import Payload
+from quickstudy.serve.change import Change
+from quickstudy.serve.keys import EVERYBODY, SCOPES, Caller, Keys, Scope
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.replies import Keep, Replies, Reply
+from quickstudy.serve.samples import Sample, sample
+from quickstudy.serve.served import Served
+from quickstudy.serve.snapshot import Snapshot
+from quickstudy.serve.tasks import Makes, Tasks
+from quickstudy.serve.views import basic
+
+JSON = "application/json"
+
+
+@dataclass
+class Server:
+    """What all requests share.
+
+    Attributes:
+        tasks: The tasks.
+        keys: The keys.
+        replies: What requests were answered.
+        needs_match: Whether changes are taken with If-Match only.
+        needs_key: Whether requests need a key: from when the first is made.
+        samples: Example tasks by model; one that is not here yet is made when asked for.
+    """
+
+    tasks: Tasks
+    keys: Keys
+    replies: Replies
+    needs_match: bool = False
+    needs_key: bool = True
+    samples: dict[str, Sample | None] = field(default_factory=dict)
+
+    def sample(self, served: Served) -> Sample | None:
+        """The example task of a model; None where it has none."""
+        if served.id not in self.samples:
+            self.samples[served.id] = sample(served)
+        return self.samples[served.id]
+
+
+class Call:
+    """One request.
+
+    Args:
+        request: The request.
+        scopes: What its key must allow, one of these.
+        model: The model it is about.
+
+    Raises:
+        Problem: Its key is none, or does not allow it; or there is no such model.
+    """
+
+    def __init__(
+        self, request: Request, scopes: tuple[Scope, ...] = SCOPES, model: str | None = None
+    ) -> None:
+        self.request = request
+        self.server: Server = request.app.state.server
+        self.tasks: Tasks = self.server.tasks
+        if self.server.needs_key:
+            caller = self.server.keys.caller(request.headers.get("authorization"))
+        else:
+            caller = Caller(EVERYBODY, frozenset(SCOPES))
+        if not caller.scopes & {*scopes, "admin"}:
+            raise Problem(
+                "FORBIDDEN",
+                f"key: must be for {' or '.join(scopes)} here; received one for "
+                f"{', '.join(sorted(caller.scopes))}; use another key.",
+            )
+        self.tenant = caller.tenant
+        self._served: Served | None = None if model is None else self.tasks.model(model)
+
+    @property
+    def served(self) -> Served:
+        """The model that the request is about."""
+        assert self._served is not None
+        return self._served
+
+    def check(self, task: Snapshot) -> None:
+        """Compares If-Match with a task.
+
+        Raises:
+            Problem: The task is of another revision, or the server wants to be told one.
+        """
+        given = self.request.headers.get("if-match")
+        if given is None and self.server.needs_match:
+            raise Problem(
+                "IF_MATCH_REQUIRED",
+                "If-Match: must be the ETag of the revision that is to be changed; received none; "
+                "send that of the task as you read it.",
+            )
+        tags = ["*"] if given is None else [tag.strip() for tag in given.split(",")]
+        if not {"*", task.etag} & {*tags}:
+            raise Problem(
+                "REVISION_MISMATCH",
+                f"If-Match: must be that of the newest revision, {task.etag}; received another; "
+                "read the task again.",
+                headers={"ETag": task.etag},
+            )
+
+    def created(
+        self,
+        carried: Payload,
+        task: Snapshot,
+        change: Callable[[], Change],
+        view: Callable[[Served, Snapshot], BaseModel] = basic,
+    ) -> Response:
+        """The response to a new task."""
+
+        def work(after: Makes) -> Snapshot:
+            return self.tasks.create(task, change(), after)
+
+        return self._once(carried, work, view, 201)
+
+    def changed(
+        self, carried: Payload, task_id: str, make: Callable[[Snapshot], Change]
+    ) -> Response:
+        """The response to a change of a task."""
+
+        def work(after: Makes) -> Snapshot:
+            return self.tasks.change(self.tenant, self.served, task_id, self.check, make, after)
+
+        return self._once(carried, work, basic, 200)
+
+    def _once(
+        self,
+        carried: Payload,
+        work: Callable[[Makes], Snapshot],
+        view: Callable[[Served, Snapshot], BaseModel],
+        status: int,
+    ) -> Response:
+        key = self.request.headers.get("idempotency-key")
+
+        def told(task: Snapshot) -> Reply:
+            headers = {"ETag": task.etag}
+            if status == 201:
+                headers["Location"] = f"/v1/models/{task.model}/tasks/{task.id}"
+            return Reply(status, headers, view(self.served, task).model_dump_json().encode())
+
+        def kept(keep: Keep) -> Reply:
+            return told(work(lambda task: keep(task.uid, told(task))))
+
+        if key is None:
+            reply = told(work(lambda task: _nothing))
+        else:
+            url = f"{self.request.method} {self.request.url.path}?{self.request.url.query}\n"
+            asked = hashlib.sha256(url.encode() + carried.digest)
+            reply = self.server.replies.once(self.tenant, key, asked.digest(), kept)
+        return Response(reply.body, reply.status, reply.headers, JSON)
+
+
+def reply(content: BaseModel, headers: dict[str, str] | None = None) -> Response:
+    """A body as a response."""
+    return Response(content.model_dump_json(), 200, headers, JSON)
+
+
+def _nothing(connection: sa.Connection) -> None:
+    """What belongs to a transaction where nothing else does."""

@@ -1,0 +1,135 @@
+"""`quickstudy serve` and `quickstudy keys`."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from quickstudy.errors import UserError
+from quickstudy.serve.limits import Limits
+
+
+def serve(
+    runs: list[Path],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    data_dir: Path = Path("serving"),
+    database: str | None = None,
+    require_if_match: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 - frozen; its fields become options
+) -> int:
+    """Serve meta-trained models over HTTP, with a page.
+
+    Args:
+        runs: Run directories; the name of each folder becomes that of its model.
+        host: Address to listen at; other than this machine's own only where there are keys.
+        port: Port to listen at.
+        data_dir: Folder of the SQLite database, where no other is named.
+        database: URL of a PostgreSQL or SQLite database.
+        require_if_match: Whether changes are taken with If-Match only.
+        limits: What one client may ask.
+    """
+    with _packages("serve"):
+        import uvicorn
+
+        from quickstudy.serve.app import create_app
+    app = create_app(runs, _url(data_dir, database), limits, require_if_match)
+    if not _is_loopback(host) and not app.state.server.needs_key:
+        raise UserError(
+            f"serve: without keys only this machine may be served, at 127.0.0.1; received --host "
+            f"{host}; make a key first with quickstudy keys create."
+        )
+    shown = f"[{host}]" if ":" in host else host
+    print(
+        f"serving {', '.join(app.state.server.tasks.models)} at http://{shown}:{port}/", flush=True
+    )
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+    return 0
+
+
+def keys(
+    action: Literal["create", "list", "revoke"],
+    tenant: str | None = None,
+    scope: str = "predict",
+    key: str | None = None,
+    data_dir: Path = Path("serving"),
+    database: str | None = None,
+) -> int:
+    """Make, list and revoke the keys of a server's clients.
+
+    Once there is a key, every request needs one.
+
+    Args:
+        action: What to do.
+        tenant: Whose key it is to be; each tenant sees tasks of its own only.
+        scope: What it allows: predict, adapt (which makes and changes tasks), admin; with commas
+            between.
+        key: Id of the key to revoke, as listed.
+        data_dir: Folder of the SQLite database, where no other is named.
+        database: URL of a PostgreSQL or SQLite database.
+    """
+    with _packages("keys"):
+        from quickstudy.serve.keys import Keys
+        from quickstudy.serve.migrations import migrate
+        from quickstudy.serve.tables import connect
+    if action == "create" and tenant is None:
+        raise UserError("keys create: needs a tenant; received none; give --tenant acme.")
+    if action == "revoke" and key is None:
+        raise UserError("keys revoke: needs the id of a key; received none; give --key 1a2b3c4d.")
+    engine = connect(_url(data_dir, database), 1)
+    migrate(engine)
+    made = Keys(engine)
+    if action == "create":
+        print(made.create(str(tenant), scope.replace(" ", "").split(",")))
+    elif action == "revoke":
+        made.revoke(str(key))
+    else:
+        for row in made.rows():
+            day = time.strftime("%Y-%m-%d", time.gmtime(row.create_time))
+            state = "revoked" if row.revoked else "valid"
+            print(f"{row.id}\t{row.tenant}\t{row.scopes}\t{day}\t{state}")
+    engine.dispose()
+    return 0
+
+
+@contextmanager
+def _packages(command: str) -> Iterator[None]:
+    """Inside, packages may be missing; what to install is then said."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{command}: needs packages that a plain installation has not; received none called "
+            f"{error.name}; install them with pip install 'quickstudy[serve]'."
+        ) from error
+
+
+def _url(data_dir: Path, database: str | None) -> str:
+    if database is not None:
+        return database
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{data_dir}: must be a folder for the database; received: {error.strerror}; choose "
+            "another --data-dir."
+        ) from error
+    return f"sqlite:///{data_dir / 'tasks.db'}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,220 @@
+"""The processor: who may use it, and passes through a network that requests share.
+
+How a matrix product is summed depends on its shape, so the last bits of a row's result depend on
+how many rows are computed with it. An answer must not depend on who else asks, so every row is
+computed in a pass of one fixed number of rows, its *tile*, filled up with copies where fewer are
+asked. The tile is 1, or `TILE` where a row is so little work that a pass of many takes hardly
+longer, and where it was tried that a row comes out the same, bit by bit, wherever it stands among
+whatever others.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from quickstudy.adapted import Adapted
+from quickstudy.learner import flatten_state
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.states import Entry
+
+Array = NDArray[Any]
+
+TILE: Final = 16
+LITTLE: Final = 200_000  # operations of a row: up to here, a pass is all overhead
+MOST_TILES: Final = 4096  # that are remembered
+_thread = threading.local()
+_tiles: dict[Any, int] = {}
+
+
+def single_threaded() -> None:
+    """Makes torch use one thread in this one, so that sums are always taken in one order."""
+    if not getattr(_thread, "is_set", False):
+        torch.set_num_threads(1)
+        _thread.is_set = True
+
+
+class Gate:
+    """Lets as many requests compute as there are processors, and a bounded number wait.
+
+    Args:
+        queue: Requests that may wait.
+        wait: Seconds that one may wait.
+    """
+
+    def __init__(self, queue: int, wait: float) -> None:
+        self.queue, self.wait, self.waiting = queue, wait, 0
+        self._lock = threading.Lock()
+        self._slots = threading.Semaphore(os.cpu_count() or 1)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Inside, the request has a processor.
+
+        Raises:
+            Problem: Too many wait, or it waited too long.
+        """
+        with self._lock:
+            if self.waiting >= self.queue:
+                raise Problem(
+                    "QUEUE_FULL",
+                    f"processor: at most {self.queue} requests wait for it; received one more; try "
+                    "again later.",
+                )
+            self.waiting += 1
+        try:
+            if not self._slots.acquire(timeout=self.wait):
+                raise Problem(
+                    "OVERLOADED",
+                    f"processor: it should be free within {self.wait:g} s; received no turn; try "
+                    "again later.",
+                )
+        finally:
+            with self._lock:
+                self.waiting -= 1
+        try:
+            single_threaded()
+            yield
+        finally:
+            self._slots.release()
+
+
+class _Part:
+    """The rows of one request on their way through a pass."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x, self.done = x, threading.Event()
+        self.rows: Array | None = None
+        self.error: BaseException | None = None
+
+
+class Passes:
+    """Predictions, in which concurrent requests about one revision of a task share passes.
+
+    The first that waits for the processor computes for all that came meanwhile.
+
+    Args:
+        gate: To the processor.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate, self.joined = gate, 0
+        self._lock = threading.Lock()
+        self._waiting: dict[tuple[str, int], list[_Part]] = {}
+
+    def __call__(self, entry: Entry, x: Tensor) -> Array:
+        """Probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
+
+        Args:
+            entry: A revision that is ready.
+            x: Inputs `(inputs, *x_shape)`.
+
+        Raises:
+            Problem: The processor is too busy.
+        """
+        assert entry.adapted is not None
+        if entry.tile == 1:
+            with self.gate():
+                return outputs(entry.adapted, x, 1)
+        key, mine = (entry.snapshot.uid, entry.snapshot.number), _Part(x)
+        with self._lock:
+            waiting = self._waiting.setdefault(key, [])
+            waiting.append(mine)
+            leads = len(waiting) == 1
+        if leads:
+            self._lead(key, entry)
+        mine.done.wait()
+        if mine.error is not None:
+            raise mine.error
+        assert mine.rows is not None
+        return mine.rows
+
+    def _lead(self, key: tuple[str, int], entry: Entry) -> None:
+        assert entry.adapted is not None
+        parts: list[_Part] = []
+        try:
+            with self.gate():
+                parts = self._taken(key)
+                rows = outputs(entry.adapted, torch.cat([part.x for part in parts]), entry.tile)
+            for part in parts:
+                part.rows, rows = rows[: len(part.x)], rows[len(part.x) :]
+        except BaseException as error:  # whoever waits must be told, whatever it is
+            parts = parts or self._taken(key)
+            for part in parts:
+                part.error = error
+        finally:
+            for part in parts:
+                part.done.set()
+
+    def _taken(self, key: tuple[str, int]) -> list[_Part]:
+        with self._lock:
+            parts = self._waiting.pop(key)
+            self.joined += len(parts) - 1
+            return parts
+
+
+def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
+    """Probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
+
+    Args:
+        adapted: The adapted model.
+        x: Inputs `(inputs, *x_shape)`.
+        tile: Rows of a pass; a transductive learner takes all at once.
+    """
+    n = len(x)
+    if adapted.model.learner.transductive:
+        return _pass(adapted, x)
+    if n % tile:
+        x = torch.cat([x, x[-1:].expand(tile - n % tile, *x.shape[1:])])
+    # Copies: how a part is aligned in memory may decide how it is computed.
+    parts = [_pass(adapted, x[i : i + tile].clone()) for i in range(0, len(x), tile)]
+    return np.concatenate(parts)[:n]
+
+
+def _pass(adapted: Adapted, x: Tensor) -> Array:
+    ask = adapted.predict_proba if adapted.model.kind == "classification" else adapted.predict
+    rows: Array = np.asarray(ask(x)).reshape(len(x), -1)
+    return rows
+
+
+def tile(adapted: Adapted) -> int:
+    """Rows of a pass: `TILE` where a row is little work and comes out the same in any company."""
+    learner = adapted.model.learner
+    if learner.transductive:
+        return 1
+    shapes = tuple((name, tuple(t.shape)) for name, t in flatten_state(adapted.state).items())
+    key = (adapted.model.fingerprint, shapes)
+    if key not in _tiles:
+        if len(_tiles) >= MOST_TILES:
+            _tiles.clear()
+        _tiles[key] = TILE if _is_little(adapted) and _is_steady(adapted) else 1
+    return _tiles[key]
+
+
+def _is_little(adapted: Adapted) -> bool:
+    with FlopCounterMode(display=False) as counter:
+        _pass(adapted, adapted.support_x[:1].clone())
+    operations: int = counter.get_total_flops()
+    return operations <= LITTLE
+
+
+def _is_steady(adapted: Adapted) -> bool:
+    """Whether rows keep their results, bit by bit, when they change places and company."""
+    numbers = torch.Generator().manual_seed(0)
+    n = 2 * TILE
+    x = torch.rand((n, *adapted.model.x_shape), generator=numbers).to(adapted.support_x)
+    found = outputs(adapted, x, TILE)
+    for _ in range(4):
+        order = torch.randperm(n, generator=numbers)
+        if not np.array_equal(outputs(adapted, x[order], TILE), found[order.numpy()]):
+            return False
+    return True

@@ -1,0 +1,136 @@
+"""API keys: whose a request is, and what it may do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+import sqlalchemy as sa
+from sqlalchemy import insert, select, update
+
+from quickstudy.errors import UserError
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.schema.requests import ID
+from quickstudy.serve.tables import KEYS, WRITING
+
+Scope = Literal["predict", "adapt", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+EVERYBODY: Final = "default"
+"""The tenant of all requests to a server without keys."""
+
+
+class Caller(NamedTuple):
+    """Who asks.
+
+    Attributes:
+        tenant: Whose tasks.
+        scopes: What the key allows; all where the server has no keys.
+    """
+
+    tenant: str
+    scopes: frozenset[str]
+
+
+class Keys:
+    """The keys in a database, of which only hashes are kept.
+
+    A key is random, of 256 bits, so that a plain hash of it tells nobody what it is.
+
+    Args:
+        engine: Of the database.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    def create(self, tenant: str, scopes: list[str]) -> str:
+        """A new key; it is told here and never again.
+
+        Raises:
+            UserError: The tenant is no name, or a scope is none.
+        """
+        unknown = [scope for scope in scopes if scope not in SCOPES]
+        if unknown or not scopes:
+            raise UserError(
+                f"keys create: scopes must be some of {', '.join(SCOPES)}; received "
+                f"{', '.join(unknown) or 'none'}; give --scope predict,adapt."
+            )
+        if not re.fullmatch(ID, tenant):
+            raise UserError(
+                "keys create: a tenant must be lower-case letters, digits and hyphens, with a "
+                f"letter first; received {tenant!r}; choose another."
+            )
+        key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+        key = f"qs_{key_id}_{secret}"
+        with self.engine.execution_options(**WRITING).begin() as connection:
+            connection.execute(
+                insert(KEYS).values(
+                    id=key_id,
+                    tenant=tenant,
+                    scopes=",".join(sorted(set(scopes))),
+                    sha256=_hash(key),
+                    create_time=time.time(),
+                    revoked=False,
+                )
+            )
+        return key
+
+    def rows(self) -> list[sa.Row[Any]]:
+        """All keys without their secrets, oldest first."""
+        columns = [c for c in KEYS.c if c.name != "sha256"]
+        with self.engine.connect() as connection:
+            return [*connection.execute(select(*columns).order_by(KEYS.c.create_time))]
+
+    def revoke(self, key_id: str) -> None:
+        """Ends a key.
+
+        Raises:
+            UserError: There is none of this id.
+        """
+        with self.engine.execution_options(**WRITING).begin() as connection:
+            done = connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked=True))
+        if done.rowcount != 1:
+            raise UserError(
+                f"keys revoke: needs the id of a key; received {key_id!r}, which is none; see "
+                "quickstudy keys list."
+            )
+
+    def exist(self) -> bool:
+        """Whether a key was ever made: from then on every request needs one."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(KEYS.c.id).limit(1)).first() is not None
+
+    def caller(self, authorization: str | None) -> Caller:
+        """Who sent an `Authorization` header.
+
+        Raises:
+            Problem: It holds no valid key.
+        """
+        kind, _, key = (authorization or "").partition(" ")
+        key = key.strip()
+        _, _, rest = key.partition("_")
+        key_id = rest.partition("_")[0]
+        row = None
+        if kind.lower() == "bearer" and re.fullmatch(r"[0-9a-f]{8}", key_id):
+            query = select(KEYS.c.tenant, KEYS.c.scopes, KEYS.c.sha256)
+            with self.engine.connect() as connection:
+                row = connection.execute(
+                    query.where(KEYS.c.id == key_id, KEYS.c.revoked.is_(False))
+                ).first()
+        if row is None or not hmac.compare_digest(row.sha256, _hash(key)):
+            raise Problem(
+                "UNAUTHENTICATED",
+                "Authorization: must be 'Bearer' and a key that was made here; received "
+                f"{'none' if authorization is None else 'another'}; make one with quickstudy keys "
+                "create.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return Caller(row.tenant, frozenset(row.scopes.split(",")))
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,330 @@
+"""The face of the KServe V2 inference protocol (Open Inference Protocol), in JSON.
+
+A task is the model `task.<id>`, and its versions are its revisions. Its inputs are one tensor:
+
+    query     numbers (n, *x_shape), or BYTES (n,) of base64 pictures or of JSON rows
+
+A meta-trained model takes the support beside it, as tensors `support` of the same kinds and
+`labels`: BYTES (n,) of classes, or numbers (n,) or (n, outputs). Its version is the first digits of
+its digest. The outputs are `label` BYTES (n,) and `probability` FP64 (n, way), whose parameter
+`classes` names the columns; in regression `value` FP64 (n, outputs).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from quickstudy import __version__
+from quickstudy.errors import UserError
+from quickstudy.serve import answers
+from quickstudy.serve.bodies import Carried, Payload, body
+from quickstudy.serve.call import Call, reply
+from quickstudy.serve.change import added, fresh, labels_of
+from quickstudy.serve.change import ready as adapted_of
+from quickstudy.serve.limits import MAX_EXAMPLES, MAX_QUERY
+from quickstudy.serve.openapi import ASKS, operation
+from quickstudy.serve.problems import Problem, invalid
+from quickstudy.serve.routes.about import check_ready
+from quickstudy.serve.schema.requests import Example, Input
+from quickstudy.serve.schema.v2 import (
+    InferAnswer,
+    InferBody,
+    InferModel,
+    InferReady,
+    InferServer,
+    Live,
+    Tensor,
+    TensorKind,
+)
+from quickstudy.serve.served import Served
+from quickstudy.serve.states import Entry
+
+router = APIRouter()
+NUMBERS: Final = {
+    *(f"INT{bits}" for bits in (8, 16, 32, 64)),
+    *(f"UINT{bits}" for bits in (8, 16, 32, 64)),
+    *("FP16", "FP32", "FP64"),
+}
+DIGITS: Final = 12
+"""Of the digest of a model, as its version."""
+NAMED: Final = "/v2/models/{name}"
+VERSION: Final = NAMED + "/versions/{version}"
+
+
+class Asked:
+    """A model or task by its name in the protocol.
+
+    Args:
+        request: The request.
+        name: Id of a model, or `task.` and the id of a task.
+        version: Of the model or task, the newest where None.
+
+    Raises:
+        Problem: There is none.
+    """
+
+    def __init__(self, request: Request, name: str, version: str | None) -> None:
+        self.name, self.version = name, version
+        self.task: str | None = None
+        call = Call(request, ("predict",))
+        model: str | None = name
+        if name.startswith("task."):
+            self.task = name.removeprefix("task.")
+            model = call.tasks.store.model_of(call.tenant, self.task, list(call.tasks.models))
+        if model is None:
+            raise self._missing()
+        self.call = Call(request, ("predict",), model)
+        self.served = self.call.served
+        if self.task is None and version not in (None, self._digits):
+            raise self._missing()
+        self.number = self._number() if self.task is not None else None
+
+    def entry(self) -> Entry:
+        """The revision that is asked."""
+        assert self.task is not None
+        return self.call.tasks.entry(self.call.tenant, self.served, self.task, self.number)[0]
+
+    def versions(self) -> list[str]:
+        """All versions, newest first."""
+        if self.task is None:
+            return [self._digits]
+        tasks = self.call.tasks
+        uid = tasks.read(self.call.tenant, self.served, self.task).uid
+        return [str(row["revision"]) for row in tasks.store.revisions(uid)]
+
+    @property
+    def _digits(self) -> str:
+        return self.served.version.removeprefix("sha256:")[:DIGITS]
+
+    def _number(self) -> int | None:
+        if self.version is None:
+            return None
+        if not self.version.isascii() or not self.version.isdigit() or len(self.version) > 9:
+            raise self._missing()
+        return int(self.version)
+
+    def _missing(self) -> Problem:
+        version = f" in version {self.version}" if self.version else ""
+        return Problem(
+            "NOT_FOUND",
+            f"model: expected the id of a model, or task. and that of a task; received "
+            f"{self.name!r}{version}, which is none; see /v1/models.",
+        )
+
+
+@router.get("/v2", **operation(InferServer, problems=(503,)))
+def server() -> Response:
+    """What the server is."""
+    return reply(InferServer(name="quickstudy", version=__version__, extensions=["metatask"]))
+
+
+@router.get("/v2/health/live", **operation(Live, problems=(503,)))
+def live() -> Response:
+    """Whether the server runs."""
+    return reply(Live(live=True))
+
+
+@router.get("/v2/health/ready", **operation(InferReady, problems=(503,)))
+def ready(request: Request) -> Response:
+    """Whether the server can answer."""
+    check_ready(request)
+    return reply(InferReady(ready=True, live=True))
+
+
+@router.get(NAMED, **operation(InferModel))
+def metadata(request: Request, name: str) -> Response:
+    """What a model or task takes and gives."""
+    return _metadata(request, name, None)
+
+
+@router.get(VERSION, **operation(InferModel))
+def version_metadata(request: Request, name: str, version: str) -> Response:
+    """What a version takes and gives."""
+    return _metadata(request, name, version)
+
+
+@router.get(NAMED + "/ready", **operation(InferReady))
+def model_ready(request: Request, name: str) -> Response:
+    """Whether a model or task can answer."""
+    return _ready(request, name, None)
+
+
+@router.get(VERSION + "/ready", **operation(InferReady))
+def version_ready(request: Request, name: str, version: str) -> Response:
+    """Whether a version can answer."""
+    return _ready(request, name, version)
+
+
+@router.post(NAMED + "/infer", **operation(InferAnswer, problems=ASKS, body=InferBody))
+def infer(request: Request, name: str, carried: Carried) -> Response:
+    """Answer queries."""
+    return _infer(request, name, None, carried)
+
+
+@router.post(VERSION + "/infer", **operation(InferAnswer, problems=ASKS, body=InferBody))
+def version_infer(request: Request, name: str, version: str, carried: Carried) -> Response:
+    """Answer queries by a version."""
+    return _infer(request, name, version, carried)
+
+
+def _metadata(request: Request, name: str, version: str | None) -> Response:
+    asked = Asked(request, name, version)
+    served = asked.served
+    numbers = [-1, *served.model.x_shape]
+    datatype = "FP32" if served.modality == "arrays" else "BYTES"
+    shape = numbers if datatype == "FP32" else [-1]
+    inputs = [TensorKind(name="query", datatype=datatype, shape=shape)]
+    if asked.task is None:
+        labels = TensorKind(name="labels", datatype="BYTES", shape=[-1])
+        if not served.classifies:
+            labels = TensorKind(name="labels", datatype="FP64", shape=[-1, -1])
+        inputs += [TensorKind(name="support", datatype=datatype, shape=shape), labels]
+    outputs = [TensorKind(name="value", datatype="FP64", shape=[-1, -1])]
+    if served.classifies:
+        outputs = [
+            TensorKind(name="label", datatype="BYTES", shape=[-1]),
+            TensorKind(name="probability", datatype="FP64", shape=[-1, -1]),
+        ]
+    return reply(
+        InferModel(
+            name=name,
+            versions=asked.versions(),
+            platform="quickstudy_torch",
+            inputs=inputs,
+            outputs=outputs,
+        )
+    )
+
+
+def _ready(request: Request, name: str, version: str | None) -> Response:
+    asked = Asked(request, name, version)
+    can = asked.task is None or asked.entry().adapted is not None
+    return reply(InferReady(ready=can, live=True))
+
+
+def _infer(request: Request, name: str, version: str | None, carried: Payload) -> Response:
+    asked = Asked(request, name, version)
+    sent = body(InferBody, carried)
+    tensors = {tensor.name: (i, tensor) for i, tensor in enumerate(sent.inputs)}
+    wanted = {"query"} if asked.task is not None else {"query", "support", "labels"}
+    if len(tensors) < len(sent.inputs) or tensors.keys() != wanted:
+        raise _bad(
+            f"inputs: must be the tensors {', '.join(sorted(wanted))}, once each; received "
+            f"{', '.join(t.name[:50] for t in sent.inputs)}; see /v2/models/{name}.",
+            "/inputs",
+        )
+    tasks, served = asked.call.tasks, asked.served
+    entry = _learned(asked, tensors) if asked.task is None else asked.entry()
+    queries = _inputs(served, *tensors["query"], MAX_QUERY)
+    pointer = f"/inputs/{tensors['query'][0]}/data"
+    x = tasks.queries(served, queries, entry.snapshot.model_version, pointer)
+    adapted = adapted_of(served, entry)
+    rows = answers.probabilities(tasks, served, entry, x)
+    n = len(rows)
+    outputs = [
+        Tensor(name="value", datatype="FP64", shape=list(rows.shape), data=rows.ravel().tolist())
+    ]
+    if served.classifies:
+        labels = [adapted.classes[i] for i in rows.argmax(axis=1)]
+        outputs[0].name = "probability"
+        outputs[0].parameters = {"classes": json.dumps(adapted.classes)}
+        outputs.insert(0, Tensor(name="label", datatype="BYTES", shape=[n], data=labels))
+    number = entry.snapshot.number
+    return reply(
+        InferAnswer(
+            model_name=name,
+            model_version=str(number) if asked.task is not None else asked.versions()[0],
+            id=sent.id,
+            outputs=outputs,
+        )
+    )
+
+
+def _learned(asked: Asked, tensors: dict[str, tuple[int, Tensor]]) -> Entry:
+    """A task of a request's own support."""
+    served, tasks = asked.served, asked.call.tasks
+    support = _inputs(served, *tensors["support"], MAX_EXAMPLES)
+    at, given = tensors["labels"]
+    pointer = f"/inputs/{at}/data"
+    values: Any = _flat(given, pointer)
+    if not served.classifies:
+        values = np.array(values, dtype=np.float64).reshape(given.shape).tolist()
+    if len(values) != len(support):
+        raise _bad(
+            f"labels: must be one for each of {len(support)} examples; received {len(values)}; "
+            "send as many.",
+            pointer,
+        )
+    try:
+        examples = [
+            Example.model_validate({"label": label, **each.model_dump(exclude_none=True)})
+            for label, each in zip(values, support, strict=True)
+        ]
+    except ValidationError as error:
+        raise _bad(f"labels: {error.errors()[0]['msg']}; correct them.", pointer) from error
+    labels = labels_of(served, examples, pointer)
+    taken = tasks.take(served, support, f"/inputs/{tensors['support'][0]}/data")
+    task = fresh(served, asked.call.tenant, "")
+    return tasks.prepared(served, task, added(served, task, labels, taken))
+
+
+def _inputs(served: Served, at: int, given: Tensor, most: int) -> list[Input]:
+    """The inputs that a tensor holds."""
+    pointer = f"/inputs/{at}"
+    flat = _flat(given, f"{pointer}/data")
+    if not 0 < given.shape[0] <= most:
+        raise _bad(
+            f"{given.name}: must hold 1 to {most} inputs; received {given.shape[0]}; send fewer.",
+            f"{pointer}/shape",
+        )
+    if given.datatype != "BYTES":
+        size = len(flat) // given.shape[0]
+        shape = given.shape[1:]
+        rows = [flat[i * size : (i + 1) * size] for i in range(given.shape[0])]
+        plain: list[dict[str, Any]] = [
+            {"values": np.array(row, dtype=np.float64).reshape(shape).tolist()} for row in rows
+        ]
+    elif served.modality == "rows":
+        try:
+            plain = [{"row": json.loads(text)} for text in flat]
+        except (ValueError, RecursionError) as error:
+            raise _bad(f"{given.name}: must hold rows as JSON ({error}).", pointer) from error
+    else:
+        plain = [{"image": {"b64": text}} for text in flat]
+    try:
+        return [Input.model_validate(each) for each in plain]
+    except ValidationError as error:
+        raise _bad(f"{given.name}: {error.errors()[0]['msg']}; correct it.", pointer) from error
+
+
+def _flat(given: Tensor, pointer: str) -> list[Any]:
+    """The elements of a tensor in row-major order.
+
+    Raises:
+        Problem: They are not as many as its shape says, or of another type.
+    """
+    flat: list[Any] = given.data
+    while flat and isinstance(flat[0], list):
+        if not all(isinstance(each, list) for each in flat):
+            break
+        flat = [element for each in flat for element in each]
+    kinds = str if given.datatype == "BYTES" else (int, float)
+    right = given.datatype in NUMBERS | {"BYTES"} and math.prod(given.shape) == len(flat)
+    if not right or not all(isinstance(e, kinds) and not isinstance(e, bool) for e in flat):
+        raise _bad(
+            f"{given.name}: must hold {given.datatype} of shape {given.shape}, as numbers or BYTES;"
+            f" received {len(flat)} elements, or of another type; correct it.",
+            pointer,
+        )
+    return flat
+
+
+def _bad(detail: str, pointer: str) -> Problem:
+    return invalid(UserError(detail), pointer)

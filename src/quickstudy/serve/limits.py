@@ -1,0 +1,77 @@
+"""What one client may ask of the server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from quickstudy.errors import UserError
+
+# Part of the published schema, so the same for every server.
+MAX_EXAMPLES: Final = 1000  # of a task
+MAX_CLASSES: Final = 200
+MAX_LABEL: Final = 200  # characters
+MAX_NAME: Final = 200  # characters of a display name
+MAX_NEAREST: Final = 50  # examples that a prediction names
+MAX_QUERY: Final = 256  # inputs of a request
+MAX_COLUMNS: Final = 1000  # of a row
+MAX_CELL: Final = 1000  # characters of a value of a row
+MAX_REVISIONS: Final = 50  # that a task keeps
+MAX_PAGE: Final = 100  # tasks of a page
+MAX_TTL: Final = 10 * 365 * 24 * 3600  # seconds
+MAX_PIXELS: Final = 24_000_000  # of a picture that is sent
+STORED_SIDE: Final = 512  # longer side of a picture that is kept, or twice the network's
+PICTURE_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that are set when the server starts.
+
+    Args:
+        body_bytes: Of the body of a request.
+        bodies_bytes: Of all bodies that are being received or answered at one time.
+        tasks: Tasks that a tenant may have of all models.
+        requests: Requests that are being answered at one time.
+        queue: Requests that may wait for the processor.
+        wait: Seconds that a request may wait for it.
+        cache_bytes: Memory for adapted models.
+
+    Raises:
+        UserError: One is not above 0.
+    """
+
+    body_bytes: int = 16 * 2**20
+    bodies_bytes: int = 128 * 2**20
+    tasks: int = 10_000
+    requests: int = 256
+    queue: int = 128
+    wait: float = 30.0
+    cache_bytes: int = 256 * 2**20
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, value in asdict(self).items() if not value > 0]
+        if wrong:
+            raise UserError(
+                f"limits: must be above 0; received other values for {', '.join(wrong)}; raise "
+                "them."
+            )
+
+    def published(self) -> dict[str, Any]:
+        """All limits by name, as `/v1/limits` gives them."""
+        return {
+            "body_bytes": self.body_bytes,
+            "tasks": self.tasks,
+            "examples": MAX_EXAMPLES,
+            "classes": MAX_CLASSES,
+            "label_characters": MAX_LABEL,
+            "display_name_characters": MAX_NAME,
+            "query": MAX_QUERY,
+            "columns": MAX_COLUMNS,
+            "cell_characters": MAX_CELL,
+            "revisions": MAX_REVISIONS,
+            "page_size": MAX_PAGE,
+            "ttl_seconds": MAX_TTL,
+            "picture_pixels": MAX_PIXELS,
+            "picture_formats": list(PICTURE_FORMATS),
+        }

@@ -1,0 +1,39 @@
+"""How the database came to its present form, step by step, for Alembic."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+
+from quickstudy.errors import DataError
+
+LOCK = 7_191_207  # any number, the same for all servers of one database
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Brings the database to the form that this version knows; servers that start wait in turn.
+
+    Raises:
+        DataError: The database cannot be used, or is of a later version.
+    """
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        _migrate(engine)
+    except (sa.exc.SQLAlchemyError, CommandError) as error:
+        told = str(getattr(error, "orig", error)).strip()
+        raise DataError(
+            f"{where}: must be a database of this or an earlier quickstudy that answers; received: "
+            f"{told}; correct its URL, start it, or restore it from a copy."
+        ) from error
+
+
+def _migrate(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", "quickstudy.serve:migrations")
+    with engine.execution_options(writes=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,151 @@
+"""What /openapi.json says of bodies, problems, headers, links and keys."""
+
+from __future__ import annotations
+
+from types import UnionType
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from quickstudy.serve.problems import MEDIA_TYPE, REASONS
+from quickstudy.serve.schema import requests, responses, v2
+
+READS: Final = (400, 401, 403, 404, 413, 422, 429, 503)
+CHANGES: Final = (*READS, 409, 412, 415, 428)
+ASKS: Final = (*READS, 409, 415)
+
+REF: Final = "#/components/schemas/"
+BODIES: Final[tuple[type[BaseModel], ...]] = (
+    requests.CreateBody,
+    requests.EmptyBody,
+    requests.EvaluateBody,
+    requests.ExamplesBody,
+    requests.ExplainBody,
+    v2.InferBody,
+    requests.MapBody,
+    requests.PatchBody,
+    requests.PredictBody,
+    requests.RelabelBody,
+    requests.RemoveClassBody,
+    requests.RenameClassBody,
+    requests.StatelessBody,
+    responses.ProblemBody,
+)
+IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag of the revision that is to be changed.",
+}
+IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+    "description": "A request that is sent again with its key is done once.",
+}
+TAG: Final = {
+    "ETag": {"description": "Names the revision.", "schema": {"type": "string"}, "required": True}
+}
+LOCATION: Final = {
+    "Location": {"description": "The task.", "schema": {"type": "string"}, "required": True}
+}
+FORM: Final = {
+    "schema": {
+        "type": "object",
+        "properties": {
+            "label": {"type": "array", "items": {"type": "string"}},
+            "file": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        },
+        "additionalProperties": False,
+    }
+}
+
+
+def operation(
+    answer: type[BaseModel] | UnionType | None = None,
+    *,
+    status: int = 200,
+    problems: tuple[int, ...] = READS,
+    body: type[BaseModel] | str | None = None,
+    required: bool = True,
+    form: bool = False,
+    media: str | None = None,
+    links: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a route is declared with.
+
+    Args:
+        answer: The body of its response.
+        status: Of the response.
+        problems: Statuses of the problems it may meet.
+        body: The body of its request, or the media type of a file.
+        required: Whether there must be one.
+        form: Whether a form with pictures does too.
+        media: The media type of a response that is no JSON.
+        links: What may be asked next with what is in the response.
+    """
+    tagged = answer in (responses.Task, responses.Task | responses.FullTask, responses.ExampleTask)
+    headers = (TAG if tagged else {}) | (LOCATION if status == 201 else {})
+    success: dict[str, Any] = {"description": "Done."}
+    if answer is not None:
+        success["model"] = answer
+    if media is not None:
+        success["content"] = {media: {"schema": {"type": "string", "format": "binary"}}}
+    if headers:
+        success["headers"] = headers
+    if links:
+        success["links"] = links
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"{REF}ProblemBody"}}}
+    told = {
+        code: {
+            "description": "; ".join(title for at, title in REASONS.values() if at == code) + ".",
+            "content": content,
+        }
+        for code in sorted(problems)
+    }
+    extra: dict[str, Any] = {}
+    if isinstance(body, str):
+        types: dict[str, Any] = {body: {"schema": {"type": "string", "format": "binary"}}}
+        extra["requestBody"] = {"required": required, "content": types}
+    elif body is not None:
+        types = {"application/json": {"schema": {"$ref": f"{REF}{body.__name__}"}}}
+        extra["requestBody"] = {
+            "required": required,
+            "content": types | ({"multipart/form-data": FORM} if form else {}),
+        }
+    if 412 in problems:
+        extra["parameters"] = [IF_MATCH, IDEMPOTENCY_KEY]
+    return {
+        "status_code": status,
+        "responses": {status: success, **told},
+        "openapi_extra": extra,
+        "response_model": None,
+    }
+
+
+def describe(app: FastAPI, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document of the application.
+
+    Args:
+        app: The application.
+        with_keys: Whether requests need a key.
+    """
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(b, "validation") for b in BODIES]
+    _, bodies = models_json_schema(modes, ref_template=REF + "{model}")
+    components = document.setdefault("components", {})
+    components["schemas"] = {**bodies["$defs"], **components.get("schemas", {})}
+    if with_keys:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        for operations in document["paths"].values():
+            for each in operations.values():
+                if "401" in each["responses"]:
+                    each["security"] = [{"key": []}]
+    return document

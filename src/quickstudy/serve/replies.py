@@ -1,0 +1,153 @@
+"""Requests with an Idempotency-Key: done once, answered alike each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import delete, insert, select
+
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.store import After
+from quickstudy.serve.tables import REPLIES, WRITING
+
+KEPT: Final = 24 * 3600.0  # seconds
+KEY: Final = r"[\x21-\x7e]{1,200}"
+
+
+class Reply(NamedTuple):
+    """A response as it is kept."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+Keep = Callable[[str, Reply], After]
+
+
+class RepeatedError(Exception):
+    """Another request with the key was kept first."""
+
+
+class Replies:
+    """What requests were answered.
+
+    The reply is kept in the transaction of the change itself, so a request is done once, whatever
+    happens between.
+
+    Args:
+        engine: Of the database.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._flying: set[tuple[str, str]] = set()
+        self._lock = threading.Lock()
+
+    def once(self, tenant: str, key: str, request: bytes, work: Callable[[Keep], Reply]) -> Reply:
+        """The reply to a request: as it was given, or by doing the work.
+
+        Args:
+            tenant: Whose.
+            key: The Idempotency-Key.
+            request: What is asked: two requests of one key must not differ in it.
+            work: Does it; given what makes, of the uid of the task and the reply, what belongs to
+                the transaction.
+
+        Raises:
+            Problem: The key is none, was used for another request, or that is not answered yet.
+        """
+        if not re.fullmatch(KEY, key):
+            raise Problem(
+                "BAD_REQUEST",
+                "Idempotency-Key: must be 1 to 200 visible ASCII characters; received another; "
+                "make a random one for each request.",
+            )
+        digest = hashlib.sha256(request).hexdigest()
+
+        def keep(uid: str, reply: Reply) -> After:
+            return lambda connection: _keep(connection, tenant, key, uid, digest, reply)
+
+        with self._in_flight(tenant, key):
+            found = self._find(tenant, key, digest)
+            if found is not None:
+                return found
+            try:
+                return work(keep)
+            except (Problem, RepeatedError) as error:
+                # Another server may have done the same meanwhile.
+                found = self._find(tenant, key, digest)
+                if found is not None:
+                    return found
+                if isinstance(error, Problem):
+                    raise
+                raise _in_progress() from None
+
+    def sweep(self) -> None:
+        """Drops those that were kept long enough."""
+        with self.engine.execution_options(**WRITING).begin() as connection:
+            connection.execute(delete(REPLIES).where(REPLIES.c.create_time < time.time() - KEPT))
+
+    @contextmanager
+    def _in_flight(self, tenant: str, key: str) -> Iterator[None]:
+        with self._lock:
+            if (tenant, key) in self._flying:
+                raise _in_progress()
+            self._flying.add((tenant, key))
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._flying.discard((tenant, key))
+
+    def _find(self, tenant: str, key: str, digest: str) -> Reply | None:
+        columns = REPLIES.c
+        query = select(columns.request_sha256, columns.status, columns.headers, columns.body)
+        with self.engine.connect() as connection:
+            row = connection.execute(
+                query.where(columns.tenant == tenant, columns.key == key)
+            ).first()
+        if row is None:
+            return None
+        if row.request_sha256 != digest:
+            raise Problem(
+                "IDEMPOTENCY_KEY_REUSED",
+                "Idempotency-Key: stands for one request; received it with another; make a new key "
+                "for a new request.",
+            )
+        return Reply(row.status, json.loads(row.headers), row.body)
+
+
+def _keep(
+    connection: sa.Connection, tenant: str, key: str, uid: str, digest: str, reply: Reply
+) -> None:
+    row = {
+        "tenant": tenant,
+        "key": key,
+        "uid": uid,
+        "request_sha256": digest,
+        "status": reply.status,
+        "headers": json.dumps(reply.headers),
+        "body": reply.body,
+        "create_time": time.time(),
+    }
+    try:
+        connection.execute(insert(REPLIES).values(**row))
+    except sa.exc.IntegrityError:
+        raise RepeatedError from None
+
+
+def _in_progress() -> Problem:
+    return Problem(
+        "REQUEST_IN_PROGRESS",
+        "Idempotency-Key: a request with it is being answered; received another; try again later.",
+        headers={"Retry-After": "1"},
+    )

@@ -1,0 +1,73 @@
+"""The server itself: its models, its limits, its health."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from quickstudy.serve.call import Call, Server, reply
+from quickstudy.serve.openapi import operation
+from quickstudy.serve.routes.names import MODEL, ModelId
+from quickstudy.serve.schema.responses import Health, LimitsAnswer, ModelCard, Models
+from quickstudy.serve.served import Served
+
+router = APIRouter()
+
+
+@router.get("/v1/models", **operation(Models, problems=(401, 403, 503)))
+def list_models(request: Request) -> Response:
+    """The models that are served."""
+    server = Call(request).server
+    return reply(Models(models=[card(server, each) for each in server.tasks.models.values()]))
+
+
+@router.get(MODEL, **operation(ModelCard))
+def get_model(request: Request, model: ModelId) -> Response:
+    """A model."""
+    call = Call(request, model=model)
+    return reply(card(call.server, call.served))
+
+
+@router.get("/v1/limits", **operation(LimitsAnswer, problems=(503,)))
+def get_limits(request: Request) -> Response:
+    """What one client may ask of the server."""
+    server: Server = request.app.state.server
+    return reply(LimitsAnswer(**server.tasks.limits.published()))
+
+
+@router.get("/healthz", **operation(Health, problems=(503,)))
+def healthz() -> Response:
+    """Whether the server runs."""
+    return reply(Health(status="ok"))
+
+
+@router.get("/readyz", **operation(Health, problems=(503,)))
+def readyz(request: Request) -> Response:
+    """Whether the server can answer: its database does."""
+    check_ready(request)
+    return reply(Health(status="ok"))
+
+
+@router.get(
+    "/metrics", **operation(problems=(401, 403, 503), media=CONTENT_TYPE_LATEST.split(";")[0])
+)
+def metrics(request: Request) -> Response:
+    """What the server has counted, for Prometheus."""
+    tasks = Call(request, ("admin",)).tasks
+    return Response(tasks.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def card(server: Server, served: Served) -> ModelCard:
+    """A model as clients see it."""
+    has_sample = server.sample(served) is not None
+    limits = LimitsAnswer(**server.tasks.limits.published())
+    return ModelCard(**served.card(), example_task=has_sample, limits=limits)
+
+
+def check_ready(request: Request) -> None:
+    """Asks the database; where it does not answer, neither does the server."""
+    server: Server = request.app.state.server
+    with server.tasks.store.engine.connect() as connection:
+        connection.execute(sa.select(1))

@@ -1,0 +1,121 @@
+"""What is asked of models and tasks, and changes neither."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from quickstudy.serve import answers
+from quickstudy.serve.bodies import Carried, body
+from quickstudy.serve.call import Call, reply
+from quickstudy.serve.change import added, fresh, labels_of
+from quickstudy.serve.openapi import ASKS, operation
+from quickstudy.serve.routes.names import MODEL, TASK, ModelId, TaskId
+from quickstudy.serve.schema.requests import (
+    EmptyBody,
+    EvaluateBody,
+    ExplainBody,
+    MapBody,
+    PredictBody,
+    StatelessBody,
+)
+from quickstudy.serve.schema.responses import (
+    Answer,
+    Explanation,
+    Map,
+    Measured,
+    QualityAnswer,
+    StatelessAnswer,
+)
+
+router = APIRouter()
+
+
+@router.post(MODEL + ":predict", **operation(StatelessAnswer, problems=ASKS, body=StatelessBody))
+def predict_once(request: Request, model: ModelId, carried: Carried) -> Response:
+    """Learn from examples and answer queries, keeping nothing."""
+    call = Call(request, ("predict",), model)
+    served, tasks = call.served, call.tasks
+    asked = body(StatelessBody, carried)
+    labels = labels_of(served, asked.support, "/support")
+    taken = tasks.take(served, asked.support, "/support")
+    x = tasks.queries(served, asked.query, served.version)
+    task = fresh(served, call.tenant, "")
+    entry = tasks.prepared(served, task, added(served, task, labels, taken))
+    found = answers.predictions(tasks, served, entry, x, asked.min_confidence, asked.nearest)
+    return reply(StatelessAnswer(model_version=served.version, predictions=found))
+
+
+@router.post(
+    TASK + ":predict",
+    **operation(Answer, problems=ASKS, body=PredictBody, form=True),
+)
+def predict(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Say what new inputs are."""
+    call = Call(request, ("predict",), model)
+    served, tasks = call.served, call.tasks
+    asked = body(PredictBody, carried, "query")
+    entry, took = tasks.entry(call.tenant, served, task)
+    version = entry.snapshot.model_version
+    x = tasks.queries(served, asked.query, version)
+    start = time.perf_counter()
+    found = answers.predictions(tasks, served, entry, x, asked.min_confidence, asked.nearest)
+    return reply(
+        Answer(
+            task_revision=entry.snapshot.number,
+            model_version=version,
+            predictions=found,
+            adapt_ms=took,
+            predict_ms=round(1000 * (time.perf_counter() - start), 3),
+        )
+    )
+
+
+@router.post(TASK + ":explain", **operation(Explanation, problems=ASKS, body=ExplainBody))
+def explain(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Say which examples decide what one input is."""
+    call = Call(request, ("predict",), model)
+    served, tasks = call.served, call.tasks
+    asked = body(ExplainBody, carried)
+    entry, _ = tasks.entry(call.tenant, served, task)
+    x = tasks.queries(served, [asked.query], entry.snapshot.model_version)
+    return reply(answers.explained(tasks, served, entry, x))
+
+
+@router.post(
+    TASK + ":quality",
+    **operation(QualityAnswer, problems=ASKS, body=EmptyBody, required=False),
+)
+def quality(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Say how good a task's model is, and which of its labels look wrong."""
+    call = Call(request, ("predict",), model)
+    body(EmptyBody, carried)
+    entry, _ = call.tasks.entry(call.tenant, call.served, task)
+    return reply(answers.quality(call.tasks, call.served, entry))
+
+
+@router.post(TASK + ":map", **operation(Map, problems=ASKS, body=MapBody, required=False))
+def place(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Place examples and queries in a plane: the likeness the network sees."""
+    call = Call(request, ("predict",), model)
+    served, tasks = call.served, call.tasks
+    asked = body(MapBody, carried)
+    entry, _ = tasks.entry(call.tenant, served, task)
+    version = entry.snapshot.model_version
+    x = tasks.queries(served, asked.query, version) if asked.query else None
+    points = answers.mapped(tasks, served, entry, x)
+    return reply(Map(task_revision=entry.snapshot.number, points=points))
+
+
+@router.post(TASK + ":evaluate", **operation(Measured, problems=ASKS, body=EvaluateBody, form=True))
+def evaluate(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Measure a task's model on labelled queries."""
+    call = Call(request, ("predict",), model)
+    served, tasks = call.served, call.tasks
+    asked = body(EvaluateBody, carried, "query")
+    labels = labels_of(served, asked.query, "/query")
+    entry, _ = tasks.entry(call.tenant, served, task)
+    x = tasks.queries(served, asked.query, entry.snapshot.model_version)
+    return reply(answers.evaluated(tasks, served, entry, x, labels))

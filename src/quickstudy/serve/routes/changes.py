@@ -1,0 +1,203 @@
+"""What changes a task: its examples, its classes, its revisions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from quickstudy.serve.bodies import Carried, Payload, body
+from quickstudy.serve.call import Call, reply
+from quickstudy.serve.change import Change, added, labels_of, missing
+from quickstudy.serve.openapi import CHANGES, operation
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.routes.names import TASK, ExampleId, ModelId, TaskId
+from quickstudy.serve.schema.requests import (
+    EmptyBody,
+    ExamplesBody,
+    RelabelBody,
+    RemoveClassBody,
+    RenameClassBody,
+)
+from quickstudy.serve.schema.responses import Revision, Revisions, Task
+from quickstudy.serve.snapshot import Snapshot
+from quickstudy.serve.views import rfc3339
+
+router = APIRouter()
+
+
+@router.post(
+    TASK + "/examples",
+    **operation(Task, problems=CHANGES, body=ExamplesBody, form=True),
+)
+def add_examples(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Add examples, of classes that are there or new."""
+    call = Call(request, ("adapt",), model)
+    asked = body(ExamplesBody, carried, "examples")
+    served, tasks = call.served, call.tasks
+    labels = labels_of(served, asked.examples, "/examples")
+    taken = tasks.take(served, asked.examples, "/examples")
+
+    def longer(old: Snapshot) -> Change:
+        change = added(served, old, labels, taken)
+        # What another version of the model makes of them is not what the served one does.
+        return change if old.model_version == served.version else replace(change, x={})
+
+    return call.changed(carried, task, longer)
+
+
+@router.delete(TASK + "/examples/{example}", **operation(Task, problems=CHANGES))
+def remove_example(request: Request, model: ModelId, task: TaskId, example: ExampleId) -> Response:
+    """Remove an example; its class stays declared, and earlier revisions keep it."""
+    call = Call(request, ("adapt",), model)
+
+    def shorter(old: Snapshot) -> Change:
+        _has(old, [example])
+        rest = [(i, label) for i, label in old.examples if i != example]
+        return Change(replace(old, examples=rest, change=f"removed {example}"), {}, {})
+
+    return call.changed(Payload("json"), task, shorter)
+
+
+@router.post(TASK + ":relabel", **operation(Task, problems=CHANGES, body=RelabelBody))
+def relabel(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Give examples other labels."""
+    call = Call(request, ("adapt",), model)
+    asked = body(RelabelBody, carried).examples
+    for i, label in asked.items():
+        call.served.check_label(label, f"/examples/{i}")
+
+    def relabelled(old: Snapshot) -> Change:
+        _has(old, list(asked))
+        examples = [(i, asked.get(i, label)) for i, label in old.examples]
+        classes: list[Any] = [*old.classes, *asked.values()] if call.served.classifies else []
+        changed = f"relabelled {', '.join(sorted(asked))}"[:200]
+        new = replace(old, examples=examples, classes=list(dict.fromkeys(classes)), change=changed)
+        return Change(new, {}, {})
+
+    return call.changed(carried, task, relabelled)
+
+
+@router.post(TASK + ":renameClass", **operation(Task, problems=CHANGES, body=RenameClassBody))
+def rename_class(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Call a class otherwise."""
+    call = Call(request, ("adapt",), model)
+    asked = body(RenameClassBody, carried)
+
+    def renamed(old: Snapshot) -> Change:
+        _has_class(old, asked.from_, "/from")
+        if asked.to in old.classes and asked.to != asked.from_:
+            raise Problem(
+                "CLASS_EXISTS",
+                f"to: must be a new name; received {asked.to!r}, which is a class; choose another.",
+                [("/to", "is a class")],
+            )
+
+        def name(label: Any) -> Any:
+            return asked.to if label == asked.from_ else label
+
+        new = replace(
+            old,
+            classes=[name(c) for c in old.classes],
+            examples=[(i, name(label)) for i, label in old.examples],
+            change="renamed a class",
+        )
+        return Change(new, {}, {})
+
+    return call.changed(carried, task, renamed)
+
+
+@router.post(TASK + ":removeClass", **operation(Task, problems=CHANGES, body=RemoveClassBody))
+def remove_class(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
+    """Remove a class with its examples; earlier revisions keep it."""
+    call = Call(request, ("adapt",), model)
+    asked = body(RemoveClassBody, carried).label
+
+    def without(old: Snapshot) -> Change:
+        _has_class(old, asked, "/label")
+        new = replace(
+            old,
+            classes=[c for c in old.classes if c != asked],
+            examples=[(i, label) for i, label in old.examples if label != asked],
+            change="removed a class",
+        )
+        return Change(new, {}, {})
+
+    return call.changed(carried, task, without)
+
+
+@router.get(TASK + "/revisions", **operation(Revisions))
+def list_revisions(request: Request, model: ModelId, task: TaskId) -> Response:
+    """The revisions that a task keeps, newest first."""
+    call = Call(request, model=model)
+    found = call.tasks.read(call.tenant, call.served, task)
+    rows = call.tasks.store.revisions(found.uid)
+    return reply(
+        Revisions(
+            revisions=[
+                Revision(**row | {"create_time": rfc3339(row["create_time"])}) for row in rows
+            ]
+        )
+    )
+
+
+@router.post(
+    TASK + "/revisions/{revision}:rollback",
+    **operation(Task, problems=CHANGES, body=EmptyBody, required=False),
+)
+def rollback(
+    request: Request,
+    model: ModelId,
+    task: TaskId,
+    revision: Annotated[int, Path(ge=1, le=2**31 - 1)],
+    carried: Carried,
+) -> Response:
+    """Make a new revision that is as an earlier one was."""
+    call = Call(request, ("adapt",), model)
+    body(EmptyBody, carried)
+
+    def back(old: Snapshot) -> Change:
+        then = call.tasks.store.read(call.tenant, call.served.id, task, revision)
+        if then is None:
+            if call.tasks.store.head(call.tenant, call.served.id, task) is None:
+                raise missing(call.served, task)
+            raise Problem(
+                "NOT_FOUND",
+                f"revision: expected one that the task keeps; received {revision}; see "
+                f"/v1/models/{model}/tasks/{task}/revisions.",
+            )
+        new = replace(
+            old,
+            examples=then.examples,
+            classes=then.classes,
+            min_confidence=then.min_confidence,
+            model_version=then.model_version,
+            change=f"rolled back to {revision}",
+        )
+        return Change(new, {}, {})
+
+    return call.changed(carried, task, back)
+
+
+def _has(task: Snapshot, ids: list[str]) -> None:
+    """Raises Problem where a task has no such examples."""
+    there = {i for i, _ in task.examples}
+    absent = [i for i in ids if i not in there]
+    if absent:
+        raise Problem(
+            "NOT_FOUND",
+            f"example: expected those of the task; received {', '.join(absent[:5])}; read the task "
+            "for its examples.",
+        )
+
+
+def _has_class(task: Snapshot, label: str, pointer: str) -> None:
+    """Raises Problem where a task has no such class."""
+    if label not in task.classes:
+        raise Problem(
+            "INVALID_ARGUMENT",
+            f"class: must be one of the task; received {label!r}; read the task for its classes.",
+            [(pointer, "is no class")],
+        )

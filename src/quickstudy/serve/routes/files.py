@@ -1,0 +1,82 @@
+"""Tasks as files, examples as pictures, and the page."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, Response
+
+from quickstudy.serve.bodies import Carried
+from quickstudy.serve.call import Call
+from quickstudy.serve.change import Change, added, fresh, ready
+from quickstudy.serve.openapi import ASKS, CHANGES, READS, operation
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.routes.names import TASK, TASKS, ExampleId, ModelId, TaskId
+from quickstudy.serve.schema.responses import Task
+from quickstudy.serve.taskfile import read_task, written
+
+router = APIRouter()
+PAGE: Final = Path(__file__).parents[1] / "page"
+FILE: Final = "application/octet-stream"
+
+
+@router.get(TASK + ":export", **operation(problems=ASKS, media=FILE))
+def export_task(
+    request: Request, model: ModelId, task: TaskId, format: Literal["task", "onnx"] = "task"
+) -> Response:
+    """A task as a file: for `quickstudy predict` and `:import`, or for ONNX runtimes."""
+    call = Call(request, ("adapt",), model)
+    entry, _ = call.tasks.entry(call.tenant, call.served, task)
+    content = written(call.tasks.gate, ready(call.served, entry), format)
+    headers = {
+        "Content-Disposition": f'attachment; filename="{task}.{format}"',
+        "ETag": entry.snapshot.etag,
+    }
+    return Response(content, 200, headers, FILE)
+
+
+@router.post(TASKS + ":import", **operation(Task, status=201, problems=CHANGES, body=FILE))
+def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
+    """A new task from a file that `:export` or `quickstudy adapt` wrote."""
+    call = Call(request, ("adapt",), model)
+    served = call.served
+    if carried.kind != "file":
+        raise Problem(
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"body: must be the file of a task, as {FILE}; received another type; set the "
+            "Content-Type.",
+        )
+    task = replace(fresh(served, call.tenant, f"t{secrets.token_hex(8)}"), display_name="Imported")
+
+    def change() -> Change:
+        labels, taken = read_task(call.tasks, served, carried.content)
+        return added(served, task, labels, taken, "imported")
+
+    return call.created(carried, task, change)
+
+
+@router.get(TASK + "/examples/{example}/image", **operation(problems=READS, media="image/png"))
+def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId) -> Response:
+    """The picture of an example."""
+    call = Call(request, model=model)
+    found = call.tasks.read(call.tenant, call.served, task)
+    there = {i for i, _ in found.examples}
+    content = call.tasks.store.contents(found.uid, [example]) if example in there else {}
+    shown = call.served.picture(content[example].data) if content else None
+    if shown is None:
+        raise Problem(
+            "NOT_FOUND",
+            f"example: expected one of the task that is a picture; received {example!r}; read the "
+            "task for its examples.",
+        )
+    return Response(shown, media_type="image/png")
+
+
+@router.get("/", include_in_schema=False)
+def page() -> Response:
+    """The page."""
+    return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,116 @@
+"""Tasks that are ready to be tried: examples a model has not seen, of the kind it takes."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from quickstudy import catalog
+from quickstudy.errors import QuickstudyError
+from quickstudy.serve.schema.requests import Example, Input
+from quickstudy.serve.served import Served
+from quickstudy.task import Examples
+from quickstudy.tasks import Episodes, TaskSource
+from quickstudy.tasks.columns import Columns, Numeric
+from quickstudy.tasks.glyphs import glyphs
+from quickstudy.tasks.pictures import Pictures
+from quickstudy.tasks.source import generator
+
+WAYS: Final = 4
+SHOTS: Final = 5
+QUERIES: Final = 8
+ENLARGED: Final = 4  # a glyph is shown larger than it is kept
+
+
+class Sample(NamedTuple):
+    """A task to try.
+
+    Attributes:
+        title: What it is called.
+        support: Examples.
+        queries: Inputs to ask about.
+    """
+
+    title: str
+    support: list[Example]
+    queries: list[Input]
+
+
+def sample(served: Served) -> Sample | None:
+    """A task for a model: glyphs for one of pictures, else one of its own meta-test.
+
+    None for a model of other inputs whose tasks have no name, or are not to be had here.
+    """
+    try:
+        if isinstance(served.model.preprocess, Pictures):
+            return _glyphs()
+        if "tasks_spec" not in served.record:
+            return None
+        return _own(served, catalog.build_tasks(served.record["tasks_spec"]))
+    except (QuickstudyError, OSError):
+        return None
+
+
+def _glyphs() -> Sample:
+    pool = glyphs().pools["test"]
+    chosen = generator(0, "serve/sample", 0).permutation(len(pool.names))[:WAYS]
+    support, queries = [], []
+    for c in sorted(chosen.tolist()):
+        # Such as "Georgian U+10D0", and the character.
+        script, _, character = pool.names[c].rsplit(" ", 2)
+        pictures = [{"image": {"b64": _drawn(pool.x[i][0])}} for i in pool.members[c][: SHOTS + 2]]
+        label = {"label": f"{script} {character}"}
+        support += [Example.model_validate(label | each) for each in pictures[:SHOTS]]
+        queries += [Input.model_validate(each) for each in pictures[SHOTS:]]
+    return Sample("Four characters", support, queries)
+
+
+def _own(served: Served, source: TaskSource) -> Sample:
+    source = source.untouched
+    if isinstance(source, Episodes):
+        source = source.resized(n_shot=SHOTS)
+    task = source.task("test", 0)
+    if served.classifies:
+        columns = task.support.y.argmax(dim=1).tolist()
+        labels: list[Any] = [f"class {column + 1}" for column in columns]
+    else:
+        labels = [y[0] if len(y) == 1 else y for y in task.support.y.tolist()]
+    support = [
+        Example.model_validate({"label": label, **given})
+        for label, given in zip(labels, _inputs(served, task.support), strict=True)
+    ]
+    queries = [Input.model_validate(given) for given in _inputs(served, task.query)[:QUERIES]]
+    return Sample("From meta-test", support, queries)
+
+
+def _inputs(served: Served, examples: Examples) -> list[dict[str, Any]]:
+    preprocess = served.model.preprocess
+    if isinstance(preprocess, Columns):
+        return [{"row": _row(preprocess, x)} for x in examples.x.tolist()]
+    return [{"values": x} for x in examples.x.tolist()]
+
+
+def _row(columns: Columns, x: list[float]) -> dict[str, str | float | None]:
+    """The row that an input came from; a missing number is its median."""
+    row: dict[str, str | float | None] = {}
+    for name, column in columns.columns.items():
+        if isinstance(column, Numeric):
+            row[name] = float(np.float32(x[0] * column.std + column.mean))
+            x = x[1:]
+        else:
+            here, x = x[: len(column.values)], x[len(column.values) :]
+            row[name] = column.values[int(np.argmax(here))] if max(here, default=0) else None
+    return row
+
+
+def _drawn(ink: Any) -> str:
+    """A glyph as a picture of dark ink on white paper, in base64."""
+    paper = Image.fromarray(255 - ink)
+    paper = paper.resize((ENLARGED * paper.width, ENLARGED * paper.height))
+    out = io.BytesIO()
+    paper.save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()

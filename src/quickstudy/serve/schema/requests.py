@@ -1,0 +1,165 @@
+"""Bodies of requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from quickstudy.serve.limits import (
+    MAX_CELL,
+    MAX_CLASSES,
+    MAX_COLUMNS,
+    MAX_EXAMPLES,
+    MAX_LABEL,
+    MAX_NAME,
+    MAX_NEAREST,
+    MAX_QUERY,
+)
+
+FORMS: Final = ("image", "row", "values")
+# No control characters: a database cannot keep all of them, and no reader sees them.
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+ID = r"^[a-z][a-z0-9-]{0,62}$"
+EXAMPLE_ID = r"^e[1-9][0-9]{0,11}$"
+TTL = r"^[0-9]{1,9}s$"
+
+Label = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_LABEL, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+DisplayName = Annotated[str, StringConstraints(max_length=MAX_NAME, pattern=PRINTABLE)]
+Confidence = Annotated[float, Field(ge=0, le=1)]
+Ttl = Annotated[str, StringConstraints(pattern=TTL)]
+Cell = Annotated[str, StringConstraints(max_length=MAX_CELL, pattern=PRINTABLE)] | float | None
+ExampleId = Annotated[str, StringConstraints(pattern=EXAMPLE_ID)]
+# What is in them is checked against the shape that they must have, which ends at the first mistake:
+# a body may hold millions.
+Nested = Annotated[
+    list[Any],
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}]},
+        }
+    ),
+]
+Numbers = Annotated[
+    list[Any],
+    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "array"}]}}),
+]
+Values = Annotated[list[float], Field(min_length=1, max_length=MAX_COLUMNS)]
+Wanted = Label | float | Values
+Target = str | float | list[float]
+
+
+class Body(BaseModel):
+    """The body of a request: nothing unknown, nothing converted, nothing but finite numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Picture(Body):
+    b64: str = Field(description="PNG, JPEG, WebP or BMP file in base64.")
+
+
+def _exactly_one(schema: dict[str, Any]) -> None:
+    """Says of a schema that one of the forms of an input is there, and is not null."""
+    for form in FORMS:
+        about = schema["properties"][form]
+        about |= about.pop("anyOf")[0]
+        del about["default"]
+    schema["oneOf"] = [{"required": [form]} for form in FORMS]
+
+
+class Input(Body):
+    """One input: a picture, a row or an array of numbers, as the model takes them."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one)
+
+    image: Picture | None = None
+    row: dict[Annotated[str, StringConstraints(max_length=MAX_LABEL)], Cell] | None = Field(
+        default=None, max_length=MAX_COLUMNS
+    )
+    values: Numbers | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Input:
+        given = [form for form in FORMS if form in self.model_fields_set]
+        if len(given) != 1 or getattr(self, given[0]) is None:
+            raise ValueError(f"expected exactly one of {', '.join(FORMS)}")
+        return self
+
+
+class Example(Input):
+    """An input and what it is: a class, or in regression its value or values."""
+
+    label: Wanted
+
+
+class PredictBody(Body):
+    query: list[Input] = Field(min_length=1, max_length=MAX_QUERY)
+    min_confidence: Confidence | None = None
+    nearest: Annotated[int, Field(ge=0, le=MAX_NEAREST)] = Field(
+        default=3, description="Nearest examples that each prediction names."
+    )
+
+
+class StatelessBody(PredictBody):
+    support: list[Example] = Field(min_length=1, max_length=MAX_EXAMPLES)
+
+
+class CreateBody(Body):
+    display_name: DisplayName = ""
+    classes: list[Label] = Field(default=[], max_length=MAX_CLASSES)
+    support: list[Example] = Field(default=[], max_length=MAX_EXAMPLES)
+    ttl: Ttl | None = None
+    min_confidence: Confidence | None = None
+
+
+class ExamplesBody(Body):
+    examples: list[Example] = Field(min_length=1, max_length=MAX_EXAMPLES)
+
+
+class EvaluateBody(Body):
+    query: list[Example] = Field(min_length=1, max_length=MAX_QUERY)
+
+
+class ExplainBody(Body):
+    query: Input
+
+
+class MapBody(Body):
+    query: list[Input] = Field(default=[], max_length=MAX_QUERY)
+
+
+class PatchBody(Body):
+    """What is left out stays as it is."""
+
+    display_name: DisplayName = ""
+    classes: list[Label] = Field(default=[], max_length=MAX_CLASSES)
+    ttl: Ttl | None = None
+    min_confidence: Confidence | None = None
+
+
+class RelabelBody(Body):
+    examples: dict[ExampleId, Wanted] = Field(min_length=1, max_length=MAX_EXAMPLES)
+
+
+class RenameClassBody(Body):
+    from_: Label = Field(alias="from")
+    to: Label
+
+
+class RemoveClassBody(Body):
+    label: Label
+
+
+class EmptyBody(Body):
+    """Nothing, or an empty object."""

@@ -1,0 +1,224 @@
+"""Bodies of responses."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from quickstudy.serve.schema.requests import Target
+
+
+class Answered(BaseModel):
+    """The body of a response: all of it is always there."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Neighbour(Answered):
+    id: str
+    label: Target
+    similarity: float = Field(description="1 for the same place, 1/2 for a typical distance.")
+
+
+class Prediction(Answered):
+    label: Target | None = Field(
+        description="The class; null where the server abstains; the value or values in regression."
+    )
+    confidence: float | None = Field(description="Probability of the class; null in regression.")
+    scores: dict[str, float] = Field(description="Probability of each class that has examples.")
+    abstained: bool
+    nearest: list[Neighbour]
+
+
+class StatelessAnswer(Answered):
+    model_version: str
+    predictions: list[Prediction]
+
+
+class Answer(StatelessAnswer):
+    task_revision: int
+    adapt_ms: float = Field(description="0 where the adapted model was at hand.")
+    predict_ms: float
+
+
+class Influence(Answered):
+    id: str
+    value: float | None
+
+
+class Suspect(Answered):
+    id: str
+    label: Target
+    probability: float | None
+    error: float | None
+    suggested: Target | None
+
+
+class Explanation(Answered):
+    task_revision: int
+    target: str | int
+    prediction: Prediction
+    space: Literal["features", "inputs"]
+    nearest: list[Neighbour]
+    influence: list[Influence]
+    contributions_of: Literal["logit", "probability", "value"] | None
+    contributions: list[Influence] | None
+    attention: list[Influence] | None
+    suspicious: list[Suspect]
+
+
+class QualityAnswer(Answered):
+    metric: Literal["accuracy", "mse"] | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    folds: int | None = None
+    warning: str | None = None
+    reason: str | None = Field(default=None, description="Why nothing was measured.")
+    suspicious: list[Suspect]
+
+
+class Measured(Answered):
+    task_revision: int
+    metric: Literal["accuracy", "mse"]
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    log_likelihood: float | None
+    confusion: dict[str, dict[str, int]] | None
+
+
+class Point(Answered):
+    id: str | None
+    query: int | None
+    label: Target | None
+    x: float
+    y: float
+
+
+class Map(Answered):
+    task_revision: int
+    points: list[Point]
+
+
+class ClassOfTask(Answered):
+    label: str
+    shots: int
+
+
+class ExampleOfTask(Answered):
+    id: str
+    label: Target
+
+
+class FullExample(ExampleOfTask):
+    input: dict[str, Any] = Field(description="As a request gives it.")
+
+
+class TaskFields(Answered):
+    name: str
+    id: str
+    display_name: str
+    revision: int
+    state: Literal["READY", "NEEDS_EXAMPLES"]
+    needs: str | None = Field(description="What it lacks to predict.")
+    model_version: str
+    classes: list[ClassOfTask]
+    min_confidence: float | None
+    support_digest: str
+    adapt_ms: float
+    state_bytes: int
+    create_time: str
+    update_time: str
+    expire_time: str | None
+
+
+class Task(TaskFields):
+    examples: list[ExampleOfTask]
+
+
+class FullTask(TaskFields):
+    examples: list[FullExample]
+
+
+class ExampleTask(Task):
+    suggested_queries: list[dict[str, Any]]
+
+
+class TaskPage(Answered):
+    tasks: list[Task]
+    next_page_token: str = Field(description="Empty on the last page.")
+
+
+class Revision(Answered):
+    revision: int
+    create_time: str
+    change: str
+    n_examples: int
+
+
+class Revisions(Answered):
+    revisions: list[Revision]
+
+
+class LimitsAnswer(Answered):
+    body_bytes: int
+    tasks: int
+    examples: int
+    classes: int
+    label_characters: int
+    display_name_characters: int
+    query: int
+    columns: int
+    cell_characters: int
+    revisions: int
+    page_size: int
+    ttl_seconds: int
+    picture_pixels: int
+    picture_formats: list[str]
+
+
+class ModelCard(Answered):
+    name: str
+    id: str
+    modality: Literal["pictures", "rows", "arrays"]
+    kind: Literal["classification", "regression"]
+    learner: str
+    net: str | None
+    version: str
+    x_shape: list[int]
+    columns: list[str] | None
+    drawings: bool = Field(description="The model looks for ink in pictures.")
+    temperature: float
+    example_task: bool
+    limits: LimitsAnswer
+
+
+class Health(Answered):
+    status: Literal["ok"]
+
+
+class Models(Answered):
+    models: list[ModelCard]
+
+
+class ProblemError(Answered):
+    pointer: str
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457, with a reason that programs can read."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    reason: str
+    request_id: str
+    errors: list[ProblemError]
+    error: str = Field(default="", description="The detail again, on the paths of KServe V2.")

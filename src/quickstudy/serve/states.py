@@ -1,0 +1,98 @@
+"""Adapted models at hand: the last used, within a number of bytes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from torch import Tensor
+
+from quickstudy.adapted import Adapted
+from quickstudy.serve.snapshot import Snapshot
+
+OWN: Final = 4096  # bytes of the objects around the tensors of an entry
+OF_EXAMPLE: Final = 256
+
+
+@dataclass
+class Entry:
+    """A revision of a task with what was computed from it.
+
+    Attributes:
+        snapshot: The revision.
+        adapted: Its adapted model; None where it needs more examples.
+        x: Inputs of the examples, in order.
+        tile: Rows that one pass takes; see `compute.tile`.
+        embedding: Features of the examples, and the typical distance between two of them; None
+            until they are asked for.
+    """
+
+    snapshot: Snapshot
+    adapted: Adapted | None
+    x: Tensor
+    tile: int = 1
+    embedding: tuple[Tensor, float] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes."""
+        state = self.adapted.state_bytes if self.adapted is not None else 0
+        # The features are counted before they are there, as if they were as many as the inputs.
+        return OWN + 2 * self.x.nbytes + state + OF_EXAMPLE * len(self.snapshot.examples)
+
+
+class States:
+    """The entries that were used last.
+
+    Args:
+        budget: Bytes they may take.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget, self.bytes = budget, 0
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, uid: str, number: int) -> Entry | None:
+        """The entry of a task, if it is of this revision."""
+        with self._lock:
+            entry = self._entries.get(uid)
+            if entry is None or entry.snapshot.number != number:
+                return None
+            self._entries.move_to_end(uid)
+            return entry
+
+    def latest(self, uid: str) -> Entry | None:
+        """The entry of a task, of any revision."""
+        with self._lock:
+            return self._entries.get(uid)
+
+    def put(self, entry: Entry) -> None:
+        """Keeps an entry unless a later one of the task is here; lets go of the least used."""
+        uid = entry.snapshot.uid
+        with self._lock:
+            there = self._entries.get(uid)
+            if there is not None and there.snapshot.number > entry.snapshot.number:
+                return
+            self._drop(uid)
+            self._entries[uid] = entry
+            self.bytes += entry.size
+            while self.bytes > self.budget:
+                self._drop(next(iter(self._entries)))
+
+    def drop(self, uid: str) -> None:
+        """Forgets a task."""
+        with self._lock:
+            self._drop(uid)
+
+    def uids(self) -> list[str]:
+        """The tasks that are here."""
+        with self._lock:
+            return list(self._entries)
+
+    def _drop(self, uid: str) -> None:
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            self.bytes -= entry.size

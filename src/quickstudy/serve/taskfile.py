@@ -1,0 +1,95 @@
+"""Tasks as files."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from quickstudy.adapted import TASK_FORMAT, Adapted
+from quickstudy.errors import QuickstudyError, UserError
+from quickstudy.inputs import label_from_json
+from quickstudy.rundir import tensor_seal, tensors_from_bytes
+from quickstudy.serve.change import Taken
+from quickstudy.serve.compute import Gate
+from quickstudy.serve.content import kept
+from quickstudy.serve.limits import MAX_EXAMPLES
+from quickstudy.serve.problems import Problem, invalid
+from quickstudy.serve.schema.requests import Label, Wanted
+from quickstudy.serve.served import Served, encode
+from quickstudy.serve.tasks import Tasks
+
+UNREADABLE: Final = (QuickstudyError, LookupError, TypeError, ValueError, AttributeError)
+_exporting: Final = threading.Lock()
+"""The exporter of torch is not for several threads."""
+
+
+def written(gate: Gate, adapted: Adapted, format: str) -> bytes:
+    """An adapted model as the content of a file.
+
+    Raises:
+        Problem: It cannot be written in this format.
+    """
+    if format == "task":
+        with gate():
+            return adapted.to_bytes()
+    with _exporting, gate():
+        try:
+            return adapted.exported(f".{format}")
+        except QuickstudyError as error:
+            raise Problem("NOT_EXPORTABLE", str(error)) from error
+
+
+def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], Taken]:
+    """Labels and examples of a task's file.
+
+    Nothing is built from what the file says of a model: it must be of one that is known here.
+
+    Raises:
+        Problem: It is no such file, or of another model.
+    """
+    try:
+        tensors, header = tensors_from_bytes(content, "file")
+        seal = header.pop("sha256", None)
+        if header.get("format") != TASK_FORMAT or seal != tensor_seal(header, tensors):
+            raise UserError(
+                f"file: must be a task of format {TASK_FORMAT} as it was written; received "
+                f"format {header.get('format')!r}, or an altered file; export it again."
+            )
+        if f"sha256:{header.get('fingerprint')}" != served.version:
+            raise UserError(
+                f"file: must be of the model that is served, {served.version[:19]}; received one "
+                f"of sha256:{str(header.get('fingerprint'))[:12]}; serve that model."
+            )
+        labels = [_label(label_from_json(label), served) for label in header["labels"]]
+        x = tensors["support"]
+        if x.shape[1:] != served.model.x_shape or not 0 < len(x) == len(labels) <= MAX_EXAMPLES:
+            raise UserError(
+                f"file: must hold 1 to {MAX_EXAMPLES} examples of shape {served.model.x_shape}; "
+                f"received {tuple(x.shape)} and {len(labels)} labels; export it again."
+            )
+        rows = x.tolist()
+    except UNREADABLE as error:
+        told = error if isinstance(error, QuickstudyError) else _unreadable(error)
+        raise invalid(told) from error
+    with tasks.gate():
+        return labels, Taken([kept(row) for row in rows], encode(served.model, rows, "/support"))
+
+
+def _label(label: Any, served: Served) -> Any:
+    """A label as the server keeps it.
+
+    Raises:
+        ValueError: It is too long, or no number in regression.
+    """
+    if served.classifies:
+        return TypeAdapter(Label).validate_python(str(label))
+    return TypeAdapter(Wanted).validate_python(label, strict=True)
+
+
+def _unreadable(error: Exception) -> UserError:
+    return UserError(
+        f"file: must be a task that quickstudy wrote; received one that cannot be read ({error}); "
+        "export it again."
+    )

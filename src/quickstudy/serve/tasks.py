@@ -1,0 +1,308 @@
+"""What becomes of tasks: every change makes a new revision, adapted before it is kept."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from quickstudy.serve.change import Change, Taken, missing, needs
+from quickstudy.serve.compute import Gate, Passes, tile
+from quickstudy.serve.content import kept, restored
+from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
+from quickstudy.serve.metrics import Metrics
+from quickstudy.serve.problems import Problem
+from quickstudy.serve.schema.requests import Input
+from quickstudy.serve.served import Served, adapt, encode
+from quickstudy.serve.snapshot import Snapshot, sealed
+from quickstudy.serve.states import Entry, States
+from quickstudy.serve.store import After, ConflictError, ExistsError, FullError, Store
+from quickstudy.serve.versions import Versions
+
+ATTEMPTS: Final = 30
+"""How often a change is tried that other servers overtake."""
+STRIPES: Final = 64
+
+Checks = Callable[[Snapshot], None]
+Makes = Callable[[Snapshot], After]
+
+
+class Tasks:
+    """The tasks of all tenants.
+
+    Args:
+        models: What is served, by id.
+        store: Where tasks are kept.
+        versions: The models they were adapted with.
+        limits: Of the server.
+        metrics: Where it is counted what happens.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, Served],
+        store: Store,
+        versions: Versions,
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self.models, self.store, self.versions = models, store, versions
+        self.limits, self.metrics = limits, metrics
+        self.states = States(limits.cache_bytes)
+        self.gate = Gate(limits.queue, limits.wait)
+        self.passes = Passes(self.gate)
+        self._stripes = [threading.Lock() for _ in range(STRIPES)]
+
+    def model(self, name: str) -> Served:
+        """The model of an id.
+
+        Raises:
+            Problem: There is none.
+        """
+        if name not in self.models:
+            raise Problem(
+                "NOT_FOUND",
+                f"model: expected one of {', '.join(self.models)}; received {name!r}; see "
+                "/v1/models.",
+            )
+        return self.models[name]
+
+    def take(self, served: Served, given: Sequence[Input], pointer: str) -> Taken:
+        """Inputs that are to be kept.
+
+        Args:
+            served: The model they are for.
+            given: What came.
+            pointer: Where it was in the body.
+
+        Raises:
+            Problem: One of them is not an input of the model; it says which.
+        """
+        with self.gate():
+            plain = [served.plain(each, f"{pointer}/{i}") for i, each in enumerate(given)]
+            x = encode(served.model, plain, pointer)
+            return Taken([kept(each) for each in plain], x)
+
+    def queries(
+        self, served: Served, given: Sequence[Input], version: str, pointer: str = "/query"
+    ) -> Tensor:
+        """Inputs that are asked about, as a version of the model takes them.
+
+        Raises:
+            Problem: One of them is not an input of the model; it says which.
+        """
+        model = self.versions.get(version)
+        with self.gate():
+            plain = (served.plain(each, f"{pointer}/{i}") for i, each in enumerate(given))
+            return encode(model, plain, pointer)
+
+    def read(
+        self, tenant: str, served: Served, task_id: str, number: int | None = None
+    ) -> Snapshot:
+        """A task at its newest or another revision.
+
+        Raises:
+            Problem: There is none.
+        """
+        task = self.store.read(tenant, served.id, task_id, number)
+        if task is None:
+            raise missing(served, task_id)
+        return task
+
+    def create(self, task: Snapshot, change: Change, after: Makes) -> Snapshot:
+        """Keeps a new task.
+
+        Args:
+            task: Of `fresh`.
+            change: What becomes of it.
+            after: Given its first revision, what belongs to the same transaction.
+
+        Raises:
+            Problem: The id is taken, the tenant has too many tasks, or the examples do not do.
+        """
+        served = self.model(task.model)
+        entry = self.prepared(served, task, change)
+        try:
+            self.store.create(
+                entry.snapshot, change.contents, self.limits.tasks, after(entry.snapshot)
+            )
+        except ExistsError:
+            raise Problem(
+                "ALREADY_EXISTS",
+                f"task: ids are given once; received {task.id!r}, which is in use; choose another.",
+            ) from None
+        except FullError:
+            raise Problem(
+                "TOO_MANY_TASKS",
+                f"task: a tenant may have {self.limits.tasks}; received one more; delete some.",
+            ) from None
+        self.states.put(entry)
+        return entry.snapshot
+
+    def change(
+        self,
+        tenant: str,
+        served: Served,
+        task_id: str,
+        check: Checks,
+        make: Callable[[Snapshot], Change],
+        after: Makes,
+    ) -> Snapshot:
+        """Keeps the next revision of a task.
+
+        Args:
+            tenant: Whose.
+            served: Its model.
+            task_id: Its id.
+            check: Raises Problem where the client has seen another revision.
+            make: What becomes of the newest revision.
+            after: Given the new revision, what belongs to the same transaction.
+
+        Raises:
+            Problem: There is no such task, or the change cannot be made.
+        """
+        # One at a time here, so that only another server's changes can come between.
+        with self._stripes[hash((tenant, served.id, task_id)) % STRIPES]:
+            for attempt in range(ATTEMPTS):
+                old = self.read(tenant, served, task_id)
+                check(old)
+                change = make(old)
+                entry = self.prepared(served, old, change)
+                try:
+                    self.store.commit(old, entry.snapshot, change.contents, after(entry.snapshot))
+                except ConflictError:
+                    time.sleep(random.uniform(0, 0.01 * attempt))
+                    continue
+                self.states.put(entry)
+                return entry.snapshot
+        raise overtaken("a change")
+
+    def delete(self, tenant: str, served: Served, task_id: str, check: Checks) -> None:
+        """Erases a task.
+
+        Raises:
+            Problem: There is none, or the client has seen another revision.
+        """
+        for _ in range(ATTEMPTS):
+            task = self.read(tenant, served, task_id)
+            check(task)
+            try:
+                self.store.delete(task)
+            except ConflictError:
+                continue
+            self.states.drop(task.uid)
+            return
+        raise overtaken("a deletion")
+
+    def entry(
+        self, tenant: str, served: Served, task_id: str, number: int | None = None
+    ) -> tuple[Entry, float]:
+        """A revision with its adapted model, and the milliseconds it took to adapt it.
+
+        Args:
+            tenant: Whose.
+            served: The model.
+            task_id: The task.
+            number: Of the revision; the newest where omitted.
+
+        Raises:
+            Problem: There is no such task.
+        """
+        for _ in range(ATTEMPTS):
+            head = self.store.head(tenant, served.id, task_id)
+            if head is None:
+                break
+            uid, newest = head
+            wanted = newest if number is None else number
+            found = self.states.get(uid, wanted)
+            if found is not None:
+                self.metrics.hits.inc()
+                return found, 0.0
+            self.metrics.misses.inc()
+            task = self.store.read(tenant, served.id, task_id, number)
+            if task is None:
+                break
+            try:
+                entry, took = self._computed(task, self._inputs(task, Change(task, {}, {})))
+            except GoneError:
+                continue  # the revision was dropped after it was read
+            if number is None or number == newest:
+                self.states.put(entry)
+            return entry, took
+        raise missing(served, task_id)
+
+    def prepared(self, served: Served, old: Snapshot, change: Change) -> Entry:
+        """The revision that a change makes, adapted and sealed.
+
+        Raises:
+            Problem: It has too many examples or classes, or cannot be learned from.
+        """
+        task = change.task
+        if len(task.examples) > MAX_EXAMPLES or len(task.classes) > MAX_CLASSES:
+            raise Problem(
+                "LIMIT_EXCEEDED",
+                f"task: may have {MAX_EXAMPLES} examples of {MAX_CLASSES} classes; received "
+                f"{len(task.examples)} of {len(task.classes)}; remove some first.",
+            )
+        try:
+            entry, took = self._computed(task, self._inputs(task, change))
+            hashes = self.store.hashes(old.uid) if old.number else {}
+            hashes |= {i: c.sha256 for i, c in change.contents.items()}
+            size = entry.adapted.state_bytes if entry.adapted is not None else 0
+            entry.snapshot = sealed(
+                replace(task, adapt_ms=took, state_bytes=size), old.number, hashes
+            )
+        except (GoneError, KeyError):
+            raise missing(served, task.id) from None
+        self.metrics.support.labels(served.id).observe(len(task.examples))
+        return entry
+
+    def _inputs(self, task: Snapshot, change: Change) -> Tensor:
+        """Inputs of all examples: those given, those at hand, and the rest as they are kept."""
+        rows = dict(change.x)
+        cached = self.states.latest(task.uid)
+        if cached is not None and cached.snapshot.model_version == task.model_version:
+            rows |= {i: cached.x[at] for at, (i, _) in enumerate(cached.snapshot.examples)}
+        model = self.versions.get(task.model_version)
+        absent = [i for i, _ in task.examples if i not in rows]
+        if absent:
+            there = self.store.contents(task.uid, absent) | change.contents
+            if not there.keys() >= {*absent}:
+                raise GoneError
+            with self.gate():
+                x = encode(model, [restored(there[i].data) for i in absent])
+            rows |= dict(zip(absent, x, strict=True))
+        if not task.examples:
+            return torch.zeros((0, *model.x_shape))
+        return torch.stack([rows[i] for i, _ in task.examples])
+
+    def _computed(self, task: Snapshot, x: Tensor) -> tuple[Entry, float]:
+        """The entry of a revision, and the milliseconds of its adaptation."""
+        served, adapted, took, rows = self.models[task.model], None, 0.0, 1
+        if needs(served, task) is None:
+            model = self.versions.get(task.model_version)
+            with self.gate(), self.metrics.timed(self.metrics.adapt, served.id) as clock:
+                adapted = adapt(model, x, task.labels)
+            took = clock.milliseconds
+            with self.gate():
+                rows = tile(adapted)
+        return Entry(task, adapted, x, rows), took
+
+
+class GoneError(Exception):
+    """What is to be read was erased meanwhile."""
+
+
+def overtaken(what: str) -> Problem:
+    """The problem of a write that came too late each time."""
+    return Problem(
+        "OVERLOADED",
+        f"task: {what} is tried {ATTEMPTS} times; received other changes each time; try again "
+        "later.",
+    )

@@ -1,0 +1,64 @@
+"""Tasks as clients see them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from quickstudy.serve.change import needs
+from quickstudy.serve.content import to_json
+from quickstudy.serve.schema.responses import (
+    ClassOfTask,
+    ExampleOfTask,
+    FullExample,
+    FullTask,
+    Task,
+)
+from quickstudy.serve.served import Served
+from quickstudy.serve.snapshot import Snapshot
+from quickstudy.serve.store import Store
+
+
+def basic(served: Served, task: Snapshot) -> Task:
+    """A task without the inputs of its examples."""
+    examples = [ExampleOfTask(id=i, label=label) for i, label in task.examples]
+    return Task(**_fields(served, task), examples=examples)
+
+
+def full(served: Served, task: Snapshot, store: Store) -> FullTask:
+    """A task with the inputs of its examples."""
+    contents = store.contents(task.uid, [i for i, _ in task.examples])
+    examples = [
+        FullExample(id=i, label=label, input=to_json(contents[i].data))
+        for i, label in task.examples
+        if i in contents
+    ]
+    return FullTask(**_fields(served, task), examples=examples)
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in UTC, as in 2026-01-31T12:00:00.000Z."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _fields(served: Served, task: Snapshot) -> dict[str, Any]:
+    lacks = needs(served, task)
+    labels = task.labels
+    return {
+        "name": f"models/{task.model}/tasks/{task.id}",
+        "id": task.id,
+        "display_name": task.display_name,
+        "revision": task.number,
+        "state": "NEEDS_EXAMPLES" if lacks else "READY",
+        "needs": lacks,
+        "model_version": task.model_version,
+        "classes": [ClassOfTask(label=c, shots=labels.count(c)) for c in task.classes],
+        "min_confidence": task.min_confidence,
+        "support_digest": task.support_digest,
+        "adapt_ms": task.adapt_ms,
+        "state_bytes": task.state_bytes,
+        "create_time": rfc3339(task.create_time),
+        "update_time": rfc3339(task.update_time),
+        "expire_time": None if task.expire_time is None else rfc3339(task.expire_time),
+    }
