@@ -1,0 +1,106 @@
+// What follows from the task: predictions, quality and map, asked for again after every change.
+
+import { Problem, ask } from "./api.js";
+import { changed, newKey, state } from "./state.js";
+
+const REFUSED = [400, 413, 415, 422];  // what the server says of an input that it cannot read
+let latest = 0;
+
+/** Asks for all that follows from the task; of several calls only the last one counts. */
+export async function refresh() {
+  const turn = ++latest;
+  const current = () => turn === latest;
+  remember();
+  if (state.task?.state !== "READY") {
+    for (const query of state.queries) Object.assign(query, { prediction: null, reasons: null });
+    Object.assign(state, { quality: null, points: null });
+    return changed();
+  }
+  await predict(current);
+  if (current()) await Promise.all([assess(current), place(current)]);
+}
+
+async function predict(current) {
+  const asked = state.queries.filter(({ problem }) => !problem);
+  if (!asked.length) return changed();
+  const inputs = asked.map(({ input }) => input);
+  const found = await predictionsOf(inputs).catch((problem) => {
+    if (inputs.length < 2 || !REFUSED.includes(problem.status)) throw problem;
+    return Promise.all(inputs.map((input) => predictionsOf([input]).then(([one]) => one, (problem) => problem)));
+  });
+  if (!current()) return;
+  found.forEach((prediction, i) => {
+    const refused = prediction instanceof Problem;
+    Object.assign(asked[i], refused ? { problem: prediction } : { prediction, reasons: null });
+  });
+  changed();
+}
+
+async function predictionsOf(inputs) {
+  const json = { query: inputs, min_confidence: state.minConfidence };
+  const { value } = await ask("POST", `${path()}:predict`, { json });
+  state.adaptMs = value.adapt_ms ?? state.adaptMs;
+  return value.predictions;
+}
+
+async function assess(current) {
+  const { value } = await ask("POST", `${path()}:quality`, { json: {} });
+  if (!current()) return;
+  state.quality = value;
+  changed();
+}
+
+async function place(current) {
+  const asked = state.queries.filter(({ problem }) => !problem);
+  const { value } = await ask("POST", `${path()}:map`, { json: { query: asked.map(({ input }) => input) } });
+  if (!current()) return;
+  state.points = value.points.map((point) => ({ ...point, asked: asked[point.query] }));
+  changed();
+}
+
+/** Why a query was answered so: the influence of every example. */
+export async function explain(query) {
+  const { value } = await ask("POST", `${path()}:explain`, { json: { query: query.input } });
+  query.reasons = value;
+  changed();
+}
+
+/** Asks about new inputs, newest first; throws, and keeps none, where one cannot be read. */
+export async function askAbout(inputs) {
+  if (state.task?.state === "READY") await predictionsOf(inputs);
+  state.queries = [...inputs.map(asQuery), ...state.queries];
+  changed();
+  return refresh();
+}
+
+export function asQuery(input) {
+  return { key: newKey(), input };
+}
+
+function path() {
+  const { model, task } = state;
+  return `/v1/models/${encodeURIComponent(model.id)}/tasks/${encodeURIComponent(task.id)}`;
+}
+
+function memory() {
+  return `quickstudy-queries:${state.model.id}/${state.task.id}`;
+}
+
+/** What was asked about this task before a reload of this tab. */
+export function remembered() {
+  return JSON.parse(sessionStorage.getItem(memory()) ?? "[]").map(asQuery);
+}
+
+/** Keeps what is asked for a reload; pictures too large for that are forgotten. */
+function remember() {
+  if (!state.task) return;
+  try {
+    sessionStorage.setItem(memory(), JSON.stringify(state.queries.map(({ input }) => input)));
+  } catch {
+    forgetQueries();
+  }
+}
+
+export function forgetQueries() {
+  sessionStorage.removeItem(memory());
+}

@@ -1,0 +1,96 @@
+// HTTP: problems as exceptions, and patience while the server is away.
+
+/** What the server refused, as it explains it (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.title);
+    Object.assign(this, { status, title: body.title, detail: body.detail, reason: body.reason });
+  }
+}
+
+const WAITS = [1, 2, 3, 5];  // seconds between attempts; the last is repeated
+const KEY = "quickstudy-key";
+const watchers = [];
+let away = 0;
+
+/** Calls `watcher(online)` whenever the server goes away or comes back. */
+export function watchConnection(watcher) {
+  watchers.push(watcher);
+}
+
+/** The key that requests carry, where the server asks for one; kept until the tab is closed. */
+export const credentials = {
+  get: () => sessionStorage.getItem(KEY),
+  set: (key) => sessionStorage.setItem(KEY, key),
+  ask: null,
+};
+
+/**
+ * One request, repeated until the server answers.
+ *
+ * A POST carries an Idempotency-Key, so that one whose answer was lost is not done twice.
+ * @param {string} method
+ * @param {string} path
+ * @param {{json?: object, body?: BodyInit, type?: string, etag?: string}} [options]
+ * @returns {Promise<Response>} of a status below 400
+ * @throws {Problem}
+ */
+export async function request(method, path, { json, body, type, etag } = {}) {
+  const headers = { Accept: "application/json" };
+  if (json !== undefined) headers["Content-Type"] = "application/json";
+  if (type) headers["Content-Type"] = type;
+  if (etag) headers["If-Match"] = etag;
+  if (method === "POST") headers["Idempotency-Key"] = randomName();
+  const content = json === undefined ? body : JSON.stringify(json);
+  let missed = 0;
+  for (;;) {
+    if (credentials.get()) headers.Authorization = `Bearer ${credentials.get()}`;
+    let response = null;
+    try {
+      response = await fetch(path, { method, headers, body: content, cache: "no-store" });
+    } catch {
+      if (!missed++) went(+1);
+    }
+    if (response && missed) {
+      missed = 0;
+      went(-1);
+    }
+    if (response?.ok) return response;
+    if (response?.status === 401) {
+      await credentials.ask();
+    } else if (response && !(response.headers.has("Retry-After") && [429, 503].includes(response.status))) {
+      throw await problemOf(response);
+    } else {
+      const asked = Number(response?.headers.get("Retry-After"));
+      await pause(asked || WAITS[Math.min(missed, WAITS.length) - 1] || 1);
+    }
+  }
+}
+
+/** A JSON answer, with its ETag. */
+export async function ask(method, path, options) {
+  const response = await request(method, path, options);
+  const value = response.status === 204 ? null : await response.json();
+  return { value, etag: response.headers.get("ETag") };
+}
+
+/** Letters that nobody else will choose. */
+export function randomName() {
+  const bytes = crypto.getRandomValues(new Uint8Array(10));
+  return Array.from(bytes, (byte) => (byte % 36).toString(36)).join("");
+}
+
+function went(change) {
+  const before = away;
+  away += change;
+  if (!before !== !away) for (const watcher of watchers) watcher(!away);
+}
+
+async function problemOf(response) {
+  const body = await response.json().catch(() => ({}));
+  return new Problem(response.status, { title: `The server answered ${response.status}`, ...body });
+}
+
+function pause(seconds) {
+  return new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+}

@@ -1,0 +1,89 @@
+// What the whole page has to say: changed elsewhere, offline, done and undo; and the key it may need.
+
+import { credentials, watchConnection } from "./api.js";
+import { el, plural } from "./dom.js";
+import { state, subscribe } from "./state.js";
+import { conflict, reload } from "./task.js";
+
+const place = document.querySelector("#banners");
+const status = document.querySelector("#status");
+const toast = document.querySelector("#toast");
+const offline = el("div", { class: "banner warn", role: "status" }, el("strong", {}, "Offline, retrying."),
+  " What you see is kept; changes are sent when the server is back.");
+let fading = null;
+
+export function setUpBanners() {
+  watchConnection(async (online) => {
+    if (!online) return place.append(offline);
+    offline.remove();
+    if (state.task) await reload();
+  });
+  conflict.decide = decide;
+  credentials.ask = askForKey;
+  subscribe(() => (status.textContent = summary()));
+}
+
+function summary() {
+  if (!state.task) return "Nothing taught yet";
+  const n = state.task.examples.length;
+  const parts = [plural(state.classes.length, "class"), plural(n, "example")];
+  if (state.adaptMs != null && state.task.state === "READY") parts.push(`adapted in ${state.adaptMs.toFixed(1)} ms`);
+  return parts.join(" · ");
+}
+
+/** Asks what becomes of a change that came second. */
+function decide() {
+  return new Promise((resolve) => {
+    const choose = (keep) => () => {
+      banner.remove();
+      resolve(keep);
+    };
+    const theirs = el("button", { type: "button", class: "plain", onclick: choose(false) }, "Reload");
+    const both = el("button", { type: "button", class: "main", onclick: choose(true) }, "Keep both");
+    const text = el("p", {}, el("strong", {}, "This task was changed elsewhere. "),
+      "Reload shows that and drops your last change; keep both makes your change on top of it.");
+    const banner = el("div", { class: "banner warn", role: "alert" }, text, el("div", { class: "actions" }, theirs, both));
+    place.append(banner);
+    theirs.focus();
+  });
+}
+
+/** Says what was done, with a way back while it is shown. */
+export function notice(text, undo) {
+  const back = undo && el("button", {
+    type: "button", class: "plain",
+    onclick: () => {
+      toast.replaceChildren();
+      undo();
+    },
+  }, "Undo");
+  toast.replaceChildren(el("div", { class: "toast" }, el("span", {}, text), back));
+  clearTimeout(fading);
+  fading = setTimeout(() => toast.replaceChildren(), 12000);
+}
+
+/** A problem that belongs to no card. */
+export function fail(problem) {
+  const close = el("button", { type: "button", class: "plain", onclick: () => banner.remove() }, "Dismiss");
+  const text = el("p", {}, el("strong", {}, problem.title ?? "Something went wrong on this page."), ` ${problem.detail ?? problem.message}`);
+  const banner = el("div", { class: "banner bad", role: "alert" }, text, close);
+  place.replaceChildren(...[...place.children].filter((each) => !each.classList.contains("bad")), banner);
+}
+
+let asking = null;
+
+function askForKey() {
+  asking ??= new Promise((resolve) => {
+    const dialog = document.querySelector("#key");
+    const form = dialog.querySelector("form");
+    form.addEventListener("submit", () => {
+      credentials.set(form.elements.key.value.trim());
+      form.reset();
+      asking = null;
+      resolve();
+    }, { once: true });
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.showModal();
+  });
+  return asking;
+}

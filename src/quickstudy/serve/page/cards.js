@@ -1,0 +1,117 @@
+// Class cards: a name, a way to add examples, and the examples.
+
+import { notice } from "./banners.js";
+import { complain, el, icon, keyed, markIcon, plural } from "./dom.js";
+import { showExample } from "./example.js";
+import { acceptDrops, makeGather } from "./gather.js";
+import { examplesOf, placeOf, state, subscribe } from "./state.js";
+import { addClass, addExamples, removeClass, removeExample, renameClass, rollback } from "./task.js";
+import { thumb } from "./thumbs.js";
+
+const grid = document.querySelector("#classes");
+const more = document.querySelector("#add-class");
+const alerts = document.querySelector("#class-alerts");
+let shown = null;  // the model that the cards are for
+
+export function setUpCards() {
+  more.addEventListener("click", add);
+  subscribe(() => {
+    if (shown !== state.model) grid.replaceChildren();
+    shown = state.model;
+    keyed(grid, state.classes, ({ key }) => key, makeCard, (card, item) => card.show(item));
+  });
+}
+
+async function add() {
+  let n = state.classes.length + 1;
+  while (placeOf(`Class ${n}`) >= 0) n++;
+  try {
+    complain(alerts, null);
+    await addClass(`Class ${n}`);
+    const name = grid.lastElementChild.querySelector(".name");
+    name.focus();
+    name.select();
+  } catch (problem) {
+    complain(alerts, problem);
+  }
+}
+
+function makeCard(item) {
+  let now = item;
+  const mark = el("span", { class: "class-mark" });
+  const name = el("input", { class: "name", maxlength: 200, spellcheck: "false", autocomplete: "off" });
+  const count = el("span", { class: "count" });
+  const examples = el("ul", { class: "examples" });
+  const alerts = el("div", { class: "alerts" });
+  const attempt = (work) => {
+    complain(alerts, null);
+    return work.catch((problem) => complain(alerts, problem));
+  };
+
+  const rename = async () => {
+    const to = name.value.trim();
+    if (!to || to === now.label) return void (name.value = now.label);
+    await attempt(renameClass(now.label, to));
+    name.value = now.label;
+  };
+  name.addEventListener("change", rename);
+  name.addEventListener("keydown", (event) => {
+    if (event.key === "Enter") name.blur();
+    if (event.key === "Escape") name.value = now.label;
+  });
+
+  const remove = el("button", { type: "button", class: "quiet remove", onclick: () => attempt(removing()) }, icon("cross"));
+  const removing = async () => {
+    const { label, shots } = now;
+    const before = state.task?.revision;
+    const next = card.nextElementSibling ?? card.previousElementSibling;
+    if (!(await removeClass(label))) return;
+    (next?.querySelector(".name") ?? more).focus();
+    const undo = shots && (() => rollback(before));
+    notice(`Removed “${label}”${shots ? ` and its ${plural(shots, "example")}` : ""}.`, undo);
+  };
+
+  const gather = makeGather({
+    label: `New example of ${now.label}`,
+    verb: "Add",
+    onInputs: (inputs) => addExamples(now.label, inputs),
+  });
+  const body = el("div", { class: "card-body" }, gather.element, examples);
+  const head = el("header", {}, mark, name, count, remove);
+  const card = el("section", { class: "card class-card" }, head, alerts, body);
+  acceptDrops(card, gather.take);
+
+  card.show = (item) => {
+    now = item;
+    card.dataset.label = item.label;
+    card.setAttribute("aria-label", `Class ${item.label}`);
+    card.classList.toggle("empty", item.shots === 0);
+    mark.replaceChildren(markIcon(placeOf(item.label)));
+    if (document.activeElement !== name) name.value = item.label;
+    name.setAttribute("aria-label", `Name of class ${item.label}`);
+    remove.setAttribute("aria-label", `Remove class ${item.label}`);
+    count.textContent = item.shots ? plural(item.shots, "example") : "needs an example";
+    keyed(examples, examplesOf(item.label), keyOfExample, makeExample);
+  };
+  return card;
+
+  function makeExample({ id }) {
+    const what = `Example ${id}`;
+    const open = el("button", {
+      type: "button", "data-example": id, "aria-label": `${what} of ${now.label}. Enter opens it, Delete removes it.`,
+      onclick: () => showExample(id),
+      onkeydown: (event) => {
+        if (event.key !== "Delete") return;
+        const next = holder.nextElementSibling ?? holder.previousElementSibling;
+        attempt(removeExample(id)).then(() => (next?.firstChild ?? name).focus());
+      },
+    }, thumb(state.inputs.get(id), what));
+    const holder = el("li", {}, open);
+    return holder;
+  }
+}
+
+/** An example whose input arrives later is made again. */
+function keyOfExample({ id }) {
+  return state.inputs.has(id) ? id : `${id} unseen`;
+}

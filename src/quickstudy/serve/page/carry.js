@@ -1,0 +1,75 @@
+// The task elsewhere: as a file, as an ONNX model, as a line of curl or Python.
+
+import { credentials, request } from "./api.js";
+import { fail, notice } from "./banners.js";
+import { state, subscribe } from "./state.js";
+import { taskPath } from "./task.js";
+
+const code = document.querySelector("#code");
+const panel = document.querySelector("#carry");
+const tabs = [...document.querySelectorAll("[name=language]")];
+
+export function setUpCarry() {
+  for (const button of panel.querySelectorAll("[data-format]")) {
+    button.addEventListener("click", () => save(button.dataset.format).catch(fail));
+  }
+  for (const tab of tabs) tab.addEventListener("change", show);
+  document.querySelector("#copy").addEventListener("click", copy);
+  subscribe(show);
+}
+
+async function save(format) {
+  const response = await request("GET", `${taskPath()}:export?format=${format}`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = `${state.task.id}.${format}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+function show() {
+  const ready = state.task?.state === "READY";
+  for (const button of panel.querySelectorAll("[data-format], #copy")) button.disabled = !ready;
+  const language = tabs.find((tab) => tab.checked).value;
+  code.textContent = ready && state.queries.length ? snippets[language]() : "Ask about something, and here is how a program asks it.";
+}
+
+async function copy() {
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    notice("Copied.");
+  } catch {  // no clipboard outside of secure origins
+    getSelection().selectAllChildren(code);
+    notice("Selected: press Ctrl+C to copy.");
+  }
+}
+
+function url() {
+  return `${location.origin}${taskPath()}:predict`;
+}
+
+function body() {
+  return JSON.stringify({ query: [state.queries[0].input], min_confidence: state.minConfidence });
+}
+
+const snippets = {
+  curl: () => {
+    const key = credentials.get() ? ` \\\n  -H "Authorization: Bearer $QUICKSTUDY_KEY"` : "";
+    return `curl -s '${url()}' \\\n  -H 'Content-Type: application/json'${key} \\\n  -d @- <<'END'\n${body()}\nEND\n`;
+  },
+  python: () => {
+    const key = credentials.get() ? `, "Authorization": "Bearer " + os.environ["QUICKSTUDY_KEY"]` : "";
+    return `import json${key ? ", os" : ""}
+from urllib.request import Request, urlopen
+
+question = json.loads(${JSON.stringify(body())})
+request = Request(
+    ${JSON.stringify(url())},
+    json.dumps(question).encode(),
+    {"Content-Type": "application/json"${key}},
+)
+answer = json.load(urlopen(request))["predictions"][0]
+print(answer["label"], answer["confidence"])
+`;
+  },
+};

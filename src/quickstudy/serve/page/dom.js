@@ -1,0 +1,96 @@
+// Elements without markup in strings: text that comes from outside can only ever be text.
+
+/** Makes an element from attributes, `on*` listeners and children; false and null are left out. */
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child != null));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** The same for SVG. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+const ICONS = {
+  plus: "M12 5v14M5 12h14",
+  cross: "M6 6l12 12M18 6L6 18",
+  undo: "M9 7L4 12l5 5M4 12h10a6 6 0 0 1 0 12",
+  eraser: "M4 20h16M6 16l9-11 5 4-8 11H8z",
+  upload: "M12 16V4M7 9l5-5 5 5M4 16v4h16v-4",
+  download: "M12 4v12M7 11l5 5 5-5M4 20h16",
+  copy: "M8 8h12v12H8zM16 8V4H4v12h4",
+  bin: "M4 7h16M9 7V4h6v3M6 7l1 14h10l1-14M10 11v6M14 11v6",
+};
+
+/** A line drawing that says nothing to a screen reader. */
+export function icon(name) {
+  const shape = svg("path", { d: ICONS[name] });
+  return svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, shape);
+}
+
+/** Six shapes, so that classes are not told apart by colour alone. */
+const MARKS = [
+  "M0-5a5 5 0 1 0 .01 0z",
+  "M-4.6-4.6h9.2v9.2h-9.2z",
+  "M0-5.8L5.6 4.2H-5.6z",
+  "M0-6.2L6.2 0 0 6.2-6.2 0z",
+  "M-1.9-5.6h3.8v3.7h3.7v3.8H1.9v3.7h-3.8V1.9h-3.7v-3.8h3.7z",
+  "M0-6.2L5.9-1.9 3.6 5H-3.6L-5.9-1.9z",
+];
+
+/** The mark of a class: colour and shape by its place among the classes. */
+export function mark(index) {
+  const shown = Math.max(index, 0) % MARKS.length;
+  return svg("path", { class: `mark hue-${shown}`, d: MARKS[shown] });
+}
+
+/** The mark as an inline picture. */
+export function markIcon(index) {
+  return svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, mark(index));
+}
+
+/** Makes the children of `parent` match `items`, keeping the elements whose key stays. */
+export function keyed(parent, items, keyOf, make, update = () => {}) {
+  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  items.forEach((item, i) => {
+    const key = String(keyOf(item));
+    const child = old.get(key) ?? make(item);
+    child.dataset.key = key;
+    old.delete(key);
+    update(child, item);
+    if (parent.children[i] !== child) parent.insertBefore(child, parent.children[i] ?? null);
+  });
+  for (const child of old.values()) child.remove();
+}
+
+/** 0.934 as "93 %"; nothing certain is said of what is only nearly so. */
+export function percent(fraction) {
+  if (fraction > 0.995 && fraction < 1) return "> 99 %";
+  if (fraction > 0 && fraction < 0.005) return "< 1 %";
+  return `${Math.round(100 * fraction)} %`;
+}
+
+export function plural(n, noun) {
+  return `${n} ${noun}${n === 1 ? "" : noun.endsWith("s") ? "es" : "s"}`;
+}
+
+/** Shows a problem as an alert inside `place`, or takes it away. */
+export function complain(place, problem) {
+  if (!problem) return place.replaceChildren();
+  const text = el("span", {}, el("strong", {}, problem.title), ` ${problem.detail ?? ""}`);
+  const close = () => place.replaceChildren();
+  const dismiss = el("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: close });
+  dismiss.append(icon("cross"));
+  return place.replaceChildren(el("div", { class: "alert", role: "alert" }, text, dismiss));
+}

@@ -1,0 +1,166 @@
+// Where inputs come from: a pad, files and the clipboard; a form; numbers. One for each card.
+
+import { complain, el, icon } from "./dom.js";
+import { Unreadable, arraysOf, cell, picturesOf, rowsOf } from "./inputs.js";
+import { makePad } from "./pad.js";
+import { state } from "./state.js";
+
+/**
+ * @typedef {object} Gathering
+ * @property {string} label what is gathered, for those who do not see it
+ * @property {string} verb of the button that hands the inputs over
+ * @property {function(object[]): Promise} onInputs takes inputs; its problems are shown here
+ * @property {function(?object)} [onDrawing] takes what is on the pad after every stroke
+ */
+
+/**
+ * The way in that suits the model.
+ * @param {Gathering} options
+ * @returns {{element: HTMLElement, take: function(DataTransfer): boolean, clear: function}}
+ */
+export function makeGather(options) {
+  const alerts = el("div", { class: "alerts" });
+  const hand = async (make, done = () => {}) => {
+    complain(alerts, null);
+    element.setAttribute("aria-busy", "true");
+    try {
+      const inputs = await make();
+      if (inputs.length && (await options.onInputs(inputs)) !== false) done();
+    } catch (problem) {
+      if (!problem.title) throw problem;
+      complain(alerts, problem);
+    } finally {
+      element.removeAttribute("aria-busy");
+    }
+  };
+  const kinds = { pictures, rows, arrays };
+  const { parts, take, clear } = kinds[state.model.modality](options, hand);
+  const element = el("div", { class: `gather ${state.model.modality}` }, parts, alerts);
+  return { element, take, clear };
+}
+
+function button(name, text, onclick, look = "") {
+  return el("button", { type: "button", class: `tool ${look}`, "aria-label": text, title: text, onclick }, icon(name));
+}
+
+function pictures({ label, verb, onInputs, onDrawing }, hand) {
+  const chooser = el("input", {
+    type: "file", accept: "image/*", multiple: true, class: "hidden-file", "aria-label": `${label}: picture files`,
+    tabindex: "-1",
+    onchange: () => {
+      const files = [...chooser.files];
+      chooser.value = "";
+      hand(() => picturesOf(files, state.limits));
+    },
+  });
+  const choose = () => chooser.click();
+  const take = (data) => {
+    const files = [...data.files];
+    if (files.length) hand(() => picturesOf(files, state.limits));
+    return files.length > 0;
+  };
+  if (!state.model.drawings) {
+    const drop = el("button", { type: "button", class: "drop", onclick: choose },
+      icon("upload"), el("span", {}, "Choose pictures"), el("small", {}, "or drop or paste them here"));
+    return { parts: [drop, chooser], take, clear: () => {} };
+  }
+  const drawing = () => (pad.isEmpty() ? null : { image: { b64: pad.picture() } });
+  const submit = () => {
+    if (onDrawing) keep();
+    else if (!pad.isEmpty()) hand(async () => [drawing()], pad.clear).then(update);
+  };
+  const update = () => {
+    for (const each of [undo, wipe, main]) each.disabled = pad.isEmpty();
+  };
+  const keep = () => {
+    pad.clear();
+    update();
+    onInputs([]);
+    pad.element.firstChild.focus();
+  };
+  const pad = makePad({
+    label,
+    onchange: () => {
+      update();
+      onDrawing?.(drawing());
+    },
+    onsubmit: submit,
+  });
+  const undo = button("undo", "Undo the last stroke", pad.undo);
+  const wipe = button("eraser", "Clear the pad", () => {
+    pad.clear();
+    update();
+    onDrawing?.(null);
+    pad.element.firstChild.focus();
+  });
+  const main = el("button", { type: "button", class: "main", onclick: submit }, verb);
+  const tools = el("div", { class: "tools" }, undo, wipe, button("upload", "Choose picture files", choose), main);
+  update();
+  return { parts: [pad.element, tools, chooser], take, clear: () => (pad.clear(), update()) };
+}
+
+function rows({ label, verb }, hand) {
+  const { columns } = state.model;
+  const fields = columns.map((name) => el("input", { name, autocomplete: "off" }));
+  const form = el("form", {
+    class: "row-form", "aria-label": label,
+    onsubmit: (event) => {
+      event.preventDefault();
+      const row = Object.fromEntries(fields.map((field) => [field.name, cell(field.value.trim())]));
+      hand(async () => [{ row }], () => (form.reset(), fields[0].focus()));
+    },
+  }, columns.map((name, i) => el("label", {}, el("span", {}, name), fields[i])),
+  el("button", { class: "main" }, verb));
+  const read = (text) => rowsOf(text, columns);
+  const paste = pasteBox(`${label}: paste rows`, `${columns.join(",")}\n…`, read, hand);
+  const fold = el("details", { class: "fold" }, el("summary", {}, "Paste CSV rows"), paste);
+  return { parts: [form, fold], take: takeText(read, hand), clear: () => form.reset() };
+}
+
+function arrays({ label, verb }, hand) {
+  const shape = state.model.x_shape;
+  const read = (text) => arraysOf(text, shape);
+  const hint = `${shape.reduce((a, b) => a * b, 1)} numbers an example`;
+  return { parts: [pasteBox(label, hint, read, hand, verb)], take: takeText(read, hand), clear: () => {} };
+}
+
+function pasteBox(label, placeholder, read, hand, verb = "Add rows") {
+  const text = el("textarea", { rows: 3, "aria-label": label, placeholder, spellcheck: "false" });
+  const submit = () => {
+    const need = () => {
+      if (!text.value.trim()) throw new Unreadable("Nothing to add", "Paste some values first.");
+      return read(text.value);
+    };
+    hand(async () => need(), () => (text.value = ""));
+  };
+  return el("div", { class: "paste" }, text, el("button", { type: "button", class: "main", onclick: submit }, verb));
+}
+
+/** Text files that are dropped are read like pasted text. */
+function takeText(read, hand) {
+  return (data) => {
+    const [file] = data.files;
+    if (file) hand(async () => read(await file.text()));
+    return Boolean(file);
+  };
+}
+
+/** Lets `element` take what is dropped on it or pasted into it. */
+export function acceptDrops(element, take) {
+  element.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    element.classList.add("over");
+  });
+  element.addEventListener("dragleave", (event) => {
+    if (!element.contains(event.relatedTarget)) element.classList.remove("over");
+  });
+  element.addEventListener("drop", (event) => {
+    event.preventDefault();
+    element.classList.remove("over");
+    take(event.dataTransfer);
+  });
+  element.addEventListener("paste", (event) => {
+    if (take(event.clipboardData)) event.preventDefault();
+    event.stopPropagation();
+  });
+}

@@ -1,0 +1,83 @@
+// Text and files to inputs, as the API takes them. What cannot be read is an `Unreadable`.
+
+export class Unreadable extends Error {
+  constructor(title, detail) {
+    super(title);
+    Object.assign(this, { title, detail });
+  }
+}
+
+/** Files as pictures; whether they are any is for the server to say. */
+export async function picturesOf(files, limits) {
+  const most = limits.max_body_bytes;
+  for (const { name, size } of files) {
+    if (most && size * 4 / 3 > most) {  // base64 takes four bytes for three
+      const [has, may] = [size, most * 3 / 4].map((bytes) => `${(bytes / 1e6).toFixed(1)} MB`);
+      throw new Unreadable("Picture too large", `${name} has ${has}; at most ${may} can be sent.`);
+    }
+  }
+  return Promise.all(files.map(async (file) => ({ image: { b64: base64(await file.arrayBuffer()) } })));
+}
+
+function base64(buffer) {
+  const bytes = new Uint8Array(buffer);
+  let text = "";
+  for (let i = 0; i < bytes.length; i += 0x8000) {
+    text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
+  }
+  return btoa(text);
+}
+
+/** Lines of comma, semicolon or tab separated values as rows; a line of column names may lead. */
+export function rowsOf(text, columns) {
+  const separator = ["\t", ";", ","].find((each) => text.includes(each)) ?? ",";
+  const lines = text.split(/\r?\n/).filter((line) => line.trim()).map((line) => cells(line, separator));
+  const [head, ...rest] = lines;
+  const named = head && head.every((name) => columns.includes(name));
+  const order = named ? head : columns;
+  return (named ? rest : lines).map((values, i) => {
+    if (values.length !== order.length) {
+      const wanted = `${order.length} values: ${order.join(", ")}`;
+      throw new Unreadable(`Line ${i + 1 + named} does not fit`, `Each row needs ${wanted}; this has ${values.length}.`);
+    }
+    return { row: Object.fromEntries(order.map((name, k) => [name, cell(values[k])])) };
+  });
+}
+
+function cells(line, separator) {
+  const found = [];
+  let value = "";
+  let quoted = false;
+  for (const letter of line) {
+    if (letter === '"') quoted = !quoted;
+    else if (letter === separator && !quoted) found.push(value.trim()), (value = "");
+    else value += letter;
+  }
+  return [...found, value.trim()];
+}
+
+/** A cell of a table: nothing, a number, or text. */
+export function cell(text) {
+  const number = Number(text);
+  return text === "" ? null : Number.isFinite(number) ? number : text;
+}
+
+/** Numbers, however they are separated, as arrays of a shape; several if there are enough. */
+export function arraysOf(text, shape) {
+  const numbers = text.split(/[\s,;[\]()]+/).filter(Boolean).map(Number);
+  const size = shape.reduce((a, b) => a * b, 1);
+  if (!numbers.length || numbers.length % size || numbers.some(Number.isNaN)) {
+    const what = numbers.some(Number.isNaN) ? "something that is no number" : `${numbers.length} numbers`;
+    throw new Unreadable("These numbers do not fit", `An example has ${size} numbers (${shape.join(" × ")}); received ${what}.`);
+  }
+  return Array.from({ length: numbers.length / size }, (_, i) => ({
+    values: shaped(numbers.slice(i * size, (i + 1) * size), shape),
+  }));
+}
+
+function shaped(numbers, [, ...inner]) {
+  if (!inner.length) return numbers;
+  const size = inner.reduce((a, b) => a * b, 1);
+  return Array.from({ length: numbers.length / size }, (_, i) =>
+    shaped(numbers.slice(i * size, (i + 1) * size), inner));
+}

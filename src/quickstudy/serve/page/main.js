@@ -1,0 +1,106 @@
+// The page: reads the address, opens the model and the task in it, and sets up the parts.
+
+import { ask, request } from "./api.js";
+import { fail, notice, setUpBanners } from "./banners.js";
+import { setUpCards } from "./cards.js";
+import { setUpCarry } from "./carry.js";
+import { setUpMap } from "./map.js";
+import { setUpQuality } from "./quality.js";
+import { setUpQueries } from "./queries.js";
+import { state, subscribe } from "./state.js";
+import { deleteTask, importTask, loadExample, open, renameTask, startAfresh } from "./task.js";
+
+const find = (selector) => document.querySelector(selector);
+const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
+
+async function start() {
+  for (const setUp of [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpHead]) setUp();
+  const [{ value: found }, { value: limits }] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
+  Object.assign(state, { models: found.models, limits });
+  addEventListener("popstate", goThere);
+  await goThere();
+  watchServer();
+}
+
+/** Opens what the address names. */
+async function goThere() {
+  const wanted = new URLSearchParams(location.search);
+  const model = state.models.find(({ id }) => id === wanted.get("model")) ?? state.models[0];
+  const task = wanted.get("task");
+  if (!task) return choose(model);
+  state.model = model;
+  try {
+    await open(task);
+  } catch (problem) {
+    if (problem.status !== 404) throw problem;
+    choose(model);
+    notice("That task is no longer there.");
+  }
+}
+
+function choose(model) {
+  state.model = model;
+  startAfresh();
+}
+
+/** Notices that the server is gone before anything is asked of it. */
+async function watchServer() {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, HEARTBEAT));
+    if (!document.hidden) await request("GET", "/healthz").catch(() => {});
+  }
+}
+
+function setUpHead() {
+  const picker = find("#model");
+  const name = find("#task-name");
+  const chooser = find("#import-file");
+  picker.addEventListener("change", () => choose(state.models.find(({ id }) => id === picker.value)));
+  name.addEventListener("change", () => renameTask(name.value.trim()).catch(fail));
+  name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
+  for (const button of document.querySelectorAll(".load-example")) {
+    button.addEventListener("click", () => busy(button, loadExample));
+  }
+  find("#new-task").addEventListener("click", startAfresh);
+  for (const button of document.querySelectorAll(".import")) {
+    button.addEventListener("click", () => chooser.click());
+  }
+  chooser.addEventListener("change", () => {
+    const [file] = chooser.files;
+    chooser.value = "";
+    importTask(file).catch(fail);
+  });
+  find("#delete-task").addEventListener("click", () => find("#confirm").showModal());
+  find("#confirm").addEventListener("close", ({ target }) => {
+    if (target.returnValue === "delete") busy(find("#delete-task"), deleteTask).then(() => notice("Deleted."));
+    target.returnValue = "";
+  });
+  subscribe(() => {
+    const { model, task } = state;
+    picker.replaceChildren(...state.models.map(({ id }) => new Option(id, id, false, id === model.id)));
+    find("#learner").textContent = `${model.learner} on ${model.net}`;
+    find("#version").textContent = model.version.replace("sha256:", "").slice(0, 12);
+    find("#version").title = model.version;
+    find("#lab").href = `/lab/${encodeURIComponent(model.id)}`;
+    if (document.activeElement !== name) name.value = task?.display_name ?? "";
+    find("main").dataset.revision = task?.revision ?? 0;
+    document.body.classList.toggle("fresh", !task);
+    document.body.classList.toggle("drawings", Boolean(model.drawings));
+    document.title = task?.display_name ? `${task.display_name} – quickstudy` : "quickstudy";
+    for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;
+  });
+}
+
+async function busy(button, work) {
+  button.disabled = true;
+  try {
+    await work();
+  } catch (problem) {
+    fail(problem);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+addEventListener("unhandledrejection", ({ reason }) => fail(reason));
+start();

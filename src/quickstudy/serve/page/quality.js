@@ -1,0 +1,67 @@
+// How good the model is by its own examples, and which of them look wrong.
+
+import { el, markIcon, percent, plural } from "./dom.js";
+import { fail } from "./banners.js";
+import { showExample } from "./example.js";
+import { placeOf, state, subscribe } from "./state.js";
+import { relabel } from "./task.js";
+import { thumb } from "./thumbs.js";
+
+const panel = document.querySelector("#quality");
+const doubts = document.querySelector("#doubts");
+const DOUBTFUL = 0.5;  // of its own label, below which an example is worth a look
+let shown = {};
+
+export function setUpQuality() {
+  subscribe(() => {
+    const { quality, task } = state;
+    if (shown.quality === quality && shown.task === task) return;
+    shown = { quality, task };
+    panel.replaceChildren(...estimate(quality));
+    doubts.replaceChildren(...lookAtThese(quality));
+  });
+}
+
+function estimate(quality) {
+  if (!quality) return [el("p", { class: "soft" }, "Too few examples to estimate: every class needs two.")];
+  if (quality.value == null) return [el("p", {}, capital(quality.reason ?? "Too few examples to estimate."))];
+  const { metric, value, low, high, n, folds, warning } = quality;
+  const share = metric === "accuracy";
+  const text = share ? percent : (number) => number.toPrecision(3);
+  const parts = [
+    el("p", { class: "figure" }, text(value), el("small", {}, share ? "right" : "squared error")),
+    el("p", { class: "soft" }, `95 % interval ${text(low)} to ${text(high)}, from ${plural(n, "example")} in ${folds} folds`),
+  ];
+  if (share) parts.splice(1, 0, intervalBar(value, low, high));
+  if (warning) parts.push(el("p", { class: "soft" }, capital(warning)));
+  return parts;
+}
+
+function intervalBar(value, low, high) {
+  const bar = el("div", { class: "interval", "aria-hidden": "true" }, el("span"), el("i"));
+  for (const [name, at] of Object.entries({ value, low, high })) bar.style.setProperty(`--${name}`, at);
+  return bar;
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function lookAtThese(quality) {
+  const found = (quality?.suspicious ?? []).filter(({ probability }) => probability < DOUBTFUL).slice(0, 5);
+  if (!found.length) return [el("p", { class: "soft" }, quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
+  return [
+    el("p", { class: "soft" }, "The other examples doubt these labels."),
+    el("ol", { class: "doubts" }, found.map(doubt)),
+  ];
+}
+
+function doubt({ id, label, probability, suggested }) {
+  const open = el("button", { type: "button", class: "open", "data-doubt": id, "aria-label": `Example ${id} of ${label}, doubtful`, onclick: () => showExample(id) },
+    thumb(state.inputs.get(id), ""));
+  const text = el("span", {}, "labelled ", el("b", {}, markIcon(placeOf(label)), label), el("small", {}, `${percent(probability)} likely`));
+  const move = suggested && suggested !== label && el("button", {
+    type: "button", class: "plain", onclick: () => relabel(id, suggested).catch(fail),
+  }, "Move to ", el("b", {}, suggested));
+  return el("li", {}, open, text, move || null);
+}

@@ -1,0 +1,152 @@
+// What is asked, and what the model says: label, confidence, neighbours and reasons.
+
+import { fail } from "./banners.js";
+import { asQuery, askAbout, explain, refresh } from "./answers.js";
+import { el, icon, keyed, markIcon, percent, svg } from "./dom.js";
+import { teachAs } from "./example.js";
+import { acceptDrops, makeGather } from "./gather.js";
+import { changed, placeOf, state, subscribe } from "./state.js";
+import { setMinConfidence } from "./task.js";
+import { thumb } from "./thumbs.js";
+
+const panel = document.querySelector("#ask");
+const list = document.querySelector("#answers");
+const needs = document.querySelector("#needs");
+const spoken = document.querySelector("#spoken");
+const slider = document.querySelector("#min-confidence");
+const least = panel.querySelector("output");
+let drawing = null;  // the query that is still on the pad
+let shown = null;  // the model that the pad is for
+let gather = null;
+
+export function setUpQueries() {
+  acceptDrops(panel, (data) => gather.take(data));
+  slider.addEventListener("input", () => (least.textContent = percent(slider.valueAsNumber)));
+  slider.addEventListener("change", () => setMinConfidence(slider.valueAsNumber).catch(fail));
+  subscribe(show);
+}
+
+function show() {
+  if (shown !== state.model) {
+    shown = state.model;
+    gather = makeGather({ label: "Ask about a drawing", verb: "Keep", onInputs: take, onDrawing: follow });
+    panel.querySelector(".gather")?.remove();
+    panel.querySelector(".way-in").prepend(gather.element);
+  }
+  if (drawing && !state.queries.includes(drawing)) drawing = gather.clear();
+  panel.querySelector(".sureness").hidden = state.model.kind !== "classification";
+  slider.value = state.minConfidence;
+  least.textContent = percent(state.minConfidence);
+  needs.textContent = whatIsMissing();
+  keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
+  const said = state.queries.filter(({ prediction }) => prediction).map(({ prediction }) => sentence(prediction));
+  spoken.textContent = said.slice(0, 3).join(". ");
+}
+
+function whatIsMissing() {
+  if (state.task?.state === "READY") return state.queries.length ? "" : "Ready: draw, drop or paste something new.";
+  const filled = state.classes.filter(({ shots }) => shots > 0);
+  if (filled.length === 1) return `Only “${filled[0].label}” has examples. Telling classes apart takes a second one.`;
+  return state.task?.needs ?? "Give two classes an example each, and answers appear here.";
+}
+
+/** Takes pictures to ask about; of none, the drawing on the pad becomes one of them. */
+async function take(inputs) {
+  if (inputs.length) await askAbout(inputs);
+  else drawing = null;
+}
+
+/** Follows the pad: asks again after every stroke. */
+function follow(input) {
+  if (!input) return drawing && forget(drawing);
+  if (!drawing) state.queries = [(drawing = asQuery(input)), ...state.queries];
+  Object.assign(drawing, { input, problem: null });
+  changed();
+  refresh().catch(fail);
+}
+
+function forget(query) {
+  state.queries = state.queries.filter((each) => each !== query);
+  changed();
+  refresh().catch(fail);
+}
+
+function sentence({ label, confidence, abstained, value }) {
+  if (abstained) return "Not sure";
+  return label == null ? `${value}` : `${label}, ${percent(confidence)}`;
+}
+
+function makeAnswer(query) {
+  const picture = el("div", { class: "asked" });
+  const said = el("div", { class: "said" });
+  const more = el("div", { class: "more" });
+  const remove = el("button", {
+    type: "button", class: "quiet remove", "aria-label": "Remove this question",
+    onclick: () => {
+      const next = answer.nextElementSibling ?? answer.previousElementSibling;
+      forget(query);
+      (next?.querySelector(".remove") ?? panel.querySelector(".pad, button, textarea, input")).focus();
+    },
+  }, icon("cross"));
+  const answer = el("li", { class: "answer card", tabindex: "-1" }, picture, said, remove, more);
+  let drawn = null;
+  answer.show = () => {
+    const { input, prediction, reasons, problem } = query;
+    answer.dataset.query = query.key;
+    if (drawn?.input !== input) picture.replaceChildren(thumb(input, "The question"));
+    if (drawn?.prediction !== prediction || drawn?.reasons !== reasons || drawn?.problem !== problem) {
+      answer.classList.toggle("unsure", Boolean(prediction?.abstained));
+      said.replaceChildren(...(prediction ? verdict(prediction) : [el("p", { class: "soft" }, problem?.title ?? "No answer yet")]));
+      const open = more.querySelector("details")?.open;
+      more.replaceChildren(...(prediction ? evidence(query, open) : []));
+    }
+    drawn = { input, prediction, reasons, problem };
+  };
+  return answer;
+}
+
+function verdict(prediction) {
+  const { label, confidence, abstained, value } = prediction;
+  if (state.model.kind === "regression") return [el("p", { class: "label" }, `${[value].flat().map((v) => +v.toPrecision(4)).join(", ")}`)];
+  const bar = el("div", {
+    class: "meter", role: "meter", "aria-label": "Confidence", "aria-valuemin": 0, "aria-valuemax": 1,
+    "aria-valuenow": confidence, "aria-valuetext": percent(confidence),
+  }, el("span"));
+  bar.style.setProperty("--value", confidence);
+  bar.style.setProperty("--least", state.minConfidence);
+  const name = abstained ? "not sure" : label;
+  const head = el("p", { class: "label" }, abstained ? null : markIcon(placeOf(label)), el("span", {}, name), el("b", {}, percent(confidence)));
+  return [head, bar];
+}
+
+function evidence(query, open) {
+  const near = query.prediction.nearest ?? [];
+  const closest = el("ul", { class: "nearest", "aria-label": "Closest examples" }, near.slice(0, 4).map(({ id, label, similarity }) =>
+    el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`),
+      el("small", { title: `${label}: similarity ${similarity.toFixed(3)}` }, similarity.toFixed(2)))));
+  const why = el("details", { class: "fold why", open }, el("summary", {}, "Why"), el("div", { class: "reasons" }));
+  const reveal = () => why.open && !query.reasons && explain(query).catch(fail);
+  why.addEventListener("toggle", reveal);
+  if (query.reasons) why.lastChild.replaceChildren(...reasons(query));
+  const teach = el("button", { type: "button", class: "plain small", onclick: () => teachAs(query, () => forget(query)) }, "Teach this");
+  return [closest, el("div", { class: "row" }, why, teach)];
+}
+
+/** How sure the model is of each class, and which examples pulled it there or away. */
+function reasons({ prediction, reasons: { influence } }) {
+  const shares = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a).slice(0, 6);
+  const classes = el("dl", { class: "shares" }, shares.flatMap(([label, share]) =>
+    [el("dt", {}, markIcon(placeOf(label)), label), el("dd", {}, percent(share))]));
+  const known = influence.filter(({ value }) => value != null);
+  const strongest = known.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
+  const most = Math.max(...strongest.map(({ value }) => Math.abs(value)), 1e-9);
+  const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => {
+    const { label } = state.task.examples.find((each) => each.id === id) ?? {};
+    const x = Math.min(0, value / most);
+    const bar = svg("svg", { class: value < 0 ? "pull against" : "pull", viewBox: "-1 0 2 1", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { x, y: 0.2, width: Math.abs(value / most), height: 0.6 }));
+    const signed = `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(2)}`;
+    return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`), bar, el("small", {}, signed));
+  }));
+  return [el("h4", {}, "How sure of each class"), classes, el("h4", {}, "What each example changes"), pulls];
+}

@@ -1,0 +1,64 @@
+// What the page knows. Modules read it, show it when told to, and change it through task.js.
+
+export const state = {
+  /** Models on offer, and the one in use. */
+  models: [],
+  model: null,
+  limits: {},
+  /** The task as the server last gave it, and its ETag; null until the first edit. */
+  task: null,
+  etag: null,
+  /** Classes in the order shown: {key, label, shots}. A key stays when the label changes. */
+  classes: [],
+  /** Example id to input. */
+  inputs: new Map(),
+  /** What is asked: {key, input, prediction, reasons}. */
+  queries: [],
+  minConfidence: 0.5,
+  /** Derived from the task: each null until the server has said. */
+  quality: null,
+  points: null,
+  adaptMs: null,
+};
+
+const listeners = [];
+let nextKey = 1;
+
+/** Calls `listener` after every change. */
+export function subscribe(listener) {
+  listeners.push(listener);
+}
+
+/** Tells everyone that the state has changed. */
+export function changed() {
+  for (const listener of listeners) listener();
+}
+
+export function newKey() {
+  return nextKey++;
+}
+
+/** Puts classes in their places: known ones stay where they are, new ones come last. */
+export function setClasses(found) {
+  const shots = new Map(found.map(({ label, shots }) => [label, shots]));
+  const known = state.classes.filter(({ label }) => shots.has(label));
+  const labels = new Set(known.map(({ label }) => label));
+  state.classes = [
+    ...known.map((each) => ({ ...each, shots: shots.get(each.label) })),
+    ...found.filter(({ label }) => !labels.has(label)).map((each) => ({ key: newKey(), ...each })),
+  ];
+}
+
+/** The place of a class, which decides its colour and mark; -1 for one that is gone. */
+export function placeOf(label) {
+  return state.classes.findIndex((each) => each.label === label);
+}
+
+export function examplesOf(label) {
+  return (state.task?.examples ?? []).filter((example) => example.label === label);
+}
+
+/** How many queries and examples there are words for: pictures, rows or arrays. */
+export function isPictures() {
+  return state.model.modality === "pictures";
+}

@@ -1,0 +1,196 @@
+// All that changes the task. Writes wait for one another, and each names the revision it changes.
+
+import { Problem, ask, request } from "./api.js";
+import { asQuery, forgetQueries, refresh, remembered } from "./answers.js";
+import { changed, setClasses, state } from "./state.js";
+
+const FIRST_CLASSES = ["Class 1", "Class 2"];
+let queue = Promise.resolve();
+
+/** Decides what becomes of a write when the task was changed elsewhere; set by banners.js. */
+export const conflict = { decide: null };
+
+function modelPath() {
+  return `/v1/models/${encodeURIComponent(state.model.id)}`;
+}
+
+export function taskPath() {
+  return `${modelPath()}/tasks/${encodeURIComponent(state.task.id)}`;
+}
+
+/** Starts with empty classes; nothing is stored before the first edit. */
+export function startAfresh() {
+  Object.assign(state, { task: null, etag: null, inputs: new Map(), queries: [], classes: [] });
+  Object.assign(state, { quality: null, points: null, adaptMs: null, minConfidence: 0.5 });
+  setClasses(FIRST_CLASSES.map((label) => ({ label, shots: 0 })));
+  address();
+  changed();
+}
+
+/** Opens a stored task, with what was asked about it in this tab. */
+export async function open(id) {
+  const { value, etag } = await ask("GET", `${modelPath()}/tasks/${encodeURIComponent(id)}?view=FULL`);
+  state.classes = [];
+  accept(value, etag);
+  state.minConfidence = value.min_confidence ?? 0;
+  state.queries = remembered();
+  await refresh();
+}
+
+/** Reads the task again, after it was changed elsewhere or the server came back. */
+export async function reload() {
+  const { value, etag } = await ask("GET", `${taskPath()}?view=FULL`);
+  accept(value, etag);
+  await refresh();
+}
+
+/** A task the server has ready, with things to ask. */
+export async function loadExample() {
+  const { value, etag } = await ask("POST", `${modelPath()}/tasks:example`, { json: {} });
+  await adopt(value, etag, value.suggested_queries ?? []);
+}
+
+/** A task from a file that this or another server exported. */
+export async function importTask(file) {
+  const options = { body: file, type: "application/octet-stream" };
+  const { value, etag } = await ask("POST", `${modelPath()}/tasks:import`, options);
+  await adopt(value, etag, []);
+}
+
+async function adopt(task, etag, queries) {
+  state.classes = [];
+  accept(task, etag);
+  state.minConfidence = task.min_confidence ?? 0;
+  state.queries = queries.map(asQuery);
+  await completeInputs();
+  await refresh();
+}
+
+export function addExamples(label, inputs) {
+  const examples = inputs.map((input) => ({ label, ...input }));
+  const first = (draft) => ({ ...draft, support: examples });
+  return write(first, (path, etag) => ask("POST", `${path}/examples`, { json: { examples }, etag }), inputs);
+}
+
+export function removeExample(id) {
+  return write(null, (path, etag) => ask("DELETE", `${path}/examples/${encodeURIComponent(id)}`, { etag }));
+}
+
+export function relabel(id, label) {
+  const json = { examples: { [id]: label } };
+  return write(null, (path, etag) => ask("POST", `${path}:relabel`, { json, etag }));
+}
+
+export function addClass(label) {
+  const classes = [...labels(), label];
+  const first = (draft) => ({ ...draft, classes });
+  return write(first, (path, etag) => ask("PATCH", path, { json: { classes }, etag }));
+}
+
+export async function renameClass(from, to) {
+  const first = (draft) => ({ ...draft, classes: labels().map((label) => (label === from ? to : label)) });
+  const shown = state.classes.find(({ label }) => label === from);
+  shown.label = to;  // it keeps its place and its colour
+  try {
+    const json = { from, to };
+    await write(first, (path, etag) => ask("POST", `${path}:renameClass`, { json, etag }));
+  } catch (problem) {
+    shown.label = from;
+    changed();
+    throw problem;
+  }
+}
+
+export function removeClass(label) {
+  const first = (draft) => ({ ...draft, classes: labels().filter((each) => each !== label) });
+  return write(first, (path, etag) => ask("POST", `${path}:removeClass`, { json: { label }, etag }));
+}
+
+export function renameTask(display_name) {
+  return patch({ display_name });
+}
+
+export function setMinConfidence(min_confidence) {
+  state.minConfidence = min_confidence;
+  return state.task ? patch({ min_confidence }) : refresh();
+}
+
+function patch(json) {
+  return write((draft) => ({ ...draft, ...json }), (path, etag) => ask("PATCH", path, { json, etag }));
+}
+
+/** Back to an earlier revision, as a new one. */
+export function rollback(revision) {
+  return write(null, async (path, etag) => {
+    await ask("POST", `${path}/revisions/${revision}:rollback`, { etag });
+    return ask("GET", `${path}?view=FULL`);
+  });
+}
+
+export async function deleteTask() {
+  await request("DELETE", taskPath());
+  forgetQueries();
+  startAfresh();
+}
+
+function labels() {
+  return state.classes.map(({ label }) => label);
+}
+
+/**
+ * Sends one change after those before it.
+ * @param {?function} first makes of an empty task what is sent where there is none yet
+ * @param {function} send (path, etag) => {value, etag}
+ * @param {object[]} inputs of the examples that it adds, in order
+ * @returns {Promise<boolean>} whether it was made
+ */
+function write(first, send, inputs = []) {
+  const attempt = async () => {
+    try {
+      const { value, etag } = state.task
+        ? await send(taskPath(), state.etag)
+        : await ask("POST", `${modelPath()}/tasks`, { json: first({ classes: labels(), min_confidence: state.minConfidence }) });
+      accept(value, etag, inputs);
+    } catch (problem) {
+      if (!(problem instanceof Problem) || problem.status !== 412) throw problem;
+      const keep = await conflict.decide();
+      await reload();
+      return keep ? attempt() : false;
+    }
+    await completeInputs();
+    return true;
+  };
+  const done = queue.then(attempt);
+  queue = done.catch(() => {});
+  done.then(refresh, () => {});
+  return done;
+}
+
+/** Takes a task as the state of affairs. */
+function accept(task, etag, inputs = []) {
+  const known = state.task?.id === task.id ? state.inputs : new Map();
+  const fresh = task.examples.filter(({ id }) => !known.has(id));
+  fresh.forEach((example, i) => {
+    const input = example.input ?? (fresh.length === inputs.length ? inputs[i] : null);
+    if (input) known.set(example.id, input);
+  });
+  Object.assign(state, { task, etag, inputs: known, adaptMs: task.adapt_ms ?? state.adaptMs });
+  setClasses(task.classes);
+  address();
+  changed();
+}
+
+/** Asks for the examples that this tab has not seen. */
+async function completeInputs() {
+  if (state.task.examples.every(({ id }) => state.inputs.has(id))) return;
+  const { value } = await ask("GET", `${taskPath()}?view=FULL`);
+  for (const { id, input } of value.examples) state.inputs.set(id, input);
+  changed();
+}
+
+/** The address names the task, so that a reload and the way back lead to it. */
+function address() {
+  const here = new URLSearchParams({ model: state.model.id });
+  if (state.task) here.set("task", state.task.id);
+  if (location.search !== `?${here}`) history.pushState(null, "", `/?${here}`);
+}
