@@ -4,7 +4,7 @@ import { notice } from "./banners.js";
 import { complain, el, icon, keyed, markIcon, plural } from "./dom.js";
 import { showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
-import { examplesOf, placeOf, state, subscribe } from "./state.js";
+import { examplesOf, hueOf, state, subscribe } from "./state.js";
 import { addClass, addExamples, removeClass, removeExample, renameClass, rollback } from "./task.js";
 import { thumb } from "./thumbs.js";
 
@@ -24,7 +24,7 @@ export function setUpCards() {
 
 async function add() {
   let n = state.classes.length + 1;
-  while (placeOf(`Class ${n}`) >= 0) n++;
+  while (hueOf(`Class ${n}`) !== undefined) n++;
   try {
     complain(alerts, null);
     await addClass(`Class ${n}`);
@@ -74,11 +74,12 @@ function makeCard(item) {
   const gather = makeGather({
     label: `New example of ${now.label}`,
     verb: "Add",
+    alerts,
     onInputs: (inputs) => addExamples(now.label, inputs),
   });
   const body = el("div", { class: "card-body" }, gather.element, examples);
   const head = el("header", {}, mark, name, count, remove);
-  const card = el("section", { class: "card class-card" }, head, alerts, body);
+  const card = el("section", { class: "card class-card" }, head, body, alerts);
   acceptDrops(card, gather.take);
 
   card.show = (item) => {
@@ -86,7 +87,7 @@ function makeCard(item) {
     card.dataset.label = item.label;
     card.setAttribute("aria-label", `Class ${item.label}`);
     card.classList.toggle("empty", item.shots === 0);
-    mark.replaceChildren(markIcon(placeOf(item.label)));
+    mark.replaceChildren(markIcon(hueOf(item.label)));
     if (document.activeElement !== name) name.value = item.label;
     name.setAttribute("aria-label", `Name of class ${item.label}`);
     remove.setAttribute("aria-label", `Remove class ${item.label}`);

@@ -49,15 +49,15 @@ const MARKS = [
   "M0-6.2L5.9-1.9 3.6 5H-3.6L-5.9-1.9z",
 ];
 
-/** The mark of a class: colour and shape by its place among the classes. */
-export function mark(index) {
-  const shown = Math.max(index, 0) % MARKS.length;
+/** The mark of a class: colour and shape by its number. */
+export function mark(hue = 0) {
+  const shown = hue % MARKS.length;
   return svg("path", { class: `mark hue-${shown}`, d: MARKS[shown] });
 }
 
 /** The mark as an inline picture. */
-export function markIcon(index) {
-  return svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, mark(index));
+export function markIcon(hue) {
+  return svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, mark(hue));
 }
 
 /** Makes the children of `parent` match `items`, keeping the elements whose key stays. */

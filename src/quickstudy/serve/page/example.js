@@ -1,7 +1,7 @@
 // One input, large, with the classes to choose from: for an example, and for a question that is to be one.
 
 import { complain, el, markIcon } from "./dom.js";
-import { placeOf, state } from "./state.js";
+import { hueOf, state } from "./state.js";
 import { addExamples, relabel, removeExample } from "./task.js";
 import { describe, thumb } from "./thumbs.js";
 
@@ -46,7 +46,7 @@ function show({ title, input, now, choose, remove, back }) {
   const choices = state.classes.map(({ label }) => el("button", {
     type: "button", class: "plain", "aria-pressed": now && String(label === now),
     onclick: () => attempt(choose(label)),
-  }, markIcon(placeOf(label)), label));
+  }, markIcon(hueOf(label)), label));
   const bin = remove && el("button", { type: "button", class: "plain danger", onclick: () => attempt(remove()) }, "Delete example");
   const close = el("button", { type: "button", class: "main", onclick: () => dialog.close() }, "Close");
   dialog.replaceChildren(

@@ -9,7 +9,8 @@ import { state } from "./state.js";
  * @typedef {object} Gathering
  * @property {string} label what is gathered, for those who do not see it
  * @property {string} verb of the button that hands the inputs over
- * @property {function(object[]): Promise} onInputs takes inputs; its problems are shown here
+ * @property {function(object[]): Promise} onInputs takes inputs, or throws a problem
+ * @property {HTMLElement} alerts where they are shown
  * @property {function(?object)} [onDrawing] takes what is on the pad after every stroke
  */
 
@@ -19,7 +20,7 @@ import { state } from "./state.js";
  * @returns {{element: HTMLElement, take: function(DataTransfer): boolean, clear: function}}
  */
 export function makeGather(options) {
-  const alerts = el("div", { class: "alerts" });
+  const { alerts } = options;
   const hand = async (make, done = () => {}) => {
     complain(alerts, null);
     element.setAttribute("aria-busy", "true");
@@ -35,7 +36,7 @@ export function makeGather(options) {
   };
   const kinds = { pictures, rows, arrays };
   const { parts, take, clear } = kinds[state.model.modality](options, hand);
-  const element = el("div", { class: `gather ${state.model.modality}` }, parts, alerts);
+  const element = el("div", { class: `gather ${state.model.modality}` }, parts);
   return { element, take, clear };
 }
 
@@ -93,7 +94,7 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
     onDrawing?.(null);
     pad.element.firstChild.focus();
   });
-  const main = el("button", { type: "button", class: "main", onclick: submit }, verb);
+  const main = el("button", { type: "button", class: "main", onclick: submit }, onDrawing ? "Keep" : verb);
   const tools = el("div", { class: "tools" }, undo, wipe, button("upload", "Choose picture files", choose), main);
   update();
   return { parts: [pad.element, tools, chooser], take, clear: () => (pad.clear(), update()) };

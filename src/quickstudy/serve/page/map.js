@@ -1,7 +1,7 @@
 // The map: examples and questions where the network sees them, near to what looks alike to it.
 
 import { el, mark, markIcon, svg } from "./dom.js";
-import { placeOf, state, subscribe } from "./state.js";
+import { hueOf, state, subscribe } from "./state.js";
 import { thumb } from "./thumbs.js";
 
 const place = document.querySelector("#map");
@@ -26,7 +26,7 @@ function draw(points) {
   const dots = points.map((point) => {
     const { id, label, asked } = point;
     const name = asked ? `Question${label == null ? "" : `, looks like ${label}`}` : `Example ${id} of ${label}`;
-    const shape = asked ? question() : mark(placeOf(label));
+    const shape = asked ? question() : mark(hueOf(label));
     const at = `translate(${across(point.x).toFixed(1)} ${(HEIGHT - down(point.y)).toFixed(1)})`;
     const dot = svg("g", { class: asked ? "dot asked" : "dot", transform: at, tabindex: "-1", role: "img", "aria-label": name },
       svg("circle", { class: "halo", r: 12 }), shape);
@@ -40,7 +40,7 @@ function draw(points) {
   plot.append(...dots);
   plot.addEventListener("keydown", (event) => walk(event, dots));
   const legend = el("ul", { class: "legend" },
-    state.classes.filter(({ shots }) => shots).map(({ label }) => el("li", {}, markIcon(placeOf(label)), label)),
+    state.classes.filter(({ shots }) => shots).map(({ label }) => el("li", {}, markIcon(hueOf(label)), label)),
     points.some(({ asked }) => asked) ? el("li", {}, svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, question()), "question") : null);
   return [plot, legend];
 }

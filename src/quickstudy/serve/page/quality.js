@@ -3,7 +3,7 @@
 import { el, markIcon, percent, plural } from "./dom.js";
 import { fail } from "./banners.js";
 import { showExample } from "./example.js";
-import { placeOf, state, subscribe } from "./state.js";
+import { hueOf, state, subscribe } from "./state.js";
 import { relabel } from "./task.js";
 import { thumb } from "./thumbs.js";
 
@@ -59,7 +59,7 @@ function lookAtThese(quality) {
 function doubt({ id, label, probability, suggested }) {
   const open = el("button", { type: "button", class: "open", "data-doubt": id, "aria-label": `Example ${id} of ${label}, doubtful`, onclick: () => showExample(id) },
     thumb(state.inputs.get(id), ""));
-  const text = el("span", {}, "labelled ", el("b", {}, markIcon(placeOf(label)), label), el("small", {}, `${percent(probability)} likely`));
+  const text = el("span", {}, "labelled ", el("b", {}, markIcon(hueOf(label)), label), el("small", {}, `${percent(probability)} likely`));
   const move = suggested && suggested !== label && el("button", {
     type: "button", class: "plain", onclick: () => relabel(id, suggested).catch(fail),
   }, "Move to ", el("b", {}, suggested));

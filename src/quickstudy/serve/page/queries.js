@@ -5,12 +5,13 @@ import { asQuery, askAbout, explain, refresh } from "./answers.js";
 import { el, icon, keyed, markIcon, percent, svg } from "./dom.js";
 import { teachAs } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
-import { changed, placeOf, state, subscribe } from "./state.js";
+import { changed, hueOf, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
 import { thumb } from "./thumbs.js";
 
 const panel = document.querySelector("#ask");
 const list = document.querySelector("#answers");
+const alerts = document.querySelector("#ask-alerts");
 const needs = document.querySelector("#needs");
 const spoken = document.querySelector("#spoken");
 const slider = document.querySelector("#min-confidence");
@@ -29,7 +30,7 @@ export function setUpQueries() {
 function show() {
   if (shown !== state.model) {
     shown = state.model;
-    gather = makeGather({ label: "Ask about a drawing", verb: "Keep", onInputs: take, onDrawing: follow });
+    gather = makeGather({ label: "What to ask about", verb: "Ask", alerts, onInputs: take, onDrawing: follow });
     panel.querySelector(".gather")?.remove();
     panel.querySelector(".way-in").prepend(gather.element);
   }
@@ -44,7 +45,7 @@ function show() {
 }
 
 function whatIsMissing() {
-  if (state.task?.state === "READY") return state.queries.length ? "" : "Ready: draw, drop or paste something new.";
+  if (state.task?.state === "READY") return state.queries.length ? "" : "Ready. Ask about something new.";
   const filled = state.classes.filter(({ shots }) => shots > 0);
   if (filled.length === 1) return `Only “${filled[0].label}” has examples. Telling classes apart takes a second one.`;
   return state.task?.needs ?? "Give two classes an example each, and answers appear here.";
@@ -115,7 +116,7 @@ function verdict(prediction) {
   bar.style.setProperty("--value", confidence);
   bar.style.setProperty("--least", state.minConfidence);
   const name = abstained ? "not sure" : label;
-  const head = el("p", { class: "label" }, abstained ? null : markIcon(placeOf(label)), el("span", {}, name), el("b", {}, percent(confidence)));
+  const head = el("p", { class: "label" }, abstained ? null : markIcon(hueOf(label)), el("span", {}, name), el("b", {}, percent(confidence)));
   return [head, bar];
 }
 
@@ -136,7 +137,7 @@ function evidence(query, open) {
 function reasons({ prediction, reasons: { influence } }) {
   const shares = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a).slice(0, 6);
   const classes = el("dl", { class: "shares" }, shares.flatMap(([label, share]) =>
-    [el("dt", {}, markIcon(placeOf(label)), label), el("dd", {}, percent(share))]));
+    [el("dt", {}, markIcon(hueOf(label)), label), el("dd", {}, percent(share))]));
   const known = influence.filter(({ value }) => value != null);
   const strongest = known.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
   const most = Math.max(...strongest.map(({ value }) => Math.abs(value)), 1e-9);

@@ -8,7 +8,7 @@ export const state = {
   /** The task as the server last gave it, and its ETag; null until the first edit. */
   task: null,
   etag: null,
-  /** Classes in the order shown: {key, label, shots}. A key stays when the label changes. */
+  /** Classes in the order shown: {key, hue, label, shots}; key and hue stay when the label changes. */
   classes: [],
   /** Example id to input. */
   inputs: new Map(),
@@ -45,20 +45,19 @@ export function setClasses(found) {
   const labels = new Set(known.map(({ label }) => label));
   state.classes = [
     ...known.map((each) => ({ ...each, shots: shots.get(each.label) })),
-    ...found.filter(({ label }) => !labels.has(label)).map((each) => ({ key: newKey(), ...each })),
   ];
+  for (const each of found.filter(({ label }) => !labels.has(label))) {
+    const taken = new Set(state.classes.map(({ hue }) => hue));
+    const hue = [...state.classes, 0].findIndex((_, i) => !taken.has(i));
+    state.classes.push({ key: newKey(), hue, ...each });
+  }
 }
 
-/** The place of a class, which decides its colour and mark; -1 for one that is gone. */
-export function placeOf(label) {
-  return state.classes.findIndex((each) => each.label === label);
+/** The number that decides the colour and mark of a class; none for one that is gone. */
+export function hueOf(label) {
+  return state.classes.find((each) => each.label === label)?.hue;
 }
 
 export function examplesOf(label) {
   return (state.task?.examples ?? []).filter((example) => example.label === label);
-}
-
-/** How many queries and examples there are words for: pictures, rows or arrays. */
-export function isPictures() {
-  return state.model.modality === "pictures";
 }

@@ -18,7 +18,7 @@ export function describe(input) {
 }
 
 function rowThumb(row, alt) {
-  const values = Object.values(row).slice(0, 4).map((value) => el("span", {}, value ?? "–"));
+  const values = Object.values(row).slice(0, 8).map((value) => el("span", {}, value ?? "–"));
   return el("span", { class: "thumb values", role: "img", "aria-label": `${alt}: ${describe({ row })}` }, values);
 }
 
