@@ -1,9 +1,10 @@
 // What follows from the task: predictions, quality and map, asked for again after every change.
 
 import { Problem, ask } from "./api.js";
-import { changed, newKey, state } from "./state.js";
+import { changed, isRegression, newKey, state } from "./state.js";
 
 const REFUSED = [400, 413, 415, 422];  // what the server says of an input that it cannot read
+const CURVE = 101;  // points of a curve
 let latest = 0;
 
 /** Asks for all that follows from the task; of several calls only the last one counts. */
@@ -13,11 +14,11 @@ export async function refresh() {
   remember();
   if (state.task?.state !== "READY") {
     for (const query of state.queries) Object.assign(query, { prediction: null, reasons: null });
-    Object.assign(state, { quality: null, points: null });
+    Object.assign(state, { quality: null, points: null, curve: null });
     return changed();
   }
   await predict(current);
-  if (current()) await Promise.all([assess(current), place(current)]);
+  if (current()) await Promise.all([assess(current), hasCurve() ? follow(current) : place(current)]);
 }
 
 async function predict(current) {
@@ -37,9 +38,8 @@ async function predict(current) {
 }
 
 async function predictionsOf(inputs) {
-  const json = { query: inputs, min_confidence: state.minConfidence };
+  const json = isRegression() ? { query: inputs } : { query: inputs, min_confidence: state.minConfidence };
   const { value } = await ask("POST", `${path()}:predict`, { json });
-  state.adaptMs = value.adapt_ms ?? state.adaptMs;
   return value.predictions;
 }
 
@@ -55,6 +55,25 @@ async function place(current) {
   const { value } = await ask("POST", `${path()}:map`, { json: { query: asked.map(({ input }) => input) } });
   if (!current()) return;
   state.points = value.points.map((point) => ({ ...point, asked: asked[point.query] }));
+  changed();
+}
+
+/** Whether the model is a function of one number, which can be drawn. */
+export function hasCurve() {
+  return isRegression() && state.model.modality === "arrays" && state.model.x_shape.join() === "1";
+}
+
+/** The values between and around all that is known. */
+async function follow(current) {
+  const known = [...state.inputs.values(), ...state.queries.map(({ input }) => input)];
+  const at = known.map(({ values }) => values[0]);
+  const [low, high] = [Math.min(...at), Math.max(...at)];
+  const margin = 0.15 * (high - low) || 1;
+  const step = (high - low + 2 * margin) / (CURVE - 1);
+  const x = Array.from({ length: CURVE }, (_, i) => low - margin + i * step);
+  const { value } = await ask("POST", `${path()}:predict`, { json: { query: x.map((each) => ({ values: [each] })) } });
+  if (!current()) return;
+  state.curve = value.predictions.map(({ label }, i) => [x[i], label]);
   changed();
 }
 

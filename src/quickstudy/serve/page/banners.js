@@ -2,7 +2,7 @@
 
 import { credentials, watchConnection } from "./api.js";
 import { el, plural } from "./dom.js";
-import { state, subscribe } from "./state.js";
+import { isRegression, state, subscribe } from "./state.js";
 import { conflict, reload } from "./task.js";
 
 const place = document.querySelector("#banners");
@@ -25,9 +25,10 @@ export function setUpBanners() {
 
 function summary() {
   if (!state.task) return "Nothing taught yet";
-  const n = state.task.examples.length;
-  const parts = [plural(state.classes.length, "class"), plural(n, "example")];
-  if (state.adaptMs != null && state.task.state === "READY") parts.push(`adapted in ${state.adaptMs.toFixed(1)} ms`);
+  const { examples, adapt_ms } = state.task;
+  const parts = [plural(examples.length, "example")];
+  if (!isRegression()) parts.unshift(plural(state.classes.length, "class"));
+  if (state.task.state === "READY") parts.push(`adapted in ${adapt_ms.toFixed(1)} ms`);
   return parts.join(" · ");
 }
 

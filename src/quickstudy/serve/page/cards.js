@@ -1,10 +1,10 @@
 // Class cards: a name, a way to add examples, and the examples.
 
 import { notice } from "./banners.js";
-import { complain, el, icon, keyed, markIcon, plural } from "./dom.js";
+import { brief, complain, el, icon, keyed, markIcon, plural } from "./dom.js";
 import { showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
-import { examplesOf, hueOf, state, subscribe } from "./state.js";
+import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
 import { addClass, addExamples, removeClass, removeExample, renameClass, rollback } from "./task.js";
 import { thumb } from "./thumbs.js";
 
@@ -18,6 +18,7 @@ export function setUpCards() {
   subscribe(() => {
     if (shown !== state.model) grid.replaceChildren();
     shown = state.model;
+    more.hidden = isRegression();
     keyed(grid, state.classes, ({ key }) => key, makeCard, (card, item) => card.show(item));
   });
 }
@@ -72,20 +73,21 @@ function makeCard(item) {
   };
 
   const gather = makeGather({
-    label: `New example of ${now.label}`,
+    label: isRegression() ? "New example" : `New example of ${now.label}`,
     verb: "Add",
     alerts,
+    valued: isRegression(),
     onInputs: (inputs) => addExamples(now.label, inputs),
   });
   const body = el("div", { class: "card-body" }, gather.element, examples);
-  const head = el("header", {}, mark, name, count, remove);
+  const head = isRegression() ? el("header", {}, el("h3", {}, "Examples"), count) : el("header", {}, mark, name, count, remove);
   const card = el("section", { class: "card class-card" }, head, body, alerts);
   acceptDrops(card, gather.take);
 
   card.show = (item) => {
     now = item;
     card.dataset.label = item.label;
-    card.setAttribute("aria-label", `Class ${item.label}`);
+    card.setAttribute("aria-label", isRegression() ? "Examples" : `Class ${item.label}`);
     card.classList.toggle("empty", item.shots === 0);
     mark.replaceChildren(markIcon(hueOf(item.label)));
     if (document.activeElement !== name) name.value = item.label;
@@ -96,17 +98,17 @@ function makeCard(item) {
   };
   return card;
 
-  function makeExample({ id }) {
-    const what = `Example ${id}`;
+  function makeExample({ id, label }) {
+    const what = `Example ${id} of ${label}`;
     const open = el("button", {
-      type: "button", "data-example": id, "aria-label": `${what} of ${now.label}. Enter opens it, Delete removes it.`,
+      type: "button", "data-example": id, "aria-label": `${what}. Enter opens it, Delete removes it.`,
       onclick: () => showExample(id),
       onkeydown: (event) => {
         if (event.key !== "Delete") return;
         const next = holder.nextElementSibling ?? holder.previousElementSibling;
         attempt(removeExample(id)).then(() => (next?.firstChild ?? name).focus());
       },
-    }, thumb(state.inputs.get(id), what));
+    }, thumb(state.inputs.get(id), what), isRegression() ? el("small", {}, brief(label)) : null);
     const holder = el("li", {}, open);
     return holder;
   }

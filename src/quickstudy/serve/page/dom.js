@@ -81,6 +81,11 @@ export function percent(fraction) {
   return `${Math.round(100 * fraction)} %`;
 }
 
+/** A number, or several, with four digits. */
+export function brief(value) {
+  return [value].flat().map((each) => `${+each.toPrecision(4)}`.replace("-", "−")).join(", ");
+}
+
 export function plural(n, noun) {
   return `${n} ${noun}${n === 1 ? "" : noun.endsWith("s") ? "es" : "s"}`;
 }

@@ -1,7 +1,7 @@
 // One input, large, with the classes to choose from: for an example, and for a question that is to be one.
 
-import { complain, el, markIcon } from "./dom.js";
-import { hueOf, state } from "./state.js";
+import { brief, complain, el, markIcon } from "./dom.js";
+import { hueOf, isRegression, state } from "./state.js";
 import { addExamples, relabel, removeExample } from "./task.js";
 import { describe, thumb } from "./thumbs.js";
 
@@ -53,7 +53,7 @@ function show({ title, input, now, choose, remove, back }) {
     el("h2", { id: "example-title" }, title),
     el("div", { class: "large" }, thumb(input, title)),
     ...(input?.image ? [] : [el("p", { class: "soft" }, describe(input))]),
-    el("div", { class: "choices", role: "group", "aria-label": "Class" }, choices),
+    isRegression() ? el("p", {}, `Value ${brief(now)}`) : el("div", { class: "choices", role: "group", "aria-label": "Class" }, choices),
     alerts,
     el("div", { class: "actions" }, bin, close),
   );

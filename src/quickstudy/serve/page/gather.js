@@ -1,7 +1,7 @@
 // Where inputs come from: a pad, files and the clipboard; a form; numbers. One for each card.
 
-import { complain, el, icon } from "./dom.js";
-import { Unreadable, arraysOf, cell, picturesOf, rowsOf } from "./inputs.js";
+import { complain, el, icon, plural } from "./dom.js";
+import { Unreadable, arraysOf, cell, picturesOf, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
 import { state } from "./state.js";
 
@@ -11,6 +11,7 @@ import { state } from "./state.js";
  * @property {string} verb of the button that hands the inputs over
  * @property {function(object[]): Promise} onInputs takes inputs, or throws a problem
  * @property {HTMLElement} alerts where they are shown
+ * @property {boolean} [valued] whether each input comes with the value that it has
  * @property {function(?object)} [onDrawing] takes what is on the pad after every stroke
  */
 
@@ -100,32 +101,33 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
   return { parts: [pad.element, tools, chooser], take, clear: () => (pad.clear(), update()) };
 }
 
-function rows({ label, verb }, hand) {
-  const { columns } = state.model;
+function rows({ label, verb, valued }, hand) {
+  const target = valued ? "value" : null;
+  const columns = [...state.model.columns, ...(valued ? [target] : [])];
   const fields = columns.map((name) => el("input", { name, autocomplete: "off" }));
   const form = el("form", {
     class: "row-form", "aria-label": label,
     onsubmit: (event) => {
       event.preventDefault();
       const row = Object.fromEntries(fields.map((field) => [field.name, cell(field.value.trim())]));
-      hand(async () => [{ row }], () => (form.reset(), fields[0].focus()));
+      hand(async () => [withTarget(row, target)], () => (form.reset(), fields[0].focus()));
     },
   }, columns.map((name, i) => el("label", {}, el("span", {}, name), fields[i])),
   el("button", { class: "main" }, verb));
-  const read = (text) => rowsOf(text, columns);
-  const paste = pasteBox(`${label}: paste rows`, `${columns.join(",")}\n…`, read, hand);
+  const read = (text) => rowsOf(text, columns, target);
+  const paste = pasteBox(`${label}: paste rows`, `${columns.join(",")}\n…`, read, hand, `${verb} rows`);
   const fold = el("details", { class: "fold" }, el("summary", {}, "Paste CSV rows"), paste);
   return { parts: [form, fold], take: takeText(read, hand), clear: () => form.reset() };
 }
 
-function arrays({ label, verb }, hand) {
+function arrays({ label, verb, valued }, hand) {
   const shape = state.model.x_shape;
-  const read = (text) => arraysOf(text, shape);
-  const hint = `${shape.reduce((a, b) => a * b, 1)} numbers an example`;
+  const read = (text) => arraysOf(text, shape, valued);
+  const hint = `${plural(sizeOf(shape), "number")}${valued ? " and the value" : ""} an example`;
   return { parts: [pasteBox(label, hint, read, hand, verb)], take: takeText(read, hand), clear: () => {} };
 }
 
-function pasteBox(label, placeholder, read, hand, verb = "Add rows") {
+function pasteBox(label, placeholder, read, hand, verb) {
   const text = el("textarea", { rows: 3, "aria-label": label, placeholder, spellcheck: "false" });
   const submit = () => {
     const need = () => {

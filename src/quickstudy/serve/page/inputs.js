@@ -1,5 +1,7 @@
 // Text and files to inputs, as the API takes them. What cannot be read is an `Unreadable`.
 
+import { plural } from "./dom.js";
+
 export class Unreadable extends Error {
   constructor(title, detail) {
     super(title);
@@ -28,8 +30,11 @@ function base64(buffer) {
   return btoa(text);
 }
 
-/** Lines of comma, semicolon or tab separated values as rows; a line of column names may lead. */
-export function rowsOf(text, columns) {
+/**
+ * Lines of comma, semicolon or tab separated values as rows; a line of column names may lead.
+ * The column named `target`, if any, is the value that belongs to the row.
+ */
+export function rowsOf(text, columns, target) {
   const separator = ["\t", ";", ","].find((each) => text.includes(each)) ?? ",";
   const lines = text.split(/\r?\n/).filter((line) => line.trim()).map((line) => cells(line, separator));
   const [head, ...rest] = lines;
@@ -40,8 +45,17 @@ export function rowsOf(text, columns) {
       const wanted = `${order.length} values: ${order.join(", ")}`;
       throw new Unreadable(`Line ${i + 1 + named} does not fit`, `Each row needs ${wanted}; this has ${values.length}.`);
     }
-    return { row: Object.fromEntries(order.map((name, k) => [name, cell(values[k])])) };
+    return withTarget(Object.fromEntries(order.map((name, k) => [name, cell(values[k])])), target);
   });
+}
+
+/** A row apart from the value that belongs to it. */
+export function withTarget({ ...row }, target) {
+  if (!target) return { row };
+  const label = row[target];
+  delete row[target];
+  if (typeof label !== "number") throw new Unreadable("The value is missing", `Each example needs a number as ${target}.`);
+  return { row, label };
 }
 
 function cells(line, separator) {
@@ -62,22 +76,31 @@ export function cell(text) {
   return text === "" ? null : Number.isFinite(number) ? number : text;
 }
 
+/** How many numbers an array of a shape has. */
+export function sizeOf(shape) {
+  return shape.reduce((a, b) => a * b, 1);
+}
+
 /** Numbers, however they are separated, as arrays of a shape; several if there are enough. */
-export function arraysOf(text, shape) {
+export function arraysOf(text, shape, withLabel) {
   const numbers = text.split(/[\s,;[\]()]+/).filter(Boolean).map(Number);
-  const size = shape.reduce((a, b) => a * b, 1);
-  if (!numbers.length || numbers.length % size || numbers.some(Number.isNaN)) {
-    const what = numbers.some(Number.isNaN) ? "something that is no number" : `${numbers.length} numbers`;
-    throw new Unreadable("These numbers do not fit", `An example has ${size} numbers (${shape.join(" × ")}); received ${what}.`);
+  const size = sizeOf(shape);
+  const each = size + (withLabel ? 1 : 0);
+  if (!numbers.length || numbers.length % each || numbers.some(Number.isNaN)) {
+    const wanted = `${plural(size, "number")}${withLabel ? " and its value" : ""}`;
+    const what = numbers.some(Number.isNaN) ? "something that is no number" : plural(numbers.length, "number");
+    throw new Unreadable("These numbers do not fit", `An example has ${wanted}; received ${what}.`);
   }
-  return Array.from({ length: numbers.length / size }, (_, i) => ({
-    values: shaped(numbers.slice(i * size, (i + 1) * size), shape),
-  }));
+  return Array.from({ length: numbers.length / each }, (_, i) => {
+    const [first, last] = [i * each, i * each + size];
+    const values = shaped(numbers.slice(first, last), shape);
+    return withLabel ? { values, label: numbers[last] } : { values };
+  });
 }
 
 function shaped(numbers, [, ...inner]) {
   if (!inner.length) return numbers;
-  const size = inner.reduce((a, b) => a * b, 1);
+  const size = sizeOf(inner);
   return Array.from({ length: numbers.length / size }, (_, i) =>
     shaped(numbers.slice(i * size, (i + 1) * size), inner));
 }

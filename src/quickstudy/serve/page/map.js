@@ -1,5 +1,6 @@
 // The map: examples and questions where the network sees them, near to what looks alike to it.
 
+import { drawCurve } from "./curve.js";
 import { el, mark, markIcon, svg } from "./dom.js";
 import { hueOf, state, subscribe } from "./state.js";
 import { thumb } from "./thumbs.js";
@@ -10,9 +11,10 @@ let shown;
 
 export function setUpMap() {
   subscribe(() => {
-    if (state.points === shown) return;
-    shown = state.points;
-    place.replaceChildren(...(shown?.length ? draw(shown) : [el("p", { class: "soft" }, "The map appears with the first answers.")]));
+    const { points, curve } = state;
+    if ((points ?? curve) === shown) return;
+    shown = points ?? curve;
+    place.replaceChildren(...(points ? draw(points) : curve ? drawCurve(curve) : [el("p", { class: "soft" }, "It appears once the model is ready.")]));
   });
 }
 

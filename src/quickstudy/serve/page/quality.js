@@ -23,8 +23,8 @@ export function setUpQuality() {
 }
 
 function estimate(quality) {
-  if (!quality) return [el("p", { class: "soft" }, "Too few examples to estimate: every class needs two.")];
-  if (quality.value == null) return [el("p", {}, capital(quality.reason ?? "Too few examples to estimate."))];
+  if (!quality) return [el("p", { class: "soft" }, "Not estimated yet.")];
+  if (quality.value == null) return [el("p", {}, "Too few examples to estimate."), el("p", { class: "soft" }, capital(quality.reason))];
   const { metric, value, low, high, n, folds, warning } = quality;
   const share = metric === "accuracy";
   const text = share ? percent : (number) => number.toPrecision(3);

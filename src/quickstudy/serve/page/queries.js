@@ -2,10 +2,10 @@
 
 import { fail } from "./banners.js";
 import { asQuery, askAbout, explain, refresh } from "./answers.js";
-import { el, icon, keyed, markIcon, percent, svg } from "./dom.js";
+import { brief, el, icon, keyed, markIcon, percent, svg } from "./dom.js";
 import { teachAs } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
-import { changed, hueOf, state, subscribe } from "./state.js";
+import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
 import { thumb } from "./thumbs.js";
 
@@ -35,7 +35,7 @@ function show() {
     panel.querySelector(".way-in").prepend(gather.element);
   }
   if (drawing && !state.queries.includes(drawing)) drawing = gather.clear();
-  panel.querySelector(".sureness").hidden = state.model.kind !== "classification";
+  panel.querySelector(".sureness").hidden = isRegression();
   slider.value = state.minConfidence;
   least.textContent = percent(state.minConfidence);
   needs.textContent = whatIsMissing();
@@ -46,6 +46,7 @@ function show() {
 
 function whatIsMissing() {
   if (state.task?.state === "READY") return state.queries.length ? "" : "Ready. Ask about something new.";
+  if (isRegression()) return "Give it some examples, and values appear here.";
   const filled = state.classes.filter(({ shots }) => shots > 0);
   if (filled.length === 1) return `Only “${filled[0].label}” has examples. Telling classes apart takes a second one.`;
   return state.task?.needs ?? "Give two classes an example each, and answers appear here.";
@@ -72,9 +73,9 @@ function forget(query) {
   refresh().catch(fail);
 }
 
-function sentence({ label, confidence, abstained, value }) {
+function sentence({ label, confidence, abstained }) {
   if (abstained) return "Not sure";
-  return label == null ? `${value}` : `${label}, ${percent(confidence)}`;
+  return isRegression() ? brief(label) : `${label}, ${percent(confidence)}`;
 }
 
 function makeAnswer(query) {
@@ -107,8 +108,8 @@ function makeAnswer(query) {
 }
 
 function verdict(prediction) {
-  const { label, confidence, abstained, value } = prediction;
-  if (state.model.kind === "regression") return [el("p", { class: "label" }, `${[value].flat().map((v) => +v.toPrecision(4)).join(", ")}`)];
+  const { label, confidence, abstained } = prediction;
+  if (isRegression()) return [el("p", { class: "label" }, brief(label))];
   const bar = el("div", {
     class: "meter", role: "meter", "aria-label": "Confidence", "aria-valuemin": 0, "aria-valuemax": 1,
     "aria-valuenow": confidence, "aria-valuetext": percent(confidence),
@@ -129,8 +130,8 @@ function evidence(query, open) {
   const reveal = () => why.open && !query.reasons && explain(query).catch(fail);
   why.addEventListener("toggle", reveal);
   if (query.reasons) why.lastChild.replaceChildren(...reasons(query));
-  const teach = el("button", { type: "button", class: "plain small", onclick: () => teachAs(query, () => forget(query)) }, "Teach this");
-  return [closest, el("div", { class: "row" }, why, teach)];
+  const teach = isRegression() ? null : el("button", { type: "button", class: "plain small", onclick: () => teachAs(query, () => forget(query)) }, "Teach this");
+  return [closest, el("div", { class: "row" }, why, teach ?? "")];
 }
 
 /** How sure the model is of each class, and which examples pulled it there or away. */
@@ -149,5 +150,6 @@ function reasons({ prediction, reasons: { influence } }) {
     const signed = `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(2)}`;
     return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`), bar, el("small", {}, signed));
   }));
-  return [el("h4", {}, "How sure of each class"), classes, el("h4", {}, "What each example changes"), pulls];
+  const sure = shares.length ? [el("h4", {}, "How sure of each class"), classes] : [];
+  return [...sure, el("h4", {}, "What each example changes"), pulls];
 }

@@ -18,7 +18,7 @@ export const state = {
   /** Derived from the task: each null until the server has said. */
   quality: null,
   points: null,
-  adaptMs: null,
+  curve: null,
 };
 
 const listeners = [];
@@ -36,6 +36,11 @@ export function changed() {
 
 export function newKey() {
   return nextKey++;
+}
+
+/** Whether the model gives values; its examples then stand on one card, of no label. */
+export function isRegression() {
+  return state.model.kind === "regression";
 }
 
 /** Puts classes in their places: known ones stay where they are, new ones come last. */
@@ -59,5 +64,6 @@ export function hueOf(label) {
 }
 
 export function examplesOf(label) {
-  return (state.task?.examples ?? []).filter((example) => example.label === label);
+  const all = state.task?.examples ?? [];
+  return isRegression() ? all : all.filter((example) => example.label === label);
 }

@@ -2,9 +2,10 @@
 
 import { Problem, ask, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remembered } from "./answers.js";
-import { changed, setClasses, state } from "./state.js";
+import { changed, isRegression, setClasses, state } from "./state.js";
 
 const FIRST_CLASSES = ["Class 1", "Class 2"];
+const EVEN = 0.5;  // the least confidence to begin with
 let queue = Promise.resolve();
 
 /** Decides what becomes of a write when the task was changed elsewhere; set by banners.js. */
@@ -21,8 +22,8 @@ export function taskPath() {
 /** Starts with empty classes; nothing is stored before the first edit. */
 export function startAfresh() {
   Object.assign(state, { task: null, etag: null, inputs: new Map(), queries: [], classes: [] });
-  Object.assign(state, { quality: null, points: null, adaptMs: null, minConfidence: 0.5 });
-  setClasses(FIRST_CLASSES.map((label) => ({ label, shots: 0 })));
+  Object.assign(state, { quality: null, points: null, curve: null, minConfidence: EVEN });
+  setClasses(isRegression() ? [{ label: null, shots: 0 }] : FIRST_CLASSES.map((label) => ({ label, shots: 0 })));
   address();
   changed();
 }
@@ -66,6 +67,7 @@ async function adopt(task, etag, queries) {
   await refresh();
 }
 
+/** Adds inputs as examples of a class; in regression each brings its value as `label`. */
 export function addExamples(label, inputs) {
   const examples = inputs.map((input) => ({ label, ...input }));
   const first = (draft) => ({ ...draft, support: examples });
@@ -137,6 +139,11 @@ function labels() {
   return state.classes.map(({ label }) => label);
 }
 
+/** What a task is made of that is not stored yet. */
+function draft() {
+  return isRegression() ? {} : { classes: labels(), min_confidence: state.minConfidence };
+}
+
 /**
  * Sends one change after those before it.
  * @param {?function} first makes of an empty task what is sent where there is none yet
@@ -149,7 +156,7 @@ function write(first, send, inputs = []) {
     try {
       const { value, etag } = state.task
         ? await send(taskPath(), state.etag)
-        : await ask("POST", `${modelPath()}/tasks`, { json: first({ classes: labels(), min_confidence: state.minConfidence }) });
+        : await ask("POST", `${modelPath()}/tasks`, { json: first(draft()) });
       accept(value, etag, inputs);
     } catch (problem) {
       if (!(problem instanceof Problem) || problem.status !== 412) throw problem;
@@ -174,8 +181,8 @@ function accept(task, etag, inputs = []) {
     const input = example.input ?? (fresh.length === inputs.length ? inputs[i] : null);
     if (input) known.set(example.id, input);
   });
-  Object.assign(state, { task, etag, inputs: known, adaptMs: task.adapt_ms ?? state.adaptMs });
-  setClasses(task.classes);
+  Object.assign(state, { task, etag, inputs: known });
+  setClasses(isRegression() ? [{ label: null, shots: task.examples.length }] : task.classes);
   address();
   changed();
 }

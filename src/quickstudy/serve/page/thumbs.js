@@ -2,11 +2,15 @@
 
 import { el, svg } from "./dom.js";
 
+const FEW = 4;  // numbers that are shown as they are; more are drawn as a line
+const MOST = 8;  // values of a row that are shown
+
 /** A small view of an input; `alt` says what it is. */
 export function thumb(input, alt) {
   if (input?.image) return el("img", { class: "thumb", alt, src: `data:image/png;base64,${input.image.b64}` });
-  if (input?.row) return rowThumb(input.row, alt);
-  if (input?.values) return arrayThumb(input.values, alt);
+  if (input?.row) return valuesThumb(Object.values(input.row), alt, input);
+  if (input?.values?.length <= FEW && !Array.isArray(input.values[0])) return valuesThumb(input.values, alt, input);
+  if (input?.values) return lineThumb(input, alt);
   return el("span", { class: "thumb missing", role: "img", "aria-label": alt });
 }
 
@@ -17,20 +21,17 @@ export function describe(input) {
   return "picture";
 }
 
-function rowThumb(row, alt) {
-  const values = Object.values(row).slice(0, 8).map((value) => el("span", {}, value ?? "–"));
-  return el("span", { class: "thumb values", role: "img", "aria-label": `${alt}: ${describe({ row })}` }, values);
+function valuesThumb(values, alt, input) {
+  const shown = values.slice(0, MOST).map((value) => el("span", {}, value ?? "–"));
+  return el("span", { class: "thumb values", role: "img", "aria-label": `${alt}: ${describe(input)}` }, shown);
 }
 
-function arrayThumb(values, alt) {
-  const numbers = values.flat(Infinity);
+function lineThumb(input, alt) {
+  const numbers = input.values.flat(Infinity);
   const low = Math.min(...numbers);
   const range = Math.max(...numbers) - low || 1;
   const points = numbers.map((value, i) =>
     `${(4 + 40 * (i + 0.5) / numbers.length).toFixed(1)},${(42 - 36 * (value - low) / range).toFixed(1)}`);
-  const line = numbers.length > 1
-    ? svg("polyline", { points: points.join(" ") })
-    : svg("circle", { cx: 24, cy: 24, r: 4 });
-  const label = `${alt}: ${describe({ values })}`;
-  return svg("svg", { class: "thumb line", viewBox: "0 0 48 48", role: "img", "aria-label": label }, line);
+  const line = svg("polyline", { points: points.join(" ") });
+  return svg("svg", { class: "thumb line", viewBox: "0 0 48 48", role: "img", "aria-label": `${alt}: ${describe(input)}` }, line);
 }

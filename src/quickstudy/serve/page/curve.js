@@ -1,0 +1,35 @@
+// A function of one number: the curve, the examples it comes from and the questions on it.
+
+import { brief, el, svg } from "./dom.js";
+import { state } from "./state.js";
+
+const [WIDTH, HEIGHT, EDGE] = [420, 300, 26];
+
+/** The curve as a picture. */
+export function drawCurve(curve) {
+  const examples = state.task.examples.map(({ id, label }) => [state.inputs.get(id).values[0], label, id]);
+  const asked = state.queries.filter(({ prediction }) => prediction).map(({ input, prediction }) => [input.values[0], prediction.label]);
+  const x = scale(curve.map(([at]) => at), EDGE, WIDTH - EDGE);
+  const y = scale([...curve, ...examples].map(([, value]) => value), HEIGHT - EDGE, EDGE);
+  const at = ([a, b]) => `translate(${x(a).toFixed(1)} ${y(b).toFixed(1)})`;
+  const line = svg("polyline", { class: "fit", points: curve.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") });
+  const dots = examples.map((point) => svg("circle", { class: "mark hue-0", r: 5, transform: at(point) }));
+  const rings = asked.map((point) => svg("circle", { class: "mark ring", r: 5, transform: at(point) }));
+  const [low, high] = [curve[0][0], curve.at(-1)[0]];
+  const said = `The curve from ${brief(low)} to ${brief(high)}, through ${examples.length} examples`;
+  const ends = [[low, "start"], [high, "end"]].map(([value, anchor]) => {
+    const text = svg("text", { class: "tick", x: x(value), y: HEIGHT - 8, "text-anchor": anchor });
+    text.textContent = brief(value);
+    return text;
+  });
+  const plot = svg("svg", { class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said }, line, ...dots, ...rings, ...ends);
+  const legend = [["hue-0", "example"], ["ring", "question"]].map(([look, name]) => el("li", {},
+    svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, svg("circle", { class: `mark ${look}`, r: 5 })), name));
+  return [plot, el("ul", { class: "legend" }, legend)];
+}
+
+function scale(values, from, to) {
+  const low = Math.min(...values);
+  const range = Math.max(...values) - low || 1;
+  return (value) => from + (to - from) * (value - low) / range;
+}
