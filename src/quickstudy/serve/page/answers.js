@@ -52,7 +52,8 @@ async function assess(current) {
 
 async function place(current) {
   const asked = state.queries.filter(({ problem }) => !problem);
-  const { value } = await ask("POST", `${path()}:map`, { json: { query: asked.map(({ input }) => input) } });
+  const json = asked.length ? { query: asked.map(({ input }) => input) } : {};
+  const { value } = await ask("POST", `${path()}:map`, { json });
   if (!current()) return;
   state.points = value.points.map((point) => ({ ...point, asked: asked[point.query] }));
   changed();

@@ -11,7 +11,7 @@ export class Unreadable extends Error {
 
 /** Files as pictures; whether they are any is for the server to say. */
 export async function picturesOf(files, limits) {
-  const most = limits.max_body_bytes;
+  const most = limits.body_bytes;
   for (const { name, size } of files) {
     if (most && size * 4 / 3 > most) {  // base64 takes four bytes for three
       const [has, may] = [size, most * 3 / 4].map((bytes) => `${(bytes / 1e6).toFixed(1)} MB`);

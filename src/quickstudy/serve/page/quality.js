@@ -24,7 +24,7 @@ export function setUpQuality() {
 
 function estimate(quality) {
   if (!quality) return [el("p", { class: "soft" }, "Not estimated yet.")];
-  if (quality.value == null) return [el("p", {}, "Too few examples to estimate."), el("p", { class: "soft" }, capital(quality.reason))];
+  if (quality.value == null) return [el("p", { class: "soft" }, capital(quality.reason))];
   const { metric, value, low, high, n, folds, warning } = quality;
   const share = metric === "accuracy";
   const text = share ? percent : (number) => number.toPrecision(3);
@@ -48,7 +48,7 @@ function capital(text) {
 }
 
 function lookAtThese(quality) {
-  const found = (quality?.suspicious ?? []).filter(({ probability }) => probability < DOUBTFUL).slice(0, 5);
+  const found = (quality?.suspicious ?? []).filter(({ probability }) => probability != null && probability < DOUBTFUL).slice(0, 5);
   if (!found.length) return [el("p", { class: "soft" }, quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
   return [
     el("p", { class: "soft" }, "The other examples doubt these labels."),
