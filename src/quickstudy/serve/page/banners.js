@@ -1,7 +1,8 @@
-// What the whole page has to say: changed elsewhere, offline, done and undo; and the key it may need.
+// What the whole page has to say: changed elsewhere, offline, done and undo.
 
-import { credentials, watchConnection } from "./api.js";
+import { watchConnection } from "./api.js";
 import { el, plural } from "./dom.js";
+import "./key.js";
 import { isRegression, state, subscribe } from "./state.js";
 import { conflict, reload } from "./task.js";
 
@@ -19,7 +20,6 @@ export function setUpBanners() {
     if (state.task) await reload();
   });
   conflict.decide = decide;
-  credentials.ask = askForKey;
   subscribe(() => (status.textContent = summary()));
 }
 
@@ -69,22 +69,4 @@ export function fail(problem) {
   const text = el("p", {}, el("strong", {}, problem.title ?? "Something went wrong on this page."), ` ${problem.detail ?? problem.message}`);
   const banner = el("div", { class: "banner bad", role: "alert" }, text, close);
   place.replaceChildren(...[...place.children].filter((each) => !each.classList.contains("bad")), banner);
-}
-
-let asking = null;
-
-function askForKey() {
-  asking ??= new Promise((resolve) => {
-    const dialog = document.querySelector("#key");
-    const form = dialog.querySelector("form");
-    form.addEventListener("submit", () => {
-      credentials.set(form.elements.key.value.trim());
-      form.reset();
-      asking = null;
-      resolve();
-    }, { once: true });
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
-    dialog.showModal();
-  });
-  return asking;
 }
