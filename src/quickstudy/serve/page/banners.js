@@ -4,7 +4,7 @@ import { watchConnection } from "./api.js";
 import { el, plural } from "./dom.js";
 import "./key.js";
 import { isRegression, state, subscribe } from "./state.js";
-import { conflict, reload } from "./task.js";
+import { conflict, readapt, reload } from "./task.js";
 
 const place = document.querySelector("#banners");
 const status = document.querySelector("#status");
@@ -55,7 +55,7 @@ export function notice(text, undo) {
     type: "button", class: "plain",
     onclick: () => {
       toast.replaceChildren();
-      undo();
+      undo().catch(fail);
     },
   }, "Undo");
   toast.replaceChildren(el("div", { class: "toast" }, el("span", {}, text), back));
@@ -65,8 +65,13 @@ export function notice(text, undo) {
 
 /** A problem that belongs to no card. */
 export function fail(problem) {
-  const close = el("button", { type: "button", class: "plain", onclick: () => banner.remove() }, "Dismiss");
+  const gone = problem.reason === "MODEL_VERSION_GONE";
+  const act = () => {
+    banner.remove();
+    if (gone) readapt().catch(fail);
+  };
+  const button = el("button", { type: "button", class: "plain", onclick: act }, gone ? "Adapt to the new model" : "Dismiss");
   const text = el("p", {}, el("strong", {}, problem.title ?? "Something went wrong on this page."), ` ${problem.detail ?? problem.message}`);
-  const banner = el("div", { class: "banner bad", role: "alert" }, text, close);
+  const banner = el("div", { class: "banner bad", role: "alert" }, text, button);
   place.replaceChildren(...[...place.children].filter((each) => !each.classList.contains("bad")), banner);
 }

@@ -2,10 +2,10 @@
 
 import { notice } from "./banners.js";
 import { brief, complain, el, icon, keyed, markIcon, plural } from "./dom.js";
-import { showExample } from "./example.js";
+import { dropExample, showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
-import { addClass, addExamples, removeClass, removeExample, renameClass, rollback } from "./task.js";
+import { addClass, addExamples, removeClass, renameClass, rollback } from "./task.js";
 import { thumb } from "./thumbs.js";
 
 const grid = document.querySelector("#classes");
@@ -61,8 +61,8 @@ function makeCard(item) {
     if (event.key === "Escape") name.value = now.label;
   });
 
-  const remove = el("button", { type: "button", class: "quiet remove", onclick: () => attempt(removing()) }, icon("cross"));
-  const removing = async () => {
+  const remove = el("button", { type: "button", class: "quiet remove", onclick: () => attempt(removeAll()) }, icon("cross"));
+  const removeAll = async () => {
     const { label, shots } = now;
     const before = state.task?.revision;
     const next = card.nextElementSibling ?? card.previousElementSibling;
@@ -73,7 +73,7 @@ function makeCard(item) {
   };
 
   const gather = makeGather({
-    label: isRegression() ? "New example" : `New example of ${now.label}`,
+    label: "New example",
     verb: "Add",
     alerts,
     valued: isRegression(),
@@ -106,7 +106,7 @@ function makeCard(item) {
       onkeydown: (event) => {
         if (event.key !== "Delete") return;
         const next = holder.nextElementSibling ?? holder.previousElementSibling;
-        attempt(removeExample(id)).then(() => (next?.firstChild ?? name).focus());
+        attempt(dropExample(id)).then(() => (next?.firstChild ?? name).focus());
       },
     }, thumb(state.inputs.get(id), what), isRegression() ? el("small", {}, brief(label)) : null);
     const holder = el("li", {}, open);

@@ -1,11 +1,18 @@
 // One input, large, with the classes to choose from: for an example, and for a question that is to be one.
 
+import { notice } from "./banners.js";
 import { brief, complain, el, markIcon } from "./dom.js";
 import { hueOf, isRegression, state } from "./state.js";
-import { addExamples, relabel, removeExample } from "./task.js";
+import { addExamples, relabel, removeExample, rollback } from "./task.js";
 import { describe, thumb } from "./thumbs.js";
 
 const dialog = document.querySelector("#example");
+
+/** Deletes an example, with a way back. */
+export async function dropExample(id) {
+  const before = state.task.revision;
+  if (await removeExample(id)) notice("Deleted an example.", () => rollback(before));
+}
 
 /** Shows an example, to move it to another class or to delete it. */
 export function showExample(id) {
@@ -19,7 +26,7 @@ export function showExample(id) {
     input: state.inputs.get(id),
     now: label,
     choose: (to) => to === label || relabel(id, to),
-    remove: () => removeExample(id),
+    remove: () => dropExample(id),
     back,
   });
 }

@@ -7,6 +7,7 @@ import { setUpCarry } from "./carry.js";
 import { setUpMap } from "./map.js";
 import { setUpQuality } from "./quality.js";
 import { setUpQueries } from "./queries.js";
+import { setUpRecent } from "./recent.js";
 import { state, subscribe } from "./state.js";
 import { deleteTask, importTask, loadExample, open, renameTask, startAfresh } from "./task.js";
 
@@ -14,7 +15,7 @@ const find = (selector) => document.querySelector(selector);
 const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
 
 async function start() {
-  for (const setUp of [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpHead]) setUp();
+  for (const setUp of [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpRecent, setUpHead]) setUp();
   const [{ value: found }, { value: limits }] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
   Object.assign(state, { models: found.models, limits });
   addEventListener("popstate", goThere);

@@ -121,6 +121,11 @@ function patch(json) {
   return write((draft) => ({ ...draft, ...json }), (path, etag) => ask("PATCH", path, { json, etag }));
 }
 
+/** Learns the examples again, with the model as it is now. */
+export function readapt() {
+  return write(null, (path, etag) => ask("POST", `${path}:adapt`, { json: {}, etag }));
+}
+
 /** Back to an earlier revision, as a new one. */
 export function rollback(revision) {
   return write(null, async (path, etag) => {
