@@ -20,7 +20,7 @@ from starlette.routing import Match
 
 from quickstudy import __version__
 from quickstudy.errors import UserError
-from quickstudy.serve import kserve
+from quickstudy.serve import kserve, lab
 from quickstudy.serve.call import Server
 from quickstudy.serve.edge import Edge, problem_response
 from quickstudy.serve.keys import Keys
@@ -46,6 +46,7 @@ ROUTERS: Final = (
     ask.router,
     files.router,
     kserve.router,
+    lab.router,
 )
 
 log = logging.getLogger("quickstudy.serve")

@@ -13,24 +13,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from fastapi import APIRouter, Request
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from quickstudy import catalog, plots
 from quickstudy.adapted import Model
 from quickstudy.commands import evaluation_pictures
-from quickstudy.drawing import (
-    BLUE,
-    SOFT,
-    Picture,
-    drawable,
-    panel,
-    picture,
-    sheet,
-)
+from quickstudy.drawing import BLUE, SOFT, Picture, drawable, panel, picture, sheet
 from quickstudy.errors import UserError
 from quickstudy.explain import LayerChange, layer_changes
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.report import machine_rows
 from quickstudy.rundir import RunDirectory
+from quickstudy.serve.call import Call
+from quickstudy.serve.routes.files import PAGE
+from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.served import Served
 from quickstudy.task import Task
 
@@ -62,6 +59,22 @@ class Lab:
             if found is None or found[0] != written:
                 found = self._made[served.run] = (written, report(served))
             return found[1]
+
+
+router = APIRouter(include_in_schema=False)
+reports = Lab()
+
+
+@router.get("/lab/{model:id}")
+def page() -> Response:
+    """The page of a report; it asks for the report itself."""
+    return FileResponse(PAGE / "lab.html", headers={"Cache-Control": "no-cache"})
+
+
+@router.get(MODEL + "/lab")
+def get_report(request: Request, model: ModelId) -> Response:
+    """How a model was meta-trained and how good it is."""
+    return JSONResponse(reports(Call(request, model=model).served))
 
 
 def report(served: Served) -> JSON:

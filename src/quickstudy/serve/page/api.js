@@ -8,7 +8,8 @@ export class Problem extends Error {
   }
 }
 
-const WAITS = [1, 2, 3, 5];  // seconds between attempts; the last is repeated
+const WAITS = [1, 2, 3, 5];  // seconds between attempts while the server is away; the last is repeated
+const PATIENCE = 8;  // attempts at what the server is too busy for
 const KEY = "quickstudy-key";
 const watchers = [];
 let away = 0;
@@ -43,7 +44,7 @@ export async function request(method, path, { json, body, type, etag } = {}) {
   if (method === "POST") headers["Idempotency-Key"] = randomName();
   const content = json === undefined ? body : JSON.stringify(json);
   let missed = 0;
-  for (;;) {
+  for (let refused = 0; ;) {
     if (credentials.get()) headers.Authorization = `Bearer ${credentials.get()}`;
     let response = null;
     try {
@@ -58,11 +59,11 @@ export async function request(method, path, { json, body, type, etag } = {}) {
     if (response?.ok) return response;
     if (response?.status === 401) {
       await credentials.ask();
-    } else if (response && !(response.headers.has("Retry-After") && [429, 503].includes(response.status))) {
+    } else if (response && (!response.headers.has("Retry-After") || ++refused > PATIENCE)) {
       throw await problemOf(response);
     } else {
       const asked = Number(response?.headers.get("Retry-After"));
-      await pause(asked || WAITS[Math.min(missed, WAITS.length) - 1] || 1);
+      await pause(asked || WAITS[Math.min(missed, WAITS.length) - 1]);
     }
   }
 }

@@ -59,7 +59,7 @@ function show({ title, input, now, choose, remove, back }) {
   dialog.replaceChildren(
     el("h2", { id: "example-title" }, title),
     el("div", { class: "large" }, thumb(input, title)),
-    ...(input?.image ? [] : [el("p", { class: "soft" }, describe(input))]),
+    ...(state.model.modality === "pictures" ? [] : [el("p", { class: "soft" }, describe(input))]),
     isRegression() ? el("p", {}, `Value ${brief(now)}`) : el("div", { class: "choices", role: "group", "aria-label": "Class" }, choices),
     alerts,
     el("div", { class: "actions" }, bin, close),

@@ -35,6 +35,7 @@ export async function open(id) {
   accept(value, etag);
   state.minConfidence = value.min_confidence ?? 0;
   state.queries = remembered();
+  await know(value.examples);
   await refresh();
 }
 
@@ -42,6 +43,7 @@ export async function open(id) {
 export async function reload() {
   const { value, etag } = await ask("GET", `${taskPath()}?view=FULL`);
   accept(value, etag);
+  await know(value.examples);
   await refresh();
 }
 
@@ -182,10 +184,7 @@ function write(first, send, inputs = []) {
 function accept(task, etag, inputs = []) {
   const known = state.task?.id === task.id ? state.inputs : new Map();
   const fresh = task.examples.filter(({ id }) => !known.has(id));
-  fresh.forEach((example, i) => {
-    const input = example.input ?? (fresh.length === inputs.length ? inputs[i] : null);
-    if (input) known.set(example.id, input);
-  });
+  if (fresh.length === inputs.length) fresh.forEach(({ id }, i) => known.set(id, inputs[i]));
   Object.assign(state, { task, etag, inputs: known });
   setClasses(isRegression() ? [{ label: null, shots: task.examples.length }] : task.classes);
   address();
@@ -196,7 +195,18 @@ function accept(task, etag, inputs = []) {
 async function completeInputs() {
   if (state.task.examples.every(({ id }) => state.inputs.has(id))) return;
   const { value } = await ask("GET", `${taskPath()}?view=FULL`);
-  for (const { id, input } of value.examples) state.inputs.set(id, input);
+  await know(value.examples);
+}
+
+/** Keeps inputs; of pictures that came as numbers, as in a file, the server makes pictures again. */
+async function know(examples) {
+  const known = state.inputs;
+  await Promise.all(examples.map(async ({ id, input }) => {
+    if (!input || known.has(id)) return;
+    const numbers = state.model.modality === "pictures" && !input.image;
+    const shown = numbers ? await request("GET", `${taskPath()}/examples/${id}/image`) : null;
+    known.set(id, shown ? { ...input, shown: URL.createObjectURL(await shown.blob()) } : input);
+  }));
   changed();
 }
 

@@ -7,7 +7,8 @@ const MOST = 8;  // values of a row that are shown
 
 /** A small view of an input; `alt` says what it is. */
 export function thumb(input, alt) {
-  if (input?.image) return el("img", { class: "thumb", alt, src: `data:image/png;base64,${input.image.b64}` });
+  const picture = input?.shown ?? (input?.image && `data:image/png;base64,${input.image.b64}`);
+  if (picture) return el("img", { class: "thumb", alt, src: picture });
   if (input?.row) return valuesThumb(Object.values(input.row), alt, input);
   if (input?.values?.length <= FEW && !Array.isArray(input.values[0])) return valuesThumb(input.values, alt, input);
   if (input?.values) return lineThumb(input, alt);
@@ -16,9 +17,10 @@ export function thumb(input, alt) {
 
 /** What an input holds, in words. */
 export function describe(input) {
+  if (input?.image || input?.shown) return "picture";
   if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${value ?? "missing"}`).join(", ");
   if (input?.values) return input.values.flat(Infinity).slice(0, 6).map((value) => +value.toPrecision(3)).join(", ");
-  return "picture";
+  return "nothing yet";
 }
 
 function valuesThumb(values, alt, input) {
