@@ -57,7 +57,6 @@ function makeCard(item) {
   };
   name.addEventListener("change", rename);
   name.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") name.blur();
     if (event.key === "Escape") name.value = now.label;
   });
 

@@ -20,6 +20,7 @@ async function start() {
   Object.assign(state, { models: found.models, limits });
   addEventListener("popstate", goThere);
   await goThere();
+  find("main").inert = false;
   watchServer();
 }
 
@@ -58,7 +59,6 @@ function setUpHead() {
   const chooser = find("#import-file");
   picker.addEventListener("change", () => choose(state.models.find(({ id }) => id === picker.value)));
   name.addEventListener("change", () => renameTask(name.value.trim()).catch(fail));
-  name.addEventListener("keydown", (event) => event.key === "Enter" && name.blur());
   for (const button of document.querySelectorAll(".load-example")) {
     button.addEventListener("click", () => busy(button, loadExample));
   }

@@ -150,6 +150,7 @@ function reasons({ prediction, reasons: { influence } }) {
     const signed = `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(2)}`;
     return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`), bar, el("small", {}, signed));
   }));
+  if (!known.length) pulls.append(el("li", { class: "soft" }, "Each class needs a second example to tell."));
   const sure = shares.length ? [el("h4", {}, "How sure of each class"), classes] : [];
   return [...sure, el("h4", {}, "What each example changes"), pulls];
 }
