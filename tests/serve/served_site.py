@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
-from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,14 +12,11 @@ from typing import Any
 import numpy as np
 import uvicorn
 from PIL import Image, ImageDraw
+from served_runs import free_port
 
-from quickstudy import Training, build, train
+from quickstudy.cli import main
 from quickstudy.serve.app import create_app
-from quickstudy.tasks import Episodes, Sinusoid, arrays
-from quickstudy.tasks.columns import Columns
-from quickstudy.tasks.glyphs import glyphs
 
-COLUMNS = ["length", "width", "colour"]
 Stroke = list[tuple[float, float]]
 CIRCLE: list[Stroke] = [
     [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.linspace(0, 6.5, 14)]
@@ -34,18 +29,17 @@ class Site:
 
     def __init__(self, runs: list[Path], folder: Path) -> None:
         self.runs, self.database = runs, f"sqlite:///{folder / 'tasks.db'}"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log: list[str] = []
         self.start()
 
     def start(self) -> None:
         """Serves until `stop`."""
         app = create_app(self.runs, self.database)
-        options: dict[str, Any] = {"log_config": None, "timeout_graceful_shutdown": 1, "ws": "none"}
-        self.server = uvicorn.Server(uvicorn.Config(app, port=self.port, **options))
+        config = uvicorn.Config(
+            app, port=self.port, log_level="error", timeout_graceful_shutdown=1
+        )
+        self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
         while not self.server.started:
@@ -69,29 +63,23 @@ class Told(logging.Handler):
         self.lines.append(self.format(record))
 
 
-def make_runs(folder: Path) -> list[Path]:
-    """Models of drawings, rows, arrays and values, each meta-trained for seconds."""
-    rng = np.random.default_rng(0)
-    settings: dict[str, Any] = {"meta_batch": 2, "valid_tasks": 5}
-    signs = Episodes(glyphs(), n_way=5, n_shot=1, n_query=5)
-    learner = build("PrototypicalNetwork", signs, net={"name": "Conv4", "hidden": 16})
-    train(learner, signs, Training(steps=40, valid_every=40, **settings), folder / "signs", show=False)
+def make_signs(out: Path) -> Path:
+    """A model of drawn characters that is meta-trained for seconds, and evaluated."""
+    return _made(out, "PrototypicalNetwork", "glyphs", "--net.hidden", "16", "--steps", "60")
 
-    cells = [[f"{c + rng.normal():.2f}", f"{c % 5:.2f}", "red" if c % 2 else "blue"]
-             for c in range(30) for _ in range(6)]  # fmt: skip
-    columns = Columns.fit(COLUMNS, cells, cells)
-    data = arrays(columns(cells), np.arange(30).repeat(6), preprocess=columns)
-    few = Training(steps=2, valid_every=2, **settings)
-    flowers = Episodes(data, n_way=3, n_shot=2, n_query=2)
-    net = {"name": "MLP", "hidden": (16,)}
-    train(build("PrototypicalNetwork", flowers, net=net), flowers, few, folder / "flowers", show=False)
 
-    points = Episodes(arrays(rng.normal(size=(180, 2)), np.arange(30).repeat(6)), 3, 2, 2)
-    train(build("PrototypicalNetwork", points, net=net), points, few, folder / "points", show=False)
-    waves = Sinusoid(n_shot=5, n_query=5)
-    maml = build({"name": "MAML", "inner_lr": 0.01, "inner_steps": 1}, waves, net=net)
-    train(maml, waves, few, folder / "waves", show=False)
-    return [folder / name for name in ("signs", "flowers", "points", "waves")]
+def make_waves(out: Path) -> Path:
+    """A model of sine waves that adapts all its layers."""
+    net = ("--net", "MLP", "--net.hidden", "[16]", "--learner.inner-lr", "0.01")
+    return _made(out, "MAML", "sinusoid", *net, "--steps", "60")
+
+
+def _made(out: Path, learner: str, tasks: str, *options: str) -> Path:
+    short = ("--valid-tasks", "3", "--valid-every", "60", "--meta-batch", "2", "--out", str(out))
+    assert main(["train", "--learner", learner, "--tasks", tasks, *options, *short]) == 0
+    json = ("--json", str(out / "evaluation.json"))
+    assert main(["evaluate", str(out), "--n-tasks", "3", *json]) == 0
+    return out
 
 
 def draw(page: Any, pad: Any, strokes: list[Stroke]) -> None:
@@ -115,8 +103,3 @@ def png(strokes: list[Stroke], side: int = 96) -> bytes:
     out = BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
-
-
-def image_input(strokes: list[Stroke]) -> dict[str, Any]:
-    """A drawing as the API takes it."""
-    return {"image": {"b64": b64encode(png(strokes)).decode()}}

@@ -21,8 +21,9 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the server is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from served_site import CIRCLE, COLUMNS, CROSS, Site, Told, draw, make_runs, png  # noqa: E402
+from served_site import CIRCLE, CROSS, Site, Told, draw, make_signs, make_waves, png  # noqa: E402
 
+COLUMNS = ["length", "width", "colour"]
 CHROMIUM = next(
     (path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
      if Path(path).exists()), None,
@@ -36,9 +37,10 @@ expect = playwright.expect
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    site = Site(make_runs(folder), folder)
+    learned = [make_signs(folder / "signs"), make_waves(folder / "sines")]
+    site = Site([*learned, runs["flowers"], runs["blobs"]], folder)
     yield site
     site.stop()
 
@@ -261,7 +263,7 @@ def test_rows_are_filled_in_and_pasted(visit: Visit, site: Site) -> None:
 
 def test_numbers_are_pasted(visit: Visit) -> None:
     """A model of arrays takes pasted numbers, several examples at a time."""
-    page = visit("/?model=points")
+    page = visit("/?model=blobs")
     for name, text in (("Class 1", "0 0\n0.1, 0.1"), ("Class 2", "[[5, 5], [5.1, 5]]")):
         card(page, name).get_by_role("textbox", name="New example").fill(text)
         card(page, name).get_by_role("button", name="Add", exact=True).click()
@@ -273,7 +275,7 @@ def test_numbers_are_pasted(visit: Visit) -> None:
 
 def test_values_are_taught_and_asked(visit: Visit, site: Site) -> None:
     """A model of values has one card of examples, and a curve."""
-    page = visit("/?model=waves")
+    page = visit("/?model=sines")
     page.get_by_role("textbox", name="New example").fill("-1 -0.8\n0 0\n1 0.8")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator("[data-example]")).to_have_count(3)
@@ -720,6 +722,38 @@ def test_motion_is_reduced_where_that_is_asked(visit: Visit) -> None:
     }).length"""
     assert with_example_task(visit).evaluate(moving) > 0
     assert with_example_task(visit, reduced_motion="reduce").evaluate(moving) == 0
+
+
+def test_the_lab_shows_a_run(visit: Visit, site: Site, tmp_path: Path) -> None:
+    """Every chart of a finished run has its numbers as a table, and files to download."""
+    charts = {
+        "signs": ["episode_grid", "learning_curve", "baseline_ladder", "accuracy_by_shots", "reliability"],
+        "sines": ["learning_curve", "layer_changes", "baseline_ladder", "accuracy_by_shots", "accuracy_by_steps"],
+    }  # fmt: skip
+    for model, names in charts.items():
+        page = visit()
+        page.goto(f"{site.url}/lab/{model}")
+        expect(page.locator("figure").first).to_be_visible(timeout=20_000)
+        assert [figure.get_attribute("id") for figure in page.locator("figure").all()] == names
+        report = get(f"{site.url}/v1/models/{model}/lab")
+        for figure, told in zip(page.locator("figure").all(), report["pictures"], strict=True):
+            assert figure.locator("img").evaluate("(image) => image.naturalWidth") > 100
+            figure.get_by_text("The numbers").click()
+            shown = figure.get_by_role("table")
+            assert shown.count() == len(told["tables"]) >= 1
+            rows = shown.locator("tbody tr").count()
+            assert rows == sum(len(table["rows"]) for table in told["tables"]) > 0
+            for form in ("SVG", "JSON"):
+                with page.expect_download() as download:
+                    figure.get_by_role("link", name=f"Download {form}").click()
+                content = Path(download.value.path()).read_text()
+                assert content == told["svg"] if form == "SVG" else json.loads(content) == told["data"]
+        assert violations(page) == []
+        page.set_viewport_size({"width": 360, "height": 640})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page = visit()
+    page.goto(f"{site.url}/lab/none")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such resource")
 
 
 def test_a_hostile_name_is_text(visit: Visit) -> None:

@@ -79,14 +79,13 @@ def get_report(request: Request, model: ModelId) -> Response:
 
 def report(served: Served) -> JSON:
     """All there is to say about a model."""
-    evaluation = _evaluation(served.run)
-    name = served.run.name
+    evaluated, name = _evaluated(served.run), served.run.name
     return {
         "model": served.id,
         "learner": served.record["learner"],
         "net": served.card()["net"],
         "tasks": (served.record.get("tasks_spec") or {}).get("name"),
-        "evaluate": None if evaluation else f"quickstudy evaluate {name} --json {name}/{EVALUATION}",
+        "evaluate": None if evaluated else f"quickstudy evaluate {name} --json {name}/{EVALUATION}",
         "pictures": [
             {
                 "name": each.name,
@@ -96,14 +95,14 @@ def report(served: Served) -> JSON:
                 "data": each.data,
                 "tables": [table._asdict() for table in tables(each)],
             }
-            for each in _pictures(served, evaluation)
+            for each in [*_own(served), *evaluated]
         ],
         "settings": [[name, value] for name, value in _settings(served) if value is not None],
     }
 
 
-def _pictures(served: Served, evaluation: JSON | None) -> Iterable[Picture]:
-    """All pictures that can be drawn: what a run lacks is left out, not made up."""
+def _own(served: Served) -> Iterable[Picture]:
+    """What a run and its tasks show: what they lack is left out, not made up."""
     model, task = served.model, _task(served.record.get("tasks_spec"))
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
         yield _episode(model, task)
@@ -112,8 +111,6 @@ def _pictures(served: Served, evaluation: JSON | None) -> Iterable[Picture]:
         yield plots.learning_curve(list(RunDirectory(served.run).metrics()), metric=metric)
     except UserError:  # a run of no steps
         pass
-    if evaluation is not None:
-        yield from evaluation_pictures(evaluation)
     if task is not None and isinstance(model.learner, GradientBased):
         with torch.no_grad():
             state = model.learner.adapt(task.support)
@@ -150,7 +147,7 @@ def layer_picture(changes: list[LayerChange]) -> Picture:
     """How far adapting moves each layer, and how much of what it says stays the same."""
     rows = [each._asdict() for each in changes]
     moved = max(changes, key=lambda each: each.change or 0)
-    with sheet(1.3 + 0.3 * len(rows), f"Adapting moves {moved.name or 'the network'} most") as figure:
+    with sheet(1.3 + 0.3 * len(rows), f"Adapting moves layer {moved.name} most") as figure:
         for key, title, left in (
             ("change", "relative change of the weights", 1.6),
             ("cka", "similarity of the outputs (CKA)", 4.6),
@@ -169,13 +166,12 @@ def layer_picture(changes: list[LayerChange]) -> Picture:
         return picture(figure, "layer_changes", caption, {"layers": rows})
 
 
-def _evaluation(run: Path) -> JSON | None:
-    """What `quickstudy evaluate --json` wrote into the run directory."""
+def _evaluated(run: Path) -> list[Picture]:
+    """What `quickstudy evaluate --json` wrote into the run directory; none where it did not."""
     try:
-        found = json.loads((run / EVALUATION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "metric" in found else None
+        return evaluation_pictures(json.loads((run / EVALUATION).read_text(encoding="utf-8")))
+    except (OSError, UserError, LookupError, TypeError, ValueError, AttributeError):
+        return []  # not there, not an evaluation, or one without a finite number
 
 
 def _settings(served: Served) -> Iterable[tuple[str, Any]]:
@@ -184,7 +180,7 @@ def _settings(served: Served) -> Iterable[tuple[str, Any]]:
         ("learner", record["learner"]),
         ("version", served.version),
         ("temperature", served.card()["temperature"]),
-        ("steps", record.get("step")),
+        ("steps taken", record.get("step")),
         ("best validation", record.get("best")),
         ("minutes", record.get("minutes")),
         ("stopped", record.get("stopped")),

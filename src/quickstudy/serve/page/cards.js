@@ -40,7 +40,7 @@ async function add() {
 function makeCard(item) {
   let now = item;
   const mark = el("span", { class: "class-mark" });
-  const name = el("input", { class: "name", maxlength: 200, spellcheck: "false", autocomplete: "off" });
+  const name = el("input", { class: "name", dir: "auto", maxlength: 200, spellcheck: "false", autocomplete: "off" });
   const count = el("span", { class: "count" });
   const examples = el("ul", { class: "examples" });
   const alerts = el("div", { class: "alerts" });

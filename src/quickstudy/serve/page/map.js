@@ -27,7 +27,7 @@ function draw(points) {
   });
   const dots = points.map((point) => {
     const { id, label, asked } = point;
-    const name = asked ? `Question${label == null ? "" : `, looks like ${label}`}` : `Example ${id} of ${label}`;
+    const name = asked ? `Question, answered ${asked.prediction?.label ?? "not sure"}` : `Example ${id} of ${label}`;
     const shape = asked ? question() : mark(hueOf(label));
     const at = `translate(${across(point.x).toFixed(1)} ${(HEIGHT - down(point.y)).toFixed(1)})`;
     const dot = svg("g", { class: asked ? "dot asked" : "dot", transform: at, tabindex: "-1", role: "img", "aria-label": name },

@@ -51,7 +51,7 @@ function lookAtThese(quality) {
   const found = (quality?.suspicious ?? []).filter(({ probability }) => probability != null && probability < DOUBTFUL).slice(0, 5);
   if (!found.length) return [el("p", { class: "soft" }, quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
   return [
-    el("p", { class: "soft" }, "The other examples doubt these labels."),
+    el("p", { class: "soft" }, "By the other examples, these may be labelled wrongly."),
     el("ol", { class: "doubts" }, found.map(doubt)),
   ];
 }
@@ -59,9 +59,9 @@ function lookAtThese(quality) {
 function doubt({ id, label, probability, suggested }) {
   const open = el("button", { type: "button", class: "open", "data-doubt": id, "aria-label": `Example ${id} of ${label}, doubtful`, onclick: () => showExample(id) },
     thumb(state.inputs.get(id), ""));
-  const text = el("span", {}, "labelled ", el("b", {}, markIcon(hueOf(label)), label), el("small", {}, `${percent(probability)} likely`));
-  const move = suggested && suggested !== label && el("button", {
-    type: "button", class: "plain", onclick: () => relabel(id, suggested).catch(fail),
-  }, "Move to ", el("b", {}, suggested));
-  return el("li", {}, open, text, move || null);
+  const text = el("span", {}, el("span", { class: "named" }, markIcon(hueOf(label)), label), el("small", {}, `${percent(probability)} likely by the others`));
+  const move = suggested && suggested !== label ? el("button", {
+    type: "button", class: "plain small", onclick: () => relabel(id, suggested).catch(fail),
+  }, "Move to ", suggested) : null;
+  return el("li", {}, open, text, move);
 }

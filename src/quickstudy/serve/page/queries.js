@@ -22,7 +22,7 @@ let gather = null;
 
 export function setUpQueries() {
   acceptDrops(panel, (data) => gather.take(data));
-  slider.addEventListener("input", () => (least.textContent = percent(slider.valueAsNumber)));
+  slider.addEventListener("input", () => (least.textContent = leastText(slider.valueAsNumber)));
   slider.addEventListener("change", () => setMinConfidence(slider.valueAsNumber).catch(fail));
   subscribe(show);
 }
@@ -37,11 +37,15 @@ function show() {
   if (drawing && !state.queries.includes(drawing)) drawing = gather.clear();
   panel.querySelector(".sureness").hidden = isRegression();
   slider.value = state.minConfidence;
-  least.textContent = percent(state.minConfidence);
+  least.textContent = leastText(state.minConfidence);
   needs.textContent = whatIsMissing();
   keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
   const said = state.queries.filter(({ prediction }) => prediction).map(({ prediction }) => sentence(prediction));
   spoken.textContent = said.slice(0, 3).join(". ");
+}
+
+function leastText(confidence) {
+  return confidence ? percent(confidence) : "never";
 }
 
 function whatIsMissing() {
@@ -117,8 +121,8 @@ function verdict(prediction) {
   bar.style.setProperty("--value", confidence);
   bar.style.setProperty("--least", state.minConfidence);
   const name = abstained ? "not sure" : label;
-  const head = el("p", { class: "label" }, abstained ? null : markIcon(hueOf(label)), el("span", {}, name), el("b", {}, percent(confidence)));
-  return [head, bar];
+  const head = el("p", { class: "label" }, abstained ? null : markIcon(hueOf(label)), el("span", { dir: "auto" }, name));
+  return [head, el("div", { class: "sure" }, bar, el("b", {}, percent(confidence)))];
 }
 
 function evidence(query, open) {
