@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from quickstudy import catalog, plots
 from quickstudy.adapted import Model
 from quickstudy.commands import evaluation_pictures
-from quickstudy.drawing import BLUE, SOFT, Picture, drawable, panel, picture, sheet
+from quickstudy.drawing import BLUE, SOFT, Metric, Picture, drawable, panel, picture, sheet
 from quickstudy.errors import UserError
 from quickstudy.explain import LayerChange, layer_changes
 from quickstudy.learners.gradient_based import GradientBased
@@ -107,7 +107,7 @@ def _own(served: Served) -> Iterable[Picture]:
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
         yield _episode(model, task)
     try:
-        metric = "accuracy" if model.kind == "classification" else "mse"
+        metric: Metric = "accuracy" if model.kind == "classification" else "mse"
         yield plots.learning_curve(list(RunDirectory(served.run).metrics()), metric=metric)
     except UserError:  # a run of no steps
         pass

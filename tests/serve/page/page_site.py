@@ -1,27 +1,17 @@
-"""A served site for the tests of its pages, and a person's hands on it."""
+"""A site that is served for the tests of its pages."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import uvicorn
-from PIL import Image, ImageDraw
 from served_runs import free_port
 
 from quickstudy.cli import main
 from quickstudy.serve.app import create_app
-
-Stroke = list[tuple[float, float]]
-CIRCLE: list[Stroke] = [
-    [(0.5 + 0.3 * np.cos(a), 0.5 + 0.3 * np.sin(a)) for a in np.linspace(0, 6.5, 14)]
-]
-CROSS: list[Stroke] = [[(0.2, 0.2), (0.8, 0.8)], [(0.8, 0.2), (0.2, 0.8)]]
 
 
 class Site:
@@ -36,9 +26,7 @@ class Site:
     def start(self) -> None:
         """Serves until `stop`."""
         app = create_app(self.runs, self.database)
-        config = uvicorn.Config(
-            app, port=self.port, log_level="error", timeout_graceful_shutdown=1
-        )
+        config = uvicorn.Config(app, port=self.port, log_level="error", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()
@@ -80,26 +68,3 @@ def _made(out: Path, learner: str, tasks: str, *options: str) -> Path:
     json = ("--json", str(out / "evaluation.json"))
     assert main(["evaluate", str(out), "--n-tasks", "3", *json]) == 0
     return out
-
-
-def draw(page: Any, pad: Any, strokes: list[Stroke]) -> None:
-    """Draws on a pad with the mouse."""
-    pad.scroll_into_view_if_needed()
-    box = pad.bounding_box()
-    for stroke in strokes:
-        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point, steps=2)
-        page.mouse.up()
-
-
-def png(strokes: list[Stroke], side: int = 96) -> bytes:
-    """The file of a drawing."""
-    image = Image.new("L", (side, side), 255)
-    for stroke in strokes:
-        ImageDraw.Draw(image).line([(side * x, side * y) for x, y in stroke], fill=0, width=6)
-    out = BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()

@@ -1,0 +1,184 @@
+"""What a person teaches: classes and examples, of each kind of model."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+import urllib.request
+from base64 import b64decode
+from io import BytesIO
+
+import pytest
+from on_page import (
+    CIRCLE,
+    CROSS,
+    Visit,
+    add_drawing,
+    card,
+    draw,
+    expect,
+    get,
+    png,
+    post,
+    settled,
+    task_url,
+    with_example_task,
+)
+from page_site import Site
+from PIL import Image
+
+COLUMNS = ["length", "width", "colour"]
+
+
+def test_the_page_asks_nothing_of_others(visit: Visit, site: Site) -> None:
+    """It loads with no request off its origin, no console error, and a strict policy."""
+    page = with_example_task(visit)
+    assert page.seen.urls
+    assert [url for url in page.seen.urls if not url.startswith((site.url, "data:", "blob:"))] == []
+    with urllib.request.urlopen(site.url) as response:
+        policy = response.headers["Content-Security-Policy"]
+        html = response.read().decode()
+    assert re.match(r"default-src '(self|none)'", policy)
+    assert "unsafe" not in policy
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon[a-z]+=|https?://", html)
+
+
+def test_first_paint_and_example_task(visit: Visit) -> None:
+    """Model, version, two empty cards and an example task that answers within two seconds."""
+    page = visit()
+    expect(page.get_by_label("Model", exact=True)).to_have_value("signs")
+    expect(page.locator("#version")).to_have_text(re.compile(r"^[0-9a-f]{12}$"))
+    expect(page.locator(".class-card")).to_have_count(2)
+    assert page.locator("[data-example]").count() == 0
+    with_example_task(visit)  # the server has drawn it once
+    page.get_by_role("button", name="Load example task").first.click()
+    start = time.monotonic()
+    expect(page.locator(".answer [role=meter]").first).to_be_visible()
+    assert time.monotonic() - start < 2
+    for shown in page.locator(".class-card").all():
+        assert shown.locator("[data-example] img").count() >= 5
+
+
+def test_classes_are_named_added_and_removed(visit: Visit) -> None:
+    """Classes can be renamed, added and removed, and the focus moves to where one goes on."""
+    page = visit()
+    page.get_by_label("Name of class Class 1").fill("cat")
+    page.get_by_label("Name of class Class 1").press("Enter")
+    expect(page.get_by_label("Name of class cat")).to_have_value("cat")
+    page.get_by_role("button", name="Add a class").click()
+    expect(page.locator(".class-card")).to_have_count(3)
+    expect(page.get_by_label("Name of class Class 3")).to_be_focused()
+    add_drawing(page, "Class 3", CIRCLE)
+    page.get_by_role("button", name="Remove class Class 3").click()
+    expect(page.locator(".class-card")).to_have_count(2)
+    expect(page.get_by_label("Name of class Class 2")).to_be_focused()
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(card(page, "Class 3").locator("[data-example]")).to_have_count(1)
+    page.get_by_label("Name of class Class 2").fill("cat")
+    page.get_by_label("Name of class Class 2").press("Enter")
+    expect(card(page, "Class 2").get_by_role("alert")).to_contain_text(
+        "A class of this name exists"
+    )
+    expect(page.get_by_label("Name of class Class 2")).to_have_value("Class 2")
+
+
+def test_pictures_are_drawn_uploaded_dropped_and_pasted(visit: Visit) -> None:
+    """A drawing, files, a drop and the clipboard each become examples that look as they should."""
+    page = visit()
+    add_drawing(page, "Class 1", CIRCLE)
+    shown = card(page, "Class 1").locator("[data-example] img").get_attribute("src")
+    drawn = Image.open(BytesIO(b64decode(shown.split(",")[1]))).convert("L")
+    side = drawn.width
+    assert drawn.getpixel((side // 2, side // 2)) > 200
+    assert drawn.getpixel((round(0.8 * side), side // 2)) < 100
+    files = [{"name": f"{i}.png", "mimeType": "image/png", "buffer": png(CROSS)} for i in range(2)]
+    card(page, "Class 2").locator("input[type=file]").set_input_files(files)
+    expect(card(page, "Class 2").locator("[data-example]")).to_have_count(2)
+    give = """(element, [kind, bytes]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], "a.png", { type: "image/png" }));
+      const init = { bubbles: true, cancelable: true };
+      element.dispatchEvent(kind === "drop"
+        ? new DragEvent("drop", { ...init, dataTransfer: data })
+        : new ClipboardEvent("paste", { ...init, clipboardData: data }));
+    }"""
+    for n, kind in enumerate(("drop", "paste"), start=3):
+        card(page, "Class 2").evaluate(give, [kind, list(png(CROSS))])
+        expect(card(page, "Class 2").locator("[data-example]")).to_have_count(n)
+
+
+def test_rows_are_filled_in_and_pasted(visit: Visit) -> None:
+    """A model of rows has a form, and takes CSV; what does not fit is said at the card."""
+    page = visit("/?model=flowers")
+    first = card(page, "Class 1")
+    for name, value in zip(COLUMNS, ["1.5", "2", "red"], strict=True):
+        first.get_by_label(name, exact=True).fill(value)
+    first.get_by_role("button", name="Add", exact=True).click()
+    expect(first.locator("[data-example]")).to_have_count(1)
+    second = card(page, "Class 2")
+    second.get_by_text("Paste CSV rows").click()
+    second.get_by_role("textbox", name="paste rows").fill("width,length,colour\n3,4,blue\n,5,blue")
+    second.get_by_role("button", name="Add rows").click()
+    expect(second.locator("[data-example]")).to_have_count(2)
+    rows = [each["input"]["row"] for each in get(task_url(page) + "?view=FULL")["examples"]]
+    assert rows == [
+        {"length": 1.5, "width": 2, "colour": "red"},
+        {"length": 4, "width": 3, "colour": "blue"},
+        {"length": 5, "width": None, "colour": "blue"},
+    ]
+    second.get_by_role("textbox", name="paste rows").fill("1,2")
+    second.get_by_role("button", name="Add rows").click()
+    expect(second.get_by_role("alert")).to_contain_text("Line 1 does not fit")
+    ask = page.get_by_role("region", name="Ask")
+    for name, value in zip(COLUMNS, ["1.4", "2", "red"], strict=True):
+        ask.get_by_label(name, exact=True).fill(value)
+    ask.get_by_role("button", name="Ask", exact=True).click()
+    expect(ask.get_by_role("meter")).to_have_count(1)
+
+
+def test_numbers_are_pasted(visit: Visit) -> None:
+    """A model of arrays takes pasted numbers, several examples at a time."""
+    page = visit("/?model=blobs")
+    for name, text in (("Class 1", "0 0\n0.1, 0.1"), ("Class 2", "[[5, 5], [5.1, 5]]")):
+        card(page, name).get_by_role("textbox", name="New example").fill(text)
+        card(page, name).get_by_role("button", name="Add", exact=True).click()
+        expect(card(page, name).locator("[data-example]")).to_have_count(2)
+    card(page, "Class 1").get_by_role("textbox", name="New example").fill("1 2 3")
+    card(page, "Class 1").get_by_role("button", name="Add", exact=True).click()
+    expect(card(page, "Class 1").get_by_role("alert")).to_contain_text("3 numbers")
+
+
+def test_values_are_taught_and_asked(visit: Visit) -> None:
+    """A model of values has one card of examples, and a curve."""
+    page = visit("/?model=sines")
+    page.get_by_role("textbox", name="New example").fill("-1 -0.8\n0 0\n1 0.8")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("[data-example]")).to_have_count(3)
+    assert [each["label"] for each in get(task_url(page))["examples"]] == [-0.8, 0, 0.8]
+    page.get_by_role("textbox", name="What to ask about").fill("0.5")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    want = post(task_url(page) + ":predict", {"query": [{"values": [0.5]}]})["predictions"][0]
+    said = page.locator(".answer .label").inner_text().replace("−", "-")
+    assert float(said) == pytest.approx(want["label"], rel=1e-3)
+    expect(page.get_by_role("img", name="The curve from", exact=False)).to_be_visible()
+
+
+def test_a_hostile_name_is_text(visit: Visit) -> None:
+    """A class named like markup is shown as it is written, wherever it is shown."""
+    hostile = "<img src=x onerror=alert(1)>"
+    page = visit()
+    alerts: list[str] = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    page.get_by_label("Name of class Class 1").fill(hostile)
+    page.get_by_label("Name of class Class 1").press("Enter")
+    add_drawing(page, hostile, CIRCLE)
+    add_drawing(page, "Class 2", CROSS)
+    draw(page, page.get_by_role("region", name="Ask").locator(".pad"), CIRCLE)
+    settled(page)
+    page.locator(".answer").first.get_by_text("Why").click()
+    expect(page.locator(".shares")).to_contain_text(hostile)
+    page.locator("[data-example]").first.click()
+    expect(page.get_by_role("dialog")).to_contain_text(hostile)
+    assert page.locator("img[src=x], [onerror]").count() == 0
+    assert alerts == []

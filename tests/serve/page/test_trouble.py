@@ -1,0 +1,121 @@
+"""What goes wrong, and what the page makes of it."""
+
+from __future__ import annotations
+
+import logging
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from on_page import (
+    CIRCLE,
+    CROSS,
+    Visit,
+    add_drawing,
+    card,
+    draw,
+    expect,
+    get,
+    png,
+    settled,
+    task_url,
+    with_example_task,
+)
+from page_site import Site, Told
+from PIL import Image
+
+
+def animation() -> bytes:
+    frames = [Image.new("L", (8, 8), shade) for shade in (0, 255)]
+    out = BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:])
+    return out.getvalue()
+
+
+def bomb() -> bytes:
+    """A small file of a picture that is huge."""
+    out = BytesIO()
+    Image.new("1", (20_000, 20_000)).save(out, "PNG")
+    return out.getvalue()
+
+
+UNREADABLE, TOO_LARGE = "The input cannot be read", "Picture too large"
+
+
+BAD_FILES = {
+    "text named png": ("a.png", lambda: b"not a picture at all", UNREADABLE),
+    "20 MB": ("a.png", lambda: png(CROSS) + bytes(20_000_000), TOO_LARGE),
+    "bomb": ("a.png", bomb, UNREADABLE),
+    "eps": ("a.eps", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", UNREADABLE),
+    "empty": ("a.png", lambda: b"", UNREADABLE),
+    "animation": ("a.gif", animation, UNREADABLE),
+}
+
+
+def test_a_bad_file_is_told_where_it_was_dropped(visit: Visit, tmp_path: Path) -> None:
+    """An alert at the card with the problem's title; all else goes on, and nothing is logged."""
+    told = Told()
+    logging.getLogger().addHandler(told)
+    try:
+        page = with_example_task(visit)
+        class_card = page.locator(".class-card").first
+        ask = page.get_by_role("region", name="Ask")
+        n = class_card.locator("[data-example]").count()
+        for bad, (name, make, title) in BAD_FILES.items():
+            path = tmp_path / bad / name
+            path.parent.mkdir()
+            path.write_bytes(make())
+            for place in (class_card, ask):
+                place.locator("input[type=file]").set_input_files(path)
+                expect(place.get_by_role("alert").locator("strong")).to_have_text(title)
+            good = {"name": "a.png", "mimeType": "image/png", "buffer": png(CIRCLE)}
+            class_card.locator("input[type=file]").set_input_files(good)
+            n += 1
+            expect(class_card.locator("[data-example]")).to_have_count(n)
+            expect(class_card.get_by_role("alert")).to_have_count(0)
+            ask.get_by_role("button", name="Dismiss").click()
+    finally:
+        logging.getLogger().removeHandler(told)
+    assert not [line for line in told.lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize("choice", ["Reload", "Keep both"])
+def test_two_tabs(choice: str, visit: Visit, site: Site) -> None:
+    """The second of two changes is not lost and does not overwrite: one is asked."""
+    first = with_example_task(visit)
+    name = first.locator(".class-card").first.get_attribute("data-label")
+    n = card(first, name).locator("[data-example]").count()
+    second = visit(first.url.removeprefix(site.url))
+    expect(card(second, name).locator("[data-example]")).to_have_count(n)
+    add_drawing(first, name, CIRCLE)
+    draw(second, card(second, name).locator(".pad"), CROSS)
+    card(second, name).get_by_role("button", name="Add", exact=True).click()
+    banner = second.get_by_role("alert").filter(has_text="changed elsewhere")
+    expect(banner).to_be_visible()
+    expect(banner.get_by_role("button", name="Reload")).to_be_focused()
+    banner.get_by_role("button", name=choice).click()
+    expect(banner).to_have_count(0)
+    more = 1 if choice == "Reload" else 2
+    expect(card(second, name).locator("[data-example]")).to_have_count(n + more)
+    assert len(get(task_url(first))["examples"]) == second.locator("[data-example]").count()
+
+
+def test_the_server_goes_and_comes_back(visit: Visit, site: Site) -> None:
+    """The page says so, goes on by itself, and answers as before."""
+    page = with_example_task(visit)
+    before = page.locator(".answer .label").all_inner_texts()
+    name = page.locator(".class-card").first.get_attribute("data-label")
+    n = card(page, name).locator("[data-example]").count()
+    site.stop()
+    expect(page.get_by_text("Offline, retrying")).to_be_visible(timeout=15_000)
+    site.start()
+    expect(page.get_by_text("Offline, retrying")).to_have_count(0, timeout=15_000)
+    settled(page)
+    assert page.locator(".answer .label").all_inner_texts() == before
+    site.stop()
+    draw(page, card(page, name).locator(".pad"), CIRCLE)
+    card(page, name).get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_text("Offline, retrying")).to_be_visible()
+    site.start()
+    expect(card(page, name).locator("[data-example]")).to_have_count(n + 1, timeout=15_000)
+    assert len(get(task_url(page))["examples"]) == page.locator("[data-example]").count()
