@@ -37,9 +37,14 @@ async function predict(current) {
   changed();
 }
 
+/** What `:predict` is asked. */
+export function predictBody(inputs) {
+  const query = inputs.map(({ shown, ...input }) => input);
+  return isRegression() ? { query } : { query, min_confidence: state.minConfidence };
+}
+
 async function predictionsOf(inputs) {
-  const json = isRegression() ? { query: inputs } : { query: inputs, min_confidence: state.minConfidence };
-  const { value } = await ask("POST", `${path()}:predict`, { json });
+  const { value } = await ask("POST", `${path()}:predict`, { json: predictBody(inputs) });
   return value.predictions;
 }
 

@@ -1,5 +1,6 @@
 // The task elsewhere: as a file, as an ONNX model, as a line of curl or Python.
 
+import { predictBody } from "./answers.js";
 import { credentials, request } from "./api.js";
 import { fail, notice } from "./banners.js";
 import { state, subscribe } from "./state.js";
@@ -49,7 +50,7 @@ function url() {
 }
 
 function body() {
-  return JSON.stringify({ query: [state.queries[0].input], min_confidence: state.minConfidence });
+  return JSON.stringify(predictBody([state.queries[0].input]));
 }
 
 const snippets = {

@@ -16,6 +16,7 @@ const needs = document.querySelector("#needs");
 const spoken = document.querySelector("#spoken");
 const slider = document.querySelector("#min-confidence");
 const least = panel.querySelector("output");
+const NOTABLE = 0.05;  // change of a probability, which fills half a bar
 let drawing = null;  // the query that is still on the pad
 let shown = null;  // the model that the pad is for
 let gather = null;
@@ -145,14 +146,15 @@ function reasons({ prediction, reasons: { influence } }) {
     [el("dt", {}, markIcon(hueOf(label)), label), el("dd", {}, percent(share))]));
   const known = influence.filter(({ value }) => value != null);
   const strongest = known.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
-  const most = Math.max(...strongest.map(({ value }) => Math.abs(value)), 1e-9);
+  const most = Math.max(...strongest.map(({ value }) => Math.abs(value)), isRegression() ? Number.MIN_VALUE : NOTABLE);
   const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => {
     const { label } = state.task.examples.find((each) => each.id === id) ?? {};
     const x = Math.min(0, value / most);
     const bar = svg("svg", { class: value < 0 ? "pull against" : "pull", viewBox: "-1 0 2 1", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("rect", { x, y: 0.2, width: Math.abs(value / most), height: 0.6 }));
-    const signed = `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(2)}`;
-    return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`), bar, el("small", {}, signed));
+    const size = isRegression() ? brief(Math.abs(value)) : Math.abs(value).toFixed(2);
+    const sign = Number(size) === 0 ? "" : value < 0 ? "−" : "+";
+    return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`), bar, el("small", {}, `${sign}${size}`));
   }));
   if (!known.length) pulls.append(el("li", { class: "soft" }, "Each class needs a second example to tell."));
   const sure = shares.length ? [el("h4", {}, "How sure of each class"), classes] : [];

@@ -5,7 +5,8 @@ import { el, plural } from "./dom.js";
 import { state, subscribe } from "./state.js";
 
 const place = document.querySelector("#recent");
-const SHOWN = 6;
+const SHOWN = 4;
+const UNITS = [[86400, "day"], [3600, "hour"], [60, "minute"]];
 let shown = null;  // the model whose tasks are listed
 
 export function setUpRecent() {
@@ -21,10 +22,16 @@ async function list(model) {
   if (shown !== model) return;
   const latest = value.tasks.sort((a, b) => b.update_time.localeCompare(a.update_time)).slice(0, SHOWN);
   if (!latest.length) return;
-  const links = latest.map(({ id, display_name, examples }) => {
+  const links = latest.map(({ id, display_name, examples, update_time }) => {
     const address = new URLSearchParams({ model: model.id, task: id });
     return el("li", {}, el("a", { class: "plain", href: `/?${address}` },
-      display_name || "Untitled", el("small", {}, plural(examples.length, "example"))));
+      display_name || "Untitled", el("small", {}, `${plural(examples.length, "example")}, ${ago(update_time)}`)));
   });
   place.replaceChildren(el("h2", {}, "Go on with"), el("ul", { class: "actions" }, links));
+}
+
+function ago(time) {
+  const seconds = (Date.now() - Date.parse(time)) / 1000;
+  const [length, unit] = UNITS.find(([length]) => seconds >= length) ?? [60, "minute"];
+  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.floor(seconds / length), unit);
 }

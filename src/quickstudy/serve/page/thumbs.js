@@ -1,6 +1,6 @@
 // How an input looks when it is small: a picture, the values of a row, the line of an array.
 
-import { el, svg } from "./dom.js";
+import { brief, el, svg } from "./dom.js";
 
 const FEW = 4;  // numbers that are shown as they are; more are drawn as a line
 const MOST = 8;  // values of a row that are shown
@@ -18,13 +18,17 @@ export function thumb(input, alt) {
 /** What an input holds, in words. */
 export function describe(input) {
   if (input?.image || input?.shown) return "picture";
-  if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${value ?? "missing"}`).join(", ");
-  if (input?.values) return input.values.flat(Infinity).slice(0, 6).map((value) => +value.toPrecision(3)).join(", ");
+  if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${short(value)}`).join(", ");
+  if (input?.values) return input.values.flat(Infinity).slice(0, MOST).map(short).join(", ");
   return "nothing yet";
 }
 
+function short(value) {
+  return value == null ? "–" : typeof value === "number" ? brief(value) : value;
+}
+
 function valuesThumb(values, alt, input) {
-  const shown = values.slice(0, MOST).map((value) => el("span", {}, value ?? "–"));
+  const shown = values.slice(0, MOST).map((value) => el("span", {}, short(value)));
   return el("span", { class: "thumb values", role: "img", "aria-label": `${alt}: ${describe(input)}` }, shown);
 }
 
