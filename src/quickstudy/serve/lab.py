@@ -19,9 +19,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from quickstudy import catalog, plots
 from quickstudy.adapted import Model
 from quickstudy.commands import evaluation_pictures
-from quickstudy.drawing import BLUE, SOFT, Metric, Picture, drawable, panel, picture, sheet
+from quickstudy.drawing import Metric, Picture
 from quickstudy.errors import UserError
-from quickstudy.explain import LayerChange, layer_changes
+from quickstudy.explain import layer_changes
+from quickstudy.explain.pictures import layers
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.report import machine_rows
 from quickstudy.rundir import RunDirectory
@@ -114,7 +115,9 @@ def _own(served: Served) -> Iterable[Picture]:
     if task is not None and isinstance(model.learner, GradientBased):
         with torch.no_grad():
             state = model.learner.adapt(task.support)
-        yield layer_picture(layer_changes(model.learner, task.support, state, task.query.x))
+        x = torch.cat([task.support.x, task.query.x])
+        changes = layer_changes(model.learner, task.support, state, x)
+        yield layers({"layers": [each._asdict() for each in changes]})
 
 
 def _task(spec: JSON | None) -> Task | None:
@@ -141,29 +144,6 @@ def _episode(model: Model, task: Task) -> Picture:
         confidence=sure.max(axis=1).tolist(),
         ink=bool(getattr(model.preprocess, "ink", False)),
     )
-
-
-def layer_picture(changes: list[LayerChange]) -> Picture:
-    """How far adapting moves each layer, and how much of what it says stays the same."""
-    rows = [each._asdict() for each in changes]
-    moved = max(changes, key=lambda each: each.change or 0)
-    with sheet(1.3 + 0.3 * len(rows), f"Adapting moves layer {moved.name} most") as figure:
-        for key, title, left in (
-            ("change", "relative change of the weights", 1.6),
-            ("cka", "similarity of the outputs (CKA)", 4.6),
-        ):
-            axes = panel(figure, 0.55, 0.7, left=left, right=7.2 - left - 2.4)
-            values = [row[key] or 0 for row in rows]
-            axes.barh(range(len(rows)), values, 0.62, color=BLUE if key == "change" else "#aab4bf")
-            axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=title)
-            axes.set_xlim(0, 1 if key == "cka" else 1.15 * max(*values, 1e-9))
-            axes.set_yticks(range(len(rows)), [drawable(row["name"], 18) for row in rows])
-            axes.tick_params(labelleft=key == "change", colors=SOFT)
-        caption = (
-            "One meta-test task. Left, the length of the change of a layer's weights over that of "
-            "the weights; right, linear CKA of its outputs before and after: 1 is the same."
-        )
-        return picture(figure, "layer_changes", caption, {"layers": rows})
 
 
 def _evaluated(run: Path) -> list[Picture]:

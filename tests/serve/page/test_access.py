@@ -36,8 +36,8 @@ def test_all_of_it_by_keyboard(visit: Visit) -> None:
                   const at = document.activeElement, style = getComputedStyle(at);
                   const where = at.closest("section")?.getAttribute("aria-label") ?? "";
                   const name = at.getAttribute("aria-label") ?? at.textContent;
-                  const shown = style.outlineStyle !== "none";
-                  const seen = shown || at.matches("body, .dot, .tabs input");
+                  const width = style.outlineStyle === "none" ? "0" : style.outlineWidth;
+                  const seen = parseFloat(width) >= 2 || at.matches("body, .dot, .tabs input");
                   return [`${where}: ${name.trim()}`, seen];
                 }"""
             )

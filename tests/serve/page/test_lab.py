@@ -11,8 +11,7 @@ from on_page import Visit, expect, get, violations
 from page_site import Site
 
 from quickstudy import plots
-from quickstudy.explain import LayerChange
-from quickstudy.serve.lab import layer_picture, report, tables
+from quickstudy.serve.lab import report, tables
 from quickstudy.serve.served import Served
 
 CHARTS = {
@@ -21,7 +20,7 @@ CHARTS = {
         *("accuracy_by_shots", "reliability"),
     ],
     "sines": [
-        *("learning_curve", "layer_changes", "baseline_ladder"),
+        *("learning_curve", "layers", "baseline_ladder"),
         *("accuracy_by_shots", "accuracy_by_steps"),
     ],
 }
@@ -76,14 +75,6 @@ def test_the_numbers_are_those_of_the_picture() -> None:
     black = np.zeros((1, 4, 4), dtype=np.uint8)
     grid = plots.episode_grid([black, black], black, [1], [0], labels=["cat", "dog"])
     assert tables(grid)[0].rows == [{"query": 1, "is": "cat", "called": "dog", "confidence": None}]
-
-
-def test_layers_that_moved_are_drawn() -> None:
-    """The picture names the layer that moved most, and holds what it was drawn from."""
-    changes = [LayerChange("first", 0.1, 0.9), LayerChange("head", 0.4, None)]
-    picture = layer_picture(changes)
-    assert "head" in picture.title
-    assert tables(picture)[0].rows == [each._asdict() for each in changes]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"metric": "accuracy"}', '{"metric": 3}', "null"])

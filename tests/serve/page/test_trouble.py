@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -108,8 +109,9 @@ def test_the_server_goes_and_comes_back(visit: Visit, site: Site) -> None:
     n = card(page, name).locator("[data-example]").count()
     site.stop()
     expect(page.get_by_text("Offline, retrying")).to_be_visible(timeout=15_000)
-    site.start()
-    expect(page.get_by_text("Offline, retrying")).to_have_count(0, timeout=15_000)
+    with page.expect_response(re.compile(":predict$"), timeout=15_000):
+        site.start()
+    expect(page.get_by_text("Offline, retrying")).to_have_count(0)
     settled(page)
     assert page.locator(".answer .label").all_inner_texts() == before
     site.stop()

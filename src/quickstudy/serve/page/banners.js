@@ -1,7 +1,7 @@
 // What the whole page has to say: changed elsewhere, offline, done and undo.
 
 import { watchConnection } from "./api.js";
-import { el, plural } from "./dom.js";
+import { el, plural, say } from "./dom.js";
 import "./key.js";
 import { isRegression, state, subscribe } from "./state.js";
 import { conflict, readapt, reload } from "./task.js";
@@ -20,7 +20,7 @@ export function setUpBanners() {
     if (state.task) await reload();
   });
   conflict.decide = decide;
-  subscribe(() => (status.textContent = summary()));
+  subscribe(() => say(status, summary()));
 }
 
 function summary() {

@@ -90,6 +90,11 @@ export function plural(n, noun) {
   return `${n} ${noun}${n === 1 ? "" : noun.endsWith("s") ? "es" : "s"}`;
 }
 
+/** Changes the text of a live region, which is spoken, only where it is another. */
+export function say(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
 /** Shows a problem as an alert inside `place`, or takes it away. */
 export function complain(place, problem) {
   if (!problem) return place.replaceChildren();

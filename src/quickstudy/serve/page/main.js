@@ -29,6 +29,7 @@ async function goThere() {
   const wanted = new URLSearchParams(location.search);
   const model = state.models.find(({ id }) => id === wanted.get("model")) ?? state.models[0];
   const task = wanted.get("task");
+  if (model === state.model && task === (state.task?.id ?? null)) return;  // a link within the page
   if (!task) return choose(model);
   state.model = model;
   try {

@@ -2,7 +2,7 @@
 
 import { fail } from "./banners.js";
 import { asQuery, askAbout, explain, refresh } from "./answers.js";
-import { brief, el, icon, keyed, markIcon, percent, svg } from "./dom.js";
+import { brief, el, icon, keyed, markIcon, percent, say, svg } from "./dom.js";
 import { teachAs } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
@@ -42,7 +42,7 @@ function show() {
   needs.textContent = whatIsMissing();
   keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
   const said = state.queries.filter(({ prediction }) => prediction).map(({ prediction }) => sentence(prediction));
-  spoken.textContent = said.slice(0, 3).join(". ");
+  say(spoken, said.slice(0, 3).join(". "));
 }
 
 function leastText(confidence) {
@@ -54,7 +54,7 @@ function whatIsMissing() {
   if (isRegression()) return "Give it some examples, and values appear here.";
   const filled = state.classes.filter(({ shots }) => shots > 0);
   if (filled.length === 1) return `Only “${filled[0].label}” has examples. Telling classes apart takes a second one.`;
-  return state.task?.needs ?? "Give two classes an example each, and answers appear here.";
+  return "Give two classes an example each, and answers appear here.";
 }
 
 /** Takes pictures to ask about; of none, the drawing on the pad becomes one of them. */

@@ -86,9 +86,9 @@ export function relabel(id, label) {
 }
 
 export function addClass(label) {
-  const classes = [...labels(), label];
-  const first = (draft) => ({ ...draft, classes });
-  return write(first, (path, etag) => ask("PATCH", path, { json: { classes }, etag }));
+  const classes = () => [...labels(), label];
+  const first = (draft) => ({ ...draft, classes: classes() });
+  return write(first, (path, etag) => ask("PATCH", path, { json: { classes: classes() }, etag }));
 }
 
 export async function renameClass(from, to) {
