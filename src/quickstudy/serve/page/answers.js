@@ -27,7 +27,8 @@ async function predict(current) {
   const inputs = asked.map(({ input }) => input);
   const found = await predictionsOf(inputs).catch((problem) => {
     if (inputs.length < 2 || !REFUSED.includes(problem.status)) throw problem;
-    return Promise.all(inputs.map((input) => predictionsOf([input]).then(([one]) => one, (problem) => problem)));
+    const alone = (input) => predictionsOf([input]).then(([one]) => one, (its) => its);
+    return Promise.all(inputs.map(alone));
   });
   if (!current()) return;
   found.forEach((prediction, i) => {
@@ -77,7 +78,8 @@ async function follow(current) {
   const margin = 0.15 * (high - low) || 1;
   const step = (high - low + 2 * margin) / (CURVE - 1);
   const x = Array.from({ length: CURVE }, (_, i) => low - margin + i * step);
-  const { value } = await ask("POST", `${path()}:predict`, { json: { query: x.map((each) => ({ values: [each] })) } });
+  const json = predictBody(x.map((each) => ({ values: [each] })));
+  const { value } = await ask("POST", `${path()}:predict`, { json });
   if (!current()) return;
   state.curve = value.predictions.map(({ label }, i) => [x[i], label]);
   changed();

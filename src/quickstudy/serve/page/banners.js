@@ -1,7 +1,7 @@
 // What the whole page has to say: changed elsewhere, offline, done and undo.
 
 import { watchConnection } from "./api.js";
-import { el, plural, say } from "./dom.js";
+import { button, el, plural, say } from "./dom.js";
 import "./key.js";
 import { isRegression, state, subscribe } from "./state.js";
 import { conflict, readapt, reload } from "./task.js";
@@ -9,7 +9,8 @@ import { conflict, readapt, reload } from "./task.js";
 const place = document.querySelector("#banners");
 const status = document.querySelector("#status");
 const toast = document.querySelector("#toast");
-const offline = el("div", { class: "banner warn", role: "status" }, el("strong", {}, "Offline, retrying."),
+const offline = el("div", { class: "banner warn", role: "status" },
+  el("strong", {}, "Offline, retrying."),
   " What you see is kept; changes are sent when the server is back.");
 let fading = null;
 
@@ -39,11 +40,12 @@ function decide() {
       banner.remove();
       resolve(keep);
     };
-    const theirs = el("button", { type: "button", class: "plain", onclick: choose(false) }, "Reload");
-    const both = el("button", { type: "button", class: "main", onclick: choose(true) }, "Keep both");
+    const theirs = button("plain", choose(false), "Reload");
+    const both = button("main", choose(true), "Keep both");
     const text = el("p", {}, el("strong", {}, "This task was changed elsewhere. "),
       "Reload shows that and drops your last change; keep both makes your change on top of it.");
-    const banner = el("div", { class: "banner warn", role: "alert" }, text, el("div", { class: "actions" }, theirs, both));
+    const banner = el("div", { class: "banner warn", role: "alert" }, text,
+      el("div", { class: "actions" }, theirs, both));
     place.append(banner);
     theirs.focus();
   });
@@ -51,12 +53,10 @@ function decide() {
 
 /** Says what was done, with a way back while it is shown. */
 export function notice(text, undo) {
-  const back = undo && el("button", {
-    type: "button", class: "plain",
-    onclick: () => {
-      toast.replaceChildren();
-      undo().catch(fail);
-    },
+  const back = undo && button("plain", () => {
+    document.querySelector("#examples").focus({ preventScroll: true });
+    toast.replaceChildren();
+    undo().catch(fail);
   }, "Undo");
   toast.replaceChildren(el("div", { class: "toast" }, el("span", {}, text), back));
   clearTimeout(fading);
@@ -70,8 +70,10 @@ export function fail(problem) {
     banner.remove();
     if (gone) readapt().catch(fail);
   };
-  const button = el("button", { type: "button", class: "plain", onclick: act }, gone ? "Adapt to the new model" : "Dismiss");
-  const text = el("p", {}, el("strong", {}, problem.title ?? "Something went wrong on this page."), ` ${problem.detail ?? problem.message}`);
-  const banner = el("div", { class: "banner bad", role: "alert" }, text, button);
-  place.replaceChildren(...[...place.children].filter((each) => !each.classList.contains("bad")), banner);
+  const text = el("p", {}, el("strong", {}, problem.title ?? "Something went wrong on this page."),
+    ` ${problem.detail ?? problem.message}`);
+  const banner = el("div", { class: "banner bad", role: "alert" }, text,
+    button("plain", act, gone ? "Adapt to the new model" : "Dismiss"));
+  place.querySelector(".bad")?.remove();
+  place.append(banner);
 }

@@ -1,7 +1,7 @@
 // Class cards: a name, a way to add examples, and the examples.
 
 import { notice } from "./banners.js";
-import { brief, complain, el, icon, keyed, markIcon, plural } from "./dom.js";
+import { brief, button, complain, el, icon, keyed, markIcon, plural } from "./dom.js";
 import { dropExample, showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
@@ -40,7 +40,9 @@ async function add() {
 function makeCard(item) {
   let now = item;
   const mark = el("span", { class: "class-mark" });
-  const name = el("input", { class: "name", dir: "auto", maxlength: 200, spellcheck: "false", autocomplete: "off" });
+  const name = el("input", {
+    class: "name", dir: "auto", maxlength: 200, spellcheck: "false", autocomplete: "off",
+  });
   const count = el("span", { class: "count" });
   const examples = el("ul", { class: "examples" });
   const alerts = el("div", { class: "alerts" });
@@ -60,7 +62,7 @@ function makeCard(item) {
     if (event.key === "Escape") name.value = now.label;
   });
 
-  const remove = el("button", { type: "button", class: "quiet remove", onclick: () => attempt(removeAll()) }, icon("cross"));
+  const remove = button("quiet remove", () => attempt(removeAll()), icon("cross"));
   const removeAll = async () => {
     const { label, shots } = now;
     const before = state.task?.revision;
@@ -79,7 +81,8 @@ function makeCard(item) {
     onInputs: (inputs) => addExamples(now.label, inputs),
   });
   const body = el("div", { class: "card-body" }, gather.element, examples);
-  const head = isRegression() ? el("header", {}, el("h3", {}, "Examples"), count) : el("header", {}, mark, name, count, remove);
+  const head = el("header", {},
+    isRegression() ? [el("h3", {}, "Examples"), count] : [mark, name, count, remove]);
   const card = el("section", { class: "card class-card" }, head, body, alerts);
   acceptDrops(card, gather.take);
 

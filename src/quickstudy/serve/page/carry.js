@@ -32,7 +32,8 @@ function show() {
   const ready = state.task?.state === "READY";
   for (const button of panel.querySelectorAll("[data-format], #copy")) button.disabled = !ready;
   const language = tabs.find((tab) => tab.checked).value;
-  code.textContent = ready && state.queries.length ? snippets[language]() : "Ask about something, and here is how a program asks it.";
+  const none = "Ask about something, and here is how a program asks it.";
+  code.textContent = ready && state.queries.length ? snippets[language]() : none;
 }
 
 async function copy() {

@@ -1,20 +1,21 @@
 // A function of one number: the curve, the examples it comes from and the questions on it.
 
-import { brief, el, svg } from "./dom.js";
+import { brief, el, inline, svg } from "./dom.js";
 import { state } from "./state.js";
 
 const [WIDTH, HEIGHT, EDGE] = [420, 300, 26];
 
 /** The curve as a picture. */
 export function drawCurve(curve) {
-  const examples = state.task.examples.map(({ id, label }) => [state.inputs.get(id).values[0], label, id]);
-  const asked = state.queries.filter(({ prediction }) => prediction).map(({ input, prediction }) => [input.values[0], prediction.label]);
+  const examples = state.task.examples.map(({ id, label }) => [state.inputs.get(id).values[0], label]);
+  const answered = state.queries.filter(({ prediction }) => prediction);
+  const asked = answered.map(({ input, prediction }) => [input.values[0], prediction.label]);
   const x = scale(curve.map(([at]) => at), EDGE, WIDTH - EDGE);
   const y = scale([...curve, ...examples].map(([, value]) => value), HEIGHT - EDGE, EDGE);
   const at = ([a, b]) => `translate(${x(a).toFixed(1)} ${y(b).toFixed(1)})`;
-  const line = svg("polyline", { class: "fit", points: curve.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") });
-  const dots = examples.map((point) => svg("circle", { class: "mark hue-0", r: 5, transform: at(point) }));
-  const rings = asked.map((point) => svg("circle", { class: "mark ring", r: 5, transform: at(point) }));
+  const corners = curve.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`);
+  const line = svg("polyline", { class: "fit", points: corners.join(" ") });
+  const dot = (look) => (point) => svg("circle", { class: `mark ${look}`, r: 5, transform: at(point) });
   const [low, high] = [curve[0][0], curve.at(-1)[0]];
   const said = `The curve from ${brief(low)} to ${brief(high)}, through ${examples.length} examples`;
   const ends = [[low, "start"], [high, "end"]].map(([value, anchor]) => {
@@ -22,9 +23,10 @@ export function drawCurve(curve) {
     text.textContent = brief(value);
     return text;
   });
-  const plot = svg("svg", { class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said }, line, ...dots, ...rings, ...ends);
-  const legend = [["hue-0", "example"], ["ring", "question"]].map(([look, name]) => el("li", {},
-    svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, svg("circle", { class: `mark ${look}`, r: 5 })), name));
+  const plot = svg("svg", { class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said },
+    line, ...examples.map(dot("hue-0")), ...asked.map(dot("ring")), ...ends);
+  const legend = [["hue-0", "example"], ["ring", "question"]].map(([look, name]) =>
+    el("li", {}, inline(svg("circle", { class: `mark ${look}`, r: 5 })), name));
   return [plot, el("ul", { class: "legend" }, legend)];
 }
 

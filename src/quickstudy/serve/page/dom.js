@@ -8,7 +8,7 @@ export function el(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child != null));
+  element.append(...children.flat(2).filter((child) => child != null));
   return element;
 }
 
@@ -33,6 +33,16 @@ const ICONS = {
   bin: "M4 7h16M9 7V4h6v3M6 7l1 14h10l1-14M10 11v6M14 11v6",
 };
 
+/** A button of a look. */
+export function button(look, onclick, ...children) {
+  return el("button", { type: "button", class: look, onclick }, ...children);
+}
+
+/** A quiet paragraph. */
+export function soft(text) {
+  return el("p", { class: "soft" }, text);
+}
+
 /** A line drawing that says nothing to a screen reader. */
 export function icon(name) {
   const shape = svg("path", { d: ICONS[name] });
@@ -55,9 +65,13 @@ export function mark(hue = 0) {
   return svg("path", { class: `mark hue-${shown}`, d: MARKS[shown] });
 }
 
-/** The mark as an inline picture. */
+/** A mark as an inline picture. */
+export function inline(shape) {
+  return svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, shape);
+}
+
 export function markIcon(hue) {
-  return svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, mark(hue));
+  return inline(mark(hue));
 }
 
 /** Makes the children of `parent` match `items`, keeping the elements whose key stays. */
@@ -99,8 +113,7 @@ export function say(place, text) {
 export function complain(place, problem) {
   if (!problem) return place.replaceChildren();
   const text = el("span", {}, el("strong", {}, problem.title), ` ${problem.detail ?? ""}`);
-  const close = () => place.replaceChildren();
-  const dismiss = el("button", { type: "button", class: "quiet", "aria-label": "Dismiss", onclick: close });
-  dismiss.append(icon("cross"));
+  const dismiss = button("quiet", () => place.replaceChildren(), icon("cross"));
+  dismiss.setAttribute("aria-label", "Dismiss");
   return place.replaceChildren(el("div", { class: "alert", role: "alert" }, text, dismiss));
 }

@@ -1,7 +1,7 @@
-// One input, large, with the classes to choose from: for an example, and for a question that is to be one.
+// One input, large, and the classes it may be of: an example, or a question that is to become one.
 
 import { notice } from "./banners.js";
-import { brief, complain, el, markIcon } from "./dom.js";
+import { brief, button, complain, el, markIcon, soft } from "./dom.js";
 import { hueOf, isRegression, state } from "./state.js";
 import { addExamples, relabel, removeExample, rollback } from "./task.js";
 import { describe, thumb } from "./thumbs.js";
@@ -17,18 +17,20 @@ export async function dropExample(id) {
 /** Shows an example, to move it to another class or to delete it. */
 export function showExample(id) {
   const { label } = state.task.examples.find((each) => each.id === id);
-  const back = () => {
-    const moved = document.querySelector(`[data-example="${CSS.escape(id)}"]`);
-    (moved ?? document.querySelector(".class-card .name"))?.focus();
-  };
   show({
     title: `Example ${id}`,
     input: state.inputs.get(id),
     now: label,
     choose: (to) => to === label || relabel(id, to),
     remove: () => dropExample(id),
-    back,
+    back: () => goTo(id, label),
   });
+}
+
+/** Gives the focus to an example, or to the class that it was in. */
+export function goTo(id, label) {
+  const there = document.querySelector(`[data-example="${CSS.escape(id)}"]`);
+  (there ?? document.querySelector(`[data-label="${CSS.escape(label)}"] .name`))?.focus();
 }
 
 /** Makes a question an example of the class that is chosen; then calls `done`. */
@@ -36,7 +38,8 @@ export function teachAs(query, done) {
   const choose = async (label) => {
     if (await addExamples(label, [query.input])) done();
   };
-  show({ title: "Teach this as", input: query.input, choose, back: () => {} });
+  const back = () => document.querySelector("#ask :is(.pad, input, textarea)").focus({ preventScroll: true });
+  show({ title: "Teach this as", input: query.input, choose, back });
 }
 
 function show({ title, input, now, choose, remove, back }) {
@@ -50,17 +53,19 @@ function show({ title, input, now, choose, remove, back }) {
       complain(alerts, problem);
     }
   };
-  const choices = state.classes.map(({ label }) => el("button", {
-    type: "button", class: "plain", "aria-pressed": now && String(label === now),
-    onclick: () => attempt(choose(label)),
-  }, markIcon(hueOf(label)), label));
-  const bin = remove && el("button", { type: "button", class: "plain danger", onclick: () => attempt(remove()) }, "Delete example");
-  const close = el("button", { type: "button", class: "main", onclick: () => dialog.close() }, "Close");
+  const choices = el("div", { class: "choices", role: "group", "aria-label": "Class" },
+    state.classes.map(({ label }) => {
+      const choice = button("plain", () => attempt(choose(label)), markIcon(hueOf(label)), label);
+      if (now) choice.setAttribute("aria-pressed", label === now);
+      return choice;
+    }));
+  const bin = remove && button("plain danger", () => attempt(remove()), "Delete example");
+  const close = button("main", () => dialog.close(), "Close");
   dialog.replaceChildren(
     el("h2", { id: "example-title" }, title),
     el("div", { class: "large" }, thumb(input, title)),
-    ...(state.model.modality === "pictures" ? [] : [el("p", { class: "soft" }, describe(input))]),
-    isRegression() ? el("p", {}, `Value ${brief(now)}`) : el("div", { class: "choices", role: "group", "aria-label": "Class" }, choices),
+    ...(state.model.modality === "pictures" ? [] : [soft(describe(input))]),
+    isRegression() ? el("p", {}, `Value ${brief(now)}`) : choices,
     alerts,
     el("div", { class: "actions" }, bin, close),
   );

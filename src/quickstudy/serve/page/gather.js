@@ -1,6 +1,6 @@
 // Where inputs come from: a pad, files and the clipboard; a form; numbers. One for each card.
 
-import { complain, el, icon, plural } from "./dom.js";
+import { button, complain, el, icon, plural } from "./dom.js";
 import { Unreadable, arraysOf, cell, picturesOf, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
 import { state } from "./state.js";
@@ -22,13 +22,14 @@ import { state } from "./state.js";
  */
 export function makeGather(options) {
   const { alerts } = options;
-  const hand = async (make, done = () => {}) => {
+  const hand = async (make, done = () => {}, undone = () => {}) => {
     complain(alerts, null);
     element.setAttribute("aria-busy", "true");
     try {
       const inputs = await make();
       if (inputs.length && (await options.onInputs(inputs)) !== false) done();
     } catch (problem) {
+      undone();
       if (!problem.title) throw problem;
       complain(alerts, problem);
     } finally {
@@ -41,14 +42,14 @@ export function makeGather(options) {
   return { element, take, clear };
 }
 
-function button(name, text, onclick, look = "") {
-  return el("button", { type: "button", class: `tool ${look}`, "aria-label": text, title: text, onclick }, icon(name));
+function tool(name, text, onclick) {
+  return el("button", { type: "button", class: "tool", "aria-label": text, title: text, onclick }, icon(name));
 }
 
 function pictures({ label, verb, onInputs, onDrawing }, hand) {
   const chooser = el("input", {
-    type: "file", accept: "image/*", multiple: true, class: "hidden-file", "aria-label": `${label}: picture files`,
-    tabindex: "-1",
+    type: "file", accept: "image/*", multiple: true, class: "hidden-file", tabindex: "-1",
+    "aria-label": `${label}: picture files`,
     onchange: () => {
       const files = [...chooser.files];
       chooser.value = "";
@@ -62,43 +63,40 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
     return files.length > 0;
   };
   if (!state.model.drawings) {
-    const drop = el("button", { type: "button", class: "drop", onclick: choose },
-      icon("upload"), el("span", {}, "Choose pictures"), el("small", {}, "or drop or paste them here"));
+    const drop = button("drop", choose, icon("upload"), el("span", {}, "Choose pictures"),
+      el("small", {}, "or drop or paste them here"));
     return { parts: [drop, chooser], take, clear: () => {} };
   }
-  const drawing = () => (pad.isEmpty() ? null : { image: { b64: pad.picture() } });
-  const submit = () => {
-    if (onDrawing) keep();
-    else if (!pad.isEmpty()) hand(async () => [drawing()], pad.clear).then(update);
-  };
+  const input = (b64) => ({ image: { b64 } });
   const update = () => {
+    if (pad.isEmpty() && tools.contains(document.activeElement)) pad.focus();  // before it is lost
     for (const each of [undo, wipe, main]) each.disabled = pad.isEmpty();
   };
-  const keep = () => {
+  const clear = () => {
     pad.clear();
     update();
-    onInputs([]);
-    pad.element.firstChild.focus();
   };
-  const pad = makePad({
-    label,
-    onchange: () => {
-      update();
-      onDrawing?.(drawing());
-    },
-    onsubmit: submit,
-  });
-  const undo = button("undo", "Undo the last stroke", pad.undo);
-  const wipe = button("eraser", "Clear the pad", () => {
-    pad.clear();
+  const submit = () => {
+    if (pad.isEmpty()) return;
+    const { picture, back } = pad.take();
     update();
+    if (onDrawing) onInputs([]);
+    else hand(async () => [input(picture)], undefined, back);
+  };
+  const onchange = () => {
+    update();
+    onDrawing?.(pad.isEmpty() ? null : input(pad.picture()));
+  };
+  const pad = makePad({ label, onchange, onsubmit: submit });
+  const undo = tool("undo", "Undo the last stroke", pad.undo);
+  const wipe = tool("eraser", "Clear the pad", () => {
+    clear();
     onDrawing?.(null);
-    pad.element.firstChild.focus();
   });
-  const main = el("button", { type: "button", class: "main", onclick: submit }, onDrawing ? "Keep" : verb);
-  const tools = el("div", { class: "tools" }, undo, wipe, button("upload", "Choose picture files", choose), main);
+  const main = button("main", submit, onDrawing ? "Keep" : verb);
+  const tools = el("div", { class: "tools" }, undo, wipe, tool("upload", "Choose picture files", choose), main);
   update();
-  return { parts: [pad.element, tools, chooser], take, clear: () => (pad.clear(), update()) };
+  return { parts: [pad.element, tools, chooser], take, clear };
 }
 
 function rows({ label, verb, valued }, hand) {
@@ -124,7 +122,8 @@ function arrays({ label, verb, valued }, hand) {
   const shape = state.model.x_shape;
   const read = (text) => arraysOf(text, shape, valued);
   const hint = `${plural(sizeOf(shape), "number")}${valued ? " and the value" : ""} an example`;
-  return { parts: [pasteBox(label, hint, read, hand, verb)], take: takeText(read, hand), clear: () => {} };
+  const paste = pasteBox(label, hint, read, hand, verb);
+  return { parts: [paste], take: takeText(read, hand), clear: () => {} };
 }
 
 function pasteBox(label, placeholder, read, hand, verb) {
@@ -136,7 +135,7 @@ function pasteBox(label, placeholder, read, hand, verb) {
     };
     hand(async () => need(), () => (text.value = ""));
   };
-  return el("div", { class: "paste" }, text, el("button", { type: "button", class: "main", onclick: submit }, verb));
+  return el("div", { class: "paste" }, text, button("main", submit, verb));
 }
 
 /** Text files that are dropped are read like pasted text. */

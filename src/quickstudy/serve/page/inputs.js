@@ -43,7 +43,8 @@ export function rowsOf(text, columns, target) {
   return (named ? rest : lines).map((values, i) => {
     if (values.length !== order.length) {
       const wanted = `${order.length} values: ${order.join(", ")}`;
-      throw new Unreadable(`Line ${i + 1 + named} does not fit`, `Each row needs ${wanted}; this has ${values.length}.`);
+      const detail = `Each row needs ${wanted}; this has ${values.length}.`;
+      throw new Unreadable(`Line ${i + 1 + named} does not fit`, detail);
     }
     return withTarget(Object.fromEntries(order.map((name, k) => [name, cell(values[k])])), target);
   });
@@ -54,7 +55,9 @@ export function withTarget({ ...row }, target) {
   if (!target) return { row };
   const label = row[target];
   delete row[target];
-  if (typeof label !== "number") throw new Unreadable("The value is missing", `Each example needs a number as ${target}.`);
+  if (typeof label !== "number") {
+    throw new Unreadable("The value is missing", `Each example needs a number as ${target}.`);
+  }
   return { row, label };
 }
 
@@ -88,8 +91,8 @@ export function arraysOf(text, shape, withLabel) {
   const each = size + (withLabel ? 1 : 0);
   if (!numbers.length || numbers.length % each || numbers.some(Number.isNaN)) {
     const wanted = `${plural(size, "number")}${withLabel ? " and its value" : ""}`;
-    const what = numbers.some(Number.isNaN) ? "something that is no number" : plural(numbers.length, "number");
-    throw new Unreadable("These numbers do not fit", `An example has ${wanted}; received ${what}.`);
+    const found = numbers.some(Number.isNaN) ? "something that is no number" : plural(numbers.length, "number");
+    throw new Unreadable("These numbers do not fit", `An example has ${wanted}; received ${found}.`);
   }
   return Array.from({ length: numbers.length / each }, (_, i) => {
     const [first, last] = [i * each, i * each + size];

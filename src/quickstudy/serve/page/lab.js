@@ -33,13 +33,16 @@ function show({ learner, net, tasks, evaluate, pictures, settings }) {
 
 function figure({ name, title, caption, svg, data, tables }) {
   const picture = address(svg, "image/svg+xml");
-  const numbers = el("details", { class: "fold" }, el("summary", {}, "The numbers"),
-    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of: ${title}` }, tables.map(table)));
-  const links = el("p", { class: "actions" },
-    el("a", { class: "plain", href: picture, download: `${name}.svg` }, "Download SVG"),
-    el("a", { class: "plain", href: address(JSON.stringify(data), "application/json"), download: `${name}.json` }, "Download JSON"));
-  return el("figure", { class: "card", id: name }, el("h2", { class: "unseen" }, title),
-    el("img", { src: picture, alt: title }), el("figcaption", {}, caption), numbers, links);
+  const numbers = address(JSON.stringify(data), "application/json");
+  const rows = { class: "scroll", tabindex: "0", role: "region", "aria-label": `Numbers of: ${title}` };
+  return el("figure", { class: "card", id: name },
+    el("h2", { class: "unseen" }, title),
+    el("img", { src: picture, alt: title }),
+    el("figcaption", {}, caption),
+    el("details", { class: "fold" }, el("summary", {}, "The numbers"), el("div", rows, tables.map(table))),
+    el("p", { class: "actions" },
+      el("a", { class: "plain", href: picture, download: `${name}.svg` }, "Download SVG"),
+      el("a", { class: "plain", href: numbers, download: `${name}.json` }, "Download JSON")));
 }
 
 function address(content, type) {
@@ -49,8 +52,9 @@ function address(content, type) {
 function table({ name, rows }) {
   const columns = [...new Set(rows.flatMap(Object.keys))];
   const heads = columns.map((column) => el("th", { scope: "col" }, column.replaceAll("_", " ")));
+  const cells = (row) => columns.map((column) => el("td", {}, text(row[column])));
   return el("table", {}, el("caption", {}, name), el("thead", {}, el("tr", {}, heads)),
-    el("tbody", {}, rows.map((row) => el("tr", {}, columns.map((column) => el("td", {}, text(row[column])))))));
+    el("tbody", {}, rows.map((row) => el("tr", {}, cells(row)))));
 }
 
 function text(value) {

@@ -15,9 +15,11 @@ const find = (selector) => document.querySelector(selector);
 const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
 
 async function start() {
-  for (const setUp of [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpRecent, setUpHead]) setUp();
-  const [{ value: found }, { value: limits }] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
-  Object.assign(state, { models: found.models, limits });
+  const parts = [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpRecent, setUpHead];
+  for (const setUp of parts) setUp();
+  const [models, limits] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
+  Object.assign(state, { models: models.value.models, limits: limits.value });
+  find("#model").append(...state.models.map(({ id }) => new Option(id)));
   addEventListener("popstate", goThere);
   await goThere();
   find("main").inert = false;
@@ -70,16 +72,17 @@ function setUpHead() {
   chooser.addEventListener("change", () => {
     const [file] = chooser.files;
     chooser.value = "";
-    importTask(file).catch(fail);
+    busy(chooser, () => importTask(file));
   });
   find("#delete-task").addEventListener("click", () => find("#confirm").showModal());
   find("#confirm").addEventListener("close", ({ target }) => {
-    if (target.returnValue === "delete") busy(find("#delete-task"), deleteTask).then(() => notice("Deleted."));
+    const meant = target.returnValue === "delete";
     target.returnValue = "";
+    if (meant) busy(find("#delete-task"), () => deleteTask().then(() => notice("Deleted.")));
   });
   subscribe(() => {
     const { model, task } = state;
-    picker.replaceChildren(...state.models.map(({ id }) => new Option(id, id, false, id === model.id)));
+    picker.value = model.id;
     find("#learner").textContent = `${model.learner} on ${model.net}`;
     find("#version").textContent = model.version.replace("sha256:", "").slice(0, 12);
     find("#version").title = model.version;
@@ -93,10 +96,12 @@ function setUpHead() {
   });
 }
 
+/** Works with a control out of action; the focus goes on to the examples, as the control may vanish. */
 async function busy(button, work) {
   button.disabled = true;
   try {
     await work();
+    find("#examples").focus({ preventScroll: true });
   } catch (problem) {
     fail(problem);
   } finally {

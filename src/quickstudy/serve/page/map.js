@@ -1,7 +1,7 @@
 // The map: examples and questions where the network sees them, near to what looks alike to it.
 
 import { drawCurve } from "./curve.js";
-import { el, mark, markIcon, svg } from "./dom.js";
+import { el, inline, mark, markIcon, soft, svg } from "./dom.js";
 import { hueOf, state, subscribe } from "./state.js";
 import { thumb } from "./thumbs.js";
 
@@ -14,7 +14,8 @@ export function setUpMap() {
     const { points, curve } = state;
     if ((points ?? curve) === shown) return;
     shown = points ?? curve;
-    place.replaceChildren(...(points ? draw(points) : curve ? drawCurve(curve) : [el("p", { class: "soft" }, "It appears once the model is ready.")]));
+    const nothing = [soft("It appears once the model is ready.")];
+    place.replaceChildren(...(points ? draw(points) : curve ? drawCurve(curve) : nothing));
   });
 }
 
@@ -27,23 +28,23 @@ function draw(points) {
   });
   const dots = points.map((point) => {
     const { id, label, asked } = point;
+    const [x, y] = [across(point.x), HEIGHT - down(point.y)];
     const name = asked ? `Question, answered ${asked.prediction?.label ?? "not sure"}` : `Example ${id} of ${label}`;
-    const shape = asked ? question() : mark(hueOf(label));
-    const at = `translate(${across(point.x).toFixed(1)} ${(HEIGHT - down(point.y)).toFixed(1)})`;
-    const dot = svg("g", { class: asked ? "dot asked" : "dot", transform: at, tabindex: "-1", role: "img", "aria-label": name },
-      svg("circle", { class: "halo", r: 12 }), shape);
-    const tell = (on) => () => highlight(point, name, across(point.x) < WIDTH / 2, on);
-    for (const [event, on] of [["pointerenter", true], ["focus", true], ["pointerleave", false], ["blur", false]]) {
-      dot.addEventListener(event, tell(on));
-    }
+    const dot = svg("g", {
+      class: asked ? "dot asked" : "dot", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
+      tabindex: "-1", role: "img", "aria-label": name,
+    }, svg("circle", { class: "halo", r: 12 }), asked ? question() : mark(hueOf(label)));
+    for (const event of ["pointerenter", "focus"]) dot.addEventListener(event, () => light(point, name, x < WIDTH / 2));
+    for (const event of ["pointerleave", "blur"]) dot.addEventListener(event, dim);
     return dot;
   });
   dots[0].setAttribute("tabindex", "0");
   plot.append(...dots);
   plot.addEventListener("keydown", (event) => walk(event, dots));
+  const taught = state.classes.filter(({ shots }) => shots);
   const legend = el("ul", { class: "legend" },
-    state.classes.filter(({ shots }) => shots).map(({ label }) => el("li", {}, markIcon(hueOf(label)), label)),
-    points.some(({ asked }) => asked) ? el("li", {}, svg("svg", { class: "mark-icon", viewBox: "-8 -8 16 16", "aria-hidden": "true" }, question()), "question") : null);
+    taught.map(({ label }) => el("li", {}, markIcon(hueOf(label)), label)),
+    points.some(({ asked }) => asked) ? el("li", {}, inline(question()), "question") : null);
   return [plot, legend];
 }
 
@@ -71,13 +72,16 @@ function walk(event, dots) {
 }
 
 /** Lights up the card of a point, and shows what it is: the card may be off the screen. */
-function highlight({ id, asked }, name, left, on) {
-  const card = asked
-    ? document.querySelector(`[data-query="${asked.key}"]`)
-    : document.querySelector(`[data-example="${CSS.escape(id)}"]`);
-  card?.classList.toggle("lit", on);
-  card?.closest(".card").classList.toggle("lit", on);
+function light({ id, asked }, name, isLeft) {
+  const selector = asked ? `[data-query="${asked.key}"]` : `[data-example="${CSS.escape(id)}"]`;
+  const shown = document.querySelector(selector);
+  shown?.classList.add("lit");
+  shown?.closest(".card").classList.add("lit");
+  const look = isLeft ? "peek right" : "peek";
+  place.append(el("div", { class: look, "aria-hidden": "true" }, thumb(asked?.input ?? state.inputs.get(id), ""), name));
+}
+
+function dim() {
+  for (const each of document.querySelectorAll(".lit")) each.classList.remove("lit");
   place.querySelector(".peek")?.remove();
-  const input = asked?.input ?? state.inputs.get(id);
-  if (on) place.append(el("div", { class: `peek ${left ? "right" : ""}`, "aria-hidden": "true" }, thumb(input, ""), name));
 }

@@ -9,7 +9,7 @@ const STEP = 0.04;  // of the keyboard pen
 
 /**
  * @param {{label: string, onchange: function, onsubmit: function}} options
- * @returns {{element: HTMLElement, isEmpty, picture, undo, clear}}
+ * @returns {{element: HTMLElement, isEmpty, picture, undo, focus, take, clear}}
  */
 export function makePad({ label, onchange, onsubmit }) {
   let strokes = [];
@@ -17,7 +17,7 @@ export function makePad({ label, onchange, onsubmit }) {
   const pen = { x: 0.5, y: 0.5, stroke: null };  // of the keyboard
   const canvas = el("canvas", {
     class: "pad", tabindex: "0", role: "application", "aria-roledescription": "drawing pad",
-    "aria-label": `${label}. Arrow keys move the pen, space puts it down or lifts it, Enter adds the drawing.`,
+    "aria-label": `${label}. Arrow keys move the pen, space puts it down or lifts it, Enter takes the drawing.`,
   });
   const cursor = el("span", { class: "pen", hidden: true });
   const element = el("div", { class: "pad-frame" }, canvas, cursor);
@@ -110,6 +110,17 @@ export function makePad({ label, onchange, onsubmit }) {
       pen.stroke = null;
       settle();
     },
+    focus: () => canvas.focus({ preventScroll: true }),
+    /** Empties the pad; gives the picture that was on it, and a way to put it back. */
+    take: () => {
+      const [taken, picture] = [strokes, pad.picture()];
+      pad.clear();
+      const back = () => {
+        strokes = [...taken, ...strokes];
+        settle();
+      };
+      return { picture, back };
+    },
     /** An empty pad again; says so to nobody. */
     clear: () => {
       strokes = [];
@@ -127,7 +138,8 @@ function paint(context, side, strokes, paper) {
     context.fillStyle = paper;
     context.fillRect(0, 0, side, side);
   }
-  Object.assign(context, { strokeStyle: INK, lineWidth: WIDTH * side, lineCap: "round", lineJoin: "round" });
+  const round = { lineCap: "round", lineJoin: "round" };
+  Object.assign(context, { strokeStyle: INK, lineWidth: WIDTH * side, ...round });
   for (const points of strokes) {
     const [first, ...rest] = points.map(([x, y]) => [x * side, y * side]);
     context.beginPath();

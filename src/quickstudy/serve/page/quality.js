@@ -1,8 +1,8 @@
 // How good the model is by its own examples, and which of them look wrong.
 
-import { el, markIcon, percent, plural } from "./dom.js";
 import { fail } from "./banners.js";
-import { showExample } from "./example.js";
+import { button, el, markIcon, percent, plural, soft } from "./dom.js";
+import { goTo, showExample } from "./example.js";
 import { hueOf, state, subscribe } from "./state.js";
 import { relabel } from "./task.js";
 import { thumb } from "./thumbs.js";
@@ -23,17 +23,17 @@ export function setUpQuality() {
 }
 
 function estimate(quality) {
-  if (!quality) return [el("p", { class: "soft" }, "Not estimated yet.")];
-  if (quality.value == null) return [el("p", { class: "soft" }, capital(quality.reason))];
+  if (!quality) return [soft("Not estimated yet.")];
+  if (quality.value == null) return [soft(capital(quality.reason))];
   const { metric, value, low, high, n, folds, warning } = quality;
   const share = metric === "accuracy";
   const text = share ? percent : (number) => number.toPrecision(3);
   const parts = [
     el("p", { class: "figure" }, text(value), el("small", {}, share ? "right" : "squared error")),
-    el("p", { class: "soft" }, `95 % interval ${text(low)} to ${text(high)}, from ${plural(n, "example")} in ${folds} folds`),
+    soft(`95 % interval ${text(low)} to ${text(high)}, from ${plural(n, "example")} in ${folds} folds`),
   ];
   if (share) parts.splice(1, 0, intervalBar(value, low, high));
-  if (warning) parts.push(el("p", { class: "soft" }, capital(warning)));
+  if (warning) parts.push(soft(capital(warning)));
   return parts;
 }
 
@@ -48,20 +48,19 @@ function capital(text) {
 }
 
 function lookAtThese(quality) {
-  const found = (quality?.suspicious ?? []).filter(({ probability }) => probability != null && probability < DOUBTFUL).slice(0, 5);
-  if (!found.length) return [el("p", { class: "soft" }, quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
-  return [
-    el("p", { class: "soft" }, "By the other examples, these may be labelled wrongly."),
-    el("ol", { class: "doubts" }, found.map(doubt)),
-  ];
+  const doubtful = ({ probability }) => probability != null && probability < DOUBTFUL;
+  const found = (quality?.suspicious ?? []).filter(doubtful).slice(0, 5);
+  if (!found.length) return [soft(quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
+  return [soft("By the other examples, these may be labelled wrongly."), el("ol", { class: "doubts" }, found.map(doubt))];
 }
 
 function doubt({ id, label, probability, suggested }) {
-  const open = el("button", { type: "button", class: "open", "data-doubt": id, "aria-label": `Example ${id} of ${label}, doubtful`, onclick: () => showExample(id) },
-    thumb(state.inputs.get(id), ""));
-  const text = el("span", {}, el("span", { class: "named" }, markIcon(hueOf(label)), label), el("small", {}, `${percent(probability)} likely by the others`));
-  const move = suggested && suggested !== label ? el("button", {
-    type: "button", class: "plain small", onclick: () => relabel(id, suggested).catch(fail),
-  }, "Move to ", suggested) : null;
-  return el("li", {}, open, text, move);
+  const open = button("open", () => showExample(id), thumb(state.inputs.get(id), ""));
+  open.dataset.doubt = id;
+  open.setAttribute("aria-label", `Example ${id} of ${label}, doubtful`);
+  const text = el("span", {}, el("span", { class: "named" }, markIcon(hueOf(label)), label),
+    el("small", {}, `${percent(probability)} likely by the others`));
+  const move = () => relabel(id, suggested).then(() => goTo(id, suggested), fail);
+  const better = suggested && suggested !== label;
+  return el("li", {}, open, text, better ? button("plain small", move, "Move to ", suggested) : null);
 }

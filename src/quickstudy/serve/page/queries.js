@@ -1,8 +1,8 @@
 // What is asked, and what the model says: label, confidence, neighbours and reasons.
 
-import { fail } from "./banners.js";
 import { asQuery, askAbout, explain, refresh } from "./answers.js";
-import { brief, el, icon, keyed, markIcon, percent, say, svg } from "./dom.js";
+import { fail } from "./banners.js";
+import { brief, button, el, icon, keyed, markIcon, percent, say, soft, svg } from "./dom.js";
 import { teachAs } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
@@ -17,6 +17,7 @@ const spoken = document.querySelector("#spoken");
 const slider = document.querySelector("#min-confidence");
 const least = panel.querySelector("output");
 const NOTABLE = 0.05;  // change of a probability, which fills half a bar
+const MOST = 6;  // classes and examples that an answer is explained with
 let drawing = null;  // the query that is still on the pad
 let shown = null;  // the model that the pad is for
 let gather = null;
@@ -31,7 +32,8 @@ export function setUpQueries() {
 function show() {
   if (shown !== state.model) {
     shown = state.model;
-    gather = makeGather({ label: "What to ask about", verb: "Ask", alerts, onInputs: take, onDrawing: follow });
+    const label = "What to ask about";
+    gather = makeGather({ label, verb: "Ask", alerts, onInputs: take, onDrawing: follow });
     panel.querySelector(".gather")?.remove();
     panel.querySelector(".way-in").prepend(gather.element);
   }
@@ -41,8 +43,8 @@ function show() {
   least.textContent = leastText(state.minConfidence);
   needs.textContent = whatIsMissing();
   keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
-  const said = state.queries.filter(({ prediction }) => prediction).map(({ prediction }) => sentence(prediction));
-  say(spoken, said.slice(0, 3).join(". "));
+  const answered = state.queries.filter(({ prediction }) => prediction);
+  say(spoken, answered.slice(0, 3).map(({ prediction }) => sentence(prediction)).join(". "));
 }
 
 function leastText(confidence) {
@@ -53,7 +55,8 @@ function whatIsMissing() {
   if (state.task?.state === "READY") return state.queries.length ? "" : "Ready. Ask about something new.";
   if (isRegression()) return "Give it some examples, and values appear here.";
   const filled = state.classes.filter(({ shots }) => shots > 0);
-  if (filled.length === 1) return `Only “${filled[0].label}” has examples. Telling classes apart takes a second one.`;
+  const [only] = filled;
+  if (filled.length === 1) return `Only “${only.label}” has examples. Telling classes apart takes a second one.`;
   return "Give two classes an example each, and answers appear here.";
 }
 
@@ -87,24 +90,21 @@ function makeAnswer(query) {
   const picture = el("div", { class: "asked" });
   const said = el("div", { class: "said" });
   const more = el("div", { class: "more" });
-  const remove = el("button", {
-    type: "button", class: "quiet remove", "aria-label": "Remove this question",
-    onclick: () => {
-      const next = answer.nextElementSibling ?? answer.previousElementSibling;
-      forget(query);
-      (next?.querySelector(".remove") ?? panel.querySelector(".pad, button, textarea, input")).focus();
-    },
+  const remove = button("quiet remove", () => {
+    const next = answer.nextElementSibling ?? answer.previousElementSibling;
+    forget(query);
+    (next?.querySelector(".remove") ?? panel.querySelector(".pad, button, textarea, input")).focus();
   }, icon("cross"));
-  const answer = el("li", { class: "answer card", tabindex: "-1" }, picture, said, remove, more);
-  let drawn = null;
+  remove.setAttribute("aria-label", "Remove this question");
+  const answer = el("li", { class: "answer card", "data-query": query.key }, picture, said, remove, more);
+  let drawn = {};
   answer.show = () => {
     const { input, prediction, reasons, problem } = query;
-    answer.dataset.query = query.key;
-    if (drawn?.input !== input) picture.replaceChildren(thumb(input, "The question"));
-    if (drawn?.prediction !== prediction || drawn?.reasons !== reasons || drawn?.problem !== problem) {
-      answer.classList.toggle("unsure", Boolean(prediction?.abstained));
-      said.replaceChildren(...(prediction ? verdict(prediction) : [el("p", { class: "soft" }, problem?.title ?? "No answer yet")]));
+    if (drawn.input !== input) picture.replaceChildren(thumb(input, "The question"));
+    if (drawn.prediction !== prediction || drawn.reasons !== reasons || drawn.problem !== problem) {
       const open = more.querySelector("details")?.open;
+      answer.classList.toggle("unsure", Boolean(prediction?.abstained));
+      said.replaceChildren(...(prediction ? verdict(prediction) : [soft(problem?.title ?? "No answer yet")]));
       more.replaceChildren(...(prediction ? evidence(query, open) : []));
     }
     drawn = { input, prediction, reasons, problem };
@@ -122,41 +122,46 @@ function verdict(prediction) {
   bar.style.setProperty("--value", confidence);
   bar.style.setProperty("--least", state.minConfidence);
   const name = abstained ? "not sure" : label;
-  const head = el("p", { class: "label" }, abstained ? null : markIcon(hueOf(label)), el("span", { dir: "auto" }, name));
+  const shape = abstained ? null : markIcon(hueOf(label));
+  const head = el("p", { class: "label" }, shape, el("span", { dir: "auto" }, name));
   return [head, el("div", { class: "sure" }, bar, el("b", {}, percent(confidence)))];
 }
 
 function evidence(query, open) {
-  const near = query.prediction.nearest ?? [];
-  const closest = el("ul", { class: "nearest", "aria-label": "Closest examples" }, near.slice(0, 4).map(({ id, label, similarity }) =>
+  const closest = query.prediction.nearest.map(({ id, label, similarity }) =>
     el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`),
-      el("small", { title: `${label}: similarity ${similarity.toFixed(3)}` }, similarity.toFixed(2)))));
-  const why = el("details", { class: "fold why", open }, el("summary", {}, "Why"), el("div", { class: "reasons" }));
-  const reveal = () => why.open && !query.reasons && explain(query).catch(fail);
-  why.addEventListener("toggle", reveal);
-  if (query.reasons) why.lastChild.replaceChildren(...reasons(query));
-  const teach = isRegression() ? null : el("button", { type: "button", class: "plain small", onclick: () => teachAs(query, () => forget(query)) }, "Teach this");
-  return [closest, el("div", { class: "row" }, why, teach ?? "")];
+      el("small", { title: `${label}: similarity ${similarity.toFixed(3)}` }, similarity.toFixed(2))));
+  const answer = el("div", { class: "reasons" }, query.reasons ? reasons(query) : null);
+  const why = el("details", { class: "fold why", open }, el("summary", {}, "Why"), answer);
+  why.addEventListener("toggle", () => why.open && !query.reasons && explain(query).catch(fail));
+  const teach = button("plain small", () => teachAs(query, () => forget(query)), "Teach this");
+  return [
+    el("ul", { class: "nearest", "aria-label": "Closest examples" }, closest),
+    el("div", { class: "row" }, why, isRegression() ? null : teach),
+  ];
 }
 
 /** How sure the model is of each class, and which examples pulled it there or away. */
 function reasons({ prediction, reasons: { influence } }) {
-  const shares = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a).slice(0, 6);
-  const classes = el("dl", { class: "shares" }, shares.flatMap(([label, share]) =>
+  const shares = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a).slice(0, MOST);
+  const classes = el("dl", { class: "shares" }, shares.map(([label, share]) =>
     [el("dt", {}, markIcon(hueOf(label)), label), el("dd", {}, percent(share))]));
   const known = influence.filter(({ value }) => value != null);
-  const strongest = known.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
-  const most = Math.max(...strongest.map(({ value }) => Math.abs(value)), isRegression() ? Number.MIN_VALUE : NOTABLE);
-  const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => {
-    const { label } = state.task.examples.find((each) => each.id === id) ?? {};
-    const x = Math.min(0, value / most);
-    const bar = svg("svg", { class: value < 0 ? "pull against" : "pull", viewBox: "-1 0 2 1", preserveAspectRatio: "none", "aria-hidden": "true" },
-      svg("rect", { x, y: 0.2, width: Math.abs(value / most), height: 0.6 }));
-    const size = isRegression() ? brief(Math.abs(value)) : Math.abs(value).toFixed(2);
-    const sign = Number(size) === 0 ? "" : value < 0 ? "−" : "+";
-    return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`), bar, el("small", {}, `${sign}${size}`));
-  }));
+  const strongest = known.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, MOST);
+  const full = Math.max(Math.abs(strongest[0]?.value ?? 0), isRegression() ? Number.MIN_VALUE : NOTABLE);
+  const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => pull(id, value, value / full)));
   if (!known.length) pulls.append(el("li", { class: "soft" }, "Each class needs a second example to tell."));
   const sure = shares.length ? [el("h4", {}, "How sure of each class"), classes] : [];
   return [...sure, el("h4", {}, "What each example changes"), pulls];
+}
+
+/** One example, with a bar to the right if it spoke for the answer and to the left if against it. */
+function pull(id, value, part) {
+  const { label } = state.task.examples.find((each) => each.id === id) ?? {};
+  const look = { class: part < 0 ? "pull against" : "pull", viewBox: "-1 0 2 1", preserveAspectRatio: "none" };
+  const bar = svg("rect", { x: Math.min(0, part), y: 0.2, width: Math.abs(part), height: 0.6 });
+  const size = isRegression() ? brief(Math.abs(value)) : Math.abs(value).toFixed(2);
+  const sign = Number(size) === 0 ? "" : value < 0 ? "−" : "+";
+  return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`),
+    svg("svg", { ...look, "aria-hidden": "true" }, bar), el("small", {}, `${sign}${size}`));
 }

@@ -10,7 +10,8 @@ export function thumb(input, alt) {
   const picture = input?.shown ?? (input?.image && `data:image/png;base64,${input.image.b64}`);
   if (picture) return el("img", { class: "thumb", alt, src: picture });
   if (input?.row) return valuesThumb(Object.values(input.row), alt, input);
-  if (input?.values?.length <= FEW && !Array.isArray(input.values[0])) return valuesThumb(input.values, alt, input);
+  const few = input?.values?.length <= FEW && !Array.isArray(input.values[0]);
+  if (few) return valuesThumb(input.values, alt, input);
   if (input?.values) return lineThumb(input, alt);
   return el("span", { class: "thumb missing", role: "img", "aria-label": alt });
 }
@@ -39,5 +40,6 @@ function lineThumb(input, alt) {
   const points = numbers.map((value, i) =>
     `${(4 + 40 * (i + 0.5) / numbers.length).toFixed(1)},${(42 - 36 * (value - low) / range).toFixed(1)}`);
   const line = svg("polyline", { points: points.join(" ") });
-  return svg("svg", { class: "thumb line", viewBox: "0 0 48 48", role: "img", "aria-label": `${alt}: ${describe(input)}` }, line);
+  const label = `${alt}: ${describe(input)}`;
+  return svg("svg", { class: "thumb line", viewBox: "0 0 48 48", role: "img", "aria-label": label }, line);
 }
