@@ -26,6 +26,7 @@ from quickstudy.explain.pictures import layers
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.report import machine_rows
 from quickstudy.rundir import RunDirectory
+from quickstudy.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import PAGE
 from quickstudy.serve.routes.names import MODEL, ModelId
@@ -104,7 +105,8 @@ def report(served: Served) -> JSON:
 
 def _own(served: Served) -> Iterable[Picture]:
     """What a run and its tasks show: what they lack is left out, not made up."""
-    model, task = served.model, _task(served.record.get("tasks_spec"))
+    # A model of its own: others compute with the served one meanwhile.
+    model, task = load(served.run), _task(served.record.get("tasks_spec"))
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
         yield _episode(model, task)
     try:

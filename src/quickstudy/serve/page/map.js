@@ -6,6 +6,7 @@ import { hueOf, state, subscribe } from "./state.js";
 import { thumb } from "./thumbs.js";
 
 const place = document.querySelector("#map");
+const title = document.querySelector("#map-title");
 const [WIDTH, HEIGHT, EDGE] = [420, 300, 18];
 let shown;
 
@@ -14,6 +15,7 @@ export function setUpMap() {
     const { points, curve } = state;
     if ((points ?? curve) === shown) return;
     shown = points ?? curve;
+    title.textContent = curve ? "What it has learnt" : "How the model sees them";
     const nothing = [soft("It appears once the model is ready.")];
     place.replaceChildren(...(points ? draw(points) : curve ? drawCurve(curve) : nothing));
   });

@@ -3,7 +3,7 @@
 import { fail } from "./banners.js";
 import { button, el, markIcon, percent, plural, soft } from "./dom.js";
 import { goTo, showExample } from "./example.js";
-import { hueOf, state, subscribe } from "./state.js";
+import { hueOf, isRegression, state, subscribe } from "./state.js";
 import { relabel } from "./task.js";
 import { thumb } from "./thumbs.js";
 
@@ -18,6 +18,7 @@ export function setUpQuality() {
     if (shown.quality === quality && shown.task === task) return;
     shown = { quality, task };
     panel.replaceChildren(...estimate(quality));
+    doubts.parentElement.hidden = isRegression();
     doubts.replaceChildren(...lookAtThese(quality));
   });
 }
@@ -48,8 +49,7 @@ function capital(text) {
 }
 
 function lookAtThese(quality) {
-  const doubtful = ({ probability }) => probability != null && probability < DOUBTFUL;
-  const found = (quality?.suspicious ?? []).filter(doubtful).slice(0, 5);
+  const found = (quality?.suspicious ?? []).filter(({ probability }) => probability < DOUBTFUL).slice(0, 5);
   if (!found.length) return [soft(quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
   return [soft("By the other examples, these may be labelled wrongly."), el("ol", { class: "doubts" }, found.map(doubt))];
 }
