@@ -3,8 +3,9 @@
     python benchmarks/serving.py runs/glyphs --tasks 1000
 
 Starts `quickstudy serve` on loopback with a fresh database, and prints JSON: the median time of a
-bare forward pass of one query, of a prediction over HTTP with and without the nearest examples, the
-server's processor time for one, and its memory before and after the tasks, all of which are adapted and at hand.
+bare forward pass of one query, of a prediction over HTTP with and without the nearest examples; the
+server's processor time for one; and its memory before and after the tasks, all of which are adapted
+and at hand.
 """
 
 from __future__ import annotations

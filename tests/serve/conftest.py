@@ -47,10 +47,10 @@ def client(client_of: Callable[..., Client]) -> Client:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """A PostgreSQL for these tests."""
     for program in ("initdb", "pg_ctl", "postgres"):
         if shutil.which(program) is None:
             pytest.skip(f"no {program} on the PATH: PostgreSQL is not installed")
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+    with postgres() as url:
         yield url

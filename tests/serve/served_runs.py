@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,6 @@ from PIL import Image, ImageDraw
 from small import blobs, prototypical, quick
 
 from quickstudy.cli import main
-from quickstudy.rundir import RunDirectory
 
 JSON = dict[str, Any]
 MLP = ("--net", "MLP", "--net.hidden", "[8]")
@@ -205,17 +205,11 @@ def serving(
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL that is started on loopback, and ended afterwards."""
+    # It refuses to run as root, and its user must reach the folder.
     owner = "postgres" if os.getuid() == 0 else None
     as_owner = ["runuser", "-u", owner, "--"] if owner else []
-    data, port = folder / "pg", free_port()
-    folder.mkdir(parents=True, exist_ok=True)
-    if owner:
-        for each in (folder, *folder.parents):
-            if each.stat().st_uid == 0 and each != Path("/"):
-                each.chmod(each.stat().st_mode | 0o055)
-        shutil.chown(folder, owner)
 
     def run(*words: str) -> None:
         done = subprocess.run(
@@ -223,16 +217,14 @@ def postgres(folder: Path) -> Iterator[str]:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    run("initdb", "-D", str(data), "-U", "quick", "-A", "trust", "-E", "UTF8", "--no-sync")
-    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    log = str(folder / "pg.log")
-    run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", settings, "start")
-    try:
-        yield f"postgresql://quick@127.0.0.1:{port}/postgres"
-    finally:
-        run("pg_ctl", "-D", str(data), "-w", "-m", "fast", "stop")
-
-
-def version_of(run: Path) -> str:
-    """The sha256 of a run's weights."""
-    return str(RunDirectory(run).read()["files"]["weights"]["sha256"])
+    with tempfile.TemporaryDirectory(prefix="quickstudy-postgres-") as folder:
+        if owner:
+            shutil.chown(folder, owner)
+        data, log, port = f"{folder}/data", f"{folder}/log", free_port()
+        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        run("initdb", "-D", data, "-U", "quick", "-A", "trust", "-E", "UTF8", "--no-sync")
+        run("pg_ctl", "-D", data, "-w", "-l", log, "-o", f"{settings} -c fsync=off", "start")
+        try:
+            yield f"postgresql://quick@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-D", data, "-w", "-m", "fast", "stop")
