@@ -25,6 +25,8 @@ from on_page import (
 from page_site import Site, Told
 from PIL import Image
 
+from quickstudy.cli import main
+
 
 def animation() -> bytes:
     frames = [Image.new("L", (8, 8), shade) for shade in (0, 255)]
@@ -78,6 +80,47 @@ def test_a_bad_file_is_told_where_it_was_dropped(visit: Visit, tmp_path: Path) -
     finally:
         logging.getLogger().removeHandler(told)
     assert not [line for line in told.lines if "Traceback" in line]
+
+
+def test_a_drawing_that_is_refused_comes_back(visit: Visit) -> None:
+    """It leaves the pad at once, and is there again when the server did not take it."""
+    page = visit()
+    problem = {"title": "The input cannot be read", "status": 422}
+    page.route("**/tasks", lambda route: route.fulfill(status=422, json=problem))
+    draw(page, card(page, "Class 1").locator(".pad"), CIRCLE)
+    add = card(page, "Class 1").get_by_role("button", name="Add", exact=True)
+    add.click()
+    expect(card(page, "Class 1").get_by_role("alert")).to_contain_text(problem["title"])
+    page.unroute("**/tasks")
+    add.click()
+    expect(card(page, "Class 1").locator("[data-example]")).to_have_count(1)
+    expect(add).to_be_disabled()
+    expect(card(page, "Class 1").locator(".pad")).to_be_focused()
+
+
+def test_a_key_is_asked_for(
+    visit: Visit, site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the server wants a key, the page asks for it, and again where it was none."""
+    page = visit()
+    where = ["--data-dir", str(tmp_path)]
+    assert main(["keys", "create", "--tenant", "anna", "--scope", "predict,adapt", *where]) == 0
+    key = next(word for word in capsys.readouterr().out.split() if word.startswith("qs_"))
+    guarded = Site(site.runs, tmp_path)
+    try:
+        page.goto(guarded.url)
+        field = page.get_by_role("dialog").get_by_label("Key")
+        for given in ("qs_none", key):
+            expect(field).to_have_value("")
+            field.fill(given)
+            page.get_by_role("button", name="Continue").click()
+        page.get_by_role("button", name="Load example task").first.click()
+        settled(page)
+        expect(page.locator("#code")).to_contain_text("Bearer $QUICKSTUDY_KEY")
+        assert key not in page.content()
+    finally:
+        page.goto("about:blank")
+        guarded.stop()
 
 
 @pytest.mark.parametrize("choice", ["Reload", "Keep both"])

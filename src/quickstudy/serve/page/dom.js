@@ -25,7 +25,7 @@ export function svg(tag, attributes = {}, ...children) {
 const ICONS = {
   plus: "M12 5v14M5 12h14",
   cross: "M6 6l12 12M18 6L6 18",
-  undo: "M9 7L4 12l5 5M4 12h10a6 6 0 0 1 0 12",
+  undo: "M9 14L4 9l5-5M4 9h10a5.5 5.5 0 0 1 0 11h-4",
   eraser: "M4 20h16M6 16l9-11 5 4-8 11H8z",
   upload: "M12 16V4M7 9l5-5 5 5M4 16v4h16v-4",
   download: "M12 4v12M7 11l5 5 5-5M4 20h16",
