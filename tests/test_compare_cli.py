@@ -129,7 +129,7 @@ def test_an_interrupted_training_exits_130(
     classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(options: JSON, resume: bool) -> Result:
-        return Result("interrupted", 1, 0.0, 0.0, 0)
+        return Result("interrupted", 1, 0.0, 0.0, 0, 1.0)
 
     monkeypatch.setattr(plans, "run_training", stop)
     assert main([*BOTH, *folder(classes), "--out", str(tmp_path / "x")]) == 130
