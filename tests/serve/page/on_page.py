@@ -96,7 +96,8 @@ def settled(page: Any) -> None:
     page.wait_for_function(
         """() => {
           const n = (selector) => document.querySelectorAll(selector).length;
-          return n(".answer") && n(".answer [role=meter]") === n(".answer") && n("#quality .soft")
+          return n(".answer") && n(".answer [role=meter]") === n(".answer")
+            && !document.querySelector("#quality").textContent.includes("Not estimated")
             && n(".dot") === n("[data-example]") + n(".answer");
         }"""
     )

@@ -18,7 +18,8 @@ export async function refresh() {
     return changed();
   }
   await predict(current);
-  if (current()) await Promise.all([assess(current), hasCurve() ? follow(current) : place(current)]);
+  if (current()) await (hasCurve() ? follow(current) : place(current));
+  if (current()) await assess(current);  // last, as it takes longest
 }
 
 async function predict(current) {

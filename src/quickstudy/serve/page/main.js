@@ -96,12 +96,12 @@ function setUpHead() {
   });
 }
 
-/** Works with a control out of action; the focus goes on to the examples, as the control may vanish. */
+/** Works with a control out of action; where that loses the focus, it goes on to the examples. */
 async function busy(button, work) {
   button.disabled = true;
   try {
     await work();
-    find("#examples").focus({ preventScroll: true });
+    if (document.activeElement === document.body) find("#examples").focus({ preventScroll: true });
   } catch (problem) {
     fail(problem);
   } finally {

@@ -66,7 +66,7 @@ async function adopt(task, etag, queries) {
   state.minConfidence = task.min_confidence ?? 0;
   state.queries = queries.map(asQuery);
   await completeInputs();
-  await refresh();
+  refresh();  // the task is there; what follows from it may take its time
 }
 
 /** Adds inputs as examples of a class; in regression each brings its value as `label`. */
