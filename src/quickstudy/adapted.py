@@ -163,6 +163,9 @@ class Model:
 class Adapted:
     """A model of one task. It does not change: `update` and `without` make new ones.
 
+    Gradient-based learners put its parameters into the network for the time of a call, so adapted
+    models that share a `Model` are for one thread at a time.
+
     Attributes:
         support: The examples it learned from.
         labels: The label of each.

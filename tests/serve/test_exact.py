@@ -28,6 +28,29 @@ from quickstudy.task import Examples
 BLOBS = "/v1/models/blobs/tasks/mine"
 
 
+def test_requests_at_one_time_do_not_meet_each_others_parameters(
+    client_of: Callable[..., Client],
+) -> None:
+    """MAML puts a task's parameters into the network that all tasks share."""
+    client, tasks = client_of("waves"), "/v1/models/waves/tasks"
+    for name, scale in (("one", 1.0), ("two", -3.0)):
+        support = [{"values": [i / 3], "label": scale * i} for i in range(6)]
+        client.post(f"{tasks}?task_id={name}", json={"support": support})
+    served = client.app.state.server.tasks
+    model = served.model("waves")
+    entries = [served.entry("default", model, name)[0] for name in ("one", "two")]
+    x = torch.linspace(-4, 4, 20)[:, None]
+    want = [served.passes(entry, x) for entry in entries]
+    assert not np.array_equal(*want)
+
+    def wrong(which: int) -> int:
+        found = (served.passes(entries[which], x) for _ in range(100))
+        return sum(not np.array_equal(each, want[which]) for each in found)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [*pool.map(wrong, [0, 1, 0, 1])] == [0, 0, 0, 0]
+
+
 def scores(answer: dict[str, object]) -> list[list[float]]:
     return [[*p["scores"].values()] for p in answer["predictions"]]
 
@@ -162,13 +185,11 @@ def test_requests_share_passes_and_answers_stay_the_same() -> None:
     x = torch.rand(40, 6)
     alone = [outputs(made, x[i : i + 2], TILE) for i in range(0, 40, 2)]
     with ThreadPoolExecutor(20) as threads:
-        while gate._slots.acquire(blocking=False):  # nobody computes until all have come
-            pass
+        assert gate._turn.acquire(blocking=False)  # nobody computes until all have come
         found = [threads.submit(passes, entry, x[i : i + 2]) for i in range(0, 40, 2)]
         while sum(map(len, passes._waiting.values())) < 20:
             pass
-        for _ in range(2):
-            gate._slots.release()
+        gate._turn.release()
         for future, expected in zip(found, alone, strict=True):
             assert np.array_equal(future.result(), expected)
     assert passes.joined == 19
@@ -178,8 +199,7 @@ def test_all_who_wait_are_told_of_a_failure() -> None:
     made = adapted(CITY)
     passes = Passes(Gate(queue=1, wait=0.05))
     entry = Entry(new_task("", "m", "t", "v"), made, made.support_x, TILE)
-    while passes.gate._slots.acquire(blocking=False):
-        pass
+    assert passes.gate._turn.acquire(blocking=False)
     with ThreadPoolExecutor(4) as threads:
         found = [threads.submit(passes, entry, made.support_x[:1]) for _ in range(4)]
         reasons = {getattr(future.exception(), "reason", None) for future in found}

@@ -10,7 +10,6 @@ whatever others.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +43,10 @@ def single_threaded() -> None:
 
 
 class Gate:
-    """Lets as many requests compute as there are processors, and a bounded number wait.
+    """Lets one request compute at a time, and a bounded number wait.
+
+    Gradient-based learners put the parameters of a task into their modules for the time of a call,
+    where another thread would meet them.
 
     Args:
         queue: Requests that may wait.
@@ -54,7 +56,7 @@ class Gate:
     def __init__(self, queue: int, wait: float) -> None:
         self.queue, self.wait, self.waiting = queue, wait, 0
         self._lock = threading.Lock()
-        self._slots = threading.Semaphore(os.cpu_count() or 1)
+        self._turn = threading.Lock()
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -72,7 +74,7 @@ class Gate:
                 )
             self.waiting += 1
         try:
-            if not self._slots.acquire(timeout=self.wait):
+            if not self._turn.acquire(timeout=self.wait):
                 raise Problem(
                     "OVERLOADED",
                     f"processor: it should be free within {self.wait:g} s; received no turn; try "
@@ -85,7 +87,7 @@ class Gate:
             single_threaded()
             yield
         finally:
-            self._slots.release()
+            self._turn.release()
 
 
 class _Part:
