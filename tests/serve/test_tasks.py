@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from served_runs import Client, b64, corners, drawn, near, picture, point
 
 import quickstudy as qs
 from quickstudy.serve.app import sweep_once
+from quickstudy.serve.content import Content
+from quickstudy.serve.store import Store
 
 TASKS = "/v1/models/blobs/tasks"
 MINE = f"{TASKS}/mine"
@@ -422,3 +424,20 @@ def test_rows(client_of: Callable[..., Client], runs: dict[str, Path]) -> None:
 
 def test_torch_sums_in_one_order() -> None:
     assert torch.get_num_threads() == 1
+
+
+def test_a_task_that_is_erased_while_it_is_read_is_not_half_there(
+    client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of()
+    client.post(f"{TASKS}?task_id=t", json={"support": corners()})
+    store, read = client.app.state.server.tasks.store, Store.contents
+
+    def late(self: Store, uid: str, ids: Iterable[str]) -> dict[str, Content]:
+        client.delete(f"{TASKS}/t")
+        return read(self, uid, ids)
+
+    assert client.get(f"{TASKS}/t?view=FULL").status_code == 200
+    monkeypatch.setattr(type(store), "contents", late)
+    found = client.get(f"{TASKS}/t?view=FULL")
+    assert (found.status_code, found.json()["reason"]) == (404, "NOT_FOUND")

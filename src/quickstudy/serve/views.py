@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from quickstudy.serve.change import needs
+from quickstudy.serve.change import missing, needs
 from quickstudy.serve.content import to_json
 from quickstudy.serve.schema.responses import (
     ClassOfTask,
@@ -26,12 +26,17 @@ def basic(served: Served, task: Snapshot) -> Task:
 
 
 def full(served: Served, task: Snapshot, store: Store) -> FullTask:
-    """A task with the inputs of its examples."""
+    """A task with the inputs of its examples.
+
+    Raises:
+        Problem: It was erased after it was read.
+    """
     contents = store.contents(task.uid, [i for i, _ in task.examples])
+    if any(i not in contents for i, _ in task.examples):
+        raise missing(served, task.id)
     examples = [
         FullExample(id=i, label=label, input=to_json(contents[i].data))
         for i, label in task.examples
-        if i in contents
     ]
     return FullTask(**_fields(served, task), examples=examples)
 
