@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -593,3 +594,20 @@ def test_one_query_at_a_time_is_all_at_once() -> None:
     clf = Model(MAML(net, inner_lr=0.1), (2,)).adapt(X, list("aabbc"))
     one = np.stack([clf.predict_proba(x) for x in X])
     np.testing.assert_allclose(clf.predict_proba(X), one, rtol=1e-5)
+
+
+def test_many_threads() -> None:
+    """Each gets the answers of its own task, though all share a network that adapts to each."""
+    model = Model(maml(blobs(), inner_lr=0.5, inner_steps=3), (2,))
+    x = RNG.normal(size=(12, 2)).astype(np.float32)
+    labels = [["ab"[i >> k & 1] for i in range(12)] for k in range(4)]
+    alone = [model.adapt(x, y).predict_proba(x) for y in labels]
+    assert not np.allclose(alone[0], alone[1], atol=1e-2)
+
+    def work(number: int) -> None:
+        for _ in range(30):
+            found = model.adapt(x, labels[number]).predict_proba(x)
+            np.testing.assert_array_equal(found, alone[number])
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))

@@ -27,7 +27,7 @@ from quickstudy.inputs import (
     label_to_json,
     real_targets,
 )
-from quickstudy.learner import AnyLearner, Kind, flatten_state
+from quickstudy.learner import AnyLearner, Kind, alone, flatten_state
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.quality import Quality, cross_validated
 from quickstudy.rundir import (
@@ -126,7 +126,7 @@ class Model:
             for first in range(0, len(group), TOGETHER):
                 part = group[first : first + TOGETHER]
                 batch = stack([Task(support, support) for *_, support in part])
-                with torch.no_grad(), threads(self.learner, "auto"):
+                with torch.no_grad(), threads(self.learner, "auto"), alone(self.learner):
                     states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
                 for i, (number, x, labels, _) in enumerate(part):
                     state = tree_map(lambda t, i=i: t[i], states)
@@ -163,8 +163,7 @@ class Model:
 class Adapted:
     """A model of one task. It does not change: `update` and `without` make new ones.
 
-    Gradient-based learners put its parameters into the network for the time of a call, so adapted
-    models that share a `Model` are for one thread at a time.
+    Any thread may ask it; those that ask models of one `Model` at once wait for each other.
 
     Attributes:
         support: The examples it learned from.
@@ -177,7 +176,7 @@ class Adapted:
         self.model, self.support_x, self.labels = model, x, labels
         self.support, self.classes = _support(model, x, labels)
         if state is None:
-            with torch.no_grad():
+            with torch.no_grad(), alone(model.learner):
                 state = model.learner.adapt(self.support)
         # As a file gives it back: other strides may mean another kernel, and other last bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
@@ -267,7 +266,8 @@ class Adapted:
         Raises:
             UserError: A class has one example, so that leaving it out leaves none.
         """
-        return cross_validated(self.model.learner, self.support, max_folds)
+        with alone(self.model.learner):
+            return cross_validated(self.model.learner, self.support, max_folds)
 
     def explain(
         self,
@@ -295,14 +295,16 @@ class Adapted:
             )
         model, classes = self.model, self.classes or None
         of = (model.learner, self.support, self.state, x[0], target, classes, model.temperature)
-        return explain(*of, attribution, counterfactual)
+        with alone(model.learner):
+            return explain(*of, attribution, counterfactual)
 
     def suspicious(self) -> list[Suspect]:
         """The support examples whose labels agree least with the others, worst first.
 
         Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
         """
-        found = suspicious(self.model.learner, self.support, self.model.temperature)
+        with alone(self.model.learner):
+            found = suspicious(self.model.learner, self.support, self.model.temperature)
         return named(found, self.classes)
 
     def save(self, path: str | os.PathLike[str], model: bool = True) -> None:
@@ -372,7 +374,7 @@ class Adapted:
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
         x, single = self.model.inputs(X)
-        with torch.no_grad():
+        with torch.no_grad(), alone(self.model.learner):
             return self.model.learner.predict(self.state, x), single
 
 

@@ -12,7 +12,10 @@ and nothing is stored on `self` after `__init__`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from threading import RLock
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -191,6 +194,18 @@ def draws(learner: AnyLearner) -> bool:
 def runs_under_vmap(learner: AnyLearner) -> bool:
     """Whether neither a learner nor a part of its network says that it is not `vmappable`."""
     return all(getattr(module, "vmappable", True) for module in learner.modules())
+
+
+_turns: WeakKeyDictionary[nn.Module, AbstractContextManager[Any]] = WeakKeyDictionary()
+
+
+def alone(learner: AnyLearner) -> AbstractContextManager[Any]:
+    """Inside, no other thread that asks for the same computes with this learner.
+
+    A gradient-based learner puts a task's parameters into the network, which all tasks share.
+    """
+    # Beside the learner rather than in it: a lock cannot be copied, and learners are.
+    return _turns.setdefault(learner, RLock())
 
 
 def flatten_state(state: Any) -> dict[str, Tensor]:
