@@ -1,0 +1,186 @@
+"""A collection of tables, each a problem of its own: read, and dealt out by family."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from quickstudy.errors import DataError, UserError
+from quickstudy.tasks.columns import is_missing, is_number
+from quickstudy.tasks.source import SPLITS, Split, generator
+from quickstudy.tasks.table import read_rows
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of which one column is to be predicted.
+
+    Attributes:
+        name: Name of the file, without its suffix.
+        family: Tables of one family have one origin, and stay together in a split.
+        columns: Names of the columns to predict from.
+        numeric: Whether each of them holds numbers, rather than names.
+        rows: Cells of each row as text; `""` is a missing one.
+        y: Class of each row.
+    """
+
+    name: str
+    family: str
+    columns: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+    y: tuple[str, ...]
+
+
+def read_tables(folder: Path, target: str = "target") -> list[Table]:
+    """The tables of a folder, in the order of their names.
+
+    Every `*.csv` and `*.csv.gz` is one, except `index.csv`, which may name the `family` of each
+    `name`; a table that it does not name is a family alone. A `schema.json` may list, for a name,
+    its `categorical` columns; all others are numeric where every value is a number.
+
+    Args:
+        folder: The folder.
+        target: Column to predict.
+
+    Raises:
+        DataError: There is no such folder, or a file cannot be read.
+        UserError: There is no table, or one without the target, without another column, without
+            a value in any, or with fewer than two classes.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            f"tables: {folder} must be a folder of CSV tables; received none; check the path."
+        )
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
+    paths = [path for path in paths if path.name != "index.csv"]
+    if not paths:
+        raise UserError(
+            f"tables: {folder} holds no *.csv or *.csv.gz; received "
+            f"{sum(1 for _ in folder.iterdir())} other files; choose the folder of the tables."
+        )
+    families, schema = _families(folder / "index.csv"), _schema(folder / "schema.json")
+    return [_table(path, target, families, schema.get(_name(path), frozenset())) for path in paths]
+
+
+def split_tables(
+    tables: Sequence[Table],
+    valid: float = 0.1,
+    test: float = 0.3,
+    seed: int = 0,
+    fold: int = 0,
+) -> dict[Split, list[Table]]:
+    """The tables dealt out to the splits at random, whole families at a time.
+
+    Args:
+        tables: The tables.
+        valid: Part of the families that are meta-valid; 0 for none.
+        test: Part of the families that are meta-test; 0 for none.
+        seed: Seed of the order of the families.
+        fold: Which part of that order is meta-test, counted from 0. The 1 / test folds of a seed (rounded)
+            share no meta-test family, and together have all.
+
+    Raises:
+        UserError: The parts are out of range, there is no such fold, or too few families.
+    """
+    names = sorted({table.family for table in tables})
+    folds = round(1 / test) if test else 1
+    if min(valid, test) < 0 or valid + test >= 1 or not 0 <= fold < folds:
+        raise UserError(
+            "tables: the parts valid and test must be at least 0 and below 1 together, and fold "
+            f"one of the 1 / test that there are; received valid={valid}, test={test}, "
+            f"fold={fold}; choose other parts, or an earlier fold."
+        )
+    order = [names[i] for i in generator(seed, "families", 0).permutation(len(names))]
+    # Bounds of equal steps, so that the folds together have every family once.
+    low, high = (len(names) * i // folds if test else 0 for i in (fold, fold + 1))
+    others = order[:low] + order[high:]
+    n_valid = max(1, round(valid * len(names))) if valid else 0
+    sizes = {"train": len(others) - n_valid, "valid": n_valid, "test": high - low}
+    if sizes["train"] < 1 or (test and not sizes["test"]):
+        raise UserError(
+            f"tables: every split needs a family; received {len(names)} in all; add tables, or set "
+            "valid or test to 0."
+        )
+    chosen = {
+        "train": others[n_valid:],
+        "valid": others[:n_valid],
+        "test": order[low:high],
+    }
+    return {
+        split: [table for table in tables if table.family in chosen[split]]
+        for split in SPLITS
+        if sizes[split]
+    }
+
+
+def _table(path: Path, target: str, families: Mapping[str, str], categorical: Any) -> Table:
+    rows = read_rows(path)
+    columns = tuple(name for name in rows[0] if name != target)
+    if target not in rows[0] or not columns:
+        raise UserError(
+            f"tables: {path} needs the column {target!r} and columns to predict it from; received "
+            f"{', '.join(list(rows[0])[:20])}; name the column to predict (target), or add some."
+        )
+    cells = tuple(tuple(_cell(row[name]) for name in columns) for row in rows)
+    y = tuple(_cell(row[target]) for row in rows)
+    classes = Counter(y)
+    if len(classes) < 2 or "" in classes:
+        raise UserError(
+            f"tables: the column {target!r} of {path} needs two classes or more and a value in "
+            f"every row; received {len(classes)} class(es), and none in {classes['']} row(s); "
+            "leave the table or these rows out."
+        )
+    if not any(any(row) for row in cells):
+        raise UserError(
+            f"tables: {path} needs values to predict {target!r} from; received missing ones only; "
+            "leave the table out."
+        )
+    numeric = tuple(
+        name not in categorical and all(not row[i] or is_number(row[i]) for row in cells)
+        for i, name in enumerate(columns)
+    )
+    name = _name(path)
+    return Table(name, families.get(name, name), columns, numeric, cells, y)
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(".gz").removesuffix(".csv")
+
+
+def _cell(cell: str) -> str:
+    return "" if is_missing(cell) else cell.strip()
+
+
+def _families(path: Path) -> dict[str, str]:
+    """Family by name of table, from an index that may not be there."""
+    if not path.is_file():
+        return {}
+    rows = read_rows(path)
+    if not {"name", "family"} <= set(rows[0]):
+        raise UserError(
+            f"tables: {path} needs the columns name and family; received "
+            f"{', '.join(list(rows[0])[:20])}; add them, or rename the file."
+        )
+    return {row["name"]: row["family"] for row in rows}
+
+
+def _schema(path: Path) -> dict[str, frozenset[str]]:
+    """Categorical columns by name of table, from a schema that may not be there."""
+    if not path.is_file():
+        return {}
+    found: dict[str, frozenset[str]] = defaultdict(frozenset)
+    try:
+        for name, about in json.loads(path.read_text()).items():
+            found[name] = frozenset(about.get("categorical", ()))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DataError(
+            f"tables: {path} must be a JSON object with, for each table, its categorical columns; "
+            f"received: {error}; correct it, or take it away."
+        ) from error
+    return found
