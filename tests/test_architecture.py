@@ -14,7 +14,8 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 # Each may import from those before it only.
 # fmt: off
 ORDER = [
-    "errors", "machine", "task", "second_order", "nets", "learner", "inner", "learners", "record",
+    "errors", "machine", "meta_features",
+    "task", "second_order", "nets", "learner", "inner", "learners", "record",
     "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "calibration", "rundir",
     "progress", "settings", "train", "estimate", "inputs", "quality", "explain", "export",
     "adapted", "saved", "estimators", "export_command", "report", "testing", "options", "commands",
