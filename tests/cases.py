@@ -25,6 +25,7 @@ from quickstudy.learners import (
     FineTuning,
     ImplicitMAML,
     InContext,
+    LearnedOptimizer,
     LogisticHead,
     LogisticRegression,
     MAMLPlusPlus,
@@ -94,6 +95,14 @@ def plain(norm: NormKind, n_out: int = WAY) -> nn.Module:
     return nn.Sequential(MLP(ROW, (24, 24), norm), nn.Linear(24, n_out))
 
 
+def shared_mlp() -> nn.Module:
+    return nn.Sequential(MLP(ROW, (8,), activation="tanh"), SharedLinear(8))
+
+
+def plain_mlp() -> nn.Module:
+    return nn.Sequential(MLP(ROW, (8,), activation="sigmoid"), nn.Linear(8, WAY))
+
+
 def value() -> nn.Module:
     return nn.Sequential(MLP(ROW, (8, 8)), nn.Linear(8, 2))
 
@@ -115,6 +124,7 @@ def on(
 dense = partial(MLP, ROW, (8, 8))
 implicit = partial(on, ImplicitMAML, inner_steps=2, cg_steps=2)
 in_context = partial(on, InContext, hidden=8, n_heads=2)
+learned = partial(on, LearnedOptimizer, inner_steps=3)
 mann = partial(on, MANN, memory=(7, 4), read_heads=2, hidden=8)
 own = partial(Plain, 6, WAY)
 process = partial(on, NeuralProcess, hidden=8, n_heads=2)
@@ -239,6 +249,36 @@ CASES = [
         Case(f"{name}-{kind}", partial(learner, dense, n_out=4, kind=kind), ROW, n_out)
         for name, learner in [("mann", mann), ("snail", snail)]
         for kind, n_out in (("classification", WAY), ("regression", 4))
+    ),
+    *(
+        Case(f"learned-optimizer-{name}", partial(learned, net, **how), x_shape, n_out)
+        for name, net, how, x_shape, n_out in [
+            ("lstm", shared_mlp, {}, ROW, WAY),
+            ("lstm-exact", shared_mlp, {"second_derivatives": True}, ROW, WAY),
+            (
+                "linear-batches",
+                plain_mlp,
+                {"rule": "linear", "batch_size": 4, "second_derivatives": True},
+                ROW,
+                WAY,
+            ),
+            (
+                "meta-lstm",
+                partial(shared, "support"),
+                {"rule": "meta_lstm", "objective": "query"},
+                PICTURE,
+                WAY,
+            ),
+            ("mlp", plain_mlp, {"rule": "mlp", "objective": "query"}, ROW, WAY),
+            ("pes", shared_mlp, {"estimator": "pes", "truncate": 2}, ROW, WAY),
+            (
+                "drawn-start",
+                value,
+                {"kind": "regression", "start_std": 0.1, "second_derivatives": True},
+                ROW,
+                2,
+            ),
+        ]
     ),
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),

@@ -15,15 +15,20 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 # fmt: off
 ORDER = [
     "errors", "machine", "meta_features",
-    "task", "second_order", "nets", "learner", "inner", "learners", "record",
-    "batch", "tasks", "drawing", "plots", "catalog", "outer", "evaluate", "calibration", "rundir",
+    "task", "second_order", "nets", "learner", "inner", "rules", "learners",
+    "record", "batch", "tasks", "drawing", "plots", "loss_curves", "catalog", "outer", "tuned",
+    "evaluate", "calibration", "rundir",
     "progress", "settings", "train", "estimate", "inputs", "quality", "explain", "export",
-    "adapted", "saved", "estimators", "export_command", "report", "testing", "options", "commands",
+    "adapted", "saved", "estimators", "export_command", "report", "testing", "doctor",
+    "options", "commands",
     "explain_command", "compare", "reproduce", "demo", "serve", "cli",
 ]
 # fmt: on
-# Beyond the order: solvers know no tasks.
-FORBIDDEN = {"inner": {"task", "learner", "learners", "nets"}}
+# Beyond the order: solvers and update rules know no tasks.
+FORBIDDEN = {
+    "inner": {"task", "learner", "learners", "nets"},
+    "rules": {"task", "learner", "learners", "inner"},
+}
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 BANNED_WORDS = re.compile(r"fast[_ ]weights?|base[_ ]learner|train_inputs", re.IGNORECASE)
 BANNED_CALLS = re.compile(

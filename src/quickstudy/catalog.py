@@ -33,7 +33,7 @@ NETS: dict[str, type[nn.Module]] = {
     "ResNet12": nets.ResNet12,
     "Transformer": nets.Transformer,
 }
-HEADS = ("shared", "per_class")
+HEADS = ("shared", "per_class", "zero")
 
 
 def lookup(kind: str, name: str, among: dict[str, T]) -> T:
@@ -64,7 +64,8 @@ def build_net(
 
     Args:
         spec: `name`, options of the network, and `head`: `"shared"` for a head that serves any
-            number of ways, `"per_class"` for one with `n_out` rows.
+            number of ways, `"per_class"` for one with `n_out` rows, `"zero"` for one that starts
+            at zero and has no bias.
         x_shape: Shape of one input.
         n_out: Ways or regression outputs.
         kind: Regression heads always have `n_out` rows.
@@ -87,7 +88,10 @@ def build_net(
     assert isinstance(n_features, int)
     if kind == "classification" and head == "shared":
         return nn.Sequential(encoder, SharedLinear(n_features))
-    return nn.Sequential(encoder, nn.Linear(n_features, n_out))
+    linear = nn.Linear(n_features, n_out, bias=head != "zero")
+    if head == "zero":
+        nn.init.zeros_(linear.weight)
+    return nn.Sequential(encoder, linear)
 
 
 def build(
@@ -101,8 +105,9 @@ def build(
     Args:
         learner: Its name, or a dict of its `name` and options.
         tasks: The tasks it is for.
-        net: Name of the network, or a dict of its `name` and options; Conv4 for pictures and MLP
-            for other inputs where omitted.
+        net: Name of the network, or a dict of its `name` and options; where the name is omitted,
+            the one that the tasks are about, if they are, else Conv4 for pictures and MLP for other
+            inputs.
         seed: Seed of the initialisation.
 
     Raises:
@@ -114,7 +119,7 @@ def build(
     spec = _spec(learner)
     specs = {
         "learner": spec,
-        "net": default_net(spec["name"], tasks.x_shape, net),
+        "net": default_net(spec["name"], tasks.x_shape, _of_tasks(tasks, net)),
         "x_shape": list(tasks.x_shape),
         "n_out": tasks.n_out,
         "kind": tasks.kind,
@@ -212,6 +217,12 @@ def seed_splits(name: str) -> bool:
     """Whether the seed of these tasks decides which classes are meta-test, besides the draws."""
     source = lookup("tasks", name, SOURCES)
     return not inspect.isclass(source) and "seed" in inspect.signature(source).parameters
+
+
+def _of_tasks(tasks: TaskSource, net: str | Spec | None) -> Spec:
+    """The network asked for; without a name, options of the one that the tasks are about."""
+    given, own = _spec(net or {}), getattr(tasks, "net", None)
+    return given if own is None or "name" in given else {**own, **given}
 
 
 def _spec(given: str | Spec) -> Spec:

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from quickstudy import __version__, catalog, commands
 from quickstudy.compare.command import compare
 from quickstudy.demo import demo
+from quickstudy.doctor import doctor
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.estimate import estimate as estimated
 from quickstudy.estimate import print_estimate
@@ -169,7 +170,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "export": (export, "quickstudy export mine.task mine.onnx"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
     "data": (commands.data, "quickstudy data glyphs"),
-    "doctor": (commands.doctor, "quickstudy doctor"),
+    "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),
     "keys": (keys, "quickstudy keys create --tenant acme --scope adapt,predict"),

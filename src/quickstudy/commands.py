@@ -12,22 +12,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from quickstudy import __version__, catalog, plots
 from quickstudy.adapted import Model
 from quickstudy.drawing import Picture
-from quickstudy.errors import DataError, UserError
+from quickstudy.errors import UserError
 from quickstudy.evaluate import evaluate as meta_test
 from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.loss_curves import loss_curves
 from quickstudy.machine import machine
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load, load_task
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures
 from quickstudy.tasks.table import read_rows
+from quickstudy.tuned import as_table, transferred
 
 JSON = dict[str, Any]
 
@@ -41,6 +42,8 @@ def evaluate(
     split: Split = "test",
     seed: int | None = None,
     inner_steps: int | None = None,
+    net: dict[str, Any] | None = None,
+    tasks: dict[str, Any] | None = None,
     baselines: bool = True,
     curves: bool = True,
     json: Path | None = None,
@@ -57,13 +60,16 @@ def evaluate(
         split: Whose classes.
         seed: Seed of the tasks; that of meta-training where omitted.
         inner_steps: Inner steps of a gradient-based learner.
+        net: Options of the network that a learned update rule is to optimise instead.
+        tasks: Options of the tasks that are to be others for it.
         baselines: Whether the baselines are run on the same tasks.
         curves: Whether accuracy is also measured against shots, and against inner steps.
         json: File for the results.
         pictures: Folder for the pictures, as SVG and JSON.
     """
     changed = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query, "seed": seed}
-    result = evaluate_run(run, changed, n_tasks, split, inner_steps, baselines, curves)
+    how = (inner_steps, baselines, curves)
+    result = evaluate_run(run, changed, n_tasks, split, *how, net=net, tasks=tasks)
     if json is not None:
         write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
     if pictures is not None:
@@ -82,6 +88,8 @@ def evaluate_run(
     baselines: bool = True,
     curves: bool = True,
     curve_tasks: int = 200,
+    net: JSON | None = None,
+    tasks: JSON | None = None,
 ) -> JSON:
     """What `quickstudy evaluate` measures, with the settings of the tasks that are not None."""
     record, model = RunDirectory(run).read(), load(run)
@@ -106,7 +114,9 @@ def evaluate_run(
                 f"{inner_steps} and a run of {type(learner).__name__}; leave it out."
             )
         learner.adapt_steps = inner_steps
-    source = catalog.build_tasks(spec)
+    source = catalog.build_tasks(spec | (tasks or {}))
+    if net or tasks:
+        learner = transferred(learner, source, net)
     with status() as say:
         found = meta_test(
             learner,
@@ -121,6 +131,7 @@ def evaluate_run(
             progress=say,
         )
     given = {**changed, "n_tasks": n_tasks, "split": split, "inner_steps": inner_steps}
+    given |= {k: jsonlib.dumps(v) for k, v in (("net", net), ("tasks", tasks)) if v}
     options = " ".join(
         f"--{key.replace('_', '-')} {value}" for key, value in given.items() if value is not None
     )
@@ -264,30 +275,6 @@ def data(
     return 0
 
 
-def doctor() -> int:
-    """Check this installation: versions, devices, and that gradients are right."""
-    from quickstudy.learners import MAML, PrototypicalNetwork
-    from quickstudy.nets import MLP, SharedLinear
-    from quickstudy.testing import check_learner
-
-    about = machine()["machine"]
-    for key, value in {"quickstudy": __version__, **about}.items():
-        print(f"{key:<12} {value}")
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(MLP((4,), (8,)), SharedLinear(8))
-    for learner in (PrototypicalNetwork(MLP((4,), (8,))), MAML(net, inner_lr=0.1, inner_steps=2)):
-        try:
-            check_learner(learner, (4,), 3)
-        except AssertionError as error:
-            raise DataError(
-                f"doctor: {type(learner).__name__} does not compute what it should with torch "
-                f"{torch.__version__} here ({error}); install another release of torch."
-            ) from error
-        print(f"{type(learner).__name__:<20} values and meta-gradients are right")
-    print("all is well")
-    return 0
-
-
 def evaluation_pictures(result: JSON) -> list[Picture]:
     """The pictures of an evaluation."""
     metric, name, ladder = result["metric"], result["learner"], result["baselines"]
@@ -303,6 +290,9 @@ def evaluation_pictures(result: JSON) -> list[Picture]:
     if result.get("by_steps"):
         steps = {name: result["by_steps"]}
         pictures.append(plots.accuracy_by_steps(steps, metric=metric, chance=chance))
+    if "optimizers" in result:
+        found = result["optimizers"]
+        pictures.append(loss_curves(found["rules"], trained_steps=found["trained_steps"]))
     if result.get("reliability"):
         pictures.append(plots.reliability(result["reliability"], result["ece"]))
     return pictures
@@ -323,6 +313,8 @@ def print_evaluation(result: JSON) -> None:
         difference = _plus_minus(row["difference"], row["difference_ci95"], unit)
         table.add_row(name, _plus_minus(row[metric], row["ci95"], unit), difference)
     Console().print(table)
+    if "optimizers" in result:
+        Console().print(as_table(result["optimizers"]))
     if result["n_tasks_disjoint"]:
         apart = _plus_minus(result[f"{metric}_disjoint"], result["ci95_disjoint"], unit)
         print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
@@ -341,9 +333,9 @@ def print_evaluation(result: JSON) -> None:
 
 
 def setting(result: JSON) -> str:
-    """Such as `5-way 1-shot`."""
+    """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
     way = f"{result['n_way']}-way " if result.get("n_way") else ""
-    return f"{way}{result['n_shot']}-shot"
+    return f"{way}{result['n_shot']}-shot" if result.get("n_shot") else str(result["tasks"])
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Kind
 from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.learners.learned_optimizer import LearnedOptimizer
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.learners.neural_process import log_density
@@ -30,6 +31,7 @@ from quickstudy.nets.norm import (
 )
 from quickstudy.task import Examples, Task, cast, stack, unstack
 from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.tuned import beside_tuned
 
 FloatArray = NDArray[np.float64]
 METRIC: dict[Kind, str] = {"classification": "accuracy", "regression": "mse"}
@@ -203,6 +205,8 @@ def likelihood(
 
 def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
     """The ladder a meta-learner has to climb: simple methods without meta-training."""
+    if isinstance(learner, LearnedOptimizer):
+        return {}  # It has opponents of its own: `quickstudy.tuned`.
     ladder: dict[str, AnyLearner] = (
         {"NearestCentroid": NearestCentroid(), "LogisticRegression": LogisticRegression()}
         if learner.kind == "classification"
@@ -248,8 +252,8 @@ def evaluate(
 
     Returns:
         `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`,
-        `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps`,
-        `baselines`, and `by_instance` of a learner with `sequence_logits`.
+        `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps` (or
+        what `beside_tuned` gives), `baselines`, and `by_instance` where there is `sequence_logits`.
     """
     source, metric = source.untouched, METRIC[learner.kind]
     ladder = baselines(learner) if with_baselines else {}
@@ -299,7 +303,9 @@ def evaluate(
                     continue
                 curve.append({"n_shot": n_shot, metric: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
-    if steps and isinstance(learner, GradientBased):
+    if isinstance(learner, LearnedOptimizer):
+        result |= beside_tuned(learner, source, split, n_tasks, with_baselines, progress)
+    elif steps and isinstance(learner, GradientBased):
         progress("inner steps")
         result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
     sequence_logits = getattr(learner, "sequence_logits", None)

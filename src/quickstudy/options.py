@@ -158,7 +158,7 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
         decided = {"norm", "pools"} & inspect.signature(net).parameters.keys()
         parser.set_defaults({f"net.{name}": None for name in decided})
         parser.add_argument(
-            "--net.head", type=str | None, default=None, help="shared or per_class."
+            "--net.head", type=str | None, default=None, help="shared, per_class or zero."
         )
     return parser
 

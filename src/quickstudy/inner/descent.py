@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
+from torch.func import grad_and_value, vjp
 
 from quickstudy.second_order import transformed
 
@@ -73,13 +73,21 @@ def gradient(
     Args:
         constant: Whether it is a constant to derivatives that are taken later.
     """
+    return value_and_gradient(loss, parameters, context, constant)[1]
+
+
+def value_and_gradient(
+    loss: Loss, parameters: Parameters, context: Context, constant: bool = False
+) -> tuple[Tensor, Parameters]:
+    """The loss and its gradient by the parameters; the arguments are those of `gradient`."""
     if transformed():
         if not constant:
-            return grad(loss)(parameters, context)  # type: ignore[no-any-return]
+            slope, value = grad_and_value(loss)(parameters, context)
+            return value, slope
         value, back = vjp(lambda p: loss(p, context), parameters)[:2]
         with torch.no_grad():
-            slope: Parameters = back(torch.ones_like(value), retain_graph=False)[0]
-        return {name: g.detach() for name, g in slope.items()}
+            slope = back(torch.ones_like(value), retain_graph=False)[0]
+        return value.detach(), {name: g.detach() for name, g in slope.items()}
     # Outside the transforms of torch.func plain autograd does the same with less work in Python.
     again = torch.is_grad_enabled() and not constant
     with torch.enable_grad():
@@ -88,10 +96,13 @@ def gradient(
             name: p.view_as(p) if again and p.requires_grad else p.detach().requires_grad_()
             for name, p in parameters.items()
         }
+        value = loss(free, context)
         found = torch.autograd.grad(
-            loss(free, context), list(free.values()), create_graph=again, materialize_grads=True
+            value, list(free.values()), create_graph=again, materialize_grads=True
         )
-    return dict(zip(free, found if again else [g.detach() for g in found], strict=True))
+    if again:
+        return value, dict(zip(free, found, strict=True))
+    return value.detach(), {name: g.detach() for name, g in zip(free, found, strict=True)}
 
 
 class _CheckpointedStep(torch.autograd.Function):

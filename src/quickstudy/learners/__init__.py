@@ -8,6 +8,7 @@ from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.fomaml import FOMAML
 from quickstudy.learners.implicit_maml import ImplicitMAML
 from quickstudy.learners.in_context import InContext
+from quickstudy.learners.learned_optimizer import LearnedOptimizer
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.logistic_head import LogisticHead
 from quickstudy.learners.maml import MAML
@@ -38,6 +39,7 @@ __all__ = [
     "FineTuning",
     "ImplicitMAML",
     "InContext",
+    "LearnedOptimizer",
     "LogisticHead",
     "LogisticRegression",
     "MAMLPlusPlus",

@@ -18,9 +18,11 @@ from quickstudy.tasks.gaussian_process import GaussianProcess
 from quickstudy.tasks.grouped import GroupedRows
 from quickstudy.tasks.omniglot import omniglot
 from quickstudy.tasks.pictures import Pictures
+from quickstudy.tasks.quadratics import Quadratics
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import SPLITS, Split, TaskSource
 from quickstudy.tasks.table import table
+from quickstudy.tasks.training_runs import DigitsRuns, MNISTRuns, TrainingRuns
 
 __all__ = [
     "SOURCES",
@@ -29,13 +31,17 @@ __all__ = [
     "ClassPool",
     "Columns",
     "Dataset",
+    "DigitsRuns",
     "Episodes",
     "GaussianProcess",
     "GroupedRows",
+    "MNISTRuns",
     "Pictures",
+    "Quadratics",
     "Sinusoid",
     "Split",
     "TaskSource",
+    "TrainingRuns",
     "arrays",
     "folder",
     "omniglot",
@@ -62,4 +68,7 @@ SOURCES: dict[str, Callable[..., Dataset | TaskSource]] = {
     "table": table,
     "sinusoid": Sinusoid,
     "gaussian-process": GaussianProcess,
+    "quadratics": Quadratics,
+    "mnist-runs": MNISTRuns,
+    "digits-runs": DigitsRuns,
 }

@@ -1,0 +1,150 @@
+"""Update rules as torch optimizers, to train any model with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from quickstudy.errors import UserError
+from quickstudy.rules.rule import Parameters, RuleState, UpdateRule
+
+SERVED = (torch.float32, torch.float64)
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """A `torch.optim.Optimizer` whose steps are those of an update rule.
+
+    The rule computes in the type and on the device of its own weights, and the step is added in
+    those of the parameters. Parameters without a gradient are left as they are, as if it were zero.
+    `state_dict` has the memory of the rule, and not its weights.
+
+    Args:
+        params: Parameters, as for any torch optimizer; groups have no options of their own.
+        rule: A rule, meta-trained or classical.
+
+    Raises:
+        UserError: A parameter or a gradient is complex, integer, sparse, empty or of half
+            precision; the rule cannot serve its shape; the memory loaded is that of another rule or
+            of other parameters; or the step gets no loss.
+
+    Example:
+        >>> optimizer = RuleOptimizer(model.parameters(), learner.rule)
+        >>> optimizer.zero_grad()
+        >>> loss = criterion(model(x), y)
+        >>> loss.backward()
+        >>> optimizer.step(loss=loss)
+    """
+
+    def __init__(self, params: ParamsT, rule: UpdateRule) -> None:
+        super().__init__(params, {})
+        self.rule = rule
+        named = self._named()
+        for name, p in named.items():
+            _check("parameter", name, p)
+        with torch.no_grad():
+            self._kept["rule"] = rule.start(self._cast(named))
+
+    @torch.no_grad()
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], Tensor | float] | None = None, *, loss: Tensor | None = None
+    ) -> Tensor | float | None:
+        """Moves the parameters by one step of the rule.
+
+        Args:
+            closure: Computes the loss and the gradients.
+            loss: The loss that the gradients are of, where there is no closure.
+
+        Returns:
+            The loss.
+        """
+        value: Tensor | float | None = loss
+        if closure is not None:
+            with torch.enable_grad():
+                value = closure()
+        if value is None:
+            raise UserError(
+                "RuleOptimizer.step: a rule may read the loss; received neither loss nor closure; "
+                "call step(loss=loss), or step(closure)."
+            )
+        named = self._named()
+        slopes: Parameters = {}
+        for name, p in named.items():
+            slopes[name] = torch.zeros_like(p) if p.grad is None else p.grad
+            _check("gradient of parameter", name, slopes[name])
+        read = self._cast(named)
+        like = next(iter(read.values()))
+        told = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()
+        moved, self._kept["rule"] = self.rule(self._kept["rule"], read, self._cast(slopes), told)
+        for name, p in named.items():
+            if p.grad is not None:
+                p.add_((moved[name] - read[name]).to(p))
+        return value
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over a memory that `state_dict` gave.
+
+        Raises:
+            UserError: It is that of another rule, or of other parameters.
+        """
+        own: RuleState = self._kept["rule"]
+        given = state_dict.get("state", {}).get("rule", {})
+        shapes, found = ({n: tuple(t.shape) for n, t in s.items()} for s in (own, given))
+        if shapes != found:
+            differ = sorted(
+                n for n in shapes.keys() | found.keys() if shapes.get(n) != found.get(n)
+            )
+            raise UserError(
+                f"RuleOptimizer.load_state_dict: expected the memory of {type(self.rule).__name__} "
+                f"for these parameters; received another in {', '.join(differ[:5])}; load one that "
+                "was saved with the same rule and parameters."
+            )
+        super().load_state_dict(state_dict)
+        self._kept["rule"] = {name: given[name].to(own[name]).clone() for name in own}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Only while the optimizer is made: the memory of a rule is one for all parameters."""
+        if "rule" in self._kept:
+            raise UserError(
+                "RuleOptimizer: the memory of a rule is one for all parameters; received another "
+                "group of them; make a new optimizer with all."
+            )
+        super().add_param_group(param_group)
+
+    @property
+    def _kept(self) -> dict[Any, Any]:
+        """What torch saves with the optimizer; the rule's memory stands there under its own key."""
+        return self.state
+
+    def _named(self) -> dict[str, Tensor]:
+        """The parameters, by group and number."""
+        return {
+            f"{i}.{j}": p
+            for i, group in enumerate(self.param_groups)
+            for j, p in enumerate(group["params"])
+        }
+
+    def _cast(self, tensors: Parameters) -> Parameters:
+        """Tensors as the rule computes."""
+        like = next(self.rule.parameters(), next(iter(tensors.values())))
+        return {name: t.detach().to(like.device, like.dtype) for name, t in tensors.items()}
+
+
+def _check(what: str, name: str, t: Tensor) -> None:
+    """Raises UserError for a tensor that no rule serves."""
+    said = str(t.dtype).removeprefix("torch.")
+    if t.layout != torch.strided:
+        problem, advice = f"a {t.layout} one", "use a dense one, such as Embedding(sparse=False)"
+    elif t.dtype not in SERVED:
+        problem, advice = f"one of {said}", "keep float32 parameters, and cast in the forward pass"
+    elif not t.numel():
+        problem, advice = f"an empty one of shape {tuple(t.shape)}", "leave it out"
+    else:
+        return
+    raise UserError(
+        f"RuleOptimizer: {what} {name} must be a dense tensor of float32 or float64; received "
+        f"{problem}; {advice}."
+    )

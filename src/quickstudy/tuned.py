@@ -1,0 +1,190 @@
+"""Loss against steps of a learned update rule, and of classical ones that are tuned."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.catalog import build, learner_specs
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.learners.learned_optimizer import LearnedOptimizer
+from quickstudy.rules import CLASSICAL, UpdateRule
+from quickstudy.task import Task, cast
+from quickstudy.tasks.source import Split, TaskSource
+
+JSON = dict[str, Any]
+FloatArray = NDArray[np.float64]
+LEARNING_RATES = tuple(float(f"{lr:.4g}") for lr in np.logspace(-4, 1, 21))
+"""Quarter decades: the grid that each opponent's step size is chosen from."""
+NUMBERS_AT_ONCE = 1 << 25
+"""Numbers in the tasks that are vectorised together, or tuned on."""
+
+
+def losses(
+    learner: LearnedOptimizer,
+    source: TaskSource,
+    split: Split,
+    n_tasks: int,
+    steps: int,
+    rule: UpdateRule | None = None,
+) -> FloatArray:
+    """The losses `(tasks, steps + 1)` of a learner's objective, by its rule or another.
+
+    Every rule starts from the same parameters and sees the same batches.
+    """
+    runner = copy.deepcopy(learner).eval()
+    like = next(runner.parameters())
+    if rule is not None:
+        runner.rule = rule.to(like)
+    how = choose(runner, "auto")
+    found: list[FloatArray] = []
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), threads(runner, "auto"):
+        for i, tasks in enumerate(_chunks(source, split, n_tasks, like)):
+            torch.manual_seed(i)
+            curves = map_tasks(lambda task: runner.losses(task, steps), tasks, how)
+            found.append(curves.double().cpu().numpy())
+    return np.concatenate(found)
+
+
+def transferred(
+    learner: AnyLearner, source: TaskSource, net: dict[str, Any] | None
+) -> LearnedOptimizer:
+    """A learner whose rule, as it was learned, optimises another network, or for other tasks.
+
+    Args:
+        learner: The meta-trained learner, made by `quickstudy.build`.
+        source: The tasks.
+        net: Options of the network that differ.
+
+    Raises:
+        UserError: It is no learned optimizer, or its start was learned with the rule.
+    """
+    specs = learner_specs(learner)
+    if not isinstance(learner, LearnedOptimizer) or learner.rule.learns_start or specs is None:
+        raise UserError(
+            "evaluate: another network or other tasks are for an update rule that was learned "
+            f"without its start; received a run of {type(learner).__name__}; leave net and tasks "
+            "out."
+        )
+    made = build(specs["learner"], source, {**specs["net"], **(net or {})}, specs["seed"])
+    assert isinstance(made, LearnedOptimizer)
+    made.rule.load_state_dict(learner.rule.state_dict())
+    made.adapt_steps = learner.adapt_steps
+    return made.eval()
+
+
+def tune(
+    learner: LearnedOptimizer,
+    source: TaskSource,
+    steps: int,
+    n_tasks: int,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, float]:
+    """For each classical rule the step size of the lowest mean loss after `steps` steps.
+
+    Measured on meta-valid tasks: what is tuned on is not what it is judged on.
+    """
+    best: dict[str, float] = {}
+    for name, of_size in CLASSICAL.items():
+        progress(f"tuning {name}")
+        last = {
+            lr: float(
+                losses(learner, source, "valid", n_tasks, steps, of_size(lr=lr))[:, -1].mean()
+            )
+            for lr in LEARNING_RATES
+        }
+        best[name] = min(last, key=lambda lr: last[lr] if math.isfinite(last[lr]) else math.inf)
+    return best
+
+
+def beside_tuned(
+    learner: LearnedOptimizer,
+    source: TaskSource,
+    split: Split,
+    n_tasks: int,
+    with_opponents: bool,
+    progress: Callable[[str], None] = lambda _: None,
+) -> JSON:
+    """Loss against steps of a learned rule and of tuned classical ones: plain JSON.
+
+    Returns:
+        `loss_at_K` after the K steps of eval mode, its `loss_ci95`; with opponents `tuned_at_K`,
+        the lowest of theirs on the same tasks, and `ratio_at_K`; and under `optimizers` the curve
+        of each, with the paired difference to the learned rule at K, and the step sizes chosen.
+    """
+    steps = learner.adapt_steps
+    progress("loss against steps")
+    own = losses(learner, source, split, n_tasks, steps)
+    value = float(own[:, -1].mean())
+    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": _half_width(own[:, -1])}
+    rows = [{"name": "learned", "curve": _curve(own), "loss": value, "ci95": result["loss_ci95"]}]
+    n_tuning = max(4, min(n_tasks, NUMBERS_AT_ONCE // _size(source.task("valid", 0))))
+    if with_opponents:
+        for name, lr in tune(learner, source, steps, n_tuning, progress).items():
+            progress(name)
+            other = losses(learner, source, split, n_tasks, steps, CLASSICAL[name](lr=lr))
+            difference = own[:, -1] - other[:, -1]
+            rows.append(
+                {
+                    "name": name,
+                    "curve": _curve(other),
+                    "loss": float(other[:, -1].mean()),
+                    "ci95": _half_width(other[:, -1]),
+                    "lr": lr,
+                    "difference": float(difference.mean()),
+                    "difference_ci95": _half_width(difference),
+                }
+            )
+        best = min(row["loss"] for row in rows[1:] if math.isfinite(row["loss"]))
+        result |= {f"tuned_at_{steps}": best, f"ratio_at_{steps}": value / best}
+    about = {"steps": steps, "trained_steps": learner.inner_steps, "tuning_tasks": n_tuning}
+    result["optimizers"] = {**about, "learning_rates": list(LEARNING_RATES), "rules": rows}
+    return result
+
+
+def as_table(found: JSON) -> Table:
+    """The last losses, for the terminal."""
+    steps = found["steps"]
+    table = Table(
+        title=f"loss after {steps} steps",
+        caption=f"step sizes chosen on {found['tuning_tasks']} meta-valid tasks; ± is 95 %",
+    )
+    for column in ("rule", "step size", "loss", "learned minus it"):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    for row in found["rules"]:
+        lr, difference = "", ""
+        if "lr" in row:
+            lr = f"{row['lr']:g}"
+            difference = f"{row['difference']:.4f} ± {row['difference_ci95']:.4f}"
+        table.add_row(row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference)
+    return table
+
+
+def _chunks(source: TaskSource, split: Split, n_tasks: int, like: torch.Tensor) -> Iterator[Task]:
+    """The tasks, as many at a time as memory should hold."""
+    size = max(1, min(1024, NUMBERS_AT_ONCE // _size(source.task(split, 0))))
+    for first in range(0, n_tasks, size):
+        yield cast(source.batch(split, range(first, min(first + size, n_tasks))), like)
+
+
+def _size(task: Task) -> int:
+    """Numbers in the inputs."""
+    return task.support.x.numel() + task.query.x.numel()
+
+
+def _curve(values: FloatArray) -> list[float]:
+    return [float(v) for v in values.mean(axis=0)]
+
+
+def _half_width(values: FloatArray) -> float:
+    """Half width of the 95 % interval of a mean."""
+    return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))
