@@ -255,6 +255,9 @@ def _setting(options: dict[str, Any]) -> str:
     way = f"{options['n_way']}-way " if "n_way" in options else ""
     steps = options.get("inner_steps")
     inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"
+    if "rule" in options.get("learner", {}):  # Trained on one network, tried on another.
+        other = "".join(f", {name} {value}" for name, value in options.get("net", {}).items())
+        return f"update rule{other}{inner}, {options['n_tasks']} tasks"
     shots = options["n_shot"]
     shots = f"{shots[0]} to {shots[1]}" if isinstance(shots, list) else shots
     return f"{way}{shots}-shot{inner}, {options['n_tasks']} tasks"

@@ -10,8 +10,10 @@ import torch
 import yaml
 
 from quickstudy.catalog import LEARNERS, default_net, from_specs
+from quickstudy.learners import LearnedOptimizer
 from quickstudy.options import train_options
 from quickstudy.task import Task, examples
+from quickstudy.tasks import DigitsRuns, Quadratics
 
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("*.yaml"))
 PROFILES = [
@@ -19,7 +21,13 @@ PROFILES = [
     for path in RECIPES
     for profile, plan in yaml.safe_load(path.read_text(encoding="utf-8"))["profiles"].items()
 ]
-INPUTS = {"omniglot": (1, 28, 28), "glyphs": (1, 28, 28)}
+INPUTS = {
+    "omniglot": (1, 28, 28),
+    "glyphs": (1, 28, 28),
+    "mnist-runs": (1, 14, 14),
+    "quadratics": (10,),
+}
+OWN_NETS: dict[str, Any] = {"mnist-runs": DigitsRuns().net, "quadratics": Quadratics().net}
 
 
 def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
@@ -27,8 +35,8 @@ def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     shape = INPUTS.get(options["tasks"]["name"], (1,))
 
     def part(n: int) -> Any:
-        if shape == (1,):
-            return examples(torch.randn(n, 1), torch.randn(n, 1))
+        if len(shape) == 1:
+            return examples(torch.randn(n, *shape), torch.randn(n, 1))
         return examples(torch.rand(n_way * n, *shape), torch.arange(n_way * n) % n_way, n_way)
 
     return Task(part(n_shot), part(2))
@@ -42,13 +50,19 @@ def test_a_recipe_is_trainable(plan: dict[str, Any], tmp_path: Path) -> None:
         for kind in ("learner", "net")
     }
     shape = INPUTS.get(options["tasks"]["name"], (1,))
-    regression = shape == (1,)
-    n_way, n_shot = options.get("n_way") or 1, options["n_shot"]
+    regression = len(shape) == 1
+    # A training run has ten classes, and a stream of examples that is cut short here.
+    runs = options["tasks"]["name"] in OWN_NETS
+    n_way, n_shot = options.get("n_way") or (10 if runs else 1), 2 if runs else options["n_shot"]
     n_way, n_shot = (x if isinstance(x, int) else max(x) for x in (n_way, n_shot))
     learner = from_specs(
         {
             "learner": given["learner"],
-            "net": default_net(given["learner"]["name"], shape, given["net"]),
+            "net": default_net(
+                given["learner"]["name"],
+                shape,
+                {**OWN_NETS.get(options["tasks"]["name"], {}), **given["net"]},
+            ),
             "x_shape": list(shape),
             "n_out": 1 if regression else n_way,
             "n_classes": 4112,
@@ -56,10 +70,13 @@ def test_a_recipe_is_trainable(plan: dict[str, Any], tmp_path: Path) -> None:
             "seed": 0,
         }
     )
+    if isinstance(learner, LearnedOptimizer):
+        learner.inner_steps = learner.adapt_steps = 3
     torch.manual_seed(0)
     for entry in plan["evaluate"]:
         way = entry.get("n_way", n_way)
-        prediction = learner.respond(a_task(options, way, entry.get("n_shot", n_shot)))
+        shots = n_shot if runs else entry.get("n_shot", n_shot)
+        prediction = learner.respond(a_task(options, way, shots))
         assert prediction.isfinite().all()
     if learner.episodic:
         assert learner(a_task(options, n_way, n_shot)).isfinite()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from quickstudy.drawing import (
@@ -14,74 +15,81 @@ from quickstudy.drawing import (
     Picture,
     Row,
     end_labels,
-    finite,
     panel,
     picture,
     sheet,
 )
 from quickstudy.errors import UserError
 
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", DASHED, (0, (1, 1)))
+
 
 def loss_curves(rows: Sequence[Row], *, trained_steps: int | None = None) -> Picture:
     """Loss against steps, on a logarithmic axis, for a learned rule (first) and its opponents.
 
     Args:
-        rows: `{"name", "curve"}`, the curve the mean loss after 0, 1, ... steps; and `"lr"`, the
-            step size that was chosen.
+        rows: `{"name", "curve"}`, the curve the mean loss after 0, 1, ... steps, drawn as far as it
+            is finite; and `"lr"`, the step size that was chosen.
         trained_steps: Steps of meta-training, marked where the curves go on for longer.
 
     Raises:
-        UserError: There is no curve, or curves of unequal length or with a loss that is not above
-            zero.
+        UserError: There is no curve, or curves of unequal length, of fewer than two finite losses
+            or with a loss that is not above zero.
     """
     checked: list[dict[str, Any]] = []
     for row in rows:
-        curve = finite(f"loss_curves: {row.get('name')}", row.get("curve"))
-        if min(curve) <= 0 or len(curve) < 2 or len(curve) != len(rows[0]["curve"]):
+        curve = list(takewhile(lambda v: v is not None and math.isfinite(v), row.get("curve", ())))
+        if len(curve) < 2 or min(curve) <= 0 or len(row["curve"]) != len(rows[0]["curve"]):
             raise UserError(
-                "loss_curves: curves must have one length, at least 2, and losses above zero; "
-                f"received {len(curve)} losses from {min(curve):g} of {row.get('name')!r}; leave "
-                "it out, or take the losses of another task family."
+                "loss_curves: curves must have one length, at least two finite losses, and all "
+                f"losses above zero; received {curve[:3]} ... of {row.get('name')!r}; leave it "
+                "out, or measure another loss."
             )
         kept = {"lr": float(row["lr"])} if row.get("lr") else {}
-        checked.append({"name": str(row["name"]), **kept, "curve": curve})
+        checked.append({"name": str(row["name"]), **kept, "curve": [float(v) for v in curve]})
     if not checked:
         raise UserError("loss_curves: needs a curve; received none; measure first.")
-    steps = len(checked[0]["curve"]) - 1
-    own = checked[0]["curve"][-1]
-    title = f"Loss {own:.3g} after {steps} steps"
-    if len(checked) > 1:
-        best = min(checked[1:], key=lambda row: row["curve"][-1])
-        title += f"; best tuned rule {best['name']} {best['curve'][-1]:.3g}"
+    steps = len(rows[0]["curve"]) - 1
+    whole = [row for row in checked if len(row["curve"]) > steps]
+    title = f"Loss {_last(checked[0], steps)} after {steps} steps"
+    if opponents := [row for row in whole if row is not checked[0]]:
+        best = min(opponents, key=lambda row: row["curve"][-1])
+        title += f"; best tuned rule {best['name']} {_last(best, steps)}"
     with sheet(max(3.9, 1.5 + 0.4 * len(checked)), title) as figure:
-        axes = panel(figure, 0.55, 0.6, right=2)
+        axes = panel(figure, 0.55, 0.6, right=2.1)
         axes.set_yscale("log")
         axes.set_xlim(0, steps)
-        low = min(min(row["curve"]) for row in checked)
-        high = max(max(checked[0]["curve"]), *(row["curve"][0] for row in checked))
-        axes.set_ylim(0.8 * low, 1.25 * high)
+        low = 0.8 * min(min(row["curve"]) for row in checked)
+        high = 1.25 * max(row["curve"][0] for row in checked)
+        axes.set_ylim(low, high)
         ends = []
         for i, row in enumerate(checked):
-            colour, last = SERIES[i % len(SERIES)], row["curve"][-1]
-            dash: Any = "-" if i == 0 else ("-", "--", "-.", ":", DASHED)[i % 5]
+            curve, colour, dash = row["curve"], SERIES[i % len(SERIES)], DASHES[i % len(DASHES)]
             width, order = (1.4, 3) if i else (2.8, 4)
-            axes.plot(range(steps + 1), row["curve"], ls=dash, color=colour, lw=width, zorder=order)
+            axes.plot(curve, ls=dash, color=colour, lw=width, zorder=order)
             said = f", step size {row['lr']:.2g}" if "lr" in row else ""
-            ends.append(End(steps, min(max(last, 0.8 * low), 1.25 * high), colour, row["name"],
-                            f"{last:.3g}{said}"))  # fmt: skip
+            y = min(max(curve[-1], low), high)
+            note = f"{_last(row, steps)}{said}"
+            ends.append(End(len(curve) - 1, y, colour, row["name"], note))
         if trained_steps is not None and trained_steps < steps:
             axes.axvline(trained_steps, color=SOFT, linewidth=1, linestyle=DASHED)
-            axes.text(trained_steps, 1.2 * high, " meta-trained up to here", size=8, color=SOFT,
-                      va="top")  # fmt: skip
-        if math.log10(high / low) < 1.5:
+            place: dict[str, Any] = {"va": "top", "size": 8, "color": SOFT}
+            axes.text(trained_steps, 0.97 * high, " meta-trained up to here", **place)
+        if high / low < 30:
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_xlabel("steps")
-        axes.set_ylabel("loss, by powers of ten")
+        axes.set_ylabel("loss")
         end_labels(axes, ends)
         caption = (
-            "Lower is better. Each line is the mean over the same tasks, from the same start and "
-            "on the same batches; step sizes were chosen on other tasks of the family."
+            "Lower is better; a step up the axis multiplies. Each line is the mean over the same "
+            "tasks, from the same start and on the same batches; step sizes were chosen on other "
+            "tasks of the family."
         )
         data = {"trained_steps": trained_steps, "rules": checked}
         return picture(figure, "loss_curves", caption, data)
+
+
+def _last(row: Row, steps: int) -> str:
+    """The last loss of a curve, or that it has none."""
+    return f"{row['curve'][-1]:.3g}" if len(row["curve"]) > steps else "diverged"

@@ -150,7 +150,7 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
     parser.add_argument("--net.name", type=str | None, default=names["net"], help="The network.")
     if names["net"] is None:
         # Options of every network may be given before the inputs decide which one it is.
-        for name in ("hidden", "pool", "norm", "pools", "head"):
+        for name in ("hidden", "activation", "pool", "norm", "pools", "head"):
             parser.add_argument(f"--net.{name}", type=Any, default=None, help="Of the network.")
     else:
         net = catalog.lookup("net", names["net"], catalog.NETS)

@@ -39,7 +39,8 @@ def losses(
 ) -> FloatArray:
     """The losses `(tasks, steps + 1)` of a learner's objective, by its rule or another.
 
-    Every rule starts from the same parameters and sees the same batches.
+    Every rule starts from the same parameters and sees the same batches. A loss that is no number
+    counts as infinite.
     """
     runner = copy.deepcopy(learner).eval()
     like = next(runner.parameters())
@@ -52,7 +53,7 @@ def losses(
             torch.manual_seed(i)
             curves = map_tasks(lambda task: runner.losses(task, steps), tasks, how)
             found.append(curves.double().cpu().numpy())
-    return np.concatenate(found)
+    return np.nan_to_num(np.concatenate(found), nan=np.inf, posinf=np.inf)
 
 
 def transferred(
@@ -118,7 +119,8 @@ def beside_tuned(
 
     Returns:
         `loss_at_K` after the K steps of eval mode, its `loss_ci95`; with opponents `tuned_at_K`,
-        the lowest of theirs on the same tasks, and `ratio_at_K`; and under `optimizers` the curve
+        the lowest of theirs on the same tasks, `ratio_at_K` to it and `ratio_to_Adam` and so on;
+        and under `optimizers` the curve
         of each, with the paired difference to the learned rule at K, and the step sizes chosen.
     """
     steps = learner.adapt_steps
@@ -144,7 +146,9 @@ def beside_tuned(
                     "difference_ci95": _half_width(difference),
                 }
             )
-        best = min(row["loss"] for row in rows[1:] if math.isfinite(row["loss"]))
+        ends = (row["loss"] for row in rows[1:] if math.isfinite(row["loss"]))
+        best = min(ends, default=math.inf)
+        result |= {f"ratio_to_{row['name']}": value / row["loss"] for row in rows[1:]}
         result |= {f"tuned_at_{steps}": best, f"ratio_at_{steps}": value / best}
     about = {"steps": steps, "trained_steps": learner.inner_steps, "tuning_tasks": n_tuning}
     result["optimizers"] = {**about, "learning_rates": list(LEARNING_RATES), "rules": rows}

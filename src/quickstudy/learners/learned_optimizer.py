@@ -15,7 +15,6 @@ from quickstudy.inner.descent import Context, Loss, Parameters, value_and_gradie
 from quickstudy.inner.evolution import persistent
 from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
-from quickstudy.learners.reptile import in_turn
 from quickstudy.nets.head import SharedLinear
 from quickstudy.rules import RuleName, build_rule
 from quickstudy.rules.rule import RuleState
@@ -111,6 +110,12 @@ class LearnedOptimizer(GradientBased):
                     f"LearnedOptimizer: {name} must be one of {', '.join(known)}; received "
                     f"{given!r}; choose one of these."
                 )
+        if min(inner_steps, truncate, batch_size or 1) < 1:
+            raise UserError(
+                "LearnedOptimizer: inner_steps and truncate must be at least 1, and batch_size too "
+                f"where it is given; received inner_steps={inner_steps} and truncate={truncate}, "
+                f"batch_size={batch_size}; give positive numbers."
+            )
         self.rule = build_rule(rule, rule_options)
         self.batch_size, self.objective, self.truncate = batch_size, objective, truncate
         self.second_derivatives, self.estimator = second_derivatives, estimator
@@ -179,6 +184,9 @@ class LearnedOptimizer(GradientBased):
     def _beginning(self, support: Examples) -> tuple[Loss, Parameters, Context]:
         """The loss, phi_0, and the context of the loss."""
         embedded, _ = self._embed(support)
+        if self.batch_size is not None:  # The padding last, so that batches can be counted off.
+            order = torch.argsort(embedded.weight, descending=True, stable=True)
+            embedded = Examples(*(t[order] for t in embedded))
         loss, theta, context = self._problem(support, embedded)
         if self.start_std is None:
             return loss, theta, context
@@ -191,7 +199,9 @@ class LearnedOptimizer(GradientBased):
         """The loss on batch k and its gradient."""
         batch = context[:3]
         if self.batch_size is not None:
-            rows = in_turn(context[2], k * self.batch_size, self.batch_size)
+            first = k * self.batch_size
+            numbers = torch.arange(first, first + self.batch_size, device=batch[2].device)
+            rows = numbers % batch[2].sum().long()
             batch = tuple(t[rows] for t in batch)
         constant = not self.second_derivatives
         return value_and_gradient(loss, phi, (*batch, *context[3:]), constant)

@@ -117,7 +117,7 @@ class MNISTRuns(TrainingRuns):
 
     Raises:
         UserError: Pictures cannot be shrunk so.
-        DataError: A file is missing or not the original one.
+        DataError: No folder is given, or a file is missing or not the original one.
 
     Source: LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition,
     Proceedings of the IEEE 1998; as a task, Andrychowicz et al., NeurIPS 2016, section 3.2.
@@ -125,7 +125,7 @@ class MNISTRuns(TrainingRuns):
 
     def __init__(
         self,
-        data_dir: Path,
+        data_dir: Path | None = None,
         shrink: int = 1,
         n_shot: int = 12_928,
         n_query: int = 500,
@@ -135,6 +135,11 @@ class MNISTRuns(TrainingRuns):
             raise UserError(
                 f"MNISTRuns: shrink must be 1, 2 or 4, which divide 28; received {shrink}; choose "
                 "one of these."
+            )
+        if data_dir is None:
+            raise DataError(
+                "MNIST: needs the folder of its four original files; received none; give "
+                "--data-dir."
             )
         train, test = (
             Labelled(
