@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
+from matplotlib.ticker import LogLocator
+
 from quickstudy.drawing import (
     DASHED,
     SERIES,
@@ -75,9 +77,9 @@ def loss_curves(rows: Sequence[Row], *, trained_steps: int | None = None) -> Pic
             axes.axvline(trained_steps, color=SOFT, linewidth=1, linestyle=DASHED)
             place: dict[str, Any] = {"va": "top", "size": 8, "color": SOFT}
             axes.text(trained_steps, 0.97 * high, " meta-trained up to here", **place)
-        if high / low < 30:
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("{x:g}")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
         axes.set_xlabel("steps")
         axes.set_ylabel("loss")
         end_labels(axes, ends)
