@@ -131,7 +131,7 @@ def evaluate_run(
             progress=say,
         )
     given = {**changed, "n_tasks": n_tasks, "split": split, "inner_steps": inner_steps}
-    given |= {k: jsonlib.dumps(v) for k, v in (("net", net), ("tasks", tasks)) if v}
+    given |= {k: shlex.quote(jsonlib.dumps(v)) for k, v in (("net", net), ("tasks", tasks)) if v}
     options = " ".join(
         f"--{key.replace('_', '-')} {value}" for key, value in given.items() if value is not None
     )

@@ -205,7 +205,8 @@ class _Run:
         if self.learner.kind == "regression":
             return 1.0
         tasks = self._valid_tasks(range(self.settings.valid_tasks))
-        return fit_temperature(responses(self.learner, tasks))
+        with own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
+            return fit_temperature(responses(self.learner, tasks))
 
     @torch.no_grad()
     def _try(self) -> None:
@@ -274,7 +275,7 @@ class _Run:
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
         mine = share(range(settings.valid_tasks))
-        with self._memory():
+        with self._memory(), own_random_numbers(self.learner, settings.seed, 0, self.rank):
             found = score(self.learner, self._valid_tasks(mine)).per_task if mine else np.zeros(0)
         values = gather(found, settings.valid_tasks)
         value = float(values.mean())
@@ -319,8 +320,7 @@ class _Run:
         if self.directory is not None and self.rank == 0:
             # JSON has no NaN: a mean over no finite loss is null.
             row = {k: v if math.isfinite(v) else None for k, v in values.items()}
-            seconds = round(self.at.seconds, 3)
-            self.directory.log({"step": self.at.step, "seconds": seconds, **row})
+            self.directory.log({"step": self.at.step, "seconds": round(self.at.seconds, 3), **row})
         if self.writer is not None:
             for name, value in values.items():
                 self.writer.add_scalar(name, value, self.at.step)

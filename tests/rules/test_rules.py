@@ -117,7 +117,7 @@ def test_log_and_sign_by_hand() -> None:
 def test_the_linear_rule_can_be_gradient_descent_with_momentum() -> None:
     rule = LinearRule(decays=(0.9,), scale=1.0).double()
     with torch.no_grad():
-        rule.weights.copy_(torch.tensor([0.0, 0.2]))  # 0.02 / (1 - 0.9)
+        rule.weights.copy_(torch.tensor([0.0, 0.02]))
     theta = {"p": torch.ones(2, dtype=torch.float64, requires_grad=True)}
     sgd = torch.optim.SGD([theta["p"]], lr=0.02, momentum=0.9)
     ours = {"p": theta["p"].detach().clone()}

@@ -11,13 +11,13 @@ from quickstudy.rules.rule import CoordinateWise, RuleState
 
 
 class LinearRule(CoordinateWise):
-    """Steps that are a learned linear function of the gradient and of running means of it.
+    """Steps that are a learned linear function of the gradient and of running sums of it.
 
-        m_j,k = d_j m_j,k-1 + (1 - d_j) g_k
+        m_j,k = d_j m_j,k-1 + g_k
         theta_{k+1} = theta_k - scale (w_0 g_k + sum over j of w_j m_j,k)
 
     Gradient descent with momentum, Nesterov's too, is one such rule. The weights w and the decays d
-    are learned.
+    are learned. Sums rather than means, so that weights of one size make steps of one stability.
 
     Args:
         decays: Where the decays start, each in (0, 1).
@@ -40,6 +40,6 @@ class LinearRule(CoordinateWise):
         self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
     ) -> tuple[Tensor, RuleState]:
         d = torch.sigmoid(self.decay_logits)[:, None]
-        m = d * state["m"] + (1 - d) * g
+        m = d * state["m"] + g
         step = self.weights[0] * g + (self.weights[1:, None] * m).sum(dim=0)
         return theta - self.scale * step, {"m": m}
