@@ -9,7 +9,7 @@ clf.predict(X_new)
 
 __version__ = "0.1.0"
 
-from quickstudy import learners, nets, tasks
+from quickstudy import learners, nets, rules, tasks
 from quickstudy.adapted import Adapted, Model
 from quickstudy.catalog import build
 from quickstudy.compare import compare
@@ -53,6 +53,7 @@ __all__ = [
     "load",
     "load_task",
     "nets",
+    "rules",
     "tasks",
     "train",
 ]
