@@ -26,6 +26,7 @@ from quickstudy.learners import (
     ImplicitMAML,
     InContext,
     LearnedOptimizer,
+    LearnerGenerator,
     LogisticHead,
     LogisticRegression,
     MAMLPlusPlus,
@@ -122,6 +123,7 @@ def on(
 
 
 dense = partial(MLP, ROW, (8, 8))
+generator = partial(LearnerGenerator, hidden=8, n_random=8, n_hidden=6, rank=3, steps=3)
 implicit = partial(on, ImplicitMAML, inner_steps=2, cg_steps=2)
 in_context = partial(on, InContext, hidden=8, n_heads=2)
 learned = partial(on, LearnedOptimizer, inner_steps=3)
@@ -282,6 +284,13 @@ CASES = [
     ),
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),
+    *(
+        Case(f"generator-{name}", partial(generator, **how), ROW)
+        for name, how in [
+            *((kind, {"generates": kind}) for kind in ("mixture", "logistic")),
+            ("no-step", {"steps": 0}),
+        ]
+    ),
     Case("nearest-centroid", NearestCentroid, ROW),
     Case("logistic-regression", LogisticRegression, ROW),
     Case("ridge-regression", RidgeRegression, ROW, 2),

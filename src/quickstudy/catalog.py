@@ -147,15 +147,16 @@ def from_specs(specs: Spec) -> AnyLearner:
     builder = lookup("learner", learner.pop("name"), LEARNERS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(specs["seed"])
-        net = build_net(
-            specs["net"],
-            tuple(specs["x_shape"]),
-            specs["n_out"],
-            specs["kind"],
-            builder.needs_head,
-            builder.default_head,
-        )
         parameters = inspect.signature(builder).parameters
+        if "net" in parameters:
+            learner["net"] = build_net(
+                specs["net"],
+                tuple(specs["x_shape"]),
+                specs["n_out"],
+                specs["kind"],
+                builder.needs_head,
+                builder.default_head,
+            )
         learner |= {k: specs[k] for k in ("n_out", "n_classes") if k in parameters}
         if "kind" in parameters:
             learner["kind"] = specs["kind"]
@@ -164,7 +165,7 @@ def from_specs(specs: Spec) -> AnyLearner:
                 f"{builder.__name__}: is for {builder.kind}; received tasks of {specs['kind']}; "
                 "choose another learner, such as MAML."
             )
-        made = _call("learner", builder.__name__, builder, {"net": net, **learner})
+        made = _call("learner", builder.__name__, builder, learner)
     vars(made)["specs"] = specs
     return made
 

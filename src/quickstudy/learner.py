@@ -83,6 +83,9 @@ class Learner(nn.Module, ABC, Generic[State]):
     Where its meta-training differs:
         episodic: it learns from tasks, rather than from batches of all meta-train classes.
 
+        reads_columns: it takes inputs of any length; the columns of a user's rows are made ready
+            for each task alone.
+
     And what it needs of a network that is made for it:
         needs_head: outputs rather than features.
         default_head: `"shared"` by all classes, or `"per_class"`.
@@ -102,6 +105,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     vmappable: ClassVar[bool] = True
     exact_meta_gradient: bool = True
     episodic: ClassVar[bool] = True
+    reads_columns: ClassVar[bool] = False
     needs_head: ClassVar[bool] = False
     default_head: ClassVar[str] = "shared"
     default_norm: ClassVar[NormKind] = "population"

@@ -6,6 +6,7 @@ from quickstudy.learners.cavia import CAVIA
 from quickstudy.learners.feat import FEAT
 from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.fomaml import FOMAML
+from quickstudy.learners.generator import LearnerGenerator
 from quickstudy.learners.implicit_maml import ImplicitMAML
 from quickstudy.learners.in_context import InContext
 from quickstudy.learners.learned_optimizer import LearnedOptimizer
@@ -40,6 +41,7 @@ __all__ = [
     "ImplicitMAML",
     "InContext",
     "LearnedOptimizer",
+    "LearnerGenerator",
     "LogisticHead",
     "LogisticRegression",
     "MAMLPlusPlus",

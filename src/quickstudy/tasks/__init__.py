@@ -21,7 +21,9 @@ from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.quadratics import Quadratics
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import SPLITS, Split, TaskSource
+from quickstudy.tasks.subtables import Subtables, tables
 from quickstudy.tasks.table import table
+from quickstudy.tasks.table_prior import TablePrior
 from quickstudy.tasks.training_runs import DigitsRuns, MNISTRuns, TrainingRuns
 
 __all__ = [
@@ -40,12 +42,15 @@ __all__ = [
     "Quadratics",
     "Sinusoid",
     "Split",
+    "Subtables",
+    "TablePrior",
     "TaskSource",
     "TrainingRuns",
     "arrays",
     "folder",
     "omniglot",
     "table",
+    "tables",
 ]
 
 
@@ -66,6 +71,8 @@ SOURCES: dict[str, Callable[..., Dataset | TaskSource]] = {
     "omniglot": omniglot,
     "folder": folder,
     "table": table,
+    "tables": tables,
+    "table_prior": TablePrior,
     "sinusoid": Sinusoid,
     "gaussian-process": GaussianProcess,
     "quadratics": Quadratics,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,15 +15,22 @@ from quickstudy.errors import UserError
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 MAX_VALUES = 50
+MOSTLY = 0.8
+FEWEST = 5
 
 
 @dataclass(frozen=True)
 class Numeric:
-    """A column of numbers, standardised; a missing one becomes the median."""
+    """A column of numbers, standardised; a missing one becomes the median.
+
+    Attributes:
+        indicator: Whether a further number says, by 1, that it was missing.
+    """
 
     mean: float
     std: float
     median: float
+    indicator: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,22 +78,58 @@ class Columns:
                 columns[name] = Categorical(tuple(sorted(value for value, _ in frequent)))
         return cls(columns)
 
+    @classmethod
+    def of_task(cls, X: Any) -> Self:
+        """The columns of one task's rows, with indicators of what is missing.
+
+        Args:
+            X: Rows as `__call__` takes them, an array `(rows, columns)`, or a data frame. Numbers,
+                truth values, text and missing cells may be mixed; an array's columns are called x0,
+                x1 and so on.
+
+        Raises:
+            UserError: No rows or columns; a column that is mostly numbers and has text in it; a
+                number that is not finite; or rows that are all alike, or all missing.
+        """
+        if _is_matrix(X):
+            columns = _of_numbers(X)
+            varies = not np.array_equal(X, np.broadcast_to(X[:1], X.shape), equal_nan=True)
+        else:
+            names, rows = _named_rows(X)
+            columns, varies = {}, False
+            for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+                known = [cell for cell in cells if not is_missing(cell)]
+                _check_kind(name, known)
+                one = [(cell,) for cell in cells]
+                column = cls.fit([name], one, one).columns[name]
+                if isinstance(column, Numeric) and len(known) < len(cells):
+                    column = replace(column, indicator=True)
+                columns[name] = column
+                # A column of missing cells alone tells nothing either.
+                varies |= len(set(known)) + (len(known) < len(cells)) > 1
+        if not varies:
+            raise UserError(
+                f"adapt: the columns {', '.join(list(columns)[:5])} need values that differ from "
+                "row to row to learn from; received ones that never differ, or missing ones only; "
+                "give other columns, or fill them."
+            )
+        return cls(columns)
+
     @property
     def n_features(self) -> int:
         """Length of one input."""
-        return sum(
-            1 if isinstance(column, Numeric) else len(column.values)
-            for column in self.columns.values()
-        )
+        return len(self.features)
 
     @property
     def features(self) -> list[str]:
         """What each number of an input is: a column, or one value of a column of names."""
-        return [
-            name if value is None else f"{name}: {value}"
-            for name, column in self.columns.items()
-            for value in ([None] if isinstance(column, Numeric) else column.values)
-        ]
+        found: list[str] = []
+        for name, column in self.columns.items():
+            if isinstance(column, Categorical):
+                found += [f"{name}: {value}" for value in column.values]
+            else:
+                found += [name, *([f"{name}: missing"] if column.indicator else [])]
+        return found
 
     def __call__(self, rows: Any) -> NDArray[np.float32]:
         """Inputs `(rows, features)` from rows, or `(features,)` from one row.
@@ -99,6 +142,10 @@ class Columns:
             UserError: A column is absent, a row has another number of values, or a value of a
                 numeric column is not a finite number.
         """
+        if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
+            rows = rows.to_dict(orient="records")
+        if _is_matrix(rows) and self._fits(rows):
+            return self._encoded(rows)
         one = isinstance(rows, Mapping) or not _is_row(next(iter(rows), None))
         x = np.array([self._row(row, i) for i, row in enumerate([rows] if one else rows)])
         return x[0] if one else x
@@ -108,9 +155,10 @@ class Columns:
         return {
             "kind": "columns",
             "columns": {
-                name: {"mean": c.mean, "std": c.std, "median": c.median}
-                if isinstance(c, Numeric)
-                else {"values": list(c.values)}
+                name: {"values": list(c.values)}
+                if isinstance(c, Categorical)
+                # Files from before there were indicators say nothing of them.
+                else {k: v for k, v in asdict(c).items() if k != "indicator" or v}
                 for name, c in self.columns.items()
             },
         }
@@ -124,6 +172,22 @@ class Columns:
                 for name, c in data["columns"].items()
             }
         )
+
+    def _fits(self, rows: NDArray[Any]) -> bool:
+        """Whether a matrix of numbers can be taken column by column."""
+        numeric = all(isinstance(column, Numeric) for column in self.columns.values())
+        return numeric and rows.shape[1] == len(self.columns) and not np.isinf(rows).any()
+
+    def _encoded(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """What `_row` makes of each row of numbers."""
+        parts: list[NDArray[np.float64]] = []
+        for column, values in zip(self.columns.values(), rows.T.astype(np.float64), strict=True):
+            assert isinstance(column, Numeric)
+            missing = np.isnan(values)
+            parts.append((np.where(missing, column.median, values) - column.mean) / column.std)
+            if column.indicator:
+                parts.append(missing.astype(np.float64))
+        return np.stack(parts, axis=1).astype(np.float32)
 
     def _row(self, row: Any, number: int) -> NDArray[np.float32]:
         if not isinstance(row, Mapping):
@@ -154,6 +218,8 @@ class Columns:
                 )
             value = column.median if is_missing(cell) else float(cell)
             x.append((value - column.mean) / column.std)
+            if column.indicator:
+                x.append(float(is_missing(cell)))
         return np.array(x, dtype=np.float32)
 
 
@@ -168,6 +234,63 @@ def is_number(cell: str) -> bool:
         return math.isfinite(float(cell))
     except ValueError:
         return False
+
+
+def _is_matrix(X: Any) -> bool:
+    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu" and X.size > 0
+
+
+def _of_numbers(X: NDArray[Any]) -> dict[str, Numeric | Categorical]:
+    """The columns of a matrix of numbers, as `Columns.fit` makes them of its cells."""
+    columns: dict[str, Numeric | Categorical] = {}
+    for i, values in enumerate(X.T.astype(np.float64)):
+        known = values[~np.isnan(values)]
+        if np.isinf(known).any():
+            raise UserError(
+                f"adapt: the column x{i} holds numbers, which must be finite; received "
+                f"{known[np.isinf(known)][0]}; correct it, or give NaN where a value is missing."
+            )
+        missing = len(known) < len(values)
+        known = known if len(known) else np.zeros(1)
+        std = float(known.std())
+        columns[f"x{i}"] = Numeric(
+            float(known.mean()), std if std > 0 else 1.0, float(np.median(known)), missing
+        )
+    return columns
+
+
+def _named_rows(X: Any) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns of X, and its cells as text."""
+    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
+        names, rows = [str(name) for name in X.columns], X.to_numpy().tolist()
+    else:
+        rows = X.tolist() if hasattr(X, "tolist") else list(X)
+        if rows and isinstance(rows[0], Mapping):
+            names = list(rows[0])
+            rows = [[row.get(name) for name in names] for row in rows]
+        else:
+            rows = [list(row) if _is_row(row) else [row] for row in rows]
+            names = [f"x{i}" for i in range(len(rows[0]) if rows else 0)]
+    if not names or len({len(row) for row in rows}) != 1:
+        raise UserError(
+            "adapt: X must hold rows of the same columns, at least one of each; received "
+            f"{len(rows)} row(s) of {sorted({len(row) for row in rows})} cells; pass a table."
+        )
+    return names, [["" if cell is None else str(cell) for cell in row] for row in rows]
+
+
+def _check_kind(name: str, known: Sequence[str]) -> None:
+    """Raises where a column of numbers has text in it, or a number that is not finite."""
+    distinct = set(known)
+    other = sorted(cell for cell in distinct if not is_number(cell))
+    infinite = [cell for cell in other if cell.strip().lower().lstrip("+-") in ("inf", "infinity")]
+    numbers = len(distinct) - len(other)
+    if infinite or (other and numbers >= max(FEWEST, MOSTLY * len(distinct))):
+        raise UserError(
+            f"adapt: the column {name} holds numbers, {numbers} different ones; received "
+            f"{(infinite or other)[0]!r} in it; correct it, give None where a value is missing, or "
+            "let no cell of the column be a number if they are names."
+        )
 
 
 def _is_row(value: Any) -> bool:

@@ -82,8 +82,8 @@ def split_tables(
         valid: Part of the families that are meta-valid; 0 for none.
         test: Part of the families that are meta-test; 0 for none.
         seed: Seed of the order of the families.
-        fold: Which part of that order is meta-test, counted from 0. The 1 / test folds of a seed (rounded)
-            share no meta-test family, and together have all.
+        fold: Which part of that order is meta-test, counted from 0. The 1 / test folds of a seed,
+            rounded, share no meta-test family and together have all.
 
     Raises:
         UserError: The parts are out of range, there is no such fold, or too few families.

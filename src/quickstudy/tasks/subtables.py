@@ -1,0 +1,243 @@
+"""Tasks from a collection of tables: each is a random part of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Kind
+from quickstudy.task import Task, examples
+from quickstudy.tasks.columns import MAX_VALUES
+from quickstudy.tasks.source import Split, TaskSource, generator
+from quickstudy.tasks.table_prior import TablePrior
+from quickstudy.tasks.tables import Table, read_tables, split_tables
+
+Array = NDArray[Any]
+
+
+class Cells(NamedTuple):
+    """A table as numbers.
+
+    Shapes: numbers (rows, numeric columns), NaN where missing; codes (rows, categorical columns),
+    -1 where missing; y (rows,), classes from 0.
+    """
+
+    numbers: NDArray[np.float64]
+    codes: NDArray[np.int64]
+    y: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: Table) -> Cells:
+        """The cells of a table."""
+        columns = list(zip(*table.rows, strict=True))
+        kinds = list(zip(columns, table.numeric, strict=True))
+        numbers = [
+            [float(cell) if cell else np.nan for cell in column] for column, is_n in kinds if is_n
+        ]
+        codes = []
+        for column, is_number in kinds:
+            if not is_number:
+                place = {value: i for i, value in enumerate(sorted(set(column) - {""}))}
+                codes.append([place.get(cell, -1) for cell in column])
+        rows = len(table.y)
+        return cls(
+            np.array(numbers, dtype=np.float64).reshape(-1, rows).T,
+            np.array(codes, dtype=np.int64).reshape(-1, rows).T,
+            np.unique(np.array(table.y), return_inverse=True)[1].astype(np.int64),
+        )
+
+
+def encode(cells: Cells, support: Array, rows: Array, columns: Array) -> NDArray[np.float32]:
+    """Inputs `(rows, features)` with the statistics of the support rows: as `Columns` makes them.
+
+    Args:
+        cells: The table.
+        support: Rows that the statistics are taken from.
+        rows: Rows to encode.
+        columns: Which columns; the numeric ones are counted first.
+    """
+    n_numeric = cells.numbers.shape[1]
+    parts = []
+    for column in columns:
+        if column < n_numeric:
+            known = cells.numbers[support, column]
+            values, missing = cells.numbers[rows, column], np.isnan(known)
+            known = known[~missing] if not missing.all() else np.zeros(1)
+            std = known.std()
+            filled = np.where(np.isnan(values), np.median(known), values)
+            parts.append((filled - known.mean()) / (std if std > 0 else 1.0))
+            if missing.any():
+                parts.append(np.isnan(values).astype(np.float64))
+        else:
+            codes = cells.codes[:, column - n_numeric]
+            found, counts = np.unique(codes[support][codes[support] >= 0], return_counts=True)
+            frequent = np.sort(found[np.argsort(-counts, kind="stable")[:MAX_VALUES]])
+            parts += [(codes[rows] == value).astype(np.float64) for value in frequent]
+    return np.array(parts, dtype=np.float32).reshape(-1, len(rows)).T
+
+
+@dataclass(frozen=True)
+class Subtables(TaskSource):
+    """Classification of the rows of many tables: a task is some rows and columns of one of them.
+
+    A family of tables is drawn first, then a table, its classes where it has too many, the rows,
+    and the columns where they make too many features. Features that a task has not are 0.
+
+    Attributes:
+        name: Name for reports.
+        tables: The tables of each split.
+        n_support: Smallest and largest number of support rows; at most two thirds of a table.
+        n_query: Query rows, at most.
+        n_features: Features of a task, at most.
+        n_classes: Classes of a task, at most.
+        made_up: Part of the meta-train tasks that are `TablePrior`'s instead.
+        seed: Seed of every split.
+    """
+
+    name: str
+    tables: dict[Split, list[Table]]
+    n_support: tuple[int, int] = (32, 400)
+    n_query: int = 200
+    n_features: int = 100
+    n_classes: int = 10
+    made_up: float = 0.0
+    seed: int = 0
+
+    kind: Kind = field(default="classification", init=False)
+    preprocess: None = field(default=None, init=False)
+    prior: TablePrior = field(init=False, repr=False)
+    cells: dict[str, Cells] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        low, high = self.n_support
+        if not 2 <= low <= high or min(self.n_query, self.n_features) < 1 or self.n_classes < 2:
+            raise UserError(
+                "tables: n_support must be a range that goes upwards from 2 or more, n_query and "
+                "n_features at least 1, and n_classes at least 2; received "
+                f"n_support={self.n_support}, n_query={self.n_query}, "
+                f"n_features={self.n_features}, n_classes={self.n_classes}; correct them."
+            )
+        if not 0 <= self.made_up <= 1:
+            raise UserError(
+                f"tables: made_up must be a part, 0 .. 1; received {self.made_up}; correct it."
+            )
+        low, high = max(low, 4), max(high, 4)
+        sizes = (self.n_query, self.n_features, self.n_classes, self.seed)
+        object.__setattr__(self, "prior", TablePrior((low, high), *sizes))
+        every = [table for chosen in self.tables.values() for table in chosen]
+        object.__setattr__(self, "cells", {table.name: Cells.of(table) for table in every})
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (self.n_features,)
+
+    @property
+    def n_out(self) -> int:  # type: ignore[override]
+        return self.n_classes
+
+    def task(self, split: Split, index: int) -> Task:
+        if split not in self.tables:
+            raise UserError(
+                f"tables: {self.name} has the splits {', '.join(self.tables)}; received "
+                f"{split!r}; choose one of these."
+            )
+        rng = generator(self.seed, split, index)
+        if split == "train" and rng.random() < self.made_up:
+            return self.prior.task(split, index)
+        tables = self.tables[split]
+        families = sorted({table.family for table in tables})
+        family = families[rng.integers(len(families))]
+        among = [table for table in tables if table.family == family]
+        return self._task(rng, self.cells[among[rng.integers(len(among))].name])
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "tables": {split: len(tables) for split, tables in self.tables.items()},
+            "n_support": list(self.n_support),
+            "n_query": self.n_query,
+            "n_features": self.n_features,
+            "n_classes": self.n_classes,
+            "made_up": self.made_up,
+        }
+
+    def _task(self, rng: np.random.Generator, cells: Cells) -> Task:
+        classes = rng.permutation(cells.y.max() + 1)[: self.n_classes]
+        rows = rng.permutation(np.flatnonzero(np.isin(cells.y, classes)))
+        low, high = self.n_support
+        high = max(min(high, 2 * len(rows) // 3), 2)
+        n = round(np.exp(rng.uniform(np.log(min(low, high)), np.log(high))))
+        # One row of each of two classes comes first, so that there is something to tell apart.
+        first = [np.flatnonzero(cells.y[rows] == c)[0] for c in classes[:2]]
+        rows = np.concatenate([rows[first], np.delete(rows, first)])
+        support, query = rows[:n], rows[n : n + self.n_query]
+        seen = np.unique(cells.y[support])
+        query = query[np.isin(cells.y[query], seen)]
+        query = query if len(query) else support
+        order = rng.permutation(cells.numbers.shape[1] + cells.codes.shape[1])
+        x = encode(cells, support, np.concatenate([support, query]), order)
+        x = x[:, : self.n_features]
+        x = np.pad(x, [(0, 0), (0, self.n_features - x.shape[1])])
+        y = np.searchsorted(seen, cells.y[np.concatenate([support, query])])
+        return Task(
+            *(
+                examples(torch.from_numpy(x[of]), torch.from_numpy(y[of]), len(seen))
+                for of in (slice(None, n), slice(n, None))
+            )
+        )
+
+
+def tables(
+    path: Path,
+    target: str = "target",
+    n_support: tuple[int, int] = (32, 400),
+    n_query: int = 200,
+    n_features: int = 100,
+    n_classes: int = 10,
+    made_up: float = 0.0,
+    valid: float = 0.1,
+    test: float = 0.3,
+    fold: int = 0,
+    seed: int = 0,
+) -> Subtables:
+    """Tasks from a folder of tables, `*.csv` or `*.csv.gz`: some rows and columns of one of them.
+
+    Whole families of tables (the column `family` of an `index.csv`) are meta-train, meta-valid or
+    meta-test.
+
+    Args:
+        path: The folder.
+        target: Column to predict, in every table.
+        n_support: Smallest and largest number of support rows; at most two thirds of a table.
+        n_query: Query rows, at most.
+        n_features: Features of a task, at most, once categories are one-hot.
+        n_classes: Classes of a task, at most.
+        made_up: Part of the meta-train tasks that are those of `table_prior` instead.
+        valid: Part of the families that are meta-valid; 0 for none.
+        test: Part of the families that are meta-test; 0 for none.
+        fold: Which of the 1 / test folds is meta-test, counted from 0.
+        seed: Seed of the split, and of the tasks.
+
+    Raises:
+        DataError: There is no such folder, or a file cannot be read.
+        UserError: There is no table or one that cannot be learned from, there are too few families,
+            or a number is out of range.
+    """
+    found: Sequence[Table] = read_tables(path, target)
+    return Subtables(
+        Path(path).name,
+        split_tables(found, valid, test, seed, fold),
+        n_support,
+        n_query,
+        n_features,
+        n_classes,
+        made_up,
+        seed,
+    )
