@@ -19,13 +19,13 @@ from quickstudy.export import exported
 from quickstudy.inputs import (
     Array,
     Preprocess,
-    distinct_classes,
+    columns_of_task,
     encode,
     is_many,
     label_array,
     label_list,
     label_to_json,
-    real_targets,
+    support_of,
 )
 from quickstudy.learner import AnyLearner, Kind, alone, flatten_state
 from quickstudy.nets.norm import check_calibrated
@@ -35,7 +35,7 @@ from quickstudy.rundir import (
     tensors_to_bytes,
     write_atomically,
 )
-from quickstudy.task import Examples, Task, examples, stack
+from quickstudy.task import Examples, Task, stack
 
 TASK_FORMAT = 2
 TOGETHER = 25
@@ -89,13 +89,20 @@ class Model:
             X: Examples: paths, PIL images, or arrays. Pictures in uint8 of any size are treated
                 like the meta-training pictures; floating-point arrays are taken as inputs, and must
                 be `(examples, *x_shape)`, for pictures in 0 .. 1 with ink 1.
+                A learner that `reads_columns` takes any table: arrays, data frames, rows as lists
+                or mappings; numbers, text and missing cells.
             y: A label for each: any hashable values, or numbers in regression.
 
         Raises:
             UserError: Lengths differ, inputs have another shape or are not finite, or there is one
                 class only.
         """
-        return Adapted(self, *self._given(X, y))
+        model = self.for_columns(*columns_of_task(X, y)) if self.learner.reads_columns else self
+        return Adapted(model, *model._given(X, y))
+
+    def for_columns(self, x_shape: tuple[int, ...], preprocess: Preprocess) -> Model:
+        """The same model for inputs of another length, of a learner that `reads_columns`."""
+        return Model(self.learner, x_shape, preprocess, self.temperature)
 
     def adapt_batch(
         self, tasks: Iterable[tuple[Any, Sequence[Hashable] | Array | Tensor]]
@@ -112,9 +119,12 @@ class Model:
         """
         found: list[Adapted | None] = []
         alike: dict[Any, list[tuple[int, Tensor, list[Any], Examples]]] = {}
+        models = []
         for number, (X, y) in enumerate(tasks):
             try:
-                x, labels = self._given(X, y)
+                read = self.learner.reads_columns
+                models.append(self.for_columns(*columns_of_task(X, y)) if read else self)
+                x, labels = models[-1]._given(X, y)
                 support, _ = _support(self, x, labels)
             except UserError as error:
                 raise UserError(f"adapt_batch, task {number}: {error}") from error
@@ -130,7 +140,7 @@ class Model:
                     states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
                 for i, (number, x, labels, _) in enumerate(part):
                     state = tree_map(lambda t, i=i: t[i], states)
-                    found[number] = Adapted(self, x, labels, state)
+                    found[number] = Adapted(models[number], x, labels, state)
         return [adapted for adapted in found if adapted is not None]
 
     def inputs(self, X: Any) -> tuple[Tensor, bool]:
@@ -379,22 +389,5 @@ class Adapted:
 
 
 def _support(model: Model, x: Tensor, labels: list[Any]) -> tuple[Examples, list[Any]]:
-    """A support set with its classes, checked."""
-    if len(x) != len(labels):
-        raise UserError(
-            f"adapt: every example needs a label; received {len(x)} examples and "
-            f"{len(labels)} labels; pass as many of one as of the other."
-        )
-    if model.kind == "classification":
-        classes = distinct_classes(labels)
-        index = {label: i for i, label in enumerate(classes)}
-        y = torch.tensor([index[label] for label in labels], device=x.device)
-        return examples(x, y, len(classes)), classes
-    support = examples(x, real_targets(labels).to(x))
     n_out = (catalog.learner_specs(model.learner) or {}).get("n_out")
-    if n_out is not None and support.y.shape[1] != n_out:
-        raise UserError(
-            f"adapt: each target must have {n_out} value(s), as in meta-training; received "
-            f"{support.y.shape[1]}; pass y of shape (examples, {n_out})."
-        )
-    return support, []
+    return support_of(model.kind, n_out, x, labels)

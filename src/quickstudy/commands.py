@@ -357,7 +357,7 @@ def _plus_minus(value: float, half: float, unit: int) -> str:
 
 
 def _support(model: Model, support: Path, target: str | None) -> tuple[Any, list[Any]]:
-    if isinstance(model.preprocess, Columns):
+    if isinstance(model.preprocess, Columns) or model.learner.reads_columns:
         if target is None:
             raise UserError(
                 f"adapt: needs the column of the labels in {support}; received none; give --target."

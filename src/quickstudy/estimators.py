@@ -71,7 +71,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
     def _as_taken(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:
         if _takes_rows(model):
-            rows: list[Any] = x.tolist()
+            rows: Any = x if model is not None and x.dtype.kind in "fiu" else x.tolist()
             if model is None or not hasattr(self, "feature_names_in_"):
                 return rows
             return [dict(zip(self.feature_names_in_, row, strict=True)) for row in rows]
@@ -91,7 +91,8 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
 def _takes_rows(model: Any) -> bool:
     """Whether a model takes the rows of a table as they are; that without meta-training does."""
-    return model is None or isinstance(getattr(model, "preprocess", None), Columns)
+    reads = isinstance(model, Model) and model.learner.reads_columns
+    return model is None or reads or isinstance(getattr(model, "preprocess", None), Columns)
 
 
 class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]

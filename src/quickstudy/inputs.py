@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.learner import Kind
+from quickstudy.task import Examples, examples
 from quickstudy.tasks.columns import Columns
 from quickstudy.tasks.pictures import Pictures
 
 Array = NDArray[Any]
 Preprocess = Pictures | Columns | None
+FEW_CLASSES = 10
 
 
 def preprocess_from_json(data: dict[str, Any] | None) -> Preprocess:
@@ -78,6 +81,28 @@ def encode(X: Any, x_shape: tuple[int, ...], preprocess: Preprocess) -> tuple[Ar
     return encode(array, x_shape, None)
 
 
+def columns_of_task(X: Any, y: Any) -> tuple[tuple[int, ...], Preprocess]:
+    """Shape of an input, and what a user's rows go through: with columns of their own.
+
+    A tensor is taken as it is.
+
+    Raises:
+        UserError: X is no table that can be learned from, or y values rather than classes.
+    """
+    labels = label_list(y)
+    classes = distinct_classes(labels)
+    if len(classes) > max(FEW_CLASSES, len(labels) // 2):
+        raise UserError(
+            "adapt: a classifier needs several examples of a class; received "
+            f"{len(classes)} different labels of {len(labels)} examples, such as {classes[0]!r}; "
+            "give classes, or ranges of a value."
+        )
+    if isinstance(X, Tensor):
+        return tuple(X.shape[1:]), None
+    columns = Columns.of_task(X)
+    return (columns.n_features,), columns
+
+
 def is_many(X: Any) -> bool:
     """Whether X is a sequence rather than one value, path or picture."""
     return isinstance(X, list | tuple | np.ndarray | Tensor) and getattr(X, "ndim", 1) > 0
@@ -108,6 +133,36 @@ def distinct_classes(labels: list[Any]) -> list[Any]:
         return sorted(distinct)
     except TypeError:
         return distinct
+
+
+def support_of(
+    kind: Kind, n_out: int | None, x: Tensor, labels: list[Any]
+) -> tuple[Examples, list[Any]]:
+    """A support set with its classes, checked.
+
+    Args:
+        kind: What the labels are.
+        n_out: Number of values of a target in regression, where it is known.
+        x: Inputs.
+        labels: The label of each.
+    """
+    if len(x) != len(labels):
+        raise UserError(
+            f"adapt: every example needs a label; received {len(x)} examples and "
+            f"{len(labels)} labels; pass as many of one as of the other."
+        )
+    if kind == "classification":
+        classes = distinct_classes(labels)
+        index = {label: i for i, label in enumerate(classes)}
+        y = torch.tensor([index[label] for label in labels], device=x.device)
+        return examples(x, y, len(classes)), classes
+    support = examples(x, real_targets(labels).to(x))
+    if n_out is not None and support.y.shape[1] != n_out:
+        raise UserError(
+            f"adapt: each target must have {n_out} value(s), as in meta-training; received "
+            f"{support.y.shape[1]}; pass y of shape (examples, {n_out})."
+        )
+    return support, []
 
 
 def label_list(y: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from quickstudy import catalog
 from quickstudy.adapted import TASK_FORMAT, Adapted, Model
 from quickstudy.errors import CheckpointError, UserError
-from quickstudy.inputs import label_from_json, preprocess_from_json
+from quickstudy.inputs import Preprocess, label_from_json, preprocess_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.rundir import (
     RunDirectory,
@@ -109,6 +109,8 @@ def task_from_bytes(
     with reading_model(name):
         if with_model or model is None:
             model = _model_of(header, tensors, learner)
+        elif model.learner.reads_columns:
+            model = model.for_columns(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:
             raise CheckpointError(
                 f"{name}: expected the model of fingerprint {header['fingerprint'][:16]}...; "
@@ -129,8 +131,11 @@ def _model_of(
     """The meta-trained model in a task's file."""
     learner = learner or catalog.from_specs(header["specs"])
     _load_weights(learner, under(tensors, "weights/"))
-    shape, preprocess = tuple(header["x_shape"]), preprocess_from_json(header["preprocess"])
-    return Model(learner, shape, preprocess, float(header["temperature"]))
+    return Model(learner, *_inputs_of(header), float(header["temperature"]))
+
+
+def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], Preprocess]:
+    return tuple(header["x_shape"]), preprocess_from_json(header["preprocess"])
 
 
 def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:

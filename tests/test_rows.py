@@ -1,0 +1,129 @@
+"""Any table in one call: the columns of a user's rows are made ready for each task."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from quickstudy import load_task
+from quickstudy.adapted import Model
+from quickstudy.errors import UserError
+from quickstudy.estimators import FewShotClassifier
+from quickstudy.learners import LearnerGenerator
+from quickstudy.tasks import Columns
+
+AGES = [1, 2.5, None, 4, float("nan"), 6, 7, 8]
+ROWS = [
+    {"age": age, "plan": plan, "ok": i % 2 == 0}
+    for i, (age, plan) in enumerate(
+        zip(AGES, ["a", "b", "a", None, "b", "a", "b", "a"], strict=True)
+    )
+]
+LABELS = [("yes", 1), ("no", 2)] * 4
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return Model(LearnerGenerator(hidden=8, n_random=16, n_hidden=6, rank=3), (100,))
+
+
+def test_numbers_text_truth_values_and_missing_cells(model):
+    adapted = model.adapt(ROWS, LABELS)
+    features = ["age", "age: missing", "plan: a", "plan: b", "ok: False", "ok: True"]
+    assert adapted.model.preprocess.features == features
+    assert adapted.predict_proba(ROWS).shape == (8, 2)
+    assert adapted.predict(ROWS[0]) in LABELS
+    assert adapted.predict({"age": None, "plan": "never seen", "ok": True}) in LABELS
+    as_lists = model.adapt([list(row.values()) for row in ROWS], LABELS)
+    np.testing.assert_array_equal(
+        as_lists.predict_proba([list(row.values()) for row in ROWS]), adapted.predict_proba(ROWS)
+    )
+
+
+def test_what_a_missing_cell_becomes(model):
+    x, _ = model.adapt(ROWS, LABELS).model.inputs(ROWS[2])
+    known = np.array([1, 2.5, 4, 6, 7, 8])
+    want = (np.median(known) - known.mean()) / known.std()
+    np.testing.assert_allclose(x[0], [want, 1, 1, 0, 0, 1], rtol=1e-6)
+
+
+def test_arrays_go_the_same_way_as_rows(model):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 3)) * [1, 1e6, 1e-6] + [0, 1e9, 0]
+    X[3, 1] = np.nan
+    fast, slow = Columns.of_task(X), Columns.of_task(X.tolist())
+    assert fast.features == slow.features == ["x0", "x1", "x1: missing", "x2"]
+    np.testing.assert_allclose(fast(X), slow(X.tolist()), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(fast(X[0]), slow(X[0].tolist()), rtol=1e-5, atol=1e-6)
+    adapted = model.adapt(X, np.arange(20) % 2)
+    assert adapted.predict(X[0]) in (0, 1)
+
+
+def test_saved_with_and_without_the_model(model, tmp_path):
+    adapted = model.adapt(ROWS, LABELS)
+    want = adapted.predict_proba(ROWS)
+    for whole in (True, False):
+        path = tmp_path / f"{whole}.task"
+        adapted.save(path, model=whole)
+        torch.manual_seed(9)
+        fresh = LearnerGenerator(hidden=8, n_random=16, n_hidden=6, rank=3)
+        again = load_task(path, **({"learner": fresh} if whole else {"model": model}))
+        np.testing.assert_array_equal(again.predict_proba(ROWS), want)
+
+
+def test_updated_and_many_at_once(model):
+    adapted = model.adapt(ROWS, LABELS)
+    more = adapted.update(ROWS[:2], [("maybe", 3)] * 2)
+    assert more.predict_proba(ROWS).shape == (8, 3)
+    other = ([[1.0, 2.0], [3.0, 4.0], [5.0, 1.0]], ["x", "y", "x"])
+    for one, (X, y) in zip(
+        model.adapt_batch([(ROWS, LABELS), other]), [(ROWS, LABELS), other], strict=True
+    ):
+        np.testing.assert_allclose(
+            one.predict_proba(X), model.adapt(X, y).predict_proba(X), atol=1e-5
+        )
+
+
+def test_as_a_scikit_learn_classifier(model):
+    X = np.random.default_rng(0).normal(size=(30, 4))
+    y = np.where(X[:, 0] > 0, "up", "down")
+    assert FewShotClassifier(model).fit(X, y).score(X, y) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "words"),
+    [
+        ([[1.0], [2.0]], ["a", "a"], "needs examples of two classes or more"),
+        ([[None], [float("nan")]], ["a", "b"], "or missing ones only"),
+        (np.full((4, 2), np.nan), [0, 1, 0, 1], "or missing ones only"),
+        ([[f"{i}"] for i in range(9)] + [["ten"]], [0, 1] * 5, "holds numbers, 9 different ones"),
+        ([[1.0], [float("inf")]], [0, 1], "received 'inf'"),
+        (np.array([[1.0], [-np.inf]]), [0, 1], "received -inf"),
+        ([[1, 2], [3]], [0, 1], "rows of the same columns"),
+        ([], [], "received \\[\\]; add another class"),
+        ([[], []], [0, 1], "at least one of each"),
+        ([[1.0, "b"], [1.0, "b"]], [0, 1], "never differ"),
+    ],
+)
+def test_tables_that_cannot_be_learned_from(model, X, y, words):
+    with pytest.raises(UserError, match=words):
+        model.adapt(X, y)
+
+
+def test_queries_that_are_not_like_the_table(model):
+    adapted = model.adapt(ROWS, LABELS)
+    with pytest.raises(UserError, match="the column age holds numbers; received 'old'"):
+        adapted.predict({"age": "old", "plan": "a", "ok": True})
+    with pytest.raises(UserError, match="needs the columns age, plan, ok"):
+        adapted.predict({"plan": "a"})
+    numbers = model.adapt(np.arange(12.0).reshape(6, 2), [0, 1] * 3)
+    with pytest.raises(UserError, match="a row needs 2 values"):
+        numbers.predict(np.ones((3, 4)))
+
+
+def test_labels_that_are_values_rather_than_classes(model):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    with pytest.raises(UserError, match="40 different labels of 40 examples"):
+        model.adapt(X, X[:, 0])
