@@ -93,6 +93,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "customers.csv").write_text(header + "\n".join(rows))
     (tmp_path / "new_customer.csv").write_text(header + "\n".join(rows[:8]))
     (tmp_path / "rows.csv").write_text("visits,plan\n2,basic\n9,plus\n")
+    (tmp_path / "rows_of_customers.csv").write_text("customer,visits,plan\n0,2,basic\n1,9,\n")
     species = [
         f"{s},{s + rng.normal():.3f},{rng.normal():.3f}" for s in range(20) for _ in range(6)
     ]
@@ -252,6 +253,8 @@ def results_table(recipes: list[Path]) -> str:
 
 
 def _setting(options: dict[str, Any]) -> str:
+    if "splits" in options:
+        return f"unseen tables, {options['splits']} splits"
     way = f"{options['n_way']}-way " if "n_way" in options else ""
     steps = options.get("inner_steps")
     inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"

@@ -26,6 +26,7 @@ INPUTS = {
     "glyphs": (1, 28, 28),
     "mnist-runs": (1, 14, 14),
     "quadratics": (10,),
+    "tables": (100,),
 }
 OWN_NETS: dict[str, Any] = {"mnist-runs": DigitsRuns().net, "quadratics": Quadratics().net}
 
@@ -35,7 +36,7 @@ def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     shape = INPUTS.get(options["tasks"]["name"], (1,))
 
     def part(n: int) -> Any:
-        if len(shape) == 1:
+        if len(shape) == 1 and options["tasks"]["name"] != "tables":
             return examples(torch.randn(n, *shape), torch.randn(n, 1))
         return examples(torch.rand(n_way * n, *shape), torch.arange(n_way * n) % n_way, n_way)
 
@@ -50,10 +51,12 @@ def test_a_recipe_is_trainable(plan: dict[str, Any], tmp_path: Path) -> None:
         for kind in ("learner", "net")
     }
     shape = INPUTS.get(options["tasks"]["name"], (1,))
-    regression = len(shape) == 1
+    of_tables = options["tasks"]["name"] == "tables"
+    regression = len(shape) == 1 and not of_tables
     # A training run has ten classes, and a stream of examples that is cut short here.
     runs = options["tasks"]["name"] in OWN_NETS
-    n_way, n_shot = options.get("n_way") or (10 if runs else 1), 2 if runs else options["n_shot"]
+    n_way = options.get("n_way") or (10 if runs else 3 if of_tables else 1)
+    n_shot = 2 if runs or of_tables else options["n_shot"]
     n_way, n_shot = (x if isinstance(x, int) else max(x) for x in (n_way, n_shot))
     learner = from_specs(
         {

@@ -36,6 +36,7 @@ from quickstudy.options import (
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.serve.command import keys, serve
+from quickstudy.tabular.command import generated, tables
 
 OVERVIEW = """\
 quickstudy: learn a new task from a handful of examples
@@ -168,6 +169,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "predict": (commands.predict, "quickstudy predict mine.task photo1.png photo2.png"),
     "explain": (explain, "quickstudy explain mine.task photo1.png --pictures why"),
     "export": (export, "quickstudy export mine.task mine.onnx"),
+    "generated": (generated, "quickstudy generated mine.task --pictures why"),
+    "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
     "data": (commands.data, "quickstudy data glyphs"),
     "doctor": (doctor, "quickstudy doctor"),

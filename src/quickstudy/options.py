@@ -169,7 +169,10 @@ def train_options(options: dict[str, Any], out: Path, data_dir: Path | None) -> 
     for key, value in flat(options).items():
         argv.append(f"--{key}={json.dumps(value) if isinstance(value, dict | list) else value}")
     if data_dir is not None:
-        argv.append(f"--tasks.data_dir={data_dir}")
+        of = inspect.signature(
+            catalog.lookup("tasks", options["tasks"]["name"], SOURCES)
+        ).parameters
+        argv.append(f"--tasks.{'data_dir' if 'data_dir' in of else 'path'}={data_dir}")
     parsed = train_parser(argv).read(argv).as_dict()
     return {k: v for k, v in parsed.items() if k != "config"}
 

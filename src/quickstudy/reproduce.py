@@ -10,10 +10,12 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.commands import evaluate_run, setting, without_nan
+from quickstudy.commands import evaluate_run, setting, today, without_nan
 from quickstudy.errors import UserError
+from quickstudy.machine import machine
 from quickstudy.options import run_training, train_options
-from quickstudy.rundir import write_atomically
+from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.tabular.command import measure_runs
 
 JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]
@@ -30,9 +32,9 @@ def reproduce(
 
     A recipe is a YAML file with one or two `profiles`: `cpu` takes minutes on two cores, `paper` is
     the published set-up in full. In each, `train` holds options of `quickstudy train`, `evaluate` a
-    list of options of `quickstudy evaluate`, each with `expect`, the bar as `at_least` or
-    `at_most` (of the accuracy or mean squared error, or of the `metric` it names), and `recorded`,
-    what an earlier run measured.
+    list of options of `quickstudy evaluate` (or the `splits` of `quickstudy tables`), each with
+    `expect`, the bar as `at_least` or `at_most` (of the accuracy or mean squared error, or of the
+    `metric` it names), and `recorded`, what an earlier run measured.
 
     Args:
         recipe: The YAML file.
@@ -63,16 +65,24 @@ def reproduce(
         table.add_column(column)
     reached = True
     found = []
+    whole_tables: dict[tuple[Any, ...], JSON] = {}
     for entry in plan["evaluate"]:
         given = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
         keys = ("n_way", "n_shot", "n_query", "seed")
-        measured = evaluate_run(
-            out,
-            {key: given.pop(key, None) for key in keys},
-            baselines=given.pop("baselines", False),
-            curves=False,
-            **given,
-        )
+        if "splits" in given:
+            # Several bars are of one measurement.
+            known = tuple(given.items())
+            if known not in whole_tables:
+                whole_tables[known] = on_tables(out, **given)
+            measured = whole_tables[known]
+        else:
+            measured = evaluate_run(
+                out,
+                {key: given.pop(key, None) for key in keys},
+                baselines=given.pop("baselines", False),
+                curves=False,
+                **given,
+            )
         found.append(measured)
         bar = entry["expect"]
         metric = bar.get("metric", measured["metric"])
@@ -84,7 +94,7 @@ def reproduce(
         sign, limit = ("≥", bar["at_least"]) if "at_least" in bar else ("≤", bar["at_most"])
         steps = f", {measured['inner_steps']} steps" if measured["inner_steps"] is not None else ""
         table.add_row(
-            setting(measured) + steps,
+            measured.get("setting") or setting(measured) + steps,
             f"{metric} {_with_interval(numbers, metric)}",
             f"{sign} {limit}",
             _with_interval(earlier, metric) if earlier else "none yet",
@@ -104,6 +114,35 @@ def reproduce(
     return 0 if reached else 1
 
 
+def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
+    """What `quickstudy tables` finds for a run, as numbers that a bar can be for.
+
+    They are `auc` and `accuracy` of the generator, each also as a difference such as
+    `auc_minus_random_forest`, and `times_faster`.
+    """
+    result, record = measure_runs([run], splits, seed), RunDirectory(run).read()
+    flat: JSON = dict(result["means"]["generator"])
+    for name, apart in result["against"].items():
+        for metric, of in apart.items():
+            key = f"{metric}_minus_{name.lower().replace(' ', '_')}"
+            flat |= {key: of["difference"], f"{key} ci95": of["ci95"], f"{key} p": of["p"]}
+    return {
+        **flat,
+        "metric": "auc",
+        "times_faster": result["times_faster"],
+        "setting": f"{result['n_tables']} unseen tables, {splits} splits",
+        "n_tasks": result["n_tables"],
+        "inner_steps": None,
+        "norm": "none",
+        "seed": seed,
+        "steps": record["step"],
+        "minutes": record["minutes"],
+        "cpu_minutes": record.get("cpu_minutes"),
+        "date": today(),
+        **machine(),
+    }
+
+
 def _numbers(measured: JSON, metric: str) -> JSON:
     """What a recipe keeps of a result: the metric its bar is for, with its intervals.
 
@@ -116,6 +155,10 @@ def _numbers(measured: JSON, metric: str) -> JSON:
         row = next((row for row in rows if str(row["instance"]) == number), None)
         if row is not None:
             return {metric: round(row["accuracy"], 5), "ci95": round(row["ci95"], 5)}
+    elif f"{metric} ci95" in measured:
+        paired = {key: f"{metric} {key}" for key in ("ci95", "p")}
+        of = {metric: metric, **paired}
+        return {k: round(v, 5) for k, key in of.items() if (v := measured[key]) is not None}
     elif metric in measured:
         main = metric == measured["metric"]
         keys = (metric, "ci95", f"{metric}_disjoint", "ci95_disjoint") if main else (metric,)

@@ -1,0 +1,148 @@
+"""quickstudy tables, quickstudy generated: how good generated learners are, and what is in them."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from quickstudy import catalog
+from quickstudy.commands import status, today
+from quickstudy.errors import UserError
+from quickstudy.machine import machine
+from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.saved import load, load_task
+from quickstudy.tabular.generated import written
+from quickstudy.tabular.measure import measure
+from quickstudy.tabular.pictures import generated_picture, results_pictures
+from quickstudy.tasks import Subtables
+
+JSON = dict[str, Any]
+
+
+def tables(
+    runs: list[Path],
+    splits: int = 5,
+    seed: int = 0,
+    json: Path | None = None,
+    pictures: Path | None = None,
+) -> int:
+    """Measure learner generators on whole unseen tables, beside scikit-learn's classifiers.
+
+    Each run is measured on the meta-test tables of its own split; runs of several folds together
+    see every table once.
+
+    Args:
+        runs: Run directories of learners meta-trained on `tables`.
+        splits: Random halves of each table.
+        seed: Seed of these.
+        json: File for the result.
+        pictures: Folder for the pictures, as SVG and JSON.
+    """
+    with status() as say:
+        result = measure_runs(runs, splits, seed, say)
+    result |= {"date": today(), "command": "quickstudy " + " ".join(sys.argv[1:]), **machine()}
+    if json is not None:
+        write_atomically(json, jsonlib.dumps(result, indent=2).encode())
+    if pictures is not None:
+        for picture in results_pictures(result):
+            picture.save(pictures)
+    print_result(result)
+    return 0
+
+
+def generated(task: Path, json: bool = False, pictures: Path | None = None) -> int:
+    """Say what a learner generator wrote for a task, and why.
+
+    Args:
+        task: File that `quickstudy adapt` wrote.
+        json: Whether to print JSON, with all there is to say.
+        pictures: Folder for the picture, as SVG and JSON.
+    """
+    found = written(load_task(task))
+    if pictures is not None:
+        columns = [(row["name"], row["counts"]) for row in found["columns"]]
+        shares = {part["name"]: part["share"] for part in found["parts"]}
+        generated_picture(shares, columns, f"What was generated for {task.name}").save(pictures)
+    if json:
+        print(jsonlib.dumps(found, indent=2))
+        return 0
+    shown = Table(title=f"{found['n_examples']} examples of {found['n_classes']} classes")
+    for column in ("classifier", "share", "by the network alone", "left-out loss", "penalty"):
+        shown.add_column(column, justify="left" if column == "classifier" else "right")
+    for part in found["parts"]:
+        numbers = [f"{100 * part[key]:.0f} %" for key in ("share", "preference")]
+        shown.add_row(part["name"], *numbers, f"{part['left_out']:.3f}", f"{part['penalty']:.3g}")
+    Console().print(shown)
+    names = [f"{row['name']} ({row['counts']:.2g})" for row in found["columns"][:8]]
+    print(f"columns that count most, the mean being 1: {', '.join(names)}")
+    return 0
+
+
+def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda text: None) -> JSON:
+    """What `measure` finds for the learners of run directories, each on its meta-test tables.
+
+    Raises:
+        UserError: A run was not meta-trained on `tables`, has no meta-test tables, or two runs have
+            one in common.
+    """
+    generators = []
+    seen: set[str] = set()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    for run in runs:
+        spec = RunDirectory(run).read().get("tasks_spec") or {}
+        source = catalog.build_tasks(spec) if spec.get("name") == "tables" else None
+        chosen = source.tables.get("test", []) if isinstance(source, Subtables) else []
+        twice = sorted(seen & {table.name for table in chosen})
+        if not chosen or twice:
+            received = f"{twice[0]} in two runs" if twice else f"none in {run}"
+            raise UserError(
+                "tables: every run needs meta-test tables of its own, of the task source 'tables'; "
+                f"received {received}; train with --tasks tables, and another --tasks.fold each."
+            )
+        seen |= {table.name for table in chosen}
+        generators.append((load(run).learner, chosen))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = measure(generators, n_splits, seed, say)
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        **found,
+        "runs": [str(run) for run in runs],
+        "minutes": (time.perf_counter() - began) / 60,
+        "cpu_minutes": (time.process_time() - cpu_began) / 60,
+    }
+
+
+def print_result(result: JSON) -> None:
+    """The means and the paired differences, as a table in the terminal."""
+    shown = Table(
+        title=f"{result['n_tables']} unseen tables, {result['n_splits']} splits",
+        caption="± is 95 % over the tables; p of Wilcoxon's signed-rank test, paired by table",
+    )
+    for column in ("", "ROC-AUC", "generator minus it", "p", "accuracy", "generator minus it", "p"):
+        shown.add_column(column, justify="right" if column else "left")
+    for name, mean in result["means"].items():
+        row = [name]
+        for metric in ("auc", "accuracy"):
+            row.append(f"{mean[metric]:.4f}")
+            apart = result["against"].get(name, {}).get(metric)
+            if apart is None:
+                row += ["", ""]
+                continue
+            half = "" if apart["ci95"] is None else f" ± {apart['ci95']:.4f}"
+            row += [f"{apart['difference']:+.4f}{half}", f"{apart['p']:.2g}"]
+        shown.add_row(*row)
+    Console().print(shown)
+    print(
+        f"adapting and predicting is {result['times_faster']:.1f} times faster than fitting the "
+        "forest (median over the tables, one thread)"
+    )

@@ -1,0 +1,62 @@
+"""What a learner generator wrote for a task, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quickstudy.adapted import Adapted
+from quickstudy.errors import UserError
+from quickstudy.learners import LearnerGenerator
+from quickstudy.tasks import Columns
+
+JSON = dict[str, Any]
+NAMES = {"logistic": "logistic regression", "svm": "RBF SVM", "mlp": "MLP"}
+
+
+def written(adapted: Adapted) -> JSON:
+    """What was generated, in plain JSON.
+
+    Returns:
+        `parts`: of each classifier its `share` in the answer; the `preference` that the network has
+        by the look of the columns; the `left_out` loss in nats of the examples, each left out,
+        which moves the preference to the share; its `penalty`, and how many `weights` it has.
+        `columns`, those that count most first: how much each counts, by the shares of the
+        classifiers, the mean being 1.
+
+    Raises:
+        UserError: The task was not learned by a `LearnerGenerator`.
+    """
+    learner, state = adapted.model.learner, adapted.state
+    if not isinstance(learner, LearnerGenerator):
+        raise UserError(
+            "generated: needs a task of a LearnerGenerator; received one of a "
+            f"{type(learner).__name__}; see quickstudy explain for others."
+        )
+    why, preprocess = state.why, adapted.model.preprocess
+    d = why["columns"].shape[1]
+    names = preprocess.features if isinstance(preprocess, Columns) else [f"x{i}" for i in range(d)]
+    share = why["columns"] / why["columns"].mean(dim=1, keepdim=True).clamp(min=1e-12)
+    counts = (state.shares[:, None] * share).sum(dim=0)
+    parts = [
+        {
+            "name": NAMES[part],
+            "share": float(state.shares[i]),
+            **{
+                key: float(why[name][i])
+                for key, name in (
+                    ("preference", "preference"),
+                    ("left_out", "left_out"),
+                    ("penalty", "penalties"),
+                )
+            },
+            "weights": state.parts[part]["weight"].numel(),
+        }
+        for i, part in enumerate(learner.parts)
+    ]
+    columns = sorted(zip(names, counts.tolist(), strict=True), key=lambda column: -column[1])
+    return {
+        "n_examples": len(adapted.labels),
+        "n_classes": len(adapted.classes),
+        "parts": parts,
+        "columns": [{"name": name, "counts": value} for name, value in columns],
+    }

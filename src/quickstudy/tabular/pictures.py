@@ -1,0 +1,144 @@
+"""The pictures of generated classifiers: what each is made of, and how it does beside others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from quickstudy.drawing import (
+    BLUE,
+    DASHED,
+    FAINT,
+    SERIES,
+    SOFT,
+    VERMILLION,
+    Picture,
+    drawable,
+    panel,
+    percent,
+    picture,
+    sheet,
+)
+from quickstudy.errors import UserError
+
+JSON = dict[str, Any]
+NAMES = {"auc": "ROC-AUC", "accuracy": "accuracy"}
+MOST_COLUMNS = 12
+
+
+def results_pictures(result: JSON) -> list[Picture]:
+    """The pictures of what `quickstudy.tabular.measure.measure` found."""
+    return [paired(result, metric) for metric in NAMES]
+
+
+def paired(result: JSON, metric: str) -> Picture:
+    """A dot a table: the generator's score over that of each opponent.
+
+    Args:
+        result: What `quickstudy.tabular.measure.measure` found.
+        metric: `"auc"` or `"accuracy"`.
+
+    Raises:
+        UserError: There is no table.
+    """
+    opponents, tables = list(result["against"]), result["tables"]
+    if not tables:
+        raise UserError("paired: need at least one table; received none; measure first.")
+    ours = [table["generator"][metric] for table in tables]
+    theirs = {name: [table[name][metric] for table in tables] for name in opponents}
+    low = min(min(ours), *(min(values) for values in theirs.values())) - 0.02
+    side, gap, left, bottom = 1.85, 0.25, 0.78, 0.52
+    with sheet(bottom + side + 0.75, f"{NAMES[metric]} on {len(tables)} unseen tables") as figure:
+        width, height = figure.get_size_inches()
+        for i, name in enumerate(opponents):
+            x = left + i * (side + gap)
+            axes = figure.add_axes((x / width, bottom / height, side / width, side / height))
+            axes.plot([low, 1], [low, 1], color=SOFT, linestyle=DASHED, linewidth=0.9)
+            better = np.array(ours) > np.array(theirs[name])
+            for chosen, colour, marker in ((better, BLUE, "o"), (~better, VERMILLION, "s")):
+                axes.scatter(
+                    np.array(theirs[name])[chosen],
+                    np.array(ours)[chosen],
+                    s=11,
+                    c=colour,
+                    marker=marker,
+                    linewidths=0,
+                    alpha=0.8,
+                )
+            apart = result["against"][name][metric]
+            half = "" if apart["ci95"] is None else f" ± {100 * apart['ci95']:.1f}"
+            difference = f"{100 * apart['difference']:+.1f}{half} points"
+            axes.set_title(difference.replace("-", "−"), size=8.5, loc="left")
+            axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel=drawable(name, 22))
+            axes.set_aspect("equal")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(MaxNLocator(4))
+                axis.set_major_formatter(percent)
+            if i:
+                axes.set_yticklabels([])
+            else:
+                axes.set_ylabel("learner generator")
+        caption = (
+            "A mark a table, the mean over its splits. Above the diagonal the generated classifier "
+            "is better (circles), below the other (squares)."
+        )
+        data = {"metric": metric, "tables": [table["name"] for table in tables]}
+        return picture(
+            figure,
+            f"tables-{metric}",
+            caption,
+            {**data, "generator": ours, **theirs, "against": result["against"]},
+        )
+
+
+def generated_picture(
+    shares: Mapping[str, float], columns: Sequence[tuple[str, float]], title: str = ""
+) -> Picture:
+    """What was generated: the share of each classifier, and the columns that count most.
+
+    Args:
+        shares: Share of each kind of classifier in the answer.
+        columns: Name of each column and how much it counts; the mean is 1.
+        title: What the task is.
+
+    Raises:
+        UserError: There is no column.
+    """
+    if not columns:
+        raise UserError("generated: need at least one column; received none; adapt to a table.")
+    ordered = sorted(columns, key=lambda column: -column[1])
+    shown, hidden = ordered[:MOST_COLUMNS], ordered[MOST_COLUMNS:]
+    pitch, head = 0.25, 1.3
+    caption = "Above: how far each classifier is trusted. Below: how much each column counts."
+    if hidden:
+        caption += f" {len(hidden)} columns that count less are not shown."
+    with sheet(head + pitch * len(shown) + 0.62, title or "What was generated") as figure:
+        bottom = pitch * len(shown) + 0.62 + 0.28
+        axes = panel(figure, bottom, 0.48, 1.75, 0.3)
+        start = 0.0
+        for (name, share), colour in zip(shares.items(), SERIES, strict=False):
+            axes.barh(0, share, 0.6, left=start, color=colour)
+            text = f"{name} {100 * share:.0f} %"
+            if share > 0.013 * len(text):
+                middle = start + share / 2
+                axes.text(middle, 0, text, color="white", ha="center", va="center", size=8.5)
+            start += share
+        axes.set(xlim=(0, 1), yticks=[], xticks=[], ylim=(-0.4, 0.4))
+        axes.grid(visible=False)
+        axes.text(-0.015, 0, "shares", transform=axes.transData, ha="right", va="center")
+        for side in ("left", "bottom"):
+            axes.spines[side].set_visible(False)
+        axes = panel(figure, 0.52, head, 1.75, 0.3)
+        places = np.arange(len(shown))
+        axes.barh(places, [value for _, value in shown], 0.62, color=BLUE)
+        axes.axvline(1, color=SOFT, linestyle=DASHED, linewidth=0.9)
+        axes.set_yticks(places, [drawable(name, 24) for name, _ in shown])
+        axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="how much the column counts (mean 1)")
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_color(FAINT)
+        data = {"shares": dict(shares), "columns": [list(column) for column in ordered]}
+        return picture(figure, "generated", caption, data)
