@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from quickstudy import __version__
+from quickstudy import __version__, testing
 from quickstudy.errors import DataError
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.machine import machine
 from quickstudy.nets import MLP, SharedLinear
-from quickstudy.testing import check_learner
 
 
 def doctor() -> int:
@@ -21,7 +20,7 @@ def doctor() -> int:
     net = torch.nn.Sequential(MLP((4,), (8,)), SharedLinear(8))
     for learner in (PrototypicalNetwork(MLP((4,), (8,))), MAML(net, inner_lr=0.1, inner_steps=2)):
         try:
-            check_learner(learner, (4,), 3)
+            testing.check_learner(learner, (4,), 3)
         except AssertionError as error:
             raise DataError(
                 f"doctor: {type(learner).__name__} does not compute what it should with torch "
