@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -52,7 +52,11 @@ class Columns:
 
     @classmethod
     def fit(
-        cls, names: Sequence[str], rows: Sequence[Sequence[str]], train: Sequence[Sequence[str]]
+        cls,
+        names: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        train: Sequence[Sequence[str]],
+        categorical: Collection[str] = (),
     ) -> Self:
         """The statistics of a table.
 
@@ -63,11 +67,14 @@ class Columns:
             names: Name of each column.
             rows: All rows, from which the kind of each column is told.
             train: The meta-train rows, from which the statistics are taken.
+            categorical: Columns whose numbers are names.
         """
         columns: dict[str, Numeric | Categorical] = {}
         for place, name in enumerate(names):
             cells = [row[place] for row in train if not is_missing(row[place])]
-            if all(is_missing(row[place]) or is_number(row[place]) for row in rows):
+            if name not in categorical and all(
+                is_missing(row[place]) or is_number(row[place]) for row in rows
+            ):
                 values = np.array([float(cell) for cell in cells] or [0.0])
                 std = float(values.std())
                 columns[name] = Numeric(

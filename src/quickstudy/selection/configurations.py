@@ -1,0 +1,114 @@
+"""The algorithms that can be chosen, each with its hyperparameters: the fixed list."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """An algorithm of scikit-learn and its hyperparameters.
+
+    Attributes:
+        name: What it is called.
+        algorithm: The class.
+        options: What differs from the defaults of the class.
+        cheap: Whether it takes milliseconds, so that it can be tried before the choice.
+    """
+
+    name: str
+    algorithm: Callable[..., Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    cheap: bool = False
+
+    def fitted(self, x: Array, y: Array, seed: int = 0) -> Any:
+        """The estimator after it has seen inputs `(examples, features)` and classes.
+
+        It stops where its options say, converged or not: that is part of the configuration.
+        """
+        options = dict(self.options)
+        if self.algorithm is KNeighborsClassifier:
+            options["n_neighbors"] = min(options["n_neighbors"], len(x))
+        estimator = self.algorithm(**options)
+        if "random_state" in estimator.get_params():
+            estimator.set_params(random_state=seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return estimator.fit(x, y)
+
+    def describe(self) -> str:
+        """As one would write it in Python."""
+        options = ", ".join(f"{key}={value!r}" for key, value in self.options.items())
+        return f"{self.algorithm.__name__}({options})"
+
+
+CONFIGURATIONS: dict[str, Configuration] = {
+    each.name: each
+    for each in [
+        Configuration("logistic, strong penalty", LogisticRegression, {"C": 0.03}, cheap=True),
+        Configuration("logistic", LogisticRegression, {"C": 1.0, "max_iter": 300}, cheap=True),
+        Configuration(
+            "logistic, weak penalty", LogisticRegression, {"C": 30.0, "max_iter": 300}, cheap=True
+        ),
+        Configuration("SVM, RBF", SVC, {"C": 1.0}, cheap=True),
+        Configuration("SVM, RBF, C=10", SVC, {"C": 10.0}, cheap=True),
+        Configuration(
+            "SVM, cubic", SVC, {"C": 1.0, "kernel": "poly", "degree": 3, "coef0": 1.0}, cheap=True
+        ),
+        Configuration(
+            "MLP", MLPClassifier, {"hidden_layer_sizes": (64,), "learning_rate_init": 0.005}
+        ),
+        Configuration(
+            "MLP, weight decay",
+            MLPClassifier,
+            {"hidden_layer_sizes": (32,), "solver": "lbfgs", "alpha": 1.0},
+        ),
+        Configuration("random forest", RandomForestClassifier),
+        Configuration("extra trees", ExtraTreesClassifier),
+        Configuration(
+            "gradient boosting",
+            GradientBoostingClassifier,
+            {"n_estimators": 60, "subsample": 0.5, "max_features": "sqrt"},
+        ),
+        Configuration(
+            "neighbours", KNeighborsClassifier, {"n_neighbors": 5, "weights": "distance"},
+            cheap=True,
+        ),
+        Configuration("naive Bayes", GaussianNB, {"var_smoothing": 0.01}, cheap=True),
+        Configuration("tree", DecisionTreeClassifier, {"min_samples_leaf": 5}, cheap=True),
+        Configuration(
+            "linear discriminant", LinearDiscriminantAnalysis,
+            {"solver": "lsqr", "shrinkage": "auto"}, cheap=True,
+        ),
+    ]
+}  # fmt: skip
+CHEAP = tuple(name for name, each in CONFIGURATIONS.items() if each.cheap)
+
+
+def class_scores(estimator: Any, x: Array) -> Array:
+    """A score of each class `(queries, classes)`, the larger the likelier."""
+    if not isinstance(estimator, SVC):
+        return np.asarray(estimator.predict_proba(x))
+    scores = np.asarray(estimator.decision_function(x))
+    return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
