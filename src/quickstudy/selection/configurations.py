@@ -99,7 +99,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
         Configuration("tree", DecisionTreeClassifier, {"min_samples_leaf": 5}, cheap=True),
         Configuration(
             "linear discriminant", LinearDiscriminantAnalysis,
-            {"solver": "lsqr", "shrinkage": "auto"}, cheap=True,
+            {"solver": "lsqr", "shrinkage": 0.1}, cheap=True,
         ),
     ]
 }  # fmt: skip
