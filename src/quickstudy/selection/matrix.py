@@ -45,8 +45,13 @@ class Score(NamedTuple):
 class Protocol:
     """How tasks are made of a table: half of its rows are the support, the others the query.
 
+    A small table is split more often: what is best on it would else be what was lucky on a few
+    rows, and the best of all configurations would look better than any choice can be.
+
     Args:
-        n_splits: Splits of each table at random, with alike shares of the classes.
+        n_splits: Splits of a table at random, at least, with alike shares of the classes.
+        max_splits: Splits at most.
+        query_rows: Query rows of all splits together that more splits are made for.
         max_support: Support rows at most.
         max_query: Query rows at most.
         folds: Folds of the trials, the cross-validations on the support.
@@ -54,6 +59,8 @@ class Protocol:
     """
 
     n_splits: int = 5
+    max_splits: int = 20
+    query_rows: int = 2000
     max_support: int = 1000
     max_query: int = 1000
     folds: int = 5
@@ -109,12 +116,13 @@ def measure(
     for table in tables:
         path = Path(store) / f"{table.name}.json"
         kept = _read(path, table, protocol)
-        for split, (support_rows, query_rows) in enumerate(_splits(table, protocol)):
+        splits = _splits(table, protocol)
+        for split, (support_rows, query_rows) in enumerate(splits):
             entry = kept["tasks"].setdefault(str(split), {"scores": {}, "trials": {}})
             missing = [name for name in CONFIGURATIONS if name not in entry["scores"]]
             untried = [name for name in tried if name not in entry["trials"]]
             if missing or untried:
-                progress(f"{table.name}, split {split + 1} of {protocol.n_splits}")
+                progress(f"{table.name}, split {split + 1} of {len(splits)}")
                 _fill(entry, table, support_rows, query_rows, missing, untried, protocol)
                 write_atomically(path, json.dumps(kept).encode())
             found.append(
@@ -195,8 +203,12 @@ def _splits(table: Table, protocol: Protocol) -> list[tuple[Array, Array]]:
             f"classes; received {n} rows of {y.max() + 1} classes, the smallest of "
             f"{np.bincount(y).min()}; leave the table or its rare classes out."
         )
+    wished = -(-protocol.query_rows // sizes[1])
     splitter = StratifiedShuffleSplit(
-        protocol.n_splits, train_size=sizes[0], test_size=sizes[1], random_state=protocol.seed
+        max(protocol.n_splits, min(wished, protocol.max_splits)),
+        train_size=sizes[0],
+        test_size=sizes[1],
+        random_state=protocol.seed,
     )
     return list(splitter.split(y, y))
 
