@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import sklearn
@@ -24,6 +24,7 @@ from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]
 JSON = dict[str, Any]
+Metric = Literal["accuracy", "auc"]
 FORMAT = 1
 
 
@@ -89,6 +90,14 @@ class Measured(NamedTuple):
     scores: dict[str, Score]
     trials: dict[str, Score]
 
+    def scored(self, metric: Metric) -> Array:
+        """The score of each configuration `(configurations,)`."""
+        return np.array([getattr(score, metric) for score in self.scores.values()])
+
+    def tried(self, metric: Metric, names: Iterable[str]) -> dict[str, float]:
+        """The score of some trials."""
+        return {name: getattr(self.trials[name], metric) for name in names}
+
 
 def measure(
     tables: Sequence[Table],
@@ -139,6 +148,13 @@ def measure(
                 )
             )
     return found
+
+
+def table_weights(measured: Sequence[Measured]) -> Array:
+    """How much each task counts, so that every table counts alike; they add up to one."""
+    names = [task.table for task in measured]
+    _, place, count = np.unique(names, return_inverse=True, return_counts=True)
+    return np.asarray(1 / (count[place] * len(count)))
 
 
 def trial(support: Support, name: str, folds: int, seed: int = 0) -> Score:

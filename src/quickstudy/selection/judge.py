@@ -1,0 +1,156 @@
+"""How good choices are on tables of families that were not learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.errors import UserError
+from quickstudy.selection.configurations import CONFIGURATIONS
+from quickstudy.selection.matrix import Measured, Metric
+from quickstudy.selection.opponents import OPPONENTS, Opponent, table_means
+from quickstudy.tasks.source import generator
+
+Array = NDArray[Any]
+JSON = dict[str, Any]
+RESAMPLES = 2000
+
+
+def judge(
+    measured: Sequence[Measured],
+    metric: Metric,
+    tried: Sequence[str],
+    folds: int | None = None,
+    opponents: Mapping[str, Opponent] = OPPONENTS,
+    seed: int = 0,
+    progress: Callable[[str], object] = lambda text: None,
+) -> JSON:
+    """What each way to choose reaches on families that it did not learn from.
+
+    The value of a configuration on a table is its mean score over the splits. The oracle takes the
+    configuration of the best value on each table; the single best, the one of the best mean value
+    on the other families. Of the gap between the two,
+
+        closed = (method - single best) / (oracle - single best)
+
+    with means over tables, and an interval from families drawn with replacement. A method chooses
+    anew in each split, from the support alone. The oracle has seen the query rows, and part of its
+    lead is luck; `oracle of other splits` takes what is best on a table's other splits.
+
+    Args:
+        measured: The score matrix.
+        metric: The score.
+        tried: Configurations that are tried on each support.
+        folds: Groups of families that are left out in turn; each family alone where omitted.
+        opponents: The ways to choose.
+        seed: Of the groups and of the resampling.
+        progress: Told which group is left out.
+
+    Raises:
+        UserError: There are fewer than three families, or fewer than folds.
+    """
+    families = sorted({task.family for task in measured})
+    folds = len(families) if folds is None else folds
+    if not 2 <= folds <= len(families) or len(families) < 3:
+        raise UserError(
+            f"selection: needs three families of tables or more, and 2 to as many folds; received "
+            f"{len(families)} families and {folds} folds; add tables, or choose other folds."
+        )
+    order = generator(seed, "families", 0).permutation(len(families))
+    group = {families[i]: place % folds for place, i in enumerate(order)}
+    chosen = {name: np.zeros((len(measured), len(CONFIGURATIONS))) for name in opponents}
+    for fold in range(folds):
+        progress(f"families left out: {fold + 1} of {folds}")
+        test = [i for i, task in enumerate(measured) if group[task.family] == fold]
+        train = [task for task in measured if group[task.family] != fold]
+        for name, opponent in opponents.items():
+            chosen[name][test] = opponent(train, metric, tried)([measured[i] for i in test])
+    return _result(measured, metric, tried, folds, chosen, seed)
+
+
+def _result(
+    measured: Sequence[Measured],
+    metric: Metric,
+    tried: Sequence[str],
+    folds: int,
+    chosen: dict[str, Array],
+    seed: int,
+) -> JSON:
+    names, means = table_means(measured, metric)
+    place = {name: i for i, name in enumerate(names)}
+    tables = np.array([place[task.table] for task in measured])
+    count = np.bincount(tables)
+    scores = np.array([task.scored(metric) for task in measured])
+    family = {task.table: task.family for task in measured}
+    # The sum over a table's other splits, in each split.
+    others = means[tables] * count[tables, None] - scores
+    chosen = chosen | {"oracle of other splits": np.eye(scores.shape[1])[others.argmax(axis=1)]}
+    value = {
+        name: np.bincount(tables, (share * scores).sum(axis=1)) / count
+        for name, share in chosen.items()
+    }
+    value["oracle"] = means.max(axis=1)
+    draws = _resampled([family[name] for name in names], seed)
+    seconds = _seconds(measured, tried)
+    methods = []
+    for name, values in sorted(value.items(), key=lambda item: -item[1].mean()):
+        gained, gap = values - value["single best"], value["oracle"] - value["single best"]
+        closed = draws @ gained / np.maximum(draws @ gap, 1e-12)
+        low, high = np.quantile(closed, [0.025, 0.975])
+        cost = {"nearest tables": ("features",), "best trial": ("trials",)}
+        cost |= dict.fromkeys(("single best", "at random", "oracle", "oracle of other splits"), ())
+        paid = cost.get(name, ("features", "trials"))
+        methods.append(
+            {
+                "name": name,
+                metric: float(values.mean()),
+                "closed": float(gained.mean() / max(gap.mean(), 1e-12)),
+                "closed_95": [float(low), float(high)],
+                "seconds": sum(seconds[part] for part in paid),
+            }
+        )
+    oracle = np.array(list(CONFIGURATIONS))[means.argmax(axis=1)]
+    return {
+        "metric": metric,
+        "tables": len(names),
+        "families": len(set(family.values())),
+        "tasks": len(measured),
+        "folds": folds,
+        "tried": list(tried),
+        "methods": methods,
+        "seconds": seconds,
+        "by_table": [
+            {
+                "table": name,
+                "family": family[name],
+                "best": str(oracle[i]),
+                **{method: float(value[method][i]) for method in value},
+            }
+            for i, name in enumerate(names)
+        ],
+    }
+
+
+def _resampled(families: Sequence[str], seed: int) -> Array:
+    """How often each table is taken when families are drawn with replacement `(draws, tables)`."""
+    distinct, place = np.unique(families, return_inverse=True)
+    random = generator(seed, "resampling", 0)
+    draws = random.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), RESAMPLES)
+    return np.asarray(draws[:, place], dtype=np.float64)
+
+
+def _seconds(measured: Sequence[Measured], tried: Sequence[str]) -> dict[str, float]:
+    """Mean processor time of a task: of its features, its trials, and of fitting each."""
+    fits = {
+        name: float(np.mean([task.scores[name].seconds for task in measured]))
+        for name in CONFIGURATIONS
+    }
+    trials = sum(task.trials[name].seconds for task in measured for name in tried)
+    return {
+        "features": float(np.mean([task.features_seconds for task in measured])),
+        "trials": trials / len(measured),
+        "all fits": sum(fits.values()),
+    }
