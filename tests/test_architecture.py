@@ -21,7 +21,8 @@ ORDER = [
     "progress", "settings", "train", "estimate", "inputs", "quality", "explain", "export",
     "adapted", "saved", "estimators", "export_command", "report", "testing", "doctor",
     "options", "commands",
-    "explain_command", "tabular", "compare", "reproduce", "demo", "serve", "cli",
+    "explain_command", "tabular", "compare", "selection",
+    "reproduce", "demo", "serve", "cli",
 ]
 # fmt: on
 # Beyond the order: solvers and update rules know no tasks.

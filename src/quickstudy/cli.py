@@ -35,6 +35,7 @@ from quickstudy.options import (
 )
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.selection.command import select
 from quickstudy.serve.command import keys, serve
 from quickstudy.tabular.command import generated, tables
 
@@ -88,7 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def overview() -> str:
     """What `quickstudy --help` prints."""
     functions = {name: function for name, (function, _) in FUNCTIONS.items()}
-    functions = {"train": train, "estimate": estimate, "compare": compare, **functions}
+    functions = {
+        "train": train,
+        "estimate": estimate,
+        "compare": compare,
+        "select": select,
+        **functions,
+    }
     lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
     return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
 
@@ -182,5 +189,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "train": train,
     "estimate": estimate,
     "compare": compare,
+    "select": select,
     **{name: partial(_run, name) for name in FUNCTIONS},
 }

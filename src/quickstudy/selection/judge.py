@@ -12,11 +12,18 @@ from quickstudy.errors import UserError
 from quickstudy.selection.configurations import CONFIGURATIONS
 from quickstudy.selection.matrix import Measured, Metric
 from quickstudy.selection.opponents import OPPONENTS, Opponent, table_means
+from quickstudy.selection.policy import PolicyTraining
 from quickstudy.tasks.source import generator
 
 Array = NDArray[Any]
 JSON = dict[str, Any]
 RESAMPLES = 2000
+PARTS: dict[str, tuple[str, ...]] = {
+    "nearest tables": ("features",),
+    "best trial": ("trials",),
+    **dict.fromkeys(("single best", "at random", "oracle", "oracle of other splits"), ()),
+}
+"""What a way to choose needs of a task; the others need features and trials."""
 
 
 def judge(
@@ -25,6 +32,7 @@ def judge(
     tried: Sequence[str],
     folds: int | None = None,
     opponents: Mapping[str, Opponent] = OPPONENTS,
+    training: PolicyTraining | None = None,
     seed: int = 0,
     progress: Callable[[str], object] = lambda text: None,
 ) -> JSON:
@@ -46,6 +54,7 @@ def judge(
         tried: Configurations that are tried on each support.
         folds: Groups of families that are left out in turn; each family alone where omitted.
         opponents: The ways to choose.
+        training: How the policy is trained.
         seed: Of the groups and of the resampling.
         progress: Told which group is left out.
 
@@ -67,7 +76,8 @@ def judge(
         test = [i for i, task in enumerate(measured) if group[task.family] == fold]
         train = [task for task in measured if group[task.family] != fold]
         for name, opponent in opponents.items():
-            chosen[name][test] = opponent(train, metric, tried)([measured[i] for i in test])
+            choose = opponent(train, metric, tried, training)
+            chosen[name][test] = choose([measured[i] for i in test])
     return _result(measured, metric, tried, folds, chosen, seed)
 
 
@@ -100,9 +110,7 @@ def _result(
         gained, gap = values - value["single best"], value["oracle"] - value["single best"]
         closed = draws @ gained / np.maximum(draws @ gap, 1e-12)
         low, high = np.quantile(closed, [0.025, 0.975])
-        cost = {"nearest tables": ("features",), "best trial": ("trials",)}
-        cost |= dict.fromkeys(("single best", "at random", "oracle", "oracle of other splits"), ())
-        paid = cost.get(name, ("features", "trials"))
+        paid = PARTS.get(name, ("features", "trials"))
         methods.append(
             {
                 "name": name,
@@ -127,6 +135,7 @@ def _result(
                 "table": name,
                 "family": family[name],
                 "best": str(oracle[i]),
+                "chosen": _shares(chosen["policy gradient"][tables == i]),
                 **{method: float(value[method][i]) for method in value},
             }
             for i, name in enumerate(names)
@@ -140,6 +149,12 @@ def _resampled(families: Sequence[str], seed: int) -> Array:
     random = generator(seed, "resampling", 0)
     draws = random.multinomial(len(distinct), np.full(len(distinct), 1 / len(distinct)), RESAMPLES)
     return np.asarray(draws[:, place], dtype=np.float64)
+
+
+def _shares(chosen: Array) -> dict[str, float]:
+    """In which part of the splits each configuration was chosen; without those never chosen."""
+    shares = zip(CONFIGURATIONS, chosen.mean(axis=0).tolist(), strict=True)
+    return {name: share for name, share in shares if share}
 
 
 def _seconds(measured: Sequence[Measured], tried: Sequence[str]) -> dict[str, float]:

@@ -105,6 +105,7 @@ def measure(
     protocol: Protocol | None = None,
     tried: Iterable[str] = CHEAP,
     progress: Callable[[str], object] = lambda text: None,
+    first_splits: int | None = None,
 ) -> list[Measured]:
     """The score matrix of the tables; what the store has is not measured again.
 
@@ -114,6 +115,7 @@ def measure(
         protocol: How tasks are made of a table.
         tried: Configurations that are tried on the support too.
         progress: Told what is measured.
+        first_splits: How many splits of each table; all of the protocol where omitted.
 
     Raises:
         CheckpointError: The store was measured otherwise, or is damaged.
@@ -125,7 +127,7 @@ def measure(
     for table in tables:
         path = Path(store) / f"{table.name}.json"
         kept = _read(path, table, protocol)
-        splits = _splits(table, protocol)
+        splits = _splits(table, protocol)[:first_splits]
         for split, (support_rows, query_rows) in enumerate(splits):
             entry = kept["tasks"].setdefault(str(split), {"scores": {}, "trials": {}})
             missing = [name for name in CONFIGURATIONS if name not in entry["scores"]]

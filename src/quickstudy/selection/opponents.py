@@ -13,21 +13,23 @@ from sklearn.ensemble import RandomForestRegressor
 from quickstudy.selection.configurations import CONFIGURATIONS
 from quickstudy.selection.inputs import Scaling, inputs_of, ridge
 from quickstudy.selection.matrix import Measured, Metric, table_weights
+from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selector import VALUE_PENALTY, AlgorithmSelector
 
 Array = NDArray[Any]
 Chooser = Callable[[Sequence[Measured]], Array]
 """Tasks -> how likely each configuration is chosen in each `(tasks, configurations)`."""
-Opponent = Callable[[Sequence[Measured], Metric, Sequence[str]], Chooser]
-"""Tasks to learn from, the metric, and the configurations that are tried -> a chooser."""
+Training = PolicyTraining | None
+Opponent = Callable[[Sequence[Measured], Metric, Sequence[str], Training], Chooser]
+"""Tasks to learn from, the metric, what is tried, and how a policy is trained -> a chooser."""
 NEIGHBOURS = 10
 
 
 def policy_gradient(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], **options: Any
+    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
 ) -> Chooser:
     """The selector."""
-    selector = AlgorithmSelector.fit_measured(train, metric, tried, **options)
+    selector = AlgorithmSelector.fit_measured(train, metric, tried, training=training)
 
     def choose(tasks: Sequence[Measured]) -> Array:
         seen = [(task.features, task.tried(metric, tried)) for task in tasks]
@@ -36,18 +38,24 @@ def policy_gradient(
     return choose
 
 
-def at_random(train: Sequence[Measured], metric: Metric, tried: Sequence[str]) -> Chooser:
+def at_random(
+    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+) -> Chooser:
     """Any configuration, each as likely as every other."""
     return lambda tasks: np.full((len(tasks), len(CONFIGURATIONS)), 1 / len(CONFIGURATIONS))
 
 
-def single_best(train: Sequence[Measured], metric: Metric, tried: Sequence[str]) -> Chooser:
+def single_best(
+    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+) -> Chooser:
     """The configuration that is best in the mean over the tables."""
     mean = table_weights(train) @ np.array([task.scored(metric) for task in train])
     return lambda tasks: _best(np.tile(mean, (len(tasks), 1)))
 
 
-def nearest_tables(train: Sequence[Measured], metric: Metric, tried: Sequence[str]) -> Chooser:
+def nearest_tables(
+    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+) -> Chooser:
     """The best in the mean over the tables with the nearest meta-features.
 
     Distances are sums of absolute differences of features in units of their standard deviations.
@@ -73,7 +81,11 @@ def nearest_tables(train: Sequence[Measured], metric: Metric, tried: Sequence[st
 
 
 def regression(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], forest: bool = True
+    train: Sequence[Measured],
+    metric: Metric,
+    tried: Sequence[str],
+    training: Training,
+    forest: bool = True,
 ) -> Chooser:
     """The configuration whose score a regression on the inputs of the policy expects to be best.
 
@@ -100,7 +112,9 @@ def regression(
     return choose
 
 
-def cross_validation(train: Sequence[Measured], metric: Metric, tried: Sequence[str]) -> Chooser:
+def cross_validation(
+    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+) -> Chooser:
     """The best trial; learns nothing from other tables."""
     names = list(CONFIGURATIONS)
 

@@ -1,0 +1,161 @@
+"""The score matrix: what is measured, that it is kept, and that what is kept is current."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import ONCE, collection, made
+from sklearn.metrics import roc_auc_score
+
+from quickstudy import CheckpointError, UserError
+from quickstudy.selection import CONFIGURATIONS, Measured, measure
+from quickstudy.selection.configurations import CHEAP
+from quickstudy.selection.matrix import roc_auc, table_weights, trial
+from quickstudy.selection.support import FEATURES, support_of
+
+
+def test_every_configuration_is_scored_on_every_split(measured: list[Measured]) -> None:
+    assert len(measured) == 6 * 2
+    for task in measured:
+        assert (task.n_support, task.n_query) == (40, 50)
+        assert tuple(task.scores) == tuple(CONFIGURATIONS)
+        assert tuple(task.trials) == CHEAP
+        assert tuple(task.features) == FEATURES
+        assert all(0 <= score.accuracy <= 1 for score in task.scores.values())
+    weights = table_weights(measured)
+    np.testing.assert_allclose(weights, 1 / 12)
+
+
+def test_the_scores_tell_lines_from_rings(measured: list[Measured]) -> None:
+    mean = {
+        kind: {
+            name: np.mean([t.scores[name].accuracy for t in measured if t.table.startswith(kind)])
+            for name in CONFIGURATIONS
+        }
+        for kind in ("line", "ring")
+    }
+    assert mean["line"]["logistic"] > mean["line"]["tree"]
+    assert mean["ring"]["SVM, cubic"] > mean["ring"]["logistic"] + 0.05
+
+
+def test_what_is_kept_is_not_measured_again(
+    measured: list[Measured], store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quickstudy.selection.matrix._fill", lambda *a: pytest.fail("measured"))
+    assert measure(collection(), store, ONCE) == measured
+    assert measure(collection()[:1], store, ONCE, first_splits=1) == measured[:1]
+
+
+def test_a_measurement_cut_short_goes_on(
+    measured: list[Measured], store: Path, tmp_path: Path
+) -> None:
+    shutil.copy(store / "line0.json", tmp_path)
+    kept = json.loads((tmp_path / "line0.json").read_text())
+    del kept["tasks"]["1"]
+    del kept["tasks"]["0"]["scores"]["naive Bayes"]
+    (tmp_path / "line0.json").write_text(json.dumps(kept))
+    said: list[str] = []
+    again = measure([made("line", 0)], tmp_path, ONCE, progress=said.append)
+    assert said == ["line0, split 1 of 2", "line0, split 2 of 2"]
+    for task, before in zip(again, measured, strict=False):
+        accuracies = [{n: s.accuracy for n, s in t.scores.items()} for t in (task, before)]
+        assert accuracies[0] == accuracies[1]
+        assert task.features == before.features
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("scikit-learn", "0.1", "measured with another scikit-learn; received scikit-learn"),
+        ("format", 0, "another format; received format 0, not 1"),
+        ("configurations", {}, "another configurations"),
+        ("table", "ab", "another table"),
+    ],
+)
+def test_a_store_of_another_version(
+    measured: list[Measured], store: Path, tmp_path: Path, key: str, value: object, words: str
+) -> None:
+    kept = json.loads((store / "line0.json").read_text())
+    kept["how"][key] = value
+    (tmp_path / "line0.json").write_text(json.dumps(kept))
+    with pytest.raises(CheckpointError, match=words):
+        measure([made("line", 0)], tmp_path, ONCE)
+
+
+def test_a_store_of_another_protocol_or_none(
+    measured: list[Measured], store: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="another protocol"):
+        measure([made("line", 0)], store, replace(ONCE, folds=4))
+    (tmp_path / "line0.json").write_text("[1]")
+    with pytest.raises(CheckpointError, match="must hold the scores of a table"):
+        measure([made("line", 0)], tmp_path, ONCE)
+
+
+def test_a_small_table_is_split_more_often() -> None:
+    from quickstudy.selection.matrix import _splits
+
+    protocol = replace(ONCE, max_splits=9, query_rows=200)
+    for rows, expected in ((400, 4), (100, 4), (60, 7), (20, 9), (2000, 4)):
+        splits = _splits(made("line", 0, rows), protocol)
+        assert len(splits) == expected, rows
+        few = _splits(made("line", 0, rows), ONCE)
+        for (a, b), (c, d) in zip(splits, few, strict=False):
+            assert not {*a.tolist()} & {*b.tolist()}
+            assert (a.tolist(), b.tolist()) == (c.tolist(), d.tolist())
+
+
+def test_too_few_rows() -> None:
+    table = made("line", 0, 20)
+    with pytest.raises(UserError, match="line0 needs two rows of each class, and as many support"):
+        measure([replace(table, y=("one", *("two",) * 19))], Path("/nowhere"), ONCE)
+
+
+def test_the_area_under_the_curve_is_that_of_scikit_learn() -> None:
+    random = np.random.Generator(np.random.Philox(key=0))
+    scores = random.dirichlet(np.ones(3), size=80).round(1)  # with ties
+    scores[:, 2] = 1 - scores[:, 0] - scores[:, 1]
+    y = random.integers(0, 3, 80)
+    expected = roc_auc_score(y, scores, multi_class="ovr")
+    assert roc_auc(scores, np.arange(3), y) == pytest.approx(expected)
+    two = np.minimum(y, 1)
+    assert roc_auc(scores[:, :2], np.arange(2), two) == pytest.approx(
+        np.mean([roc_auc_score(two == c, scores[:, c]) for c in (0, 1)])
+    )
+    assert roc_auc(scores, np.arange(3), np.zeros(80)) == 0.5
+
+
+def test_a_trial_is_cross_validation() -> None:
+    """Of the neighbours with as many folds as rows: each row asks all others."""
+    table = made("ring", 0, 30)
+    support, _ = support_of(table, np.arange(30), np.arange(2))
+    right = 0
+    for i in range(30):
+        rest = np.arange(30) != i
+        model = CONFIGURATIONS["neighbours"].fitted(support.x[rest], support.y[rest])
+        right += int(model.predict(support.x[[i]])[0] == support.y[i])
+    assert trial(support, "neighbours", 30).accuracy == pytest.approx(right / 30)
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_fewer_rows_than_folds_or_a_class_of_one_row(name: str) -> None:
+    table = made("line", 0, 20)
+    rows = np.array([*np.flatnonzero(np.array(table.y) == "no")[:3], table.y.index("yes")])
+    support, _ = support_of(table, rows, rows)
+    found = trial(support, name, 5)
+    assert 0 <= found.accuracy <= 1
+
+
+def test_the_query_does_not_count_in_the_columns() -> None:
+    table = made("line", 0, 40)
+    a, first = support_of(table, np.arange(20), np.arange(20, 40))
+    b, second = support_of(table, np.arange(20), np.arange(20, 30))
+    np.testing.assert_array_equal(a.x, b.x)
+    np.testing.assert_array_equal(first.x[:10], second.x)
+    assert np.abs(a.x[:, :6].mean(axis=0)).max() < 0.2
+    assert a.missing.sum() == sum(not cell for row in table.rows[:20] for cell in row)
