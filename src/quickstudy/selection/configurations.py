@@ -33,20 +33,22 @@ class Configuration:
         name: What it is called.
         algorithm: The class.
         options: What differs from the defaults of the class.
-        cheap: Whether it takes milliseconds, so that it can be tried before the choice.
+        cheap: Whether it can be tried before the choice, as that takes a fraction of a second.
+        in_trials: Options that differ in a trial, so that it costs less.
     """
 
     name: str
     algorithm: Callable[..., Any]
     options: dict[str, Any] = field(default_factory=dict)
     cheap: bool = False
+    in_trials: dict[str, Any] = field(default_factory=dict)
 
-    def fitted(self, x: Array, y: Array, seed: int = 0) -> Any:
+    def fitted(self, x: Array, y: Array, seed: int = 0, in_trial: bool = False) -> Any:
         """The estimator after it has seen inputs `(examples, features)` and classes.
 
         It stops where its options say, converged or not: that is part of the configuration.
         """
-        options = dict(self.options)
+        options = {**self.options, **(self.in_trials if in_trial else {})}
         if self.algorithm is KNeighborsClassifier:
             options["n_neighbors"] = min(options["n_neighbors"], len(x))
         estimator = self.algorithm(**options)
@@ -82,9 +84,14 @@ CONFIGURATIONS: dict[str, Configuration] = {
             "MLP, weight decay",
             MLPClassifier,
             {"hidden_layer_sizes": (32,), "solver": "lbfgs", "alpha": 1.0},
+            cheap=True,
         ),
-        Configuration("random forest", RandomForestClassifier),
-        Configuration("extra trees", ExtraTreesClassifier),
+        Configuration(
+            "random forest", RandomForestClassifier, cheap=True, in_trials={"n_estimators": 30}
+        ),
+        Configuration(
+            "extra trees", ExtraTreesClassifier, cheap=True, in_trials={"n_estimators": 30}
+        ),
         Configuration(
             "gradient boosting",
             GradientBoostingClassifier,

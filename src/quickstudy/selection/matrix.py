@@ -170,19 +170,21 @@ def trial(support: Support, name: str, folds: int, seed: int = 0) -> Score:
     fold = np.empty(n, dtype=np.int64)
     fold[order] = np.arange(n) % min(folds, n)
     outside = [fold == i for i in range(fold.max() + 1)]
-    scores = [fit_and_score(name, support.of(~out), support.of(out), seed) for out in outside]
+    scores = [fit_and_score(name, support.of(~out), support.of(out), seed, True) for out in outside]
     accuracy, auc, _ = np.array([out.mean() for out in outside]) @ np.array(scores)
     return Score(float(accuracy), float(auc), sum(score.seconds for score in scores))
 
 
-def fit_and_score(name: str, support: Support, query: Support, seed: int = 0) -> Score:
+def fit_and_score(
+    name: str, support: Support, query: Support, seed: int = 0, in_trial: bool = False
+) -> Score:
     """What a configuration that has seen the support reaches on the query."""
     begin = time.process_time()
     classes = np.unique(support.y)
     if len(classes) == 1:  # All that a fold has left.
         scores = np.ones((len(query.y), 1))
     else:
-        estimator = CONFIGURATIONS[name].fitted(support.x, support.y, seed)
+        estimator = CONFIGURATIONS[name].fitted(support.x, support.y, seed, in_trial)
         scores = class_scores(estimator, query.x)
     seconds = time.process_time() - begin
     accuracy = float((classes[scores.argmax(axis=1)] == query.y).mean())
@@ -260,6 +262,7 @@ def _read(path: Path, table: Table, protocol: Protocol) -> JSON:
         "scikit-learn": sklearn.__version__,
         "protocol": asdict(protocol),
         "configurations": {name: each.describe() for name, each in CONFIGURATIONS.items()},
+        "trials": {name: each.in_trials for name, each in CONFIGURATIONS.items()},
         "table": hashlib.sha256(content.encode()).hexdigest(),
     }
     if not path.is_file():
