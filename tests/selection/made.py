@@ -9,7 +9,7 @@ import numpy as np
 from quickstudy.selection import Protocol
 from quickstudy.tasks.tables import Table
 
-ONCE = Protocol(n_splits=2, max_splits=2, max_support=40, max_query=60, folds=3)
+ONCE = Protocol(n_splits=2, max_splits=2, max_support=40, max_query=60, folds=2)
 
 
 def made(kind: str, seed: int, rows: int = 100) -> Table:
@@ -27,7 +27,7 @@ def made(kind: str, seed: int, rows: int = 100) -> Table:
     ]
     return Table(
         name=f"{kind}{seed}",
-        family=f"{kind}{seed // 2}",
+        family=f"{kind}{seed}",
         columns=tuple(f"c{i}" for i in range(7)),
         numeric=(True,) * 6 + (False,),
         rows=tuple(map(tuple, cells)),
@@ -35,7 +35,7 @@ def made(kind: str, seed: int, rows: int = 100) -> Table:
     )
 
 
-def collection(each: int = 3) -> list[Table]:
+def collection(each: int = 2) -> list[Table]:
     return [made(kind, seed) for kind in ("line", "ring") for seed in range(each)]
 
 

@@ -77,16 +77,17 @@ class PolicyTraining:
         lr: Its rate at the start.
         meta_batch: Tasks of a step.
         draws: Choices drawn for each.
-        entropy: Weight of the policy's entropy, in units of the rewards.
+        entropy: Weight of the policy's entropy, in units of the rewards: what a reward must be ahead
+            of another for its choice to be e times as likely.
         decay: Weight of the squared weights of the task features.
         seed: Seed of the tasks and of the draws.
     """
 
-    steps: int = 1000
-    lr: float = 0.03
-    meta_batch: int = 64
+    steps: int = 300
+    lr: float = 0.05
+    meta_batch: int = 128
     draws: int = 8
-    entropy: float = 0.02
+    entropy: float = 1.0
     decay: float = 0.05
     seed: int = 0
 
