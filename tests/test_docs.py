@@ -100,9 +100,23 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "species.csv").write_text(
         "species,length,width\n" + "\n".join(f"s{row}" for row in species)
     )
+    _tables(tmp_path)
     _stand_in_for_glyphs(tmp_path / "runs" / "glyphs")
     torch.manual_seed(0)
     return tmp_path
+
+
+def _tables(folder: Path) -> None:
+    """A folder of tables, in which a line or a ring tells the classes apart."""
+    rng = np.random.default_rng(0)
+    (folder / "my_tables").mkdir()
+    for i in range(4):
+        x = rng.normal(size=(60, 2))
+        y = x.sum(axis=1) > 0 if i % 2 else (x**2).sum(axis=1) > 1.4
+        rows = [f"{a:.2f},{b:.2f},{'no' if c else 'yes'}" for (a, b), c in zip(x, y, strict=True)]
+        (folder / "my_tables" / f"t{i}.csv").write_text("a,b,target\n" + "\n".join(rows))
+    (folder / "labelled.csv").write_text((folder / "my_tables" / "t0.csv").read_text())
+    (folder / "rows_to_label.csv").write_text("a,b\n0.1,0.2\n3,3\n")
 
 
 def _stand_in_for_glyphs(run: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from quickstudy import UserError
 from quickstudy.selection import CONFIGURATIONS, Measured, PolicyTraining, judge
 from quickstudy.selection.configurations import CHEAP
+from quickstudy.selection.judge import _resampled
 from quickstudy.selection.matrix import Score
 from quickstudy.selection.opponents import OPPONENTS, cross_validation, nearest_tables, single_best
 from quickstudy.selection.pictures import selection_pictures
@@ -51,7 +52,7 @@ def test_values_and_gaps_by_hand() -> None:
     tasks = [
         *(task("a", split, "tree") for split in range(2)),
         *(task("b", split, "naive Bayes") for split in range(2)),
-        task("c", 0, "tree"),
+        task("c", 0, "neighbours"),
         task("c", 1, "MLP"),
     ]
     found = judge(tasks, "accuracy", CHEAP, opponents=QUICK, training=SHORT)
@@ -98,19 +99,15 @@ def test_a_family_is_not_learned_from() -> None:
 
 
 def test_intervals_take_families_whole() -> None:
-    """Families of which each is won or lost whole: wider than of as many tables alone."""
-
-    def wide(family: bool) -> float:
-        tasks = [
-            task(f"t{i}{j}", 0, ("tree", "MLP")[i % 2], f"f{i}" if family else None)
-            for i in range(8)
-            for j in range(4)
-        ]
-        rows = rows_of(judge(tasks, "accuracy", CHEAP, 4, QUICK, SHORT))
-        low, high = rows["best trial"]["closed_95"]
-        return float(high - low)
-
-    assert wide(True) > 1.5 * wide(False)
+    """The mean of eight families of four alike tables errs twice as much as that of 32 tables."""
+    values = np.repeat([0.0, 1.0] * 4, 4)
+    error = []
+    for families in ([f"f{i // 4}" for i in range(32)], [f"f{i}" for i in range(32)]):
+        draws = _resampled(families, 0)
+        assert (draws.sum(axis=1) == 32).all()
+        error.append((draws @ values / 32).std())
+    assert error[0] == pytest.approx(0.5 / 8**0.5, rel=0.1)
+    assert error[1] == pytest.approx(0.5 / 32**0.5, rel=0.1)
 
 
 def test_opponents_choose_what_they_say() -> None:

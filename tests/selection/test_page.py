@@ -1,0 +1,69 @@
+"""docs/selection.md: its tables are those of the list and of the recorded judgements.
+
+`pytest tests/selection/test_page.py --update-golden` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from quickstudy.selection import CONFIGURATIONS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "selection.md"
+RECORDED = sorted((ROOT / "benchmarks").glob("selection-*.json"))
+
+
+def configurations() -> str:
+    head = "| name | algorithm | tried before the choice |\n| --- | --- | --- |\n"
+    return head + "".join(
+        f"| {name} | `{each.describe()}` | {'yes' if each.cheap else ''} |\n"
+        for name, each in CONFIGURATIONS.items()
+    )
+
+
+def results() -> str:
+    text = ""
+    for path in RECORDED:
+        found = json.loads(path.read_text())
+        metric = found["metric"]
+        name = {"accuracy": "accuracy", "auc": "ROC-AUC"}[metric]
+        text += f"\n| way to choose | {name} | of the gap closed | 95 % | CPU seconds a choice |\n"
+        text += "| --- | --- | --- | --- | --- |\n"
+        for row in found["methods"]:
+            low, high = row["closed_95"]
+            bold = "**" if row["name"] == "policy gradient" else ""
+            text += (
+                f"| {bold}{row['name']}{bold} | {row[metric]:.4f} | {100 * row['closed']:.0f} % | "
+                f"{100 * low:.0f} to {100 * high:.0f} % | {row['seconds']:.2f} |\n"
+            )
+        text += (
+            f"\n{found['tables']} tables of {found['families']} families, {found['tasks']} splits, "
+            f"{found['folds']} folds, {found['date']}, {found['machine']['cpu']}, "
+            f"{found['machine']['threads']} thread(s): `{found['command']}`\n"
+        )
+    return text
+
+
+def filled(page: str) -> str:
+    for name, content in (("configurations", configurations()), ("results", results())):
+        pattern = rf"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)"
+        page = re.sub(pattern, lambda _, text=content: text, page, flags=re.DOTALL)  # type: ignore[misc]
+    return page
+
+
+def test_the_tables_of_the_page(request: pytest.FixtureRequest) -> None:
+    text = PAGE.read_text()
+    if request.config.getoption("--update-golden"):
+        PAGE.write_text(filled(text))
+    assert PAGE.read_text() == filled(PAGE.read_text())
+
+
+def test_a_wrong_number_is_seen() -> None:
+    text = PAGE.read_text()
+    assert filled(text.replace("`SVC(C=1.0)`", "`SVC(C=2.0)`")) == text
+    assert text.count("| yes |") == sum(each.cheap for each in CONFIGURATIONS.values())
