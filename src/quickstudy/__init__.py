@@ -25,12 +25,14 @@ from quickstudy.estimators import FewShotClassifier, FewShotRegressor
 from quickstudy.evaluate import evaluate
 from quickstudy.learner import Learner
 from quickstudy.saved import load, load_task
+from quickstudy.selection import AlgorithmSelector
 from quickstudy.settings import Training
 from quickstudy.task import Examples, Task
 from quickstudy.train import train
 
 __all__ = [
     "Adapted",
+    "AlgorithmSelector",
     "CheckpointError",
     "DataError",
     "Estimate",

@@ -77,8 +77,8 @@ class PolicyTraining:
         lr: Its rate at the start.
         meta_batch: Tasks of a step.
         draws: Choices drawn for each.
-        entropy: Weight of the policy's entropy, in units of the rewards: what a reward must be ahead
-            of another for its choice to be e times as likely.
+        entropy: Weight of the policy's entropy, in units of the rewards: how far a reward must be
+            ahead of another for its choice to be e times as likely.
         decay: Weight of the squared weights of the task features.
         seed: Seed of the tasks and of the draws.
     """
