@@ -17,6 +17,7 @@ from quickstudy.selection import CONFIGURATIONS, Measured, measure
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.matrix import _splits, roc_auc, table_weights, trial
 from quickstudy.selection.support import FEATURES, support_of
+from quickstudy.tasks.tables import Table
 
 
 def test_every_configuration_is_scored_on_every_split(measured: list[Measured]) -> None:
@@ -157,3 +158,13 @@ def test_the_query_does_not_count_in_the_columns() -> None:
     np.testing.assert_array_equal(first.x[:10], second.x)
     assert np.abs(a.x[:, :6].mean(axis=0)).max() < 0.2
     assert a.missing.sum() == sum(not cell for row in table.rows[:20] for cell in row)
+
+
+def test_numbers_that_are_names_are_one_hot() -> None:
+    """Where the table says so; a value that the support has not is all zeros."""
+    rows = tuple((str(i % 3), str(i)) for i in range(8))
+    table = Table("t", "t", ("code", "size"), (False, True), rows, ("a", "b") * 4)
+    support, query = support_of(table, np.array([0, 1, 3, 4]), np.array([2, 6]))
+    np.testing.assert_array_equal(support.x[:, :2], [[1, 0], [0, 1], [1, 0], [0, 1]])
+    np.testing.assert_array_equal(query.x[:, :2], [[0, 0], [1, 0]])
+    assert support.features()["categorical"] == 0.5

@@ -41,9 +41,10 @@ def results() -> str:
                 f"| {bold}{row['name']}{bold} | {row[metric]:.4f} | {100 * row['closed']:.0f} % | "
                 f"{100 * low:.0f} to {100 * high:.0f} % | {row['seconds']:.2f} |\n"
             )
+        measuring = found["tasks"] * sum(found["seconds"].values()) / 60
         text += (
             f"\n{found['tables']} tables of {found['families']} families, {found['tasks']} splits, "
-            f"{found['folds']} folds, {found['date']}, {found['machine']['cpu']}, "
+            f"{found['folds']} folds, {measuring:.0f} CPU minutes of measuring, {found['date']}, {found['machine']['cpu']}, "
             f"{found['machine']['threads']} thread(s): `{found['command']}`\n"
         )
     return text

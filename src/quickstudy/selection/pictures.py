@@ -25,10 +25,7 @@ def selection_pictures(found: JSON) -> list[Picture]:
 def gap_closed(found: JSON) -> Picture:
     """A bar for each way to choose: the part of the gap that it closes, with its interval."""
     rows = [row for row in found["methods"] if row["name"] not in (*ENDS, "at random")]
-    title = (
-        f"What choosing gains on {found['tables']} tables: from the single best algorithm (0 %) to "
-        "the oracle (100 %)"
-    )
+    title = "Of the gap between the single best algorithm and the oracle"
     with sheet(0.95 + 0.34 * len(rows), title) as figure:
         axes = panel(figure, 0.55, 0.45, left=1.75, right=1.5)
         across = axes.get_yaxis_transform()
@@ -45,13 +42,14 @@ def gap_closed(found: JSON) -> Picture:
                 -0.02, y, drawable(row["name"], 24), transform=across, ha="right", va="center",
                 weight=weight,
             )  # fmt: skip
-            note = f"{percent(round(row['closed'], 2))}   {row['seconds']:.2f} s"
+            note = percent(round(row["closed"], 2))
+            note += f"   {row['seconds']:.2f} s" if row["seconds"] else ""
             axes.text(1.03, y, note, transform=across, va="center", size=8.5)
         axes.axvline(0, color=INK, linewidth=0.8)
         lowest = min(0.0, *(row["closed_95"][0] for row in rows))
         axes.set(
             ylim=(len(rows) - 0.5, -0.5), yticks=[], xlim=(max(-1.0, lowest - 0.03), 1.0),
-            xlabel=f"part of the gap in {found['metric']} that is closed",
+            xlabel=f"closed, in {found['metric']}, on {found['tables']} tables",
         )  # fmt: skip
         axes.grid(axis="y", visible=False)
         axes.xaxis.set_major_formatter(percent)
