@@ -44,7 +44,8 @@ def results() -> str:
         measuring = found["tasks"] * sum(found["seconds"].values()) / 60
         text += (
             f"\n{found['tables']} tables of {found['families']} families, {found['tasks']} splits, "
-            f"{found['folds']} folds, {measuring:.0f} CPU minutes of measuring, {found['date']}, {found['machine']['cpu']}, "
+            f"{found['folds']} folds, {measuring:.0f} CPU minutes of measuring, {found['date']}, "
+            f"{found['machine']['cpu']}, "
             f"{found['machine']['threads']} thread(s): `{found['command']}`\n"
         )
     return text
