@@ -49,7 +49,6 @@ def test_what_is_kept_is_not_measured_again(
 ) -> None:
     monkeypatch.setattr("quickstudy.selection.matrix._fill", lambda *a: pytest.fail("measured"))
     assert measure(collection(), store, ONCE) == measured
-    assert measure(collection()[:1], store, ONCE, first_splits=1) == measured[:1]
 
 
 def test_a_measurement_cut_short_goes_on(
@@ -107,6 +106,12 @@ def test_a_small_table_is_split_more_often() -> None:
         for (a, b), (c, d) in zip(splits, few, strict=False):
             assert not {*a.tolist()} & {*b.tolist()}
             assert (a.tolist(), b.tolist()) == (c.tolist(), d.tolist())
+
+
+@pytest.mark.parametrize("wrong", [{"n_splits": 0}, {"folds": 1}, {"seed": -1}])
+def test_a_protocol_that_cannot_be(wrong: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="Protocol: sizes must be at least 1"):
+        replace(ONCE, **wrong)
 
 
 def test_too_few_rows() -> None:

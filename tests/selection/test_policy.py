@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from quickstudy import UserError
 from quickstudy.selection.policy import Policy, PolicyTraining, surrogate, train_policy
 
 
@@ -125,6 +127,12 @@ def test_contributions_add_up() -> None:
     x, own = torch.randn(3, generator=random), torch.randn(4, 2, generator=random)
     bias, weighted, owned = policy.contributions(x, own)
     torch.testing.assert_close(bias + weighted.sum(dim=1) + owned.sum(dim=1), policy(x, own))
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"draws": 1}, {"lr": 0.0}])
+def test_a_training_that_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="two draws or more"):
+        PolicyTraining(**wrong)
 
 
 def test_the_same_seed_gives_the_same_policy() -> None:

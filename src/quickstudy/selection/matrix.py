@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -67,6 +67,14 @@ class Protocol:
     folds: int = 5
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        sizes = (self.n_splits, self.max_splits, self.query_rows, self.max_support, self.max_query)
+        if min(sizes) < 1 or self.folds < 2 or self.seed < 0:
+            raise UserError(
+                "Protocol: sizes must be at least 1, folds at least 2 and the seed at least 0; "
+                f"received {self}; raise them."
+            )
+
 
 class Measured(NamedTuple):
     """A task, what is known of its support, and how each configuration did.
@@ -103,9 +111,8 @@ def measure(
     tables: Sequence[Table],
     store: Path,
     protocol: Protocol | None = None,
-    tried: Iterable[str] = CHEAP,
+    tried: Collection[str] = CHEAP,
     progress: Callable[[str], object] = lambda text: None,
-    first_splits: int | None = None,
 ) -> list[Measured]:
     """The score matrix of the tables; what the store has is not measured again.
 
@@ -115,19 +122,18 @@ def measure(
         protocol: How tasks are made of a table.
         tried: Configurations that are tried on the support too.
         progress: Told what is measured.
-        first_splits: How many splits of each table; all of the protocol where omitted.
 
     Raises:
         CheckpointError: The store was measured otherwise, or is damaged.
         UserError: A table has too few rows.
     """
     protocol = protocol or Protocol()
-    tried = [name for name in CONFIGURATIONS if name in set(tried)]
+    tried = [name for name in CONFIGURATIONS if name in tried]
     found = []
     for table in tables:
         path = Path(store) / f"{table.name}.json"
         kept = _read(path, table, protocol)
-        splits = _splits(table, protocol)[:first_splits]
+        splits = _splits(table, protocol)
         for split, (support_rows, query_rows) in enumerate(splits):
             entry = kept["tasks"].setdefault(str(split), {"scores": {}, "trials": {}})
             missing = [name for name in CONFIGURATIONS if name not in entry["scores"]]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import UserError
+
 Reward = Callable[[Tensor, Tensor], Tensor]
 """Tasks `(b,)` and the choices drawn for them `(b, draws)` -> rewards `(b, draws)`."""
 
@@ -90,6 +92,13 @@ class PolicyTraining:
     entropy: float = 1.0
     decay: float = 0.05
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.meta_batch) < 1 or self.draws < 2 or not self.lr > 0:
+            raise UserError(
+                "PolicyTraining: needs steps and tasks, a positive rate, and two draws or more, as "
+                f"each is compared with the others; received {self}; raise them."
+            )
 
 
 def train_policy(

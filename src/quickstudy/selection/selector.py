@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ class AlgorithmSelector:
         tables: Sequence[Table],
         store: Path,
         metric: Metric = "accuracy",
-        tried: Iterable[str] = CHEAP,
+        tried: Collection[str] = CHEAP,
         protocol: Protocol | None = None,
         training: PolicyTraining | None = None,
         progress: Callable[[str], object] = lambda text: None,
@@ -112,13 +112,12 @@ class AlgorithmSelector:
         cls,
         measured: Sequence[Measured],
         metric: Metric = "accuracy",
-        tried: Iterable[str] = CHEAP,
+        tried: Collection[str] = CHEAP,
         protocol: Protocol | None = None,
         training: PolicyTraining | None = None,
     ) -> AlgorithmSelector:
         """A selector that learned from scores which are there; arguments as of `fit`."""
-        chosen = set(tried)
-        tried = [name for name in CONFIGURATIONS if name in chosen]
+        tried = [name for name in CONFIGURATIONS if name in tried]
         tables = sorted({task.table for task in measured})
         if len(tables) < 2:
             raise UserError(
@@ -129,7 +128,7 @@ class AlgorithmSelector:
         weight = table_weights(measured)
         scaling = Scaling.fit(seen.x, weight)
         x = scaling(seen.x)
-        rewards = torch.tensor((scores - scores.mean(axis=1, keepdims=True)) / POINTS)
+        rewards = torch.tensor(scores / POINTS)
         policy = Policy(x.shape[1], len(OWN), len(CONFIGURATIONS)).double()
         train_policy(
             policy,
