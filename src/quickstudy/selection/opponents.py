@@ -97,7 +97,7 @@ def regression(
     weight = table_weights(train)
     scaling = Scaling.fit(seen.x, weight)
     if forest:
-        model = RandomForestRegressor(min_samples_leaf=5, max_features=1 / 3, random_state=0)
+        model = RandomForestRegressor(50, min_samples_leaf=5, max_features=1 / 3, random_state=0)
         expect = model.fit(scaling(seen.x), scores, weight).predict
     else:
         value = ridge(scaling(seen.x), scores, weight, VALUE_PENALTY)
