@@ -123,6 +123,16 @@ def test_without_steps_the_network_alone_writes_the_weights() -> None:
     assert gradients["of_task.weight"].abs().max() > 0
 
 
+def test_a_share_of_0_has_a_finite_gradient() -> None:
+    learner = small().float()
+    with torch.no_grad():
+        learner.trust.fill_(1e4)
+    support, query = rings(60, 0), rings(60, 1)
+    assert (learner.adapt(support).shares == 0).any()
+    found = meta_gradient(learner, stack([Task(support, query)]))
+    assert found.finite.all()
+
+
 def test_a_task_without_a_column_that_varies_gets_the_frequencies() -> None:
     learner = LearnerGenerator().eval()
     y = torch.tensor([0, 0, 0, 1])

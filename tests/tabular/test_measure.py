@@ -71,7 +71,7 @@ def test_paired_differences() -> None:
 def test_all_learn_what_there_is_to_learn() -> None:
     torch.manual_seed(0)
     tables = [drawn(f"t{seed}", seed=seed) for seed in range(3)]
-    result = measure([(LearnerGenerator().eval(), tables)], n_splits=2)
+    result = measure([({"generator": LearnerGenerator().eval()}, tables)], n_splits=2)
     assert result["n_tables"] == 3
     for name in ("generator", *OPPONENTS):
         assert result["means"][name]["auc"] > 0.85
@@ -83,7 +83,7 @@ def test_all_learn_what_there_is_to_learn() -> None:
     assert [picture.name for picture in pictures] == ["tables-auc", "tables-accuracy"]
     assert pictures[0].data["generator"] == [row["generator"]["auc"] for row in result["tables"]]
     # The same tables and splits are the same numbers, but for the seconds.
-    again = measure([(LearnerGenerator().eval(), tables[:1])], n_splits=2)
+    again = measure([({"generator": LearnerGenerator().eval()}, tables[:1])], n_splits=2)
     for name in OPPONENTS:
         assert again["tables"][0][name]["auc"] == row[name]["auc"]
 
@@ -126,6 +126,10 @@ def test_from_the_command_line(run, folder, tmp_path, capsys):
     assert "random" in capsys.readouterr().out
     found = json.loads(result.read_text())
     assert found["n_tables"] == 3
+    ablations = {"before meta-training", "without its steps"}
+    assert found["means"].keys() == {"generator", *OPPONENTS} | ablations
+    assert found["against"].keys() == {*OPPONENTS} | ablations
+    assert found["means"]["without its steps"] != found["means"]["generator"]
     assert (tmp_path / "pictures" / "tables-auc.svg").is_file()
 
     task = tmp_path / "mine.task"

@@ -33,6 +33,9 @@ from quickstudy.nets.columns import (
 from quickstudy.task import Examples, class_present, mask_absent
 
 
+LEAST = 1e-30
+
+
 class GeneratorState(NamedTuple):
     """The generated classifiers.
 
@@ -172,7 +175,9 @@ class LearnerGenerator(Learner[GeneratorState]):
         for part, share in zip(self.parts, state.shares, strict=True):
             made = state.parts[part]
             logits = made["sharpness"] * (features(part, made, scaled) @ made["weight"])
-            log_p.append(share.log() + torch.log_softmax(mask_absent(logits, state.present), dim=1))
+            # A share that is 0 but for rounding would have no finite gradient.
+            log_share = share.clamp(min=LEAST).log()
+            log_p.append(log_share + torch.log_softmax(mask_absent(logits, state.present), dim=1))
         return mask_absent(torch.logsumexp(torch.stack(log_p), dim=0), state.present)
 
     def _chosen(self, h: Tensor, t: Tensor, found: Described, varies: Tensor) -> Chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json as jsonlib
 import sys
 import time
@@ -15,6 +16,8 @@ from rich.table import Table
 from quickstudy import catalog
 from quickstudy.commands import status, today
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import LearnerGenerator
 from quickstudy.machine import machine
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load, load_task
@@ -36,7 +39,8 @@ def tables(
     """Measure learner generators on whole unseen tables, beside scikit-learn's classifiers.
 
     Each run is measured on the meta-test tables of its own split; runs of several folds together
-    see every table once.
+    see every table once. Beside them stand the generator before meta-training, and with its steps
+    taken away, which leaves what the network generates alone.
 
     Args:
         runs: Run directories of learners meta-trained on `tables`.
@@ -107,7 +111,7 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
                 f"received {received}; train with --tasks tables, and another --tasks.fold each."
             )
         seen |= {table.name for table in chosen}
-        generators.append((load(run).learner, chosen))
+        generators.append((_with_ablations(load(run).learner), chosen))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -120,6 +124,19 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
         "minutes": (time.perf_counter() - began) / 60,
         "cpu_minutes": (time.process_time() - cpu_began) / 60,
     }
+
+
+def _with_ablations(learner: AnyLearner) -> dict[str, AnyLearner]:
+    """A learner, what it was before meta-training, and what its network generates alone."""
+    specs = catalog.learner_specs(learner)
+    found = {"generator": learner}
+    if specs is not None:
+        found["before meta-training"] = catalog.from_specs(specs).eval()
+    if isinstance(learner, LearnerGenerator) and learner.steps:
+        alone = copy.deepcopy(learner)
+        alone.steps = 0
+        found["without its steps"] = alone
+    return found
 
 
 def print_result(result: JSON) -> None:

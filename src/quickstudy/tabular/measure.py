@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ class Split(NamedTuple):
 
 
 def measure(
-    generators: Sequence[tuple[AnyLearner, Sequence[Table]]],
+    generators: Sequence[tuple[Mapping[str, AnyLearner], Sequence[Table]]],
     n_splits: int = 5,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
@@ -64,21 +64,22 @@ def measure(
     generator takes to adapt and predict, and an opponent to fit and to predict; all take turns.
 
     Args:
-        generators: Each with the tables it has not seen.
+        generators: Each by the name `generator`, with the tables it has not seen; learners under
+            other names are measured beside it.
         n_splits: Splits of each table.
         seed: Seed of the splits and of the forests.
         say: Told what is measured.
 
     Returns:
         `tables`: for each its sizes and by name the means over its splits; `means`; `against`: for
-        each opponent the paired differences over the tables.
+        each other than the generator the paired differences over the tables.
     """
     rows = []
-    for learner, tables in generators:
+    for learners, tables in generators:
         for table in tables:
             say(table.name)
-            rows.append(_on_table(learner, table, n_splits, seed))
-    names = ["generator", *OPPONENTS]
+            rows.append(_on_table(learners, table, n_splits, seed))
+    names = ["generator", *OPPONENTS, *(name for name in generators[0][0] if name != "generator")]
     means = {
         name: {m: float(np.mean([row[name][m] for row in rows])) for m in METRICS} for name in names
     }
@@ -88,7 +89,7 @@ def measure(
         "seed": seed,
         "tables": rows,
         "means": means,
-        "against": {name: against(rows, name) for name in OPPONENTS},
+        "against": {name: against(rows, name) for name in names[1:]},
         "times_faster": float(np.median([row["times_faster"] for row in rows])),
     }
 
@@ -133,9 +134,9 @@ def area(probabilities: Array, y: Array) -> float:
     return float(roc_auc_score(y, probabilities, multi_class="ovo"))
 
 
-def _on_table(learner: AnyLearner, table: Table, n_splits: int, seed: int) -> JSON:
+def _on_table(learners: Mapping[str, AnyLearner], table: Table, n_splits: int, seed: int) -> JSON:
     cells = Cells.of(table)
-    found: dict[str, list[list[float]]] = {name: [] for name in ("generator", *OPPONENTS)}
+    found: dict[str, list[list[float]]] = {name: [] for name in (*learners, *OPPONENTS)}
     sizes = {}
     for number, split in enumerate(splits(cells.y, n_splits, seed)):
         y, asked = cells.y[split.support], cells.y[split.query]
@@ -157,14 +158,15 @@ def _on_table(learner: AnyLearner, table: Table, n_splits: int, seed: int) -> JS
         support_x, query_x = (
             torch.from_numpy(encode(cells, split.support, rows, columns)) for rows in split
         )
-        start = time.perf_counter()
-        with torch.no_grad():
-            state = learner.adapt(examples(support_x, torch.from_numpy(y)))
-            logits = learner.predict(state, query_x)
-        end = time.perf_counter()
-        scores = torch.softmax(logits.double(), dim=1).numpy()
-        right = float((scores.argmax(axis=1) == asked).mean())
-        found["generator"].append([area(scores, asked), right, end - start, end - start])
+        for name, learner in learners.items():
+            start = time.perf_counter()
+            with torch.no_grad():
+                state = learner.adapt(examples(support_x, torch.from_numpy(y)))
+                logits = learner.predict(state, query_x)
+            end = time.perf_counter()
+            scores = torch.softmax(logits.double(), dim=1).numpy()
+            right = float((scores.argmax(axis=1) == asked).mean())
+            found[name].append([area(scores, asked), right, end - start, end - start])
         sizes = {"rows": len(y), "features": support_x.shape[1], "classes": scores.shape[1]}
     keys = ("auc", "accuracy", "fit_seconds", "seconds")
     row: JSON = {"name": table.name, "family": table.family, **sizes}

@@ -27,6 +27,7 @@ from quickstudy.errors import UserError
 JSON = dict[str, Any]
 NAMES = {"auc": "ROC-AUC", "accuracy": "accuracy"}
 MOST_COLUMNS = 12
+MOST_OPPONENTS = 3
 
 
 def results_pictures(result: JSON) -> list[Picture]:
@@ -44,7 +45,7 @@ def paired(result: JSON, metric: str) -> Picture:
     Raises:
         UserError: There is no table.
     """
-    opponents, tables = list(result["against"]), result["tables"]
+    opponents, tables = list(result["against"])[:MOST_OPPONENTS], result["tables"]
     if not tables:
         raise UserError("paired: need at least one table; received none; measure first.")
     ours = [table["generator"][metric] for table in tables]
