@@ -32,7 +32,6 @@ from quickstudy.nets.columns import (
 )
 from quickstudy.task import Examples, class_present, mask_absent
 
-
 LEAST = 1e-30
 
 
