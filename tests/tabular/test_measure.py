@@ -7,11 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy.stats import ttest_rel, wilcoxon
 
 from quickstudy.cli import main
 from quickstudy.errors import UserError
 from quickstudy.learners import LearnerGenerator
+from quickstudy.reproduce import reproduce
 from quickstudy.tabular.command import measure_runs
 from quickstudy.tabular.measure import OPPONENTS, against, area, measure, splits
 from quickstudy.tabular.pictures import generated_picture, results_pictures
@@ -147,6 +149,24 @@ def test_from_the_command_line(run, folder, tmp_path, capsys):
     assert (tmp_path / "generated.svg").is_file()
     assert main(["generated", str(task)]) == 0
     assert "columns that count most" in capsys.readouterr().out
+
+
+def test_a_recipe_of_whole_tables(run, folder, tmp_path, monkeypatch, capsys):
+    bars = {"auc_minus_random_forest": {"at_least": -1.0}, "times_faster": {"at_least": 1e9}}
+    tasks = {"name": "tables", "path": str(folder)}
+    learner = {"name": "LearnerGenerator", "hidden": 8, "n_random": 16}
+    steps = {"steps": 2, "valid_every": 2, "valid_tasks": 2}
+    entries = [{"splits": 1, "expect": {"metric": m, **bar}} for m, bar in bars.items()]
+    plan = {"train": {"tasks": tasks, "learner": learner, **steps}, "evaluate": entries}
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump({"title": "tables", "profiles": {"cpu": plan}}))
+    assert reproduce(recipe, out=run, record=True) == 1
+    assert "3 unseen" in capsys.readouterr().out
+    found = yaml.safe_load(recipe.read_text())["profiles"]["cpu"]["evaluate"]
+    first, second = (entry["recorded"] for entry in found)
+    assert first.keys() >= {"auc_minus_random_forest", "ci95", "p", "steps", "machine"}
+    assert -1 < first["auc_minus_random_forest"] < 1
+    assert 0 < second["times_faster"] < 1e9
 
 
 def test_two_runs_that_share_tables_are_refused(run):
