@@ -64,7 +64,7 @@ class LearnerGenerator(Learner[GeneratorState]):
 
     adapt:    z, u = standardised columns, their quantiles;  h_j, t = encoder(statistics)
               logistic:  phi(x) = a(h) * ((1 - b(h)) z + b(h) u)
-              svm:       phi(x) = cos(Omega^T (c(h) * u) + phase),  random and fixed Omega
+              svm:       phi(x) = cos and sin of Omega^T (c(h) * u),  random and fixed Omega
               mlp:       phi(x) = relu(U^T (g(t) * Omega'^T (e(h) * u)) + bias)
               W = argmin sum_i l(phi(x_i) W, y_i) + lam(t) / 2 ||W - M||^2,
               M = r(t) * class means of phi
@@ -83,12 +83,13 @@ class LearnerGenerator(Learner[GeneratorState]):
         state.parts[p]["weight"] (features + 1, way), prediction (query, way)
 
     Properties: any number of columns and classes; the order of the columns, rows and classes does
-    not matter, nor does a column that is constant.
+    not matter, nor do the units of a column, nor one that is constant.
 
     Differs from the papers: what is generated is a prior and a start, and convex steps do the
     rest, where HyperFast and MotherNet generate final weights; all columns go through one
     network, so that any number is served. With `steps=0` it is a generator alone. The random
     directions of a column are those of its rank in relevance, which keeps the order of columns out.
+    Before meta-training the network says 0, which stands for settings chosen by hand.
 
     Source: Bertinetto et al.: Learning Feed-forward One-shot Learners, NeurIPS 2016 (a factor of
     the weights is generated, the other is meta-learned); Bonet et al.: HyperFast, AAAI 2024;

@@ -10,7 +10,7 @@ from quickstudy.learners import LearnerGenerator
 from quickstudy.tasks import Columns
 
 JSON = dict[str, Any]
-NAMES = {"logistic": "logistic regression", "svm": "RBF SVM", "mlp": "MLP"}
+NAMES = {"logistic": "logistic", "svm": "RBF SVM", "mlp": "MLP"}
 
 
 def written(adapted: Adapted) -> JSON:

@@ -123,7 +123,7 @@ def generated_picture(
         for (name, share), colour in zip(shares.items(), SERIES, strict=False):
             axes.barh(0, share, 0.6, left=start, color=colour)
             text = f"{name} {100 * share:.0f} %"
-            if share > 0.013 * len(text):
+            if share > 0.0125 * len(text):
                 middle = start + share / 2
                 axes.text(middle, 0, text, color="white", ha="center", va="center", size=8.5)
             start += share
@@ -136,7 +136,7 @@ def generated_picture(
         places = np.arange(len(shown))
         axes.barh(places, [value for _, value in shown], 0.62, color=BLUE)
         axes.axvline(1, color=SOFT, linestyle=DASHED, linewidth=0.9)
-        axes.set_yticks(places, [drawable(name, 24) for name, _ in shown])
+        axes.set_yticks(places, [drawable(name, 21) for name, _ in shown])
         axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="how much the column counts (mean 1)")
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
