@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from small import Watched, blobs, huge, maml, parameters, prototypical, quick, sinusoid
+from small import Watched, blobs, huge, maml, parameters, prototypical, quick, seal_of, sinusoid
 
 from quickstudy import (
     CheckpointError,
@@ -389,3 +389,23 @@ def test_a_run_is_not_written_over(tmp_path: Path) -> None:
 def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such folder"):
         quick(sinusoid(), maml(sinusoid()), tmp_path / "run", resume=True)
+
+
+def test_whoever_watches_may_end_it_and_it_can_go_on(tmp_path: Path) -> None:
+    source = blobs()
+    seen: list[tuple[int, float]] = []
+
+    def second(step: int, best: float) -> bool:
+        seen.append((step, best))
+        return len(seen) == 2
+
+    settings = Training(steps=6, meta_batch=2, valid_every=2, valid_tasks=3)
+    learner = prototypical(source)
+    result = train(learner, source, settings, tmp_path / "a", show=False, watch=second)
+    assert (result.stopped, result.step) == ("watch", 4)
+    assert [step for step, _ in seen] == [2, 4]
+    assert seen[-1][1] == result.best
+    assert RunDirectory(tmp_path / "a").read()["stopped"] == "watch"
+    train(prototypical(source), source, settings, tmp_path / "a", resume=True, show=False)
+    train(prototypical(source), source, settings, tmp_path / "b", show=False)
+    assert seal_of(tmp_path / "a") == seal_of(tmp_path / "b")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from quickstudy.calibration import fit_temperature
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, responses, score
+from quickstudy.interrupts import Interrupts
 from quickstudy.learner import AnyLearner
 from quickstudy.machine import machine
 from quickstudy.nets.norm import check_no_running_statistics
@@ -34,7 +34,8 @@ from quickstudy.settings import Training
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource
 
-Stop = Literal["steps", "target", "patience", "minutes", "interrupted"]
+Stop = Literal["steps", "target", "patience", "minutes", "watch", "interrupted"]
+Watch = Callable[[int, float], bool]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Result:
     """How meta-training ended.
 
     Attributes:
-        stopped: Why: all steps done, target met, no improvement, out of time, or interrupted.
+        stopped: Why: all steps done, target met, no improvement, out of time, told by `watch`, or
+            interrupted.
         step: Outer steps done.
         best: Best validation metric, and that of the weights kept.
         minutes: Wall-clock minutes, over all resumptions.
@@ -81,6 +83,7 @@ def train(
     about: dict[str, Any] | None = None,
     resume: bool = False,
     show: bool = True,
+    watch: Watch | None = None,
 ) -> Result:
     """Meta-trains a learner and leaves it with the best weights found.
 
@@ -95,13 +98,15 @@ def train(
         about: What the run directory's record holds besides, such as how to make the tasks again.
         resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
         show: Whether progress is shown.
+        watch: Called after each validation with the steps done and the best metric so far; training
+            ends where it returns true, and can be resumed.
 
     Raises:
         UserError: `out` holds a run and `resume` is false, or a setting is wrong.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
     """
-    return _Run(learner, source, training or Training(), out, about, resume, show).go()
+    return _Run(learner, source, training or Training(), out, about, resume, show, watch).go()
 
 
 class _Run:
@@ -116,6 +121,7 @@ class _Run:
         about: dict[str, Any] | None,
         resume: bool,
         show: bool,
+        watch: Watch | None,
     ) -> None:
         self.rank = world()[0]
         check_no_running_statistics(learner, type(learner).__name__)
@@ -130,7 +136,8 @@ class _Run:
         self.show = show and self.rank == 0
         self.directory = RunDirectory(out) if out is not None else None
         self.record: dict[str, Any] = {}
-        self.interrupted = False
+        self.interrupts = Interrupts()
+        self.watch = watch
         open_writer = tensorboard() if training.tensorboard and self.rank == 0 else None
         if not resume:
             self._try()
@@ -152,7 +159,7 @@ class _Run:
         recent = (time.monotonic(), self.at.step)
         with (
             Progress(self.settings.steps, self.at.step, self.show) as progress,
-            self._catch_interrupts(),
+            self.interrupts,
             threads(self.learner, self.settings.batching),
         ):
             self.learner.train()
@@ -190,7 +197,7 @@ class _Run:
             self.record["stopped"] = stopped
             self._checkpoint()
         temperature = 1.0
-        if stopped != "interrupted":
+        if stopped not in ("interrupted", "watch"):
             self.learner.load_state_dict(self.best_weights)
             temperature = self._temperature()
             if self.directory is not None and self.rank == 0:
@@ -288,7 +295,9 @@ class _Run:
         speed = at.step * settings.meta_batch / max(at.seconds, 1e-9)
         progress.valid(at.step, self.metric, value, half_width(values), speed)
         self._log({f"valid_{self.metric}": value, "valid_ci95": half_width(values)})
-        return self._enough()
+        best = math.nan if at.best is None else at.best
+        told = self.watch is not None and self.watch(at.step, best)
+        return self._enough() or ("watch" if told else None)
 
     def _enough(self) -> Stop | None:
         """Why the validations so far say to stop, if they do; so a finished run stays finished."""
@@ -309,7 +318,7 @@ class _Run:
         """Whether to stop now; the same answer on every process."""
         limit = self.settings.minutes
         flags = torch.tensor(
-            [self.interrupted, limit is not None and self.at.seconds >= 60 * limit],
+            [self.interrupts.asked, limit is not None and self.at.seconds >= 60 * limit],
             dtype=torch.float64,
         )
         if world()[1] > 1:
@@ -373,27 +382,6 @@ class _Run:
         asked = self.settings
         how = (asked.meta_batch, asked.batching, asked.chunk_size)
         return enough_memory(self.learner, f"meta-training, step {self.at.step}", *how)
-
-    @contextmanager
-    def _catch_interrupts(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends training after the current step, with a checkpoint."""
-
-        def stop(number: int, frame: Any) -> None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupted = True
-
-        caught = (signal.SIGINT, signal.SIGTERM)
-        try:
-            before = {number: signal.signal(number, stop) for number in caught}
-        except ValueError:  # Not the main thread: signals are someone else's.
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _weights(learner: AnyLearner) -> dict[str, Tensor]:
