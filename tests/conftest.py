@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from databases import postgres
 
 torch.set_num_threads(1)
 
@@ -40,3 +43,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets: {folder} is no folder; set QUICKSTUDY_DATA to theirs")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL for these tests."""
+    for program in ("initdb", "pg_ctl", "postgres"):
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program} on the PATH: PostgreSQL is not installed")
+    with postgres() as url:
+        yield url

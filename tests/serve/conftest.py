@@ -7,13 +7,12 @@ operation, 60 s of fifty clients, thirty kills.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served_runs import Client, listening, make_runs, postgres
+from served_runs import Client, listening, make_runs
 
 from quickstudy.serve.app import create_app
 
@@ -44,13 +43,3 @@ def client_of(runs: dict[str, Path], tmp_path: Path) -> Iterator[Callable[..., C
 def client(client_of: Callable[..., Client]) -> Client:
     """A client of a server of points in the plane."""
     return client_of()
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL for these tests."""
-    for program in ("initdb", "pg_ctl", "postgres"):
-        if shutil.which(program) is None:
-            pytest.skip(f"no {program} on the PATH: PostgreSQL is not installed")
-    with postgres() as url:
-        yield url

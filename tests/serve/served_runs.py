@@ -6,12 +6,9 @@ import base64
 import contextlib
 import io
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 import uvicorn
+from databases import free_port
 from fastapi import FastAPI
 from PIL import Image, ImageDraw
 from small import blobs, prototypical, quick
@@ -136,12 +134,6 @@ def listening(app: FastAPI) -> Iterator[Client]:
         thread.join()
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @dataclass
 class Running:
     """A server in a process of its own."""
@@ -202,29 +194,3 @@ def serving(
         yield running
     finally:
         running.stop()
-
-
-@contextlib.contextmanager
-def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL that is started on loopback, and ended afterwards."""
-    # It refuses to run as root, and its user must reach the folder.
-    owner = "postgres" if os.getuid() == 0 else None
-    as_owner = ["runuser", "-u", owner, "--"] if owner else []
-
-    def run(*words: str) -> None:
-        done = subprocess.run(
-            [*as_owner, *words], capture_output=True, text=True, cwd=folder, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    with tempfile.TemporaryDirectory(prefix="quickstudy-postgres-") as folder:
-        if owner:
-            shutil.chown(folder, owner)
-        data, log, port = f"{folder}/data", f"{folder}/log", free_port()
-        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-        run("initdb", "-D", data, "-U", "quick", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", data, "-w", "-l", log, "-o", f"{settings} -c fsync=off", "start")
-        try:
-            yield f"postgresql://quick@127.0.0.1:{port}/postgres"
-        finally:
-            run("pg_ctl", "-D", data, "-w", "-m", "fast", "stop")

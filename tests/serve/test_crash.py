@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from served_runs import free_port, near, serving, start
+from databases import free_port
+from served_runs import near, serving, start
 
 from quickstudy.cli import main
 from quickstudy.saved import load

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import uvicorn
-from served_runs import free_port
+from databases import free_port
 
 from quickstudy.cli import main
 from quickstudy.serve.app import create_app

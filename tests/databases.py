@@ -1,0 +1,43 @@
+"""A PostgreSQL for tests, where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that is started on loopback, and ended afterwards."""
+    # It refuses to run as root, and its user must reach the folder.
+    owner = "postgres" if os.getuid() == 0 else None
+    as_owner = ["runuser", "-u", owner, "--"] if owner else []
+
+    def run(*words: str) -> None:
+        done = subprocess.run(
+            [*as_owner, *words], capture_output=True, text=True, cwd=folder, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    with tempfile.TemporaryDirectory(prefix="quickstudy-postgres-") as folder:
+        if owner:
+            shutil.chown(folder, owner)
+        data, log, port = f"{folder}/data", f"{folder}/log", free_port()
+        settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        run("initdb", "-D", data, "-U", "quick", "-A", "trust", "-E", "UTF8", "--no-sync")
+        run("pg_ctl", "-D", data, "-w", "-l", log, "-o", f"{settings} -c fsync=off", "start")
+        try:
+            yield f"postgresql://quick@127.0.0.1:{port}/postgres"
+        finally:
+            run("pg_ctl", "-D", data, "-w", "-m", "fast", "stop")
