@@ -1,0 +1,235 @@
+"""Whether trial and error finds more than the default and than random search at equal cost.
+
+    OMP_NUM_THREADS=1 python benchmarks/search.py --out benchmarks/search.json --work /tmp/search
+
+On each family and for each seed, in one process and measured in its processor time:
+
+- `search`: 30 trials of `quickstudy search`, as it is shipped; its cost is the seed's budget;
+- `random`: configurations drawn evenly from the same space, each trained whole, the default first,
+  until the budget is spent; the trial that goes beyond it counts;
+- `halved`, with `--halved`: the same with the halving of the search, as far as its budget goes;
+- `default`: the default configuration, trained as long as a whole trial;
+- `default, whole budget`: the same, trained until the budget is spent;
+- `best, whole budget`: the best configuration of the search, trained anew for as long again;
+- on sinusoids, where the default diverges, also `MAML, whole budget` with the inner step of the
+  recipe `sinusoid-maml`.
+
+Each ends with the weights that were best on the same meta-valid tasks, and is measured on 600
+meta-test tasks that none has seen, the same for all. A result that is there is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import t
+
+import quickstudy
+from quickstudy import catalog
+from quickstudy.commands import today
+from quickstudy.evaluate import METRIC, score
+from quickstudy.machine import keep_memory, machine
+from quickstudy.options import run_training, tasks_spec, train_options
+from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.search.command import default_choices
+from quickstudy.search.space import nested
+from quickstudy.search.spaces import default_space
+from quickstudy.search.study import Plan, Row, best_row, open_study, rows, work
+from quickstudy.search.trial import Budget, whole_options
+from quickstudy.search.zoom import zoomed
+
+JSON = dict[str, Any]
+FAMILIES: dict[str, JSON] = {
+    "sinusoid": {"tasks.name": "sinusoid", "n_shot": 10, "n_query": 10, "steps": 300},
+    "glyphs": {
+        "tasks.name": "glyphs",
+        "net.name": "MLP",
+        "n_way": 5,
+        "n_shot": 1,
+        "n_query": 5,
+        "steps": 200,
+    },
+}
+RECIPE = {"learner.name": "MAML", "learner.inner_lr": 0.01, "learner.inner_steps": 1}
+TRIALS, TEST_TASKS = 30, 600
+
+
+def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
+    """All contenders on one family and seed."""
+    fixed = {**FAMILIES[family], "seed": seed, "meta_batch": 4}
+    steps = fixed.pop("steps")
+    space_given = {k: v for k, v in fixed.items() if k != "meta_batch"}
+    options = train_options(nested(space_given | RECIPE), work_dir, None)
+    source = catalog.build_tasks(tasks_spec(options))
+    space = default_space(source, fixed.get("net.name")).without(space_given)
+    first = (("default", default_choices(space, source, fixed)),)
+    folder = work_dir / family / str(seed)
+    plan = Plan(
+        folder / "search", "", "search", space, fixed, source.kind, Budget(4 * steps), first,
+        TRIALS, seed=seed,
+    )  # fmt: skip
+    test = [source.untouched.task("test", i) for i in range(TEST_TASKS)]
+
+    def tested(run: Path) -> list[float]:
+        if "weights" not in RunDirectory(run).read()["files"]:
+            return [math.nan] * TEST_TASKS
+        return [float(v) for v in score(quickstudy.load(run).learner, test).per_task]
+
+    def searched(plan: Plan, budget: float | None) -> tuple[list[Row], list[float]]:
+        plan = replace(plan, storage=f"sqlite:///{plan.out / 'study.db'}")
+        study = open_study(plan)
+        interrupted = work(plan).interrupted
+        while budget is not None and spent(rows(study)) < budget and not interrupted:
+            plan = replace(plan, trials=plan.trials + 1)
+            interrupted = work(plan).interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        found = rows(study)
+        best = best_row(found, plan.sign)
+        return found, [math.nan] * TEST_TASKS if best is None else tested(plan.run(best.number))
+
+    def spent(found: list[Row]) -> float:
+        return sum(row.cpu_seconds for row in found)
+
+    def alone(name: str, chosen: JSON, budget: float) -> tuple[JSON, list[float]]:
+        run = folder / name.replace(", ", "-").replace(" ", "-")
+        given = whole_options(fixed, chosen, plan.budget)
+        given["steps"] *= 1000
+        started = time.process_time()
+
+        def watch(step: int, value: float) -> bool:
+            return time.process_time() - started >= budget
+
+        result = run_training(train_options(given, run, None), show=False, watch=watch)
+        said = {"cpu_seconds": time.process_time() - started, "steps": result.step}
+        return said, tested(run)
+
+    found, scores = searched(plan, None)
+    winner = best_row(found, plan.sign)
+    assert winner is not None
+    cost = spent(found)
+    contenders: JSON = {"search": summary(found, plan) | {"test": scores}}
+    contenders["search"]["adjusted"] = zoomed(space, found, plan.sign, plan.zoom)[1]
+    default = next(row for row in found if row.origin == "default")
+    contenders["default"] = {
+        "cpu_seconds": default.cpu_seconds,
+        "failed": default.reason,
+        "test": tested(plan.run(default.number)) if default.state == "whole" else [math.nan],
+    }
+    opponents = {"random": replace(plan.budget, factor=1)}
+    for name, budget in (opponents | ({"halved": plan.budget} if halved else {})).items():
+        other = replace(
+            plan, out=folder / name, budget=budget, sampler="random", zoom=0, trials=1,
+        )  # fmt: skip
+        found, scores = searched(other, cost)
+        contenders[name] = summary(found, other) | {"test": scores}
+    long = {
+        "default, whole budget": plan.space.options(first[0][1]),
+        "best, whole budget": plan.space.options(winner.choices),
+    }
+    if family == "sinusoid":
+        long["MAML, whole budget"] = RECIPE
+    for name, chosen in long.items():
+        if name.startswith("default") and default.state == "failed":
+            contenders[name] = {"failed": default.reason, "test": [math.nan]}
+            continue
+        said, scores = alone(name, chosen, cost)
+        contenders[name] = said | {"test": scores}
+    return {"metric": METRIC[source.kind], "budget_cpu_seconds": cost, "contenders": contenders}
+
+
+def summary(found: list[Row], plan: Plan) -> JSON:
+    best = best_row(found, plan.sign)
+    states = [row.state for row in found]
+    return {
+        "trials": {state: states.count(state) for state in sorted({*states})},
+        "cpu_seconds": sum(row.cpu_seconds for row in found),
+        "best": None if best is None else best.options,
+        "valid": None if best is None else best.score,
+    }
+
+
+def compared(result: JSON) -> JSON:
+    """Means over seeds, and paired differences to the search with 95 % intervals of Student's t."""
+    table: JSON = {}
+    for family, seeds in result["families"].items():
+        runs = [*seeds.values()]
+        sign = 1 if runs[0]["metric"] == "accuracy" else -1
+        rows_: JSON = {}
+        for name in runs[0]["contenders"]:
+            values = np.array([np.mean(run["contenders"][name]["test"]) for run in runs])
+            ours = np.array([np.mean(run["contenders"]["search"]["test"]) for run in runs])
+            gain = sign * (ours - values)
+            half = math.nan
+            if len(gain) > 1:
+                half = float(t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5)
+            rows_[name] = {
+                "by_seed": values.tolist(),
+                "mean": float(values.mean()),
+                "gain_of_search": float(gain.mean()),
+                "ci95": half,
+                "seeds_won": int((gain > 0).sum()),
+            }
+        table[family] = {"metric": runs[0]["metric"], "seeds": len(runs), "contenders": rows_}
+    return table
+
+
+def without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_nan(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [without_nan(inside) for inside in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def as_numbers(value: Any) -> Any:
+    """The reverse, for what is read again."""
+    if isinstance(value, dict):
+        return {key: as_numbers(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [math.nan if inside is None else inside for inside in value]
+    return value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="File of the results.")
+    parser.add_argument("--work", type=Path, required=True, help="Folder for the runs.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--families", nargs="+", default=[*FAMILIES])
+    parser.add_argument("--halved", action="store_true", help="Random search with halving too.")
+    asked = parser.parse_args()
+    keep_memory()
+    result: JSON = {"families": {}}
+    if asked.out.is_file():
+        result = as_numbers(json.loads(asked.out.read_text()))
+    for seed in asked.seeds:
+        for family in asked.families:
+            seeds = result["families"].setdefault(family, {})
+            if str(seed) in seeds:
+                continue
+            seeds[str(seed)] = measure(family, seed, asked.work, asked.halved)
+            result |= {
+                "command": "OMP_NUM_THREADS=1 python benchmarks/search.py"
+                + " --halved" * asked.halved,
+                "date": today(),
+                **machine(),
+            }
+            result["table"] = compared(result)
+            text = json.dumps(without_nan(result), indent=1)
+            write_atomically(asked.out, text.encode())
+            print(family, seed, flush=True)
+            for name, row in result["table"][family]["contenders"].items():
+                gain = f"{row['gain_of_search']:+.4f} ± {row['ci95']:.4f}"
+                print(f"  {name:24} {row['mean']:.4f}  {gain}  {row['seeds_won']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
