@@ -18,10 +18,10 @@ ORDER = [
     "task", "second_order", "nets", "learner", "inner", "rules", "learners",
     "record", "batch", "tasks", "drawing", "plots", "loss_curves", "catalog", "outer", "tuned",
     "evaluate", "calibration", "rundir",
-    "progress", "settings", "train", "estimate", "inputs", "quality", "explain", "export",
+    "progress", "settings", "interrupts", "train", "estimate", "inputs", "quality", "explain", "export",
     "adapted", "saved", "estimators", "export_command", "report", "testing", "doctor",
     "options", "commands",
-    "explain_command", "tabular", "compare", "selection",
+    "explain_command", "tabular", "compare", "selection", "search",
     "reproduce", "demo", "serve", "cli",
 ]
 # fmt: on

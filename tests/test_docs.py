@@ -78,6 +78,7 @@ def name_of(page: Path) -> str:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the pages' snippets name."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     rng = np.random.default_rng(0)
     draw_classes(tmp_path / "my_classes", 32, 6)
     draw_classes(tmp_path / "my_folder", 3, 2)

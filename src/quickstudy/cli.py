@@ -35,6 +35,7 @@ from quickstudy.options import (
 )
 from quickstudy.reproduce import reproduce
 from quickstudy.rundir import RunDirectory, write_atomically
+from quickstudy.search.command import search
 from quickstudy.selection.command import select
 from quickstudy.serve.command import keys, serve
 from quickstudy.tabular.command import generated, tables
@@ -46,6 +47,7 @@ examples:
   quickstudy demo                                          see it work, offline, in minutes
   quickstudy train --learner PrototypicalNetwork --tasks glyphs --steps 2000 --out runs/glyphs
   quickstudy evaluate runs/glyphs --n-way 20 --json out.json
+  quickstudy search --tasks glyphs --trials 30 --out searches/glyphs
   quickstudy adapt runs/glyphs --support my_folder/ --out mine.task
   quickstudy predict mine.task photo1.png photo2.png
   quickstudy explain mine.task photo1.png
@@ -94,6 +96,7 @@ def overview() -> str:
         "estimate": estimate,
         "compare": compare,
         "select": select,
+        "search": search,
         **functions,
     }
     lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
@@ -190,5 +193,6 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     "estimate": estimate,
     "compare": compare,
     "select": select,
+    "search": search,
     **{name: partial(_run, name) for name in FUNCTIONS},
 }

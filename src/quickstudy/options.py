@@ -23,7 +23,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.settings import Training
 from quickstudy.tasks import SOURCES, Augmented, Episodes, TaskSource
-from quickstudy.train import Result
+from quickstudy.train import Result, Watch
 from quickstudy.train import train as meta_train
 
 TRAIN_EXAMPLES = """\
@@ -42,13 +42,33 @@ examples:
   quickstudy estimate --learner MAML --tasks glyphs --n-way 5 --n-shot 1
   quickstudy estimate --config recipe.yaml --learner.inner-steps 20 --json need.json
 """
-# Their examples, and the files they take.
-COMMAND = {
+SEARCH_EXAMPLES = """\
+examples:
+  quickstudy search --tasks glyphs --n-way 5 --n-shot 1 --trials 30 --out searches/glyphs
+  quickstudy search --tasks folder --tasks.path my_classes/ --workers 2 --out searches/mine
+  quickstudy search --tasks sinusoid --learner MAML --steps 1000 --out searches/maml
+  quickstudy search --tasks glyphs --space space.yaml --out searches/narrow
+  quickstudy search --tasks glyphs --print-space
+
+Options of training that are given hold for all trials; the others of the space are searched.
+The same command goes on with a search that was stopped, or joins one that runs.
+"""
+# Their examples, the files they take, and the settings of training they decide themselves.
+COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "train": (
         TRAIN_EXAMPLES,
         {"out": "Run directory to write.", "resume": "Run directory to continue, bit by bit."},
+        (),
     ),
-    "estimate": (ESTIMATE_EXAMPLES, {"json": "File for the result."}),
+    "estimate": (ESTIMATE_EXAMPLES, {"json": "File for the result."}, ()),
+    "search": (
+        SEARCH_EXAMPLES,
+        {"out": "Folder of the search.", "json": "File for the result."},
+        (
+            *("valid_every", "checkpoint_every", "patience", "target", "minutes"),
+            *("tensorboard", "max_bad_steps"),
+        ),
+    ),
 }
 # What a run may be continued with, though it began with another.
 MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
@@ -117,6 +137,13 @@ class TrainParser(Parser):
         **{f"--{kind}": f"--{kind}.name" for kind in ("learner", "tasks", "net")},
     }
 
+    def given(self, argv: Sequence[str]) -> set[str]:
+        """Dotted names of the options that stand in the words, or in the YAML file they name."""
+        words = [_underscored(word, self.aliases) for word in argv if word.startswith("--")]
+        names = {word[2:].partition("=")[0] for word in words} - {"config"}
+        config = value_of(argv, "--config")
+        return names | (flat(yaml.safe_load(Path(config).read_text())).keys() if config else set())
+
 
 def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
     """The options of training: those of the learner, network and tasks that are chosen in them.
@@ -128,12 +155,12 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
     names = _chosen(argv)
     learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
     source = catalog.lookup("tasks", names["tasks"], SOURCES)
-    examples, files = COMMAND[of]
+    examples, files, decided = COMMAND[of]
     parser = TrainParser(prog=f"quickstudy {of}", description=examples)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
     for name, text in files.items():
         parser.add_argument(f"--{name}", type=Path | None, default=None, help=text)
-    parser.add_class_arguments(Training)
+    parser.add_class_arguments(Training, skip={*decided})
     own = inspect.signature(source).parameters
     drawing = source if inspect.isclass(source) else Episodes
     taken = inspect.signature(drawing).parameters
@@ -155,8 +182,8 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
     else:
         net = catalog.lookup("net", names["net"], catalog.NETS)
         parser.add_class_arguments(net, "net", skip={"in_shape"})
-        decided = {"norm", "pools"} & inspect.signature(net).parameters.keys()
-        parser.set_defaults({f"net.{name}": None for name in decided})
+        by_learner = {"norm", "pools"} & inspect.signature(net).parameters.keys()
+        parser.set_defaults({f"net.{name}": None for name in by_learner})
         parser.add_argument(
             "--net.head", type=str | None, default=None, help="shared, per_class or zero."
         )
@@ -177,7 +204,9 @@ def train_options(options: dict[str, Any], out: Path, data_dir: Path | None) -> 
     return {k: v for k, v in parsed.items() if k != "config"}
 
 
-def run_training(options: dict[str, Any], resume: bool = False, show: bool = True) -> Result:
+def run_training(
+    options: dict[str, Any], resume: bool = False, show: bool = True, watch: Watch | None = None
+) -> Result:
     """Meta-trains as the options of `quickstudy train` say."""
     # Paths become text, as in the run directory's record.
     options = json.loads(json.dumps({**options, "resume": None}, default=str))
@@ -186,8 +215,9 @@ def run_training(options: dict[str, Any], resume: bool = False, show: bool = Tru
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         about = {"config": options, "tasks_spec": tasks}
+        out = options["out"]
         return meta_train(
-            learner, source, training, options["out"], about=about, resume=resume, show=show
+            learner, source, training, out, about=about, resume=resume, show=show, watch=watch
         )
     finally:
         if dist.is_initialized():
@@ -198,16 +228,22 @@ def built(
     options: dict[str, Any],
 ) -> tuple[AnyLearner, TaskSource, Training, dict[str, Any]]:
     """The learner, tasks and settings that the options of training ask for, and the tasks' spec."""
-    drawing = {k: options[k] for k in DRAWING if k in options}
-    tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
-    if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
-        tasks.pop("augment", None)
+    tasks = tasks_spec(options)
     source = catalog.build_tasks(tasks)
     learner = catalog.build(
         _given(options["learner"]), source, _given(options["net"]), options["seed"]
     )
     known = inspect.signature(Training).parameters
     return learner, source, Training(**{k: v for k, v in options.items() if k in known}), tasks
+
+
+def tasks_spec(options: dict[str, Any]) -> dict[str, Any]:
+    """The tasks that the options of training ask for."""
+    drawing = {k: options[k] for k in DRAWING if k in options}
+    tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
+    if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
+        tasks.pop("augment", None)
+    return tasks
 
 
 def changed(recorded: dict[str, Any], options: dict[str, Any]) -> list[str]:

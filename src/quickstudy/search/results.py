@@ -1,0 +1,238 @@
+"""What a search found: the best configuration, the trials, and why."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from quickstudy import __version__
+from quickstudy.commands import today, without_nan
+from quickstudy.drawing import Metric, metric_text
+from quickstudy.errors import UserError
+from quickstudy.evaluate import METRIC
+from quickstudy.machine import machine
+from quickstudy.report import figures, machine_rows, not_shown, settings_table, write_page
+from quickstudy.rundir import write_atomically
+from quickstudy.search.importance import importance
+from quickstudy.search.pictures import search_pictures
+from quickstudy.search.space import JSON, Space, space_of
+from quickstudy.search.store import Past, form
+from quickstudy.search.study import Plan, Row, best_row
+from quickstudy.search.zoom import ranked, zoomed
+from quickstudy.tasks import TaskSource
+
+LIMITS = (
+    "Validation metrics of the best trial flatter it a little: it is the best of many on the same "
+    "meta-valid tasks. Meta-test tasks, which no trial saw, say what to expect: --test-tasks.\n\n"
+    "Trials that were given up might have overtaken others later. Shares of choices come from few "
+    "trials, most of them where the search expected good ones."
+)
+
+
+def result_of(plan: Plan, found: Sequence[Row], source: TaskSource, command: str) -> JSON:
+    """All that is known of a search, as plain JSON.
+
+    Raises:
+        UserError: No trial came to its end.
+    """
+    best = best_row(found, plan.sign)
+    if best is None:
+        failed = next((row.reason for row in found if row.reason), "the budget was spent before")
+        raise UserError(
+            f"search {plan.out}: needs a trial that ends with a finite validation; received none "
+            f"of {len(found)} ({failed}); raise --trials or --total-minutes, or change the space."
+        )
+    space, adjusted = zoomed(plan.space, found, plan.sign, plan.zoom)
+    default = next((row for row in found if row.origin == "default"), None)
+    again = [row for row in found if default and row.origin == f"again {default.number}"]
+    result: JSON = {
+        "name": plan.name,
+        "tasks": source.describe(),
+        "metric": METRIC[plan.kind],
+        **plan.about(),
+        "space_now": space.to_json(),
+        "adjusted": adjusted,
+        "importance": importance(plan.space, found, plan.sign),
+        "best": asdict(best),
+        "default": None if default is None else asdict((again or [default])[-1]),
+        "trials": [asdict(row) | {"tasks": row.tasks} for row in found],
+        "rank": [row.number for row in ranked(found, plan.sign)],
+        "cpu_minutes": sum(row.cpu_seconds for row in found) / 60,
+        "minutes": sum(row.seconds for row in found) / 60,
+        "command": command,
+        "date": today(),
+        "version": __version__,
+        **machine(),
+    }
+    return result | {"words": words(result, plan.space, plan.budget.tasks)}
+
+
+def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Past:
+    """What later searches on similar tasks may begin with."""
+    by_key = {choice.key: choice.option for choice in space_of(result["space"]).choices}
+    best, default = result["best"], result["default"]
+    fixed = {k: v for k, v in result["fixed"].items() if k.startswith(("learner.", "net."))}
+    return Past(
+        source.kind,
+        form(source),
+        features,
+        fixed | {by_key[key]: value for key, value in best["choices"].items()},
+        best["score"],
+        None if default is None else default["score"],
+        result["tasks"],
+        result["date"],
+    )
+
+
+def words(result: JSON, space: Space, whole: int) -> list[str]:
+    """What was found and why, in sentences."""
+    best, default = result["best"], result["default"]
+    metric: Metric = result["metric"]
+    trials = [row for row in result["trials"] if row["state"] != "retried"]
+    said = [
+        f"Trial {best['number']} is the best of {len(trials)}: {_named(best)} with "
+        f"{metric_text(best['score'], metric)} {_noun(metric)} on the meta-valid tasks"
+    ]
+    if default is None:
+        said[0] += "."
+    elif default["number"] == best["number"]:
+        said[0] += ". It is the default configuration: nothing that was tried beats it."
+    elif default["score"] is None:
+        said[0] += f"; the default configuration failed ({default['reason']})."
+    else:
+        early = " when it was given up" if default["state"] == "given up" else ""
+        reached = metric_text(default["score"], metric)
+        said[0] += f"; the default configuration reached {reached}{early}."
+    if default is not None and default["number"] != best["number"]:
+        options = {c.key: c.option for c in space.choices}
+        usual = {options[key]: value for key, value in default["choices"].items()}
+        made = {options[key]: value for key, value in best["choices"].items()}
+        others = [
+            f"{name} {_value(value)}"
+            + (f" instead of {_value(usual[name])}" if name in usual else "")
+            for name, value in made.items()
+            if name not in usual or usual[name] != value
+        ]
+        said.append(f"It differs from the default in {', '.join(others)}.")
+    ends = [row["state"] for row in trials]
+    share = sum(row["tasks"] for row in trials) / whole / len(trials)
+    said.append(
+        f"{ends.count('whole')} trials were trained whole, {ends.count('given up')} given up early "
+        f"and {ends.count('failed')} failed: together they saw {100 * share:.0f} % "
+        "of the tasks that whole trainings of all would have."
+    )
+    said += [
+        f"{row['choice'].split(' (')[0]} makes {100 * row['share']:.0f} % of the differences that "
+        f"single choices explain: {row['tendency']}."
+        for row in result["importance"][:3]
+        if row["share"] >= 0.1
+    ]
+    return said + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
+
+
+def write(plan: Plan, result: JSON, json: Path | None) -> None:
+    """Writes the best configuration, the result, its pictures and its page."""
+    text = jsonlib.dumps(without_nan(result), indent=2).encode()
+    config = yaml.safe_dump(result["best"]["options"], sort_keys=False, allow_unicode=True)
+    write_atomically(plan.out / "best.yaml", config.encode())
+    write_atomically(plan.out / "search.json", text)
+    if json is not None:
+        write_atomically(json, text)
+    pictures = search_pictures(result)
+    for picture in pictures:
+        picture.save(plan.out / "pictures")
+    body = [
+        "<h2>Why</h2>\n<ul>\n" + "\n".join(f"<li>{escape(t)}</li>" for t in result["words"][1:])
+        + "\n</ul>",
+        figures(pictures),
+        f"<h2>The best configuration</h2>\n<pre>{escape(config)}</pre>",
+        "<p>Train it, longer if you like, with <code>quickstudy train --config best.yaml --out "
+        "runs/best</code>.</p>",
+        "<h2>All trials</h2>",
+        _trials(result),
+        not_shown(LIMITS),
+        "<h2>Settings</h2>",
+        settings_table([*_settings(result), *machine_rows(result["machine"])]),
+    ]  # fmt: skip
+    name = result["tasks"].get("name", "these tasks")
+    write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
+
+
+def show(result: JSON, out: Path) -> None:
+    """The trials on the terminal, best first, and what was found in words."""
+    metric: Metric = result["metric"]
+    table = Table(title=f"the best of {len(result['trials'])} trials")
+    for column in ("trial", _noun(metric), "tasks", "end", "from", "learner"):
+        table.add_column(column, justify="right" if column in ("trial", "tasks") else "left")
+    rows = {row["number"]: row for row in result["trials"]}
+    for number in result["rank"][:10]:
+        row = rows[number]
+        score = "" if row["score"] is None else metric_text(row["score"], metric)
+        cells = (str(number), score, str(row["tasks"]), row["state"], row["origin"], _named(row))
+        table.add_row(*cells)
+    Console().print(table)
+    for text in result["words"]:
+        print(text)
+    for name, test in result.get("test", {}).items():
+        print(f"meta-test, {name}: {metric_text(test[metric], metric, test['ci95'])}")
+    print(f"config: {out / 'best.yaml'}; page: {(out / 'search.html').resolve()}")
+
+
+def _trials(result: JSON) -> str:
+    metric: Metric = result["metric"]
+    rows = {row["number"]: row for row in result["trials"]}
+    lines = []
+    for number in result["rank"]:
+        row = rows[number]
+        score = "" if row["score"] is None else metric_text(row["score"], metric)
+        chosen = ", ".join(f"{k.split(' (')[0]} {_value(v)}" for k, v in row["choices"].items())
+        note = f"<small>{escape(row['reason'][:200])}</small>" if row["reason"] else ""
+        cells = (score, row["tasks"], row["state"], row["origin"], chosen)
+        lines.append(
+            f'<tr><th scope="row">{number}</th>'
+            + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells[:-1])
+            + f'<td style="white-space: normal; text-align: left">{escape(str(cells[-1]))}{note}'
+            "</td></tr>"
+        )
+    heads = ("trial", _noun(metric), "tasks seen", "end", "from", "choices")
+    head = "".join(f'<th scope="col">{h}</th>' for h in heads)
+    body = "\n".join(lines)
+    return (
+        f'<div class="scroll">\n<table class="ladder lines">\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
+    )
+
+
+def _settings(result: JSON) -> list[tuple[str, object]]:
+    budget, search = result["budget"], result["search"]
+    return [
+        ("command", result["command"]),
+        ("tasks of a whole trial", budget["tasks"]),
+        ("rungs", f"{budget['rungs']}, each with {budget['factor']} times the tasks"),
+        ("sampler", search["sampler"]),
+        ("space adjusted", f"every {search['zoom']} trials" if search["zoom"] else "never"),
+        ("seed", search["seed"]),
+        ("processor minutes", result["cpu_minutes"]),
+        ("date", result["date"]),
+    ]
+
+
+def _named(row: JSON) -> str:
+    return str(row["options"].get("learner", {}).get("name", ""))
+
+
+def _noun(metric: Metric) -> str:
+    return "accuracy" if metric == "accuracy" else "mean squared error"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

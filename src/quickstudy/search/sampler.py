@@ -1,0 +1,77 @@
+"""Variations of the best so far at first, then Optuna's TPE, in a space that is adjusted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial
+
+from quickstudy.search.space import JSON, Space
+
+STARTUP = 10
+KEEP = 0.75
+
+
+class Variations(TPESampler):
+    """Varies the best trial so far until TPE has something to go by, then leaves it to TPE.
+
+    Each choice stays as it is in the best trial, or as is usual where that trial has none, with
+    probability 0.75, and else is drawn evenly from what it can be. Most of a large space is bad,
+    and a default was chosen with care, so that even draws would tell TPE little about what lies
+    near the good ones.
+
+    Optuna keeps the values of a categorical choice fixed for the whole study, so one that has been
+    dropped from the space is drawn again instead.
+
+    Args:
+        space: The space as it is adjusted now.
+        best: The choices of the best trial so far, by key; empty where there is none.
+        n_trials: Trials so far.
+        seed: Seed of the draws.
+    """
+
+    def __init__(self, space: Space, best: JSON, n_trials: int, seed: int) -> None:
+        super().__init__(n_startup_trials=STARTUP, seed=seed)
+        usual = {c.key: c.usual for c in space.choices if c.usual is not None}
+        self._likely = usual | best if n_trials < STARTUP else {}
+        self._kept = {c.key: c.kept for c in space.choices if c.dropped}
+        self._draws = np.random.default_rng(seed)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for _ in range(10):
+            found = super().sample_relative(study, trial, search_space)
+            if all(self._fits(name, value) for name, value in found.items()):
+                return found
+        return {name: self._fitting(name, value) for name, value in found.items()}
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        found = self._likely.get(param_name)
+        if param_name in self._likely and self._draws.random() < KEEP:
+            return found
+        for _ in range(10):
+            found = super().sample_independent(study, trial, param_name, param_distribution)
+            if self._fits(param_name, found):
+                return found
+        return self._fitting(param_name, found)
+
+    def _fits(self, name: str, value: Any) -> bool:
+        return name not in self._kept or value in self._kept[name]
+
+    def _fitting(self, name: str, value: Any) -> Any:
+        if self._fits(name, value):
+            return value
+        kept = self._kept[name]
+        return kept[int(self._draws.integers(len(kept)))]

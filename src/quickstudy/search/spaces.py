@@ -1,0 +1,127 @@
+"""The spaces that are searched where none is given, by what the tasks are."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from quickstudy import catalog
+from quickstudy.options import DEFAULTS
+from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.tasks import TaskSource
+
+GRADIENT = ["MAML", "MetaSGD", "ANIL"]
+CLASSIFIERS = [
+    *("PrototypicalNetwork", "MatchingNetwork", "RidgeHead", "LogisticHead"),
+    *("ANIL", "MAML"),
+]
+REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "NeuralProcess"]
+
+
+def default_space(source: TaskSource, net: str | None = None) -> Space:
+    """What may vary for these tasks: learner, inner and outer rates, network, norm, augmentation.
+
+    Args:
+        source: The tasks.
+        net: Name of the network; the one that learners get by themselves where omitted.
+    """
+    net = net or catalog.default_net("MAML", source.x_shape, None)["name"]
+    return space_of([*_learner(source), *_outer(), *_net(net), *_augment(source)])
+
+
+def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JSON:
+    """The choices that make a training the one without any, or the nearest to it in the space.
+
+    Args:
+        space: The space.
+        source: The tasks.
+        options: All options of a training of the default learner, by dotted name.
+    """
+    learner = str(options["learner.name"])
+    net = catalog.default_net(learner, source.x_shape, options.get("net.name"))
+    width = options.get("net.hidden") or _default(net["name"], "hidden")
+    known = {**options, "net.name": net["name"], "net.norm": net.get("norm")}
+    known["net.pool"] = options.get("net.pool") or _default(net["name"], "pool")
+    known["net.hidden"] = known["net.width"] = width
+    if isinstance(width, list | tuple):
+        known["net.width"], known["net.depth"] = width[0], len(width)
+
+    def pick(choice: Choice) -> Any:
+        return choice.nearest(known.get(choice.option))
+
+    return space.draw(pick)
+
+
+def default_learner(space: Space, fixed: Mapping[str, Any]) -> str:
+    """The learner of the default configuration."""
+    for choice in space.choices:
+        if choice.option == "learner.name":
+            return str(choice.nearest(DEFAULTS["learner"]))
+    return str(fixed.get("learner.name", DEFAULTS["learner"]))
+
+
+def _default(net: str, option: str) -> Any:
+    known = inspect.signature(catalog.lookup("net", net, catalog.NETS)).parameters
+    return known[option].default if option in known else None
+
+
+def _learner(source: TaskSource) -> list[JSON]:
+    classes = source.kind == "classification"
+    learners = CLASSIFIERS if classes else REGRESSORS
+    gradient = {"learner.name": [name for name in learners if name in GRADIENT]}
+    exact = {"learner.name": [name for name in learners if name in ("MAML", "ANIL")]}
+    steps = {"low": 1, "high": 5, "whole": True, "least": 1, "most": 10, "usual": 1}
+    rate = _log(0.01, 1.0, 1e-3, 3.0) if classes else _log(1e-3, 0.5, 1e-4, 3.0)
+    rate["usual"] = 0.4 if classes else 0.01
+    found: list[JSON] = [
+        {"option": "learner.name", "values": learners},
+        {"option": "learner.inner_lr", **rate, "when": gradient},
+        {"option": "learner.inner_steps", **steps, "when": gradient},
+        {"option": "learner.meta_gradient", "values": ["exact", "first"], "when": exact},
+    ]
+    if classes:
+        for head, usual in (("RidgeHead", 10.0), ("LogisticHead", 1.0)):
+            scale = _log(usual / 10, usual * 10, usual / 100, usual * 100) | {"usual": usual}
+            found.append({"option": "learner.scale", **scale, "when": {"learner.name": [head]}})
+    return found
+
+
+def _outer() -> list[JSON]:
+    return [
+        {"option": "outer_lr", **_log(1e-4, 1e-2, 1e-5, 0.1)},
+        {"option": "meta_batch", **_log(2, 16, 1, 64), "whole": True},
+        {"option": "schedule", "values": ["constant", "cosine"]},
+    ]
+
+
+def _net(name: str) -> list[JSON]:
+    if name == "Conv4":
+        return [
+            {"option": "net.hidden", "values": [16, 32, 64]},
+            {"option": "net.pool", "values": ["max", "stride"]},
+            {"option": "net.norm", "values": ["population", "support", "group"]},
+        ]
+    if name == "MLP":
+        return [
+            {"option": "net.width", **_log(16, 128, 8, 512), "whole": True},
+            {"option": "net.depth", "low": 1, "high": 3, "whole": True, "least": 1, "most": 5},
+            {"option": "net.norm", "values": [None, "layer"]},
+        ]
+    return []
+
+
+def _augment(source: TaskSource) -> list[JSON]:
+    shape = source.x_shape
+    if len(shape) != 3 or source.kind != "classification":
+        return []
+    found: list[JSON] = [
+        {"option": "tasks.augment.mix", "values": [None, "mixup", "cutmix"]},
+        {"option": "tasks.augment.warp", "low": 0.0, "high": 0.3, "least": 0.0, "most": 0.6},
+    ]
+    turned: JSON = {"option": "tasks.augment.rotations", "values": [False, True]}
+    return [turned, *found] if shape[1] == shape[2] else found
+
+
+def _log(low: float, high: float, least: float, most: float) -> JSON:
+    return {"low": low, "high": high, "log": True, "least": least, "most": most}

@@ -1,0 +1,381 @@
+"""One study, which any number of workers share: it is opened, checked, worked on and read."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import socket
+import time
+import warnings
+import weakref
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
+
+from quickstudy.errors import UserError
+from quickstudy.learner import Kind
+from quickstudy.search.sampler import Variations
+from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.storage import database, open_storage
+from quickstudy.search.trial import Budget, run_trial, whole_options
+from quickstudy.search.zoom import ranked, zoomed
+
+ATTEMPTS = 3
+HEARTBEAT, GRACE = 5, 30  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, and how.
+
+    Attributes:
+        out: Folder of the search.
+        storage: URL of the database.
+        name: Name of the study in it.
+        space: What may vary.
+        fixed: Options that all trials share, by dotted name.
+        kind: Of the tasks.
+        budget: What a trial may cost, and when it is given up.
+        first: Choices to try before others, by where they come from.
+        trials: Trials at most; failed ones count.
+        minutes: Minutes of all trials together, after which none begins.
+        steps: Outer steps of all trials together, likewise.
+        sampler: How choices are made: by the results so far, or at random.
+        zoom: Trials after which the space is adjusted, again and again; 0 for never.
+        seed: Seed of the search.
+        heartbeat: Seconds between signs of life of a running trial, and after how many without one
+            it is taken for dead.
+    """
+
+    out: Path
+    storage: str
+    name: str
+    space: Space
+    fixed: JSON
+    kind: Kind
+    budget: Budget
+    first: Sequence[tuple[str, JSON]] = ()
+    trials: int = 30
+    minutes: float | None = None
+    steps: int | None = None
+    sampler: Literal["tpe", "random"] = "tpe"
+    zoom: int = 10
+    seed: int = 0
+    heartbeat: tuple[int, int] = (HEARTBEAT, GRACE)
+
+    @property
+    def sign(self) -> int:
+        """1 where a larger metric is better, else -1."""
+        return 1 if self.kind == "classification" else -1
+
+    def run(self, number: int) -> Path:
+        """The run directory of a trial."""
+        return self.out / "trials" / f"{number:04d}"
+
+    def about(self) -> JSON:
+        """What workers of one study must agree on."""
+        return {
+            "space": self.space.to_json(),
+            "fixed": self.fixed,
+            "budget": asdict(self.budget),
+            "search": {"sampler": self.sampler, "zoom": self.zoom, "seed": self.seed},
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial as it is known.
+
+    Attributes:
+        number: Its number in the study.
+        state: whole, given up, failed, running, waiting, or retried (as another trial).
+        origin: Who chose: default, warm start, or the sampler; or the number of the trial that this
+            one is another attempt at.
+        choices: What was chosen, by key.
+        options: The options of its training.
+        score: Its best validation metric so far.
+        curve: Tasks seen and best metric so far at each validation.
+        reason: Why it failed.
+        cpu_seconds: Its processor time.
+        seconds: Its wall-clock time.
+        began: When it began, in seconds since the first trial did.
+    """
+
+    number: int
+    state: str
+    origin: str
+    choices: JSON
+    options: JSON
+    score: float | None
+    curve: list[tuple[int, float]]
+    reason: str = ""
+    cpu_seconds: float = 0.0
+    seconds: float = 0.0
+    began: float = 0.0
+
+    @property
+    def tasks(self) -> int:
+        """Meta-train tasks it has seen at its last validation."""
+        return self.curve[-1][0] if self.curve else 0
+
+
+@dataclass
+class Worked:
+    """What a worker did."""
+
+    trials: int = 0
+    interrupted: bool = False
+
+
+def open_study(plan: Plan, wait: float = 10.0) -> optuna.Study:
+    """The study of a plan; begun, with the first choices queued, where it is not there yet.
+
+    Raises:
+        UserError: It is there and is of another space, of other options or of another budget; or
+            the database cannot be opened.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with database(plan.storage), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        storage = open_storage(plan.storage, plan.heartbeat, ATTEMPTS)
+        about = plan.about()
+        try:
+            study = optuna.create_study(
+                storage=storage,
+                study_name=plan.name,
+                direction="maximize" if plan.sign > 0 else "minimize",
+                pruner=_pruner(plan.budget),
+            )
+        except DuplicatedStudyError:
+            study = optuna.load_study(
+                study_name=plan.name, storage=storage, pruner=_pruner(plan.budget)
+            )
+            until = time.monotonic() + wait
+            # Another worker has begun it, and may not have said yet what it is.
+            while "about" not in study.user_attrs and time.monotonic() < until:
+                time.sleep(0.2)
+        if "about" not in study.user_attrs:
+            for origin, choices in plan.first[: plan.trials]:
+                study.enqueue_trial(choices, user_attrs={"origin": origin})
+            study.set_user_attr("about", about)
+        check_same(plan, study.user_attrs["about"])
+    weakref.finalize(study, storage.engine.dispose)  # Optuna leaves its connections open.
+    return study
+
+
+def check_same(plan: Plan, about: JSON) -> None:
+    """Refuses a study of something else.
+
+    Raises:
+        UserError: With all differences.
+    """
+    mine = plan.about()
+    found = [*plan.space.differences(space_of(about["space"]))]
+    for part, what in (("fixed", ""), ("budget", "the budget's "), ("search", "")):
+        for key in sorted(mine[part].keys() | about[part].keys()):
+            one, two = mine[part].get(key), about[part].get(key)
+            if one != two:
+                found.append(f"{what}{key} is {two} instead of {one}")
+    if found:
+        raise UserError(
+            f"search {plan.out}: the study {plan.name!r} must be of the same space and options; "
+            f"received one in which {'; '.join(found[:6])}{'; and more' * (len(found) > 6)}; "
+            "give the options that it was begun with, or another --out or --study."
+        )
+
+
+def work(plan: Plan, worker: int = 0, say: Callable[[list[Row]], None] = lambda _: None) -> Worked:
+    """Runs trials until the budget is spent; waits for what others run, and retries what died.
+
+    Args:
+        plan: The search.
+        worker: Number of this worker among those of one command.
+        say: Told of the trials after each.
+    """
+    study, done = open_study(plan), Worked()
+    while True:
+        with database(plan.storage), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            fail_stale_trials(study)
+        now = rows(study)
+        say(now)
+        todo = _todo(plan, now)
+        if todo == "end":
+            return done
+        if todo == "wait":
+            time.sleep(min(1.0, plan.heartbeat[0] / 2))
+            continue
+        space, _ = zoomed(plan.space, now, plan.sign, plan.zoom)
+        study.sampler = _sampler(plan, space, now, worker)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                study.optimize(partial(_objective, plan, space), n_trials=1)
+        except UpdateFinishedTrialError:  # It was taken for dead, and is another's now.
+            continue
+        except KeyboardInterrupt:
+            _queue_again(study)
+            done.interrupted = True
+            return done
+        done.trials += 1
+
+
+def rows(study: optuna.Study) -> list[Row]:
+    """All trials of a study, in order."""
+    trials = study.get_trials(deepcopy=False)
+    retried = {n for t in trials for n in _attempts(t)}
+    first = min((t.datetime_start for t in trials if t.datetime_start), default=None)
+    found = []
+    for trial in trials:
+        said = trial.user_attrs
+        started = trial.datetime_start
+        over = trial.datetime_complete
+        earlier = _attempts(trial)
+        state = {
+            TrialState.COMPLETE: "whole",
+            TrialState.PRUNED: str(said.get("end", "given up")),
+            TrialState.FAIL: "retried" if trial.number in retried else "failed",
+            TrialState.RUNNING: "running",
+            TrialState.WAITING: "waiting",
+        }[trial.state]
+        options = dict(said.get("options", {}))
+        every, steps, n = (options.get(k, 0) for k in ("valid_every", "steps", "meta_batch"))
+        values = sorted(trial.intermediate_values.items())
+        curve = [(min(i * every, steps) * n, value) for i, value in values]
+        last = curve[-1][1] if curve else None
+        found.append(
+            Row(
+                trial.number,
+                state,
+                f"again {earlier[0]}" if earlier else str(said.get("origin", "sampler")),
+                dict(trial.params),
+                options,
+                None if last is None or not math.isfinite(last) else last,
+                curve,
+                str(said.get("reason", "" if state != "failed" else "its worker died")),
+                float(said.get("cpu_seconds", 0.0)),
+                (over - started).total_seconds() if over and started else 0.0,
+                (started - first).total_seconds() if started and first else 0.0,
+            )
+        )
+    return found
+
+
+def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
+    chosen = space.draw(partial(_pick, trial))
+    options = whole_options(plan.fixed, space.options(chosen), plan.budget)
+    trial.set_user_attr("options", options)
+    trial.set_user_attr("worker", _worker())
+
+    counted = itertools.count(1)
+
+    def report(best: float) -> bool:
+        # By number rather than by tasks, which meta-batches round: Optuna takes the trial that went
+        # further for the better one.
+        n = next(counted)
+        trial.report(best, n)
+        done = n * options["valid_every"] >= options["steps"]
+        return not done and plan.budget.factor > 1 and trial.should_prune()
+
+    earlier = _attempts(trial.study.get_trials(deepcopy=False)[trial.number])
+    before = plan.run(earlier[-1]) if earlier else None
+    trial.set_user_attr("interrupted", True)  # Until it is not: there may be no time to say so.
+    outcome = run_trial(options, plan.run(trial.number), before, report)
+    spent = trial.user_attrs.get("cpu_seconds", 0.0) + outcome.cpu_seconds
+    trial.set_user_attr("cpu_seconds", spent)
+    if outcome.end == "interrupted":
+        raise KeyboardInterrupt
+    trial.set_user_attr("interrupted", False)
+    if not outcome.reason and not math.isfinite(outcome.best):
+        outcome = replace(outcome, end="failed", reason="no validation was finite")
+    if outcome.end == "whole":
+        return outcome.best
+    # Failed ones too are told as pruned, so that the sampler learns to keep away from them.
+    trial.set_user_attr("end", outcome.end)
+    trial.set_user_attr("reason", outcome.reason)
+    raise optuna.TrialPruned
+
+
+def _pick(trial: optuna.Trial, choice: Choice) -> Any:
+    if choice.values:
+        return trial.suggest_categorical(choice.key, choice.values)
+    assert choice.low is not None
+    assert choice.high is not None
+    if choice.whole:
+        return trial.suggest_int(choice.key, int(choice.low), int(choice.high), log=choice.log)
+    return trial.suggest_float(choice.key, choice.low, choice.high, log=choice.log)
+
+
+def _todo(plan: Plan, now: list[Row]) -> Literal["run", "wait", "end"]:
+    """What a worker does next."""
+    counted = [row for row in now if row.state != "retried"]
+    minutes = sum(row.seconds for row in now) / 60
+    tasks = sum(row.tasks for row in now)
+    spent = (plan.minutes is not None and minutes >= plan.minutes) or (
+        plan.steps is not None and tasks >= plan.steps * plan.fixed["meta_batch"]
+    )
+    running = any(row.state == "running" for row in counted)
+    waiting = any(row.state == "waiting" for row in counted)
+    if not spent and (waiting or len(counted) < plan.trials):
+        return "run"
+    return "wait" if running else "end"
+
+
+def _sampler(plan: Plan, space: Space, now: list[Row], worker: int) -> BaseSampler:
+    # A function of the trials so far: a search that is resumed draws as one that never stopped.
+    seed = zlib.crc32(f"{plan.seed}/{len(now)}/{worker}".encode())
+    if plan.sampler == "random":
+        return RandomSampler(seed)
+    good = [row for row in ranked(now, plan.sign) if row.score is not None]
+    best = good[0].choices if good and good[0].state != "failed" else {}
+    return Variations(space, best, len(now), seed)
+
+
+def _pruner(budget: Budget) -> BasePruner:
+    if budget.factor == 1 or budget.rungs == 1:
+        return NopPruner()
+    return SuccessiveHalvingPruner(min_resource=1, reduction_factor=budget.factor)
+
+
+def _worker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _attempts(trial: FrozenTrial) -> list[int]:
+    """Numbers of the earlier attempts at a trial."""
+    return list(trial.system_attrs.get("retry_history", []))
+
+
+def _queue_again(study: optuna.Study) -> None:
+    """A trial that was interrupted comes first when the search goes on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        again = RetryHeartbeatStaleTrialCallback()
+    retried = {n for t in study.trials for n in _attempts(t)}
+    for trial in study.get_trials(states=(TrialState.FAIL,)):
+        mine = trial.user_attrs.get("worker") == _worker()
+        if mine and trial.user_attrs.get("interrupted") and trial.number not in retried:
+            again(study, trial)
+
+
+def best_row(found: Sequence[Row], sign: int) -> Row | None:
+    """The best of the trials that saw all their tasks."""
+    whole = [row for row in found if row.state == "whole" and row.score is not None]
+    return max(whole, key=lambda row: sign * (row.score or 0.0), default=None)
+
+
+def fixed_of(options: Mapping[str, Any]) -> JSON:
+    """The options as the study keeps them: plain JSON."""
+    return json.loads(json.dumps(dict(options), default=str))  # type: ignore[no-any-return]

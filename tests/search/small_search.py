@@ -1,0 +1,65 @@
+"""Searches whose trials take a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from quickstudy.search.space import Space, space_of
+from quickstudy.search.study import Plan, work
+from quickstudy.search.trial import Budget
+
+SMALL = [
+    {"option": "learner.name", "values": ["MAML", "ANIL"]},
+    {"option": "learner.inner_lr", "low": 0.001, "high": 0.1, "log": True},
+    {"option": "outer_lr", "low": 0.0001, "high": 0.1, "log": True},
+]
+FIXED = {
+    "tasks.name": "sinusoid",
+    "n_shot": 5,
+    "n_query": 5,
+    "meta_batch": 2,
+    "seed": 0,
+    "valid_tasks": 4,
+    "learner.inner_steps": 1,
+    "net.name": "MLP",
+    "net.hidden": [8],
+}
+
+
+def small_space() -> Space:
+    return space_of(SMALL)
+
+
+def small_plan(out: Path, **changed: Any) -> Plan:
+    """A search over sinusoids; trials of 18 steps, judged after 2, 6 and 18."""
+    settings: dict[str, Any] = {
+        "storage": f"sqlite:///{out / 'study.db'}",
+        "name": "search",
+        "space": small_space(),
+        "fixed": FIXED,
+        "kind": "regression",
+        "budget": Budget(36),
+        "trials": 6,
+        "heartbeat": (1, 3),
+    }
+    return Plan(out, **(settings | changed))
+
+
+def started(out: str, storage: str, trials: int, tasks: int) -> None:
+    """What a process of `begin` does."""
+    work(small_plan(Path(out), storage=storage, trials=trials, budget=Budget(tasks)))
+
+
+def begin(plan: Plan) -> subprocess.Popen[bytes]:
+    """A worker in a process of its own."""
+    here = Path(__file__).resolve().parent
+    arguments = (str(plan.out), plan.storage, plan.trials, plan.budget.tasks)
+    paths = [str(here), str(here.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import small_search; small_search.started(*{arguments!r})"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+    )
