@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,8 @@ def test_mnist_as_it_was_published() -> None:
     assert run.support.x.shape == (2000, 1, 28, 28)
     assert 0.1 < float(run.support.x.mean()) < 0.16
     assert [len(fit.classes) for fit, _ in source.parts.values()] == [20_000, 10_000, 25_000]
+    parts = [part.pictures for pair in source.parts.values() for part in pair]
+    assert not any(np.shares_memory(a, b) for a, b in combinations(parts, 2))
     small = MNISTRuns(root, shrink=4, n_shot=2000, n_query=1000).task("test", 0)
     means = run.support.x.view(2000, 7, 4, 7, 4).mean(dim=(2, 4))
     assert float((small.support.x[:, 0] - means).abs().max()) <= 0.5 / 255 + 1e-6
