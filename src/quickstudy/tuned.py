@@ -158,10 +158,9 @@ def beside_tuned(
 def as_table(found: JSON) -> Table:
     """The last losses, for the terminal."""
     steps = found["steps"]
-    table = Table(
-        title=f"loss after {steps} steps",
-        caption=f"step sizes chosen on {found['tuning_tasks']} meta-valid tasks; ± is 95 %",
-    )
+    chosen = f"step sizes chosen on {found['tuning_tasks']} meta-valid tasks; "
+    caption = f"{chosen if len(found['rules']) > 1 else ''}± is 95 %"
+    table = Table(title=f"loss after {steps} steps", caption=caption)
     for column in ("rule", "step size", "loss", "learned minus it"):
         table.add_column(column, justify="left" if column == "rule" else "right")
     for row in found["rules"]:
