@@ -6,7 +6,7 @@ from torch import nn
 
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learner import Kind
-from quickstudy.learners.gradient_based import GradientBased, head_names
+from quickstudy.learners.gradient_based import GradientBased, head_names, usual_rate
 
 
 class ANIL(GradientBased):
@@ -20,7 +20,8 @@ class ANIL(GradientBased):
     Args:
         net: As for `MAML`; the head is its last layer with parameters.
         kind: What the targets are.
-        inner_lr: Step size of the inner loop; the inner loss is a mean over examples.
+        inner_lr: Step size of the inner loop; the inner loss is a mean over examples; as
+            for `MAML` where omitted.
         inner_steps: Steps K in meta-training.
         adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted.
         meta_gradient: As for `MAML`.
@@ -43,10 +44,11 @@ class ANIL(GradientBased):
         self,
         net: nn.Module,
         kind: Kind = "classification",
-        inner_lr: float = 0.4,
+        inner_lr: float | None = None,
         inner_steps: int = 5,
         adapt_steps: int | None = None,
         meta_gradient: MetaGradient = "exact",
     ) -> None:
         adapted = head_names(net)
-        super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, meta_gradient)
+        rate = usual_rate(inner_lr, kind)
+        super().__init__(net, kind, adapted, rate, inner_steps, adapt_steps, meta_gradient)

@@ -9,7 +9,12 @@ from torch import nn
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learner import Kind
-from quickstudy.learners.gradient_based import GradientBased, head_names, trainable_names
+from quickstudy.learners.gradient_based import (
+    GradientBased,
+    head_names,
+    trainable_names,
+    usual_rate,
+)
 from quickstudy.nets.head import SharedLinear
 
 
@@ -23,7 +28,8 @@ class BOIL(GradientBased):
         net: As for `MAML`; the head is its last layer with parameters, with a row for each
             class.
         kind: What the targets are.
-        inner_lr: Step size of the inner loop; the inner loss is a mean over examples.
+        inner_lr: Step size of the inner loop; the inner loss is a mean over examples; as
+            for `MAML` where omitted.
         inner_steps: Steps K in meta-training.
         adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted.
         meta_gradient: As for `MAML`.
@@ -49,7 +55,7 @@ class BOIL(GradientBased):
         self,
         net: nn.Module,
         kind: Kind = "classification",
-        inner_lr: float = 0.4,
+        inner_lr: float | None = None,
         inner_steps: int = 5,
         adapt_steps: int | None = None,
         meta_gradient: MetaGradient = "exact",
@@ -61,4 +67,5 @@ class BOIL(GradientBased):
             )
         head = head_names(net)
         adapted = [name for name in trainable_names(net) if name not in head]
-        super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, meta_gradient)
+        rate = usual_rate(inner_lr, kind)
+        super().__init__(net, kind, adapted, rate, inner_steps, adapt_steps, meta_gradient)

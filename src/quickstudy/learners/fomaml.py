@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from quickstudy.learner import Kind
-from quickstudy.learners.gradient_based import GradientBased, trainable_names
+from quickstudy.learners.gradient_based import GradientBased, trainable_names, usual_rate
 
 
 class FOMAML(GradientBased):
@@ -18,7 +18,8 @@ class FOMAML(GradientBased):
     Args:
         net: As for `MAML`.
         kind: What the targets are.
-        inner_lr: Step size of the inner loop; the inner loss is a mean over examples.
+        inner_lr: Step size of the inner loop; the inner loss is a mean over examples; as
+            for `MAML` where omitted.
         inner_steps: Steps K in meta-training.
         adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted.
 
@@ -40,9 +41,10 @@ class FOMAML(GradientBased):
         self,
         net: nn.Module,
         kind: Kind = "classification",
-        inner_lr: float = 0.4,
+        inner_lr: float | None = None,
         inner_steps: int = 5,
         adapt_steps: int | None = None,
     ) -> None:
         adapted = trainable_names(net)
-        super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, "first")
+        rate = usual_rate(inner_lr, kind)
+        super().__init__(net, kind, adapted, rate, inner_steps, adapt_steps, "first")

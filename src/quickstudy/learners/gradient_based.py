@@ -168,6 +168,17 @@ class GradientBased(Learner[AdaptedState], ABC):
         return logits[..., :way]
 
 
+def usual_rate(inner_lr: float | None, kind: Kind) -> float:
+    """The given step size, or that of Finn et al. 2017 for Omniglot and for sinusoids.
+
+    The squared error of a regression curves more than the cross-entropy: with the former's step
+    size it diverges.
+    """
+    if inner_lr is not None:
+        return inner_lr
+    return 0.4 if kind == "classification" else 0.01
+
+
 def head_names(net: nn.Module) -> list[str]:
     """Names of the parameters of a network's last layer that has any."""
     *_, (name, last) = (

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learner import Kind
-from quickstudy.learners.gradient_based import GradientBased, trainable_names
+from quickstudy.learners.gradient_based import GradientBased, trainable_names, usual_rate
 
 
 class MetaSGD(GradientBased):
@@ -19,7 +19,8 @@ class MetaSGD(GradientBased):
     Args:
         net: As for `MAML`.
         kind: What the targets are.
-        inner_lr: Where every step size in alpha starts; the inner loss is a mean over examples.
+        inner_lr: Where every step size in alpha starts; the inner loss is a mean over examples. As
+            for `MAML` where omitted.
         inner_steps: Steps K in meta-training.
         adapt_steps: Steps when the learner is in eval mode; as in meta-training where omitted. More
             than in meta-training may diverge: the step sizes are learned for that number.
@@ -45,7 +46,7 @@ class MetaSGD(GradientBased):
         self,
         net: nn.Module,
         kind: Kind = "classification",
-        inner_lr: float = 0.4,
+        inner_lr: float | None = None,
         inner_steps: int = 1,
         adapt_steps: int | None = None,
         meta_gradient: MetaGradient = "exact",
@@ -53,7 +54,8 @@ class MetaSGD(GradientBased):
         adapted = trainable_names(net)
         super().__init__(net, kind, adapted, self._rate, inner_steps, adapt_steps, meta_gradient)
         named = dict(net.named_parameters())
-        self.rates = nn.ParameterList(torch.full_like(named[name], inner_lr) for name in adapted)
+        rate = usual_rate(inner_lr, kind)
+        self.rates = nn.ParameterList(torch.full_like(named[name], rate) for name in adapted)
 
     def _rate(self, name: str, step: int) -> Tensor:
         rate: Tensor = self.rates[self.adapted.index(name)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy import catalog
+from quickstudy.learners.gradient_based import usual_rate
 from quickstudy.options import DEFAULTS
 from quickstudy.search.space import JSON, Choice, Space, space_of
 from quickstudy.tasks import TaskSource
@@ -44,6 +45,7 @@ def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JS
     known = {**options, "net.name": net["name"], "net.norm": net.get("norm")}
     known["net.pool"] = options.get("net.pool") or _default(net["name"], "pool")
     known["net.hidden"] = known["net.width"] = width
+    known["learner.inner_lr"] = usual_rate(options.get("learner.inner_lr"), source.kind)
     if isinstance(width, list | tuple):
         known["net.width"], known["net.depth"] = width[0], len(width)
 
@@ -73,7 +75,7 @@ def _learner(source: TaskSource) -> list[JSON]:
     exact = {"learner.name": [name for name in learners if name in ("MAML", "ANIL")]}
     steps = {"low": 1, "high": 5, "whole": True, "least": 1, "most": 10, "usual": 1}
     rate = _log(0.01, 1.0, 1e-3, 3.0) if classes else _log(1e-3, 0.5, 1e-4, 3.0)
-    rate["usual"] = 0.4 if classes else 0.01
+    rate["usual"] = usual_rate(None, source.kind)
     found: list[JSON] = [
         {"option": "learner.name", "values": learners},
         {"option": "learner.inner_lr", **rate, "when": gradient},
