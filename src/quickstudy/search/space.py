@@ -12,8 +12,6 @@ came out so.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -249,11 +247,6 @@ class Space:
 
     def to_json(self) -> list[JSON]:
         return [choice.to_json() for choice in self.choices]
-
-    @property
-    def seal(self) -> str:
-        """The sha256 of all choices."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: Space) -> Iterator[str]:
         """How another space differs, in words."""
