@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from databases import postgres
+from databases import new_database, postgres
 
 torch.set_num_threads(1)
 
@@ -46,10 +46,16 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL for these tests."""
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL for these tests, by the URL of a database of it."""
     for program in ("initdb", "pg_ctl", "postgres"):
         if shutil.which(program) is None:
             pytest.skip(f"no {program} on the PATH: PostgreSQL is not installed")
     with postgres() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: str) -> str:
+    """A new database of it for each module."""
+    return new_database(postgres_server)

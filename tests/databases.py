@@ -8,7 +8,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
+
+import sqlalchemy as sa
 
 
 def free_port() -> int:
@@ -41,3 +44,15 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://quick@127.0.0.1:{port}/postgres"
         finally:
             run("pg_ctl", "-D", data, "-w", "-m", "fast", "stop")
+
+
+def new_database(url: str) -> str:
+    """The URL of an empty database, beside the one of a URL."""
+    name = f"db_{uuid.uuid4().hex}"
+    engine = sa.create_engine(
+        sa.make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return sa.make_url(url).set(database=name).render_as_string(hide_password=False)

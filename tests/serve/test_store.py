@@ -15,7 +15,7 @@ from served_runs import Client, b64, drawn, near, picture
 from sqlalchemy import insert, update
 
 from quickstudy.errors import UserError
-from quickstudy.serve.migrations import migrate
+from quickstudy.serve.migrations import VERSION_TABLE, migrate
 from quickstudy.serve.served import Served
 from quickstudy.serve.tables import TASKS, VERSIONS, connect, metadata
 from quickstudy.serve.versions import UNUSED, Versions
@@ -86,7 +86,8 @@ def test_migrations_make_the_tables(
     migrate(engine)
     migrate(engine)  # nothing is left to do
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        opts = {"compare_server_default": True, "version_table": VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
 

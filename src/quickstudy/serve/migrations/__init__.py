@@ -10,6 +10,8 @@ from alembic.util import CommandError
 from quickstudy.errors import DataError
 
 LOCK = 7_191_207  # any number, the same for all servers of one database
+VERSION_TABLE = "quickstudy_version"  # its own, as a study of Optuna's has Alembic's default
+FIRST = "0001"
 
 
 def migrate(engine: sa.Engine) -> None:
@@ -35,5 +37,18 @@ def _migrate(engine: sa.Engine) -> None:
     with engine.execution_options(writes=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
-        config.attributes["connection"] = connection
+        _own_version_table(connection)
+        config.attributes.update(connection=connection, version_table=VERSION_TABLE)
         command.upgrade(config, "head")
+
+
+def _own_version_table(connection: sa.Connection) -> None:
+    """The first servers kept the version in the table of Alembic's default name."""
+    shared, own = (
+        sa.table(name, sa.column("version_num")) for name in ("alembic_version", VERSION_TABLE)
+    )
+    there = sa.inspect(connection)
+    if not there.has_table(shared.name) or there.has_table(own.name):
+        return
+    if connection.scalars(sa.select(shared.c.version_num)).all() == [FIRST]:
+        connection.exec_driver_sql(f"ALTER TABLE {shared.name} RENAME TO {own.name}")

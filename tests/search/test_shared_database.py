@@ -1,0 +1,62 @@
+"""One database holds the tasks of a server and the studies of searches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+from databases import new_database
+from small_search import small_plan
+
+from quickstudy.search.study import open_study
+from quickstudy.serve.migrations import VERSION_TABLE, migrate
+from quickstudy.serve.tables import KEYS, connect
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'one.db'}"
+    return new_database(request.getfixturevalue("postgres_server"))
+
+
+def serve(url: str) -> None:
+    """What a server does with its database as it starts."""
+    engine = connect(url, 2)
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(KEYS)) == 0
+    engine.dispose()
+
+
+def search(url: str) -> None:
+    """What a search does with it."""
+    study = open_study(small_plan(Path("unused"), storage=url))
+    assert study.trials == []
+    storage = study._storage
+    storage.remove_session()
+    storage._backend.engine.dispose()
+
+
+@pytest.mark.parametrize("order", [[serve, search], [search, serve]])
+def test_servers_and_studies_share_a_database(url: str, order: list[Callable[[str], None]]) -> None:
+    for use in [*order, *order]:
+        use(url)
+
+
+def test_a_database_with_the_version_in_alembic_s_own_table(url: str) -> None:
+    serve(url)
+    engine = connect(url, 2)
+    with engine.execution_options(writes=True).begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version")
+    serve(url)
+    search(url)
+    serve(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert context.get_current_heads() == ("0001",)
+    engine.dispose()
