@@ -1,21 +1,21 @@
 """Whether trial and error finds more than the default and than random search at equal cost.
 
-    OMP_NUM_THREADS=1 python benchmarks/search.py --out benchmarks/search.json --work /tmp/search
+    OMP_NUM_THREADS=1 python benchmarks/search.py --out benchmarks/search.json --work runs/search
 
 On each family and for each seed, in one process and measured in its processor time:
 
-- `search`: 30 trials of `quickstudy search`, as it is shipped; its cost is the seed's budget;
+- `search`: 30 trials of `quickstudy search` and their finals, as it is shipped; its cost is the
+  seed's budget;
 - `random`: configurations drawn evenly from the same space, each trained whole, the default first,
-  until the budget is spent; the trial that goes beyond it counts;
+  until the budget is spent; the trial that goes beyond it counts, and so do the same finals;
 - `halved`, with `--halved`: the same with the halving of the search, as far as its budget goes;
 - `default`: the default configuration, trained as long as a whole trial;
 - `default, whole budget`: the same, trained until the budget is spent;
-- `best, whole budget`: the best configuration of the search, trained anew for as long again;
-- on sinusoids, where the default diverges, also `MAML, whole budget` with the inner step of the
-  recipe `sinusoid-maml`.
+- `best, whole budget`: the best configuration of the search, trained anew for as long again.
 
-Each ends with the weights that were best on the same meta-valid tasks, and is measured on 600
-meta-test tasks that none has seen, the same for all. A result that is there is kept.
+Each training ends with the weights that were best on the same meta-valid tasks, and each contender
+is measured on 600 meta-test tasks that none has seen, the same for all. A result that is there is
+kept.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -33,32 +35,32 @@ from scipy.stats import t
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.commands import today
+from quickstudy.commands import today, without_nan
 from quickstudy.evaluate import METRIC, score
 from quickstudy.machine import keep_memory, machine
-from quickstudy.options import run_training, tasks_spec, train_options
+from quickstudy.options import flat, run_training, tasks_spec, train_options
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.search.command import default_choices
+from quickstudy.search.finals import finals
 from quickstudy.search.space import nested
 from quickstudy.search.spaces import default_space
 from quickstudy.search.study import Plan, Row, best_row, open_study, rows, work
-from quickstudy.search.trial import Budget, whole_options
+from quickstudy.search.trial import Budget
 from quickstudy.search.zoom import zoomed
 
 JSON = dict[str, Any]
 FAMILIES: dict[str, JSON] = {
-    "sinusoid": {"tasks.name": "sinusoid", "n_shot": 10, "n_query": 10, "steps": 300},
+    "sinusoid": {"tasks.name": "sinusoid", "n_shot": 10, "n_query": 10, "steps": 500},
     "glyphs": {
         "tasks.name": "glyphs",
         "net.name": "MLP",
         "n_way": 5,
         "n_shot": 1,
         "n_query": 5,
-        "steps": 200,
+        "steps": 500,
     },
 }
-RECIPE = {"learner.name": "MAML", "learner.inner_lr": 0.01, "learner.inner_steps": 1}
-TRIALS, TEST_TASKS = 30, 600
+TRIALS, FINAL_TASKS, TEST_TASKS = 30, 500, 600
 
 
 def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
@@ -66,7 +68,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
     fixed = {**FAMILIES[family], "seed": seed, "meta_batch": 4}
     steps = fixed.pop("steps")
     space_given = {k: v for k, v in fixed.items() if k != "meta_batch"}
-    options = train_options(nested(space_given | RECIPE), work_dir, None)
+    options = train_options(nested(space_given), work_dir, None)
     source = catalog.build_tasks(tasks_spec(options))
     space = default_space(source, fixed.get("net.name")).without(space_given)
     first = (("default", default_choices(space, source, fixed)),)
@@ -82,7 +84,8 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
             return [math.nan] * TEST_TASKS
         return [float(v) for v in score(quickstudy.load(run).learner, test).per_task]
 
-    def searched(plan: Plan, budget: float | None) -> tuple[list[Row], list[float]]:
+    def searched(plan: Plan, budget: float | None) -> tuple[list[Row], Row | None, float]:
+        """The trials, the winner of the finals, and what all of it cost."""
         plan = replace(plan, storage=f"sqlite:///{plan.out / 'study.db'}")
         study = open_study(plan)
         interrupted = work(plan).interrupted
@@ -92,68 +95,60 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
         if interrupted:
             raise KeyboardInterrupt
         found = rows(study)
+        played = finals(plan, found, source, FINAL_TASKS)
         best = best_row(found, plan.sign)
-        return found, [math.nan] * TEST_TASKS if best is None else tested(plan.run(best.number))
+        if played:
+            best = next(row for row in found if row.number == played[0].number)
+        return found, best, spent(found) + sum(final.cpu_seconds for final in played)
 
     def spent(found: list[Row]) -> float:
         return sum(row.cpu_seconds for row in found)
 
-    def alone(name: str, chosen: JSON, budget: float) -> tuple[JSON, list[float]]:
+    def alone(name: str, like: Row, budget: float) -> JSON:
+        """A configuration, trained until the budget is spent, at the speed of its trial."""
         run = folder / name.replace(", ", "-").replace(" ", "-")
-        given = whole_options(fixed, chosen, plan.budget)
-        given["steps"] *= 1000
+        given = nested(flat(like.options))
+        given["steps"] = math.ceil(given["steps"] * budget / like.cpu_seconds)
         started = time.process_time()
 
         def watch(step: int, value: float) -> bool:
             return time.process_time() - started >= budget
 
         result = run_training(train_options(given, run, None), show=False, watch=watch)
-        said = {"cpu_seconds": time.process_time() - started, "steps": result.step}
-        return said, tested(run)
+        cost = time.process_time() - started
+        return {"cpu_seconds": cost, "steps": result.step, "test": tested(run)}
 
-    found, scores = searched(plan, None)
-    winner = best_row(found, plan.sign)
+    def summary(found: list[Row], best: Row | None, plan: Plan, cost: float) -> JSON:
+        states = [row.state for row in found]
+        return {
+            "trials": {state: states.count(state) for state in sorted({*states})},
+            "cpu_seconds": cost,
+            "best": None if best is None else best.options,
+            "valid": None if best is None else best.score,
+            "test": [math.nan] if best is None else tested(plan.run(best.number)),
+        }
+
+    found, winner, cost = searched(plan, None)
     assert winner is not None
-    cost = spent(found)
-    contenders: JSON = {"search": summary(found, plan) | {"test": scores}}
+    contenders: JSON = {"search": summary(found, winner, plan, cost)}
     contenders["search"]["adjusted"] = zoomed(space, found, plan.sign, plan.zoom)[1]
     default = next(row for row in found if row.origin == "default")
+    if default.state != "whole":
+        raise SystemExit(f"the default was {default.state}: {default.reason}")
     contenders["default"] = {
         "cpu_seconds": default.cpu_seconds,
-        "failed": default.reason,
-        "test": tested(plan.run(default.number)) if default.state == "whole" else [math.nan],
+        "test": tested(plan.run(default.number)),
     }
     opponents = {"random": replace(plan.budget, factor=1)}
     for name, budget in (opponents | ({"halved": plan.budget} if halved else {})).items():
         other = replace(
             plan, out=folder / name, budget=budget, sampler="random", zoom=0, trials=1,
         )  # fmt: skip
-        found, scores = searched(other, cost)
-        contenders[name] = summary(found, other) | {"test": scores}
-    long = {
-        "default, whole budget": plan.space.options(first[0][1]),
-        "best, whole budget": plan.space.options(winner.choices),
-    }
-    if family == "sinusoid":
-        long["MAML, whole budget"] = RECIPE
-    for name, chosen in long.items():
-        if name.startswith("default") and default.state == "failed":
-            contenders[name] = {"failed": default.reason, "test": [math.nan]}
-            continue
-        said, scores = alone(name, chosen, cost)
-        contenders[name] = said | {"test": scores}
+        found, best, spent_ = searched(other, cost)
+        contenders[name] = summary(found, best, other, spent_)
+    for name, like in (("default", default), ("best", winner)):
+        contenders[f"{name}, whole budget"] = alone(f"{name}, whole budget", like, cost)
     return {"metric": METRIC[source.kind], "budget_cpu_seconds": cost, "contenders": contenders}
-
-
-def summary(found: list[Row], plan: Plan) -> JSON:
-    best = best_row(found, plan.sign)
-    states = [row.state for row in found]
-    return {
-        "trials": {state: states.count(state) for state in sorted({*states})},
-        "cpu_seconds": sum(row.cpu_seconds for row in found),
-        "best": None if best is None else best.options,
-        "valid": None if best is None else best.score,
-    }
 
 
 def compared(result: JSON) -> JSON:
@@ -179,14 +174,6 @@ def compared(result: JSON) -> JSON:
             }
         table[family] = {"metric": runs[0]["metric"], "seeds": len(runs), "contenders": rows_}
     return table
-
-
-def without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_nan(inside) for key, inside in value.items()}
-    if isinstance(value, list):
-        return [without_nan(inside) for inside in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_numbers(value: Any) -> Any:
@@ -217,8 +204,7 @@ def main() -> None:
                 continue
             seeds[str(seed)] = measure(family, seed, asked.work, asked.halved)
             result |= {
-                "command": "OMP_NUM_THREADS=1 python benchmarks/search.py"
-                + " --halved" * asked.halved,
+                "command": shlex.join(["python", "benchmarks/search.py", *sys.argv[1:]]),
                 "date": today(),
                 **machine(),
             }

@@ -80,9 +80,8 @@ class Learner(nn.Module, ABC, Generic[State]):
         vmappable: `adapt` and `predict` run under `torch.func.vmap`.
         exact_meta_gradient: the gradient of `task_loss` is its derivative, not an estimate of it.
 
-    Where its meta-training differs:
+    Where its meta-training, or what it takes, differs:
         episodic: it learns from tasks, rather than from batches of all meta-train classes.
-
         reads_columns: it takes inputs of any length; the columns of a user's rows are made ready
             for each task alone.
 

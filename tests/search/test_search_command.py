@@ -48,6 +48,10 @@ def test_the_result_says_what_was_tried_and_why(searched: Path) -> None:
     assert result["trials"][0]["origin"] == "default"
     assert sum(row["share"] for row in result["importance"]) == pytest.approx(1)
     assert result["words"][0].startswith(f"Trial {result['best']['number']} is the best of 8")
+    finals = result["finals"]
+    assert finals[0]["number"] == result["best"]["number"]
+    assert [final["score"] for final in finals] == sorted(final["score"] for final in finals)
+    assert "in the finals of" in result["words"][0]
     assert {"best"} <= result["test"].keys() <= {"best", "default", "best minus default"}
     assert result["test"]["best"]["n_tasks"] == 5
     page = (searched / "out" / "search.html").read_text()

@@ -75,6 +75,7 @@ def search_planned(
     workers: int = 1,
     storage: str | None = None,
     study: str = "search",
+    final_tasks: int = 500,
     test_tasks: int = 0,
     print_space: bool = False,
 ) -> int:
@@ -102,15 +103,17 @@ def search_planned(
         storage: Database of the study, SQLite or PostgreSQL, such as
             postgresql://user@host/database; a file in the folder where omitted.
         study: Name of the study in the database.
+        final_tasks: Meta-valid tasks, beyond those of the validations, on which the five best
+            trials and the default configuration meet at the end; 0 to go by validations alone.
         test_tasks: Meta-test tasks on which the best and the default configuration are measured at
             the end; none where 0.
         print_space: Whether to print the space and do nothing else.
     """
-    if min(trials, workers) < 1 or min(zoom, test_tasks, warm_start) < 0:
+    if min(trials, workers) < 1 or min(zoom, final_tasks, test_tasks, warm_start) < 0:
         raise UserError(
             "search: needs at least one trial and one worker, and no negative number; received "
-            f"trials {trials}, workers {workers}, zoom {zoom}, test_tasks {test_tasks}, warm_start "
-            f"{warm_start}; correct them."
+            f"trials {trials}, workers {workers}, zoom {zoom}, final_tasks {final_tasks}, "
+            f"test_tasks {test_tasks}, warm_start {warm_start}; correct them."
         )
     source = catalog.build_tasks(tasks_spec(options))
     every = flat({k: v for k, v in options.items() if v is not None})
@@ -154,7 +157,7 @@ def search_planned(
     if done.interrupted:
         print(f"stopped after {len(found)} trials; the same command goes on")
         return 130
-    result = results.result_of(plan, found, source, command)
+    result = results.result_of(plan, found, source, final_tasks, command)
     if test_tasks:
         result["test"] = tested(plan, result, source, test_tasks)
     results.write(plan, result, json)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from scipy.stats import rankdata, spearmanr
 
@@ -43,7 +44,7 @@ def importance(space: Space, found: Sequence[Row], sign: int) -> list[JSON]:
     like = {choice.key: _distribution(choice, judged) for choice in varied}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ExperimentalWarning)
         study = optuna.create_study(direction="maximize")
         for row, value in zip(judged, quality, strict=True):
             params = {c.key: row.choices.get(c.key, _middle(c)) for c in varied}

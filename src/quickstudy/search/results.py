@@ -20,24 +20,28 @@ from quickstudy.evaluate import METRIC
 from quickstudy.machine import machine
 from quickstudy.report import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.rundir import write_atomically
+from quickstudy.search.finals import finals
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures
 from quickstudy.search.space import JSON, Space, space_of
 from quickstudy.search.store import Past, form
-from quickstudy.search.study import Plan, Row, best_row
+from quickstudy.search.study import Plan, Row, best_row, default_row
 from quickstudy.search.zoom import ranked, zoomed
 from quickstudy.tasks import TaskSource
 
 LIMITS = (
-    "Validation metrics of the best trial flatter it a little: it is the best of many on the same "
-    "meta-valid tasks. Meta-test tasks, which no trial saw, say what to expect: --test-tasks.\n\n"
+    "Validation metrics flatter the trials that lead: they are the best of many on the same "
+    "meta-valid tasks. In the finals the best few meet on others, where the winner is the best of "
+    "few. Meta-test tasks, which no choice saw, say what to expect: --test-tasks.\n\n"
     "Trials that were given up might have overtaken others later. Shares of choices come from few "
     "trials, most of them where the search expected good ones."
 )
 
 
-def result_of(plan: Plan, found: Sequence[Row], source: TaskSource, command: str) -> JSON:
-    """All that is known of a search, as plain JSON.
+def result_of(
+    plan: Plan, found: Sequence[Row], source: TaskSource, final_tasks: int, command: str
+) -> JSON:
+    """All that is known of a search, as plain JSON; the best trial is chosen by the finals.
 
     Raises:
         UserError: No trial came to its end.
@@ -49,9 +53,12 @@ def result_of(plan: Plan, found: Sequence[Row], source: TaskSource, command: str
             f"search {plan.out}: needs a trial that ends with a finite validation; received none "
             f"of {len(found)} ({failed}); raise --trials or --total-minutes, or change the space."
         )
+    played = finals(plan, found, source, final_tasks)
+    if played:
+        best = next(row for row in found if row.number == played[0].number)
     space, adjusted = zoomed(plan.space, found, plan.sign, plan.zoom)
-    default = next((row for row in found if row.origin == "default"), None)
-    again = [row for row in found if default and row.origin == f"again {default.number}"]
+    default = default_row(found)
+    spent = sum(row.cpu_seconds for row in found) + sum(final.cpu_seconds for final in played)
     result: JSON = {
         "name": plan.name,
         "tasks": source.describe(),
@@ -61,10 +68,11 @@ def result_of(plan: Plan, found: Sequence[Row], source: TaskSource, command: str
         "adjusted": adjusted,
         "importance": importance(plan.space, found, plan.sign),
         "best": asdict(best),
-        "default": None if default is None else asdict((again or [default])[-1]),
+        "default": None if default is None else asdict(default),
+        "finals": [asdict(final) for final in played],
         "trials": [asdict(row) | {"tasks": row.tasks} for row in found],
         "rank": [row.number for row in ranked(found, plan.sign)],
-        "cpu_minutes": sum(row.cpu_seconds for row in found) / 60,
+        "cpu_minutes": spent / 60,
         "minutes": sum(row.seconds for row in found) / 60,
         "command": command,
         "date": today(),
@@ -96,20 +104,31 @@ def words(result: JSON, space: Space, whole: int) -> list[str]:
     best, default = result["best"], result["default"]
     metric: Metric = result["metric"]
     trials = [row for row in result["trials"] if row["state"] != "retried"]
-    said = [
-        f"Trial {best['number']} is the best of {len(trials)}: {_named(best)} with "
-        f"{metric_text(best['score'], metric)} {_noun(metric)} on the meta-valid tasks"
-    ]
+    first = f"Trial {best['number']} is the best of {len(trials)}: {_named(best)} with "
+    won = next(iter(result["finals"]), None)
+    if won is None:
+        first += f"{metric_text(best['score'], metric)} {_noun(metric)} on the meta-valid tasks"
+    else:
+        first += (
+            f"{metric_text(won['score'], metric, won['ci95'])} {_noun(metric)} in the finals of "
+            f"{len(result['finals'])} trials, on {won['n_tasks']} further meta-valid tasks"
+        )
     if default is None:
-        said[0] += "."
+        first += "."
     elif default["number"] == best["number"]:
-        said[0] += ". It is the default configuration: nothing that was tried beats it."
+        first += ". It is the default configuration: nothing that was tried beats it."
     elif default["score"] is None:
-        said[0] += f"; the default configuration failed ({default['reason']})."
+        first += f"; the default configuration failed ({default['reason']})."
+    elif won is not None and won["ahead"] is not None:
+        first += (
+            f", {metric_text(won['ahead'], metric, won['ahead_ci95'])} better than the default "
+            "configuration on the same tasks."
+        )
     else:
         early = " when it was given up" if default["state"] == "given up" else ""
         reached = metric_text(default["score"], metric)
-        said[0] += f"; the default configuration reached {reached}{early}."
+        first += f"; the default configuration reached {reached}{early}."
+    said = [first]
     if default is not None and default["number"] != best["number"]:
         options = {c.key: c.option for c in space.choices}
         usual = {options[key]: value for key, value in default["choices"].items()}

@@ -370,10 +370,22 @@ def _queue_again(study: optuna.Study) -> None:
             again(study, trial)
 
 
+def whole_rows(found: Sequence[Row], sign: int) -> list[Row]:
+    """The trials that saw all their tasks, the best first."""
+    whole = [row for row in found if row.state == "whole" and row.score is not None]
+    return sorted(whole, key=lambda row: -sign * (row.score or 0.0))
+
+
 def best_row(found: Sequence[Row], sign: int) -> Row | None:
     """The best of the trials that saw all their tasks."""
-    whole = [row for row in found if row.state == "whole" and row.score is not None]
-    return max(whole, key=lambda row: sign * (row.score or 0.0), default=None)
+    return next(iter(whole_rows(found, sign)), None)
+
+
+def default_row(found: Sequence[Row]) -> Row | None:
+    """The last attempt at the trial of the default configuration."""
+    first = next((row for row in found if row.origin == "default"), None)
+    again = [row for row in found if first and row.origin == f"again {first.number}"]
+    return again[-1] if again else first
 
 
 def fixed_of(options: Mapping[str, Any]) -> JSON:

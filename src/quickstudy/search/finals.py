@@ -1,0 +1,96 @@
+"""The finals of a search: its best trials are compared again, on tasks that chose none of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quickstudy.evaluate import half_width, score
+from quickstudy.rundir import RunDirectory
+from quickstudy.saved import load
+from quickstudy.search.study import Plan, Row, default_row, whole_rows
+from quickstudy.tasks import TaskSource
+
+FINALISTS = 5
+
+
+@dataclass(frozen=True)
+class Final:
+    """One finalist.
+
+    Attributes:
+        number: Of the trial.
+        score: Mean metric over the tasks of the finals.
+        ci95: Half width of its 95 % confidence interval.
+        ahead: By how much it is better than the default configuration on the same tasks; None
+            where that is no finalist.
+        ahead_ci95: Half width of the 95 % confidence interval of this, paired by task.
+        n_tasks: Tasks of the finals.
+        cpu_seconds: Processor time they took.
+    """
+
+    number: int
+    score: float
+    ci95: float
+    ahead: float | None
+    ahead_ci95: float | None
+    n_tasks: int
+    cpu_seconds: float
+
+
+def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -> list[Final]:
+    """The best whole trials on further meta-valid tasks, the same for all; the best first.
+
+    Of many trials the one with the best validation is in part the luckiest. The default
+    configuration is among the finalists wherever its validation placed it, so that what is no
+    better takes its place by chance only.
+
+    Args:
+        plan: The search.
+        found: Its trials.
+        source: The tasks.
+        n_tasks: Tasks of the finals; they come after those of the validations.
+
+    Returns:
+        One for each of up to five trials and the default; none where there are not two, or where
+        `n_tasks` is 0.
+    """
+    default = default_row(found)
+    entered = [
+        row
+        for place, row in enumerate(whole_rows(found, plan.sign))
+        if place < FINALISTS or row is default
+    ]
+    if n_tasks == 0 or len(entered) < 2:
+        return []
+    each, spent = {}, {}
+    for row in entered:
+        started = time.process_time()
+        run = plan.run(row.number)
+        first = RunDirectory(run).read()["training"]["valid_tasks"]
+        tasks = (source.untouched.task("valid", first + i) for i in range(n_tasks))
+        each[row.number] = score(load(run).learner, tasks).per_task
+        spent[row.number] = time.process_time() - started
+    usual = None if default is None else each.get(default.number)
+    results = []
+    for number, scores in each.items():
+        gain = None if usual is None else plan.sign * (scores - usual)
+        results.append(
+            Final(
+                number,
+                float(scores.mean()),
+                half_width(scores),
+                None if gain is None else float(gain.mean()),
+                None if gain is None else half_width(gain),
+                n_tasks,
+                spent[number],
+            )
+        )
+    return sorted(results, key=lambda final: _rank(plan.sign * final.score))
+
+
+def _rank(quality: float) -> float:
+    """The better, the smaller; what is not finite comes last."""
+    return -quality if math.isfinite(quality) else math.inf

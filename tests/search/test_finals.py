@@ -1,0 +1,82 @@
+"""The finals: who takes part, on which tasks, and that luck is found out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_search import small_plan
+
+import quickstudy
+from quickstudy import catalog
+from quickstudy.evaluate import score
+from quickstudy.options import tasks_spec, train_options
+from quickstudy.search.finals import FINALISTS, finals
+from quickstudy.search.space import nested
+from quickstudy.search.study import Plan, Row, open_study, rows, work
+from quickstudy.search.trial import Budget
+from quickstudy.tasks import TaskSource
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, list[Row], TaskSource]:
+    """Eight whole trials."""
+    plan = small_plan(
+        tmp_path_factory.mktemp("finals"), trials=8, budget=Budget(36, factor=1), sampler="random"
+    )
+    options = train_options(nested({**plan.fixed, "learner.name": "MAML"}), plan.out, None)
+    source = catalog.build_tasks(tasks_spec(options))
+    work(plan)
+    return plan, rows(open_study(plan)), source
+
+
+def test_the_best_and_the_default_take_part(
+    searched: tuple[Plan, list[Row], TaskSource],
+) -> None:
+    plan, found, source = searched
+    assert [row.state for row in found] == ["whole"] * 8
+    by_validation = sorted(found, key=lambda row: row.score)
+    # The default as the worst of all: it takes part nevertheless.
+    last = by_validation[-1]
+    found = [
+        replace(row, origin="default" if row.number == last.number else "sampler") for row in found
+    ]
+    played = finals(plan, found, source, 20)
+    entered = {row.number for row in by_validation[:FINALISTS]} | {last.number}
+    assert {final.number for final in played} == entered
+    scores = [final.score for final in played]
+    assert scores == sorted(scores)
+    default = next(final for final in played if final.number == last.number)
+    assert (default.ahead, default.ahead_ci95) == (0.0, 0.0)
+    for final in played:
+        assert final.ahead == pytest.approx(default.score - final.score)
+
+
+def test_their_tasks_are_those_after_the_validations(
+    searched: tuple[Plan, list[Row], TaskSource],
+) -> None:
+    plan, found, source = searched
+    final = finals(plan, found, source, 20)[0]
+    learner = quickstudy.load(plan.run(final.number)).learner
+    each = score(learner, [source.task("valid", 4 + i) for i in range(20)]).per_task
+    assert final.score == pytest.approx(float(each.mean()), rel=1e-5)
+    assert final.ci95 == pytest.approx(1.96 * float(np.std(each, ddof=1)) / 20**0.5, rel=1e-5)
+
+
+def test_a_lucky_validation_does_not_win(
+    searched: tuple[Plan, list[Row], TaskSource],
+) -> None:
+    plan, found, source = searched
+    worst = finals(plan, found, source, 50)[-1]
+    flattered = [replace(row, score=0.0) if row.number == worst.number else row for row in found]
+    assert finals(plan, flattered, source, 50)[0].number != worst.number
+
+
+def test_no_finals_of_one_or_without_tasks(
+    searched: tuple[Plan, list[Row], TaskSource],
+) -> None:
+    plan, found, source = searched
+    assert finals(plan, found, source, 0) == []
+    assert finals(plan, found[:1], source, 20) == []
+    assert finals(plan, [replace(row, state="given up") for row in found], source, 20) == []
