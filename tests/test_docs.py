@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from pages import check
 from PIL import Image
 from small import draw_classes
 from test_architecture import ORDER, SOURCE
@@ -36,7 +37,6 @@ FENCE = re.compile(
 # Inline code that names a file or folder of the repository.
 PATH = re.compile(r"(?:(?:src|tests|docs|recipes)/[\w./-]*|(?:[\w-]+/)*[\w-]+\.(?:py|md|toml|txt))")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-RESULTS = re.compile(r"(?<=<!-- results -->\n).*(?=<!-- /results -->)", re.DOTALL)
 OTHER_COMMANDS = ("pytest", ".venv/bin/pytest", ".venv/bin/ruff")
 
 
@@ -320,15 +320,8 @@ def _plus_minus(value: float, half: float | None, metric: str) -> str:
 
 
 def test_results_are_those_of_the_recipes(update_golden: bool) -> None:
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    assert len(RESULTS.findall(text)) == 1, "the README has one table between its markers"
     table = results_table(sorted((ROOT / "recipes").glob("*.yaml")))
-    if update_golden:
-        text = RESULTS.sub(lambda _: table, text)
-        readme.write_text(text, encoding="utf-8")
-    shown = RESULTS.findall(text)[0]
-    assert shown == table, "run pytest tests/test_docs.py --update-golden"
+    check(ROOT / "README.md", update_golden, results=table)
 
 
 def test_the_table_says_what_is_missing_and_what_missed(tmp_path: Path) -> None:

@@ -114,6 +114,24 @@ def test_log_and_sign_by_hand() -> None:
     torch.testing.assert_close(log_and_sign(v), torch.tensor(want, dtype=torch.float64))
 
 
+def test_an_lstm_reads_gradients_below_e_to_the_minus_p_as_they_are() -> None:
+    read = []
+
+    class Seen(nn.Module):
+        def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+            read.append(x[:, :2])
+            return x[:, :4], c
+
+    rule = LSTMRule(hidden=4, layers=1, preprocessing="log", p=5).double()
+    rule.cells[0] = Seen()
+    g = torch.tensor([math.e**-5, math.e**-6, -(math.e**4)], dtype=torch.float64)
+    steps(rule, {"p": torch.zeros(3, dtype=torch.float64)}, [{"p": g}])
+    want = torch.tensor([[-1, 1], [-1, 1 / math.e], [0.8, -1]], dtype=torch.float64)
+    torch.testing.assert_close(read[0], want)
+    with pytest.raises(UserError, match="p above 0"):
+        LSTMRule(p=0)
+
+
 def test_the_linear_rule_can_be_gradient_descent_with_momentum() -> None:
     rule = LinearRule(decays=(0.9,), scale=1.0).double()
     with torch.no_grad():

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
+from pages import check, filled
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "search.md"
@@ -49,20 +49,12 @@ def results() -> str:
     )
 
 
-def filled(page: str) -> str:
-    pattern = r"(?<=<!-- results -->\n).*(?=<!-- /results -->)"
-    return re.sub(pattern, lambda _: results(), page, flags=re.DOTALL)
-
-
-def test_the_table_of_the_page(request: pytest.FixtureRequest) -> None:
-    text = PAGE.read_text()
-    if request.config.getoption("--update-golden"):
-        PAGE.write_text(filled(text))
-    assert PAGE.read_text() == filled(PAGE.read_text())
+def test_the_table_of_the_page(update_golden: bool) -> None:
+    check(PAGE, update_golden, results=results())
 
 
 def test_a_wrong_number_is_seen() -> None:
     text = PAGE.read_text()
     wrong = re.sub(r"\| search \| [0-9.]+", "| search | 0.000", text)
     assert wrong != text
-    assert filled(wrong) == text
+    assert filled(wrong, results=results()) == text

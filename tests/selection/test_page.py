@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
-import pytest
+from pages import check, filled
 
 from quickstudy.selection import CONFIGURATIONS
 
@@ -51,21 +50,15 @@ def results() -> str:
     return text
 
 
-def filled(page: str) -> str:
-    for name, content in (("configurations", configurations()), ("results", results())):
-        pattern = rf"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)"
-        page = re.sub(pattern, lambda _, text=content: text, page, flags=re.DOTALL)  # type: ignore[misc]
-    return page
+def parts() -> dict[str, str]:
+    return {"configurations": configurations(), "results": results()}
 
 
-def test_the_tables_of_the_page(request: pytest.FixtureRequest) -> None:
-    text = PAGE.read_text()
-    if request.config.getoption("--update-golden"):
-        PAGE.write_text(filled(text))
-    assert PAGE.read_text() == filled(PAGE.read_text())
+def test_the_tables_of_the_page(update_golden: bool) -> None:
+    check(PAGE, update_golden, **parts())
 
 
 def test_a_wrong_number_is_seen() -> None:
     text = PAGE.read_text()
-    assert filled(text.replace("`SVC(C=1.0)`", "`SVC(C=2.0)`")) == text
+    assert filled(text.replace("`SVC(C=1.0)`", "`SVC(C=2.0)`"), **parts()) == text
     assert text.count("| yes |") == sum(each.cheap for each in CONFIGURATIONS.values())

@@ -25,6 +25,7 @@ class LSTMRule(CoordinateWise):
         layers: Number of layers.
         preprocessing: What the LSTM reads: the gradient (`"none"`), or the logarithm of its size
             and its sign (`"log"`), for gradients of many orders of magnitude.
+        p: With `"log"`, gradients below e^-p are read as they are, times e^p.
         scale: What its output is multiplied by.
 
     Raises:
@@ -42,14 +43,15 @@ class LSTMRule(CoordinateWise):
         hidden: int = 20,
         layers: int = 2,
         preprocessing: Preprocessing = "none",
+        p: float = 10.0,
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if preprocessing not in get_args(Preprocessing) or layers < 1:
+        if preprocessing not in get_args(Preprocessing) or layers < 1 or not p > 0:
             raise UserError(
-                f"LSTMRule: preprocessing must be one of {', '.join(get_args(Preprocessing))}, and "
-                f"there must be a layer; received {preprocessing!r} and layers={layers}; choose "
-                "one of these, and at least one layer."
+                f"LSTMRule: preprocessing must be one of {', '.join(get_args(Preprocessing))}, "
+                f"there must be a layer, and p above 0; received {preprocessing!r}, layers={layers} "
+                f"and p={p}; choose one of these, at least one layer and a positive p."
             )
         n_in = 1 if preprocessing == "none" else 2
         sizes = [n_in, *[hidden] * (layers - 1)]
@@ -58,7 +60,7 @@ class LSTMRule(CoordinateWise):
         with torch.no_grad():
             self.out.weight.mul_(0.1)
             self.out.bias.zero_()
-        self.hidden, self.preprocessing, self.scale = hidden, preprocessing, scale
+        self.hidden, self.preprocessing, self.p, self.scale = hidden, preprocessing, p, scale
 
     def remember(self, theta: Tensor) -> RuleState:
         zero = theta.new_zeros(len(theta), self.hidden)
@@ -67,7 +69,7 @@ class LSTMRule(CoordinateWise):
     def step(
         self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
     ) -> tuple[Tensor, RuleState]:
-        x = g[:, None] if self.preprocessing == "none" else log_and_sign(g)
+        x = g[:, None] if self.preprocessing == "none" else log_and_sign(g, self.p)
         new: RuleState = {}
         for i, cell in enumerate(self.cells):
             x, new[f"c{i}"] = cell(torch.cat([x, state[f"h{i}"]], dim=1), state[f"c{i}"])
