@@ -127,3 +127,15 @@ def test_labels_that_are_values_rather_than_classes(model):
     X = np.random.default_rng(0).normal(size=(40, 2))
     with pytest.raises(UserError, match="40 different labels of 40 examples"):
         model.adapt(X, X[:, 0])
+
+
+def test_rows_with_columns_of_their_own(model):
+    rows = [{"size": i % 2 + 0.1 * i} for i in range(8)]
+    y = [*"abababab"]
+    rows[5]["colour"] = "red"
+    adapted = model.adapt(rows, y)
+    whole = [{"size": row["size"], "colour": row.get("colour")} for row in rows]
+    assert adapted.model.preprocess == model.adapt(whole, y).model.preprocess
+    one = model.adapt_batch([(rows, y)])[0]
+    np.testing.assert_allclose(adapted.predict_proba(whole), one.predict_proba(whole), atol=1e-6)
+    assert "colour" not in rows[0]

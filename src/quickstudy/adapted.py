@@ -36,6 +36,7 @@ from quickstudy.rundir import (
     write_atomically,
 )
 from quickstudy.task import Examples, Task, stack
+from quickstudy.tasks.columns import completed
 
 TASK_FORMAT = 2
 TOGETHER = 25
@@ -97,8 +98,21 @@ class Model:
             UserError: Lengths differ, inputs have another shape or are not finite, or there is one
                 class only.
         """
-        model = self.for_columns(*columns_of_task(X, y)) if self.learner.reads_columns else self
+        model, X = self.for_rows(X, y)
         return Adapted(model, *model._given(X, y))
+
+    def for_rows(self, X: Any, y: Any) -> tuple[Model, Any]:
+        """The model for the columns of a task, if the learner reads them, and the task's rows.
+
+        Rows as mappings come back with every column that one of them has, None where it is absent.
+
+        Raises:
+            UserError: X is no table that can be learned from, or y values rather than classes.
+        """
+        if not self.learner.reads_columns:
+            return self, X
+        X = completed(X)
+        return self.for_columns(*columns_of_task(X, y)), X
 
     def for_columns(self, x_shape: tuple[int, ...], preprocess: Preprocess) -> Model:
         """The same model for inputs of another length, of a learner that `reads_columns`."""
@@ -122,9 +136,9 @@ class Model:
         models = []
         for number, (X, y) in enumerate(tasks):
             try:
-                read = self.learner.reads_columns
-                models.append(self.for_columns(*columns_of_task(X, y)) if read else self)
-                x, labels = models[-1]._given(X, y)
+                model, X = self.for_rows(X, y)
+                models.append(model)
+                x, labels = model._given(X, y)
                 support, _ = _support(self, x, labels)
             except UserError as error:
                 raise UserError(f"adapt_batch, task {number}: {error}") from error

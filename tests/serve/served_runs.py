@@ -31,14 +31,17 @@ MLP = ("--net", "MLP", "--net.hidden", "[8]")
 
 
 def make_runs(folder: Path) -> dict[str, Path]:
-    """A run of each modality, and one of a regression."""
-    made = {name: folder / name for name in ("drawn", "flowers", "blobs", "waves")}
+    """A run of each modality, one of a regression, and one that takes any table."""
+    made = {name: folder / name for name in ("drawn", "flowers", "blobs", "waves", "tables")}
     csv = str(flowers(folder / "flowers.csv"))
     proto = ("--learner", "PrototypicalNetwork")
     trained(made["drawn"], *proto, "--tasks", "glyphs", "--net.hidden", "8")
     table = ("--tasks", "table", "--tasks.path", csv, "--tasks.target", "kind", "--n-way", "2")
     trained(made["flowers"], *proto, *table, "--n-shot", "2", "--n-query", "3", *MLP)
     trained(made["waves"], "--learner", "MAML", "--tasks", "sinusoid", *MLP)
+    prior = ("--tasks", "table_prior", "--tasks.n-support", "[16,20]", "--n-query", "8")
+    small = ("--learner.hidden", "8", "--learner.n-random", "16", "--learner.n-hidden", "6")
+    trained(made["tables"], "--learner", "LearnerGenerator", *prior, *small)
     source = blobs()  # made in Python
     quick(source, prototypical(source), made["blobs"])
     return made

@@ -55,13 +55,14 @@ def scores(answer: dict[str, object]) -> list[list[float]]:
     return [[*p["scores"].values()] for p in answer["predictions"]]
 
 
-@pytest.mark.parametrize("name", ["drawn", "flowers", "blobs", "waves"])
+@pytest.mark.parametrize("name", ["drawn", "flowers", "blobs", "waves", "tables"])
 def test_fresh_cached_and_reloaded_are_one(client_of: Callable[..., Client], name: str) -> None:
     """Also of a task that grew by one example at a time, from inputs at hand."""
     rows = [{"row": {"length": i, "width": i % 2, "colour": "red"}} for i in range(6)]
     kinds = {
         "drawn": [{k: v for k, v in e.items() if k != "label"} for e in drawn(2, 3)],
         "flowers": rows,
+        "tables": rows,
         "blobs": [near(i % 2, i) for i in range(6)],
         "waves": [{"values": [i / 3]} for i in range(6)],
     }

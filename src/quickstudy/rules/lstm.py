@@ -50,8 +50,8 @@ class LSTMRule(CoordinateWise):
         if preprocessing not in get_args(Preprocessing) or layers < 1 or not p > 0:
             raise UserError(
                 f"LSTMRule: preprocessing must be one of {', '.join(get_args(Preprocessing))}, "
-                f"there must be a layer, and p above 0; received {preprocessing!r}, layers={layers} "
-                f"and p={p}; choose one of these, at least one layer and a positive p."
+                f"there must be a layer, and p above 0; received {preprocessing!r}, layers={layers}"
+                f" and p={p}; choose one of these, at least one layer and a positive p."
             )
         n_in = 1 if preprocessing == "none" else 2
         sizes = [n_in, *[hidden] * (layers - 1)]

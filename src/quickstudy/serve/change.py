@@ -24,7 +24,7 @@ class Change:
     Attributes:
         task: The task with its next settings and examples.
         contents: New examples by id.
-        x: Their inputs by id.
+        x: Their inputs by id, where they are known.
     """
 
     task: Snapshot
@@ -34,10 +34,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Taken:
-    """Inputs of a request, as they are kept and as tensors made from that."""
+    """Inputs of a request, as they are kept and as tensors made from that.
+
+    There are no tensors where the columns of all of a task's rows make the inputs.
+    """
 
     contents: list[Content]
-    x: Tensor
+    x: Tensor | None
 
 
 def fresh(served: Served, tenant: str, task_id: str) -> Snapshot:
@@ -68,7 +71,8 @@ def added(
         change=change or f"added {len(ids)} example{'' if len(ids) == 1 else 's'}",
     )
     contents = dict(zip(ids, taken.contents, strict=True))
-    return Change(new, contents, dict(zip(ids, taken.x, strict=True)))
+    x = {} if taken.x is None else dict(zip(ids, taken.x, strict=True))
+    return Change(new, contents, x)
 
 
 def labels_of(served: Served, given: Sequence[Example], pointer: str) -> list[Any]:

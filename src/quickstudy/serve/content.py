@@ -37,30 +37,38 @@ class Content(NamedTuple):
     sha256: str
 
 
-def modality(preprocess: Preprocess) -> str:
+def modality(model: Model) -> str:
     """`"pictures"`, `"rows"` or `"arrays"`."""
-    if isinstance(preprocess, Pictures):
+    if isinstance(model.preprocess, Pictures):
         return "pictures"
-    return "rows" if isinstance(preprocess, Columns) else "arrays"
+    table = isinstance(model.preprocess, Columns) or model.learner.reads_columns
+    return "rows" if table else "arrays"
 
 
-def plain(given: Input, preprocess: Preprocess, x_shape: tuple[int, ...]) -> Plain:
+def plain(given: Input, model: Model) -> Plain:
     """What an input is, from which all else is computed.
 
-    Numbers of the shape of an input are taken by every model, as inputs that are preprocessed.
+    Numbers of the shape of an input are taken by every model, as inputs that are preprocessed. A
+    learner that reads columns takes any row; numbers are one whose columns are x0, x1 and so on.
 
     Raises:
         UserError: It is of another modality than the model's, or not what it says it is.
     """
+    preprocess, reads = model.preprocess, model.learner.reads_columns
     if given.values is not None:
-        values: list[Any] = _shaped(given.values, x_shape)
+        if reads:
+            numbers: list[Any] = _shaped(given.values, (len(given.values),))
+            return {f"x{i}": number for i, number in enumerate(numbers)}
+        values: list[Any] = _shaped(given.values, model.x_shape)
         return values
+    if given.row is not None and reads:
+        return dict(given.row)
     if given.image is not None and isinstance(preprocess, Pictures):
         return pixels(from_base64(given.image.b64), max(STORED_SIDE, 2 * preprocess.size))
     if given.row is not None and isinstance(preprocess, Columns):
         # Columns that the model does not know are not kept.
         return {name: given.row[name] for name in preprocess.columns if name in given.row}
-    kind = modality(preprocess)
+    kind = modality(model)
     key = {"pictures": "image", "rows": "row", "arrays": "values"}[kind]
     raise UserError(
         f"input: this model takes {kind}; received {'a row' if given.image is None else 'an image'}"

@@ -224,7 +224,7 @@ def _infer(request: Request, name: str, version: str | None, carried: Payload) -
     entry = _learned(asked, tensors) if asked.task is None else asked.entry()
     queries = _inputs(served, *tensors["query"], MAX_QUERY)
     pointer = f"/inputs/{tensors['query'][0]}/data"
-    x = tasks.queries(served, queries, entry.snapshot.model_version, pointer)
+    x = tasks.queries(served, queries, entry, pointer)
     adapted = adapted_of(served, entry)
     rows = answers.probabilities(tasks, served, entry, x)
     n = len(rows)

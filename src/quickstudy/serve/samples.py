@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from PIL import Image
+from sklearn.datasets import load_iris
 
 from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
@@ -23,6 +24,7 @@ from quickstudy.tasks.source import generator
 WAYS: Final = 4
 SHOTS: Final = 5
 QUERIES: Final = 8
+FLOWERS: Final = 10  # of a species
 ENLARGED: Final = 4  # a glyph is shown larger than it is kept
 
 
@@ -41,13 +43,16 @@ class Sample(NamedTuple):
 
 
 def sample(served: Served) -> Sample | None:
-    """A task for a model: glyphs for one of pictures, else one of its own meta-test.
+    """A task for a model: glyphs for one of pictures, flowers where every task has columns of its
+    own, else one of its own meta-test.
 
     None for a model of other inputs whose tasks have no name, or are not to be had here.
     """
     try:
         if isinstance(served.model.preprocess, Pictures):
             return _glyphs()
+        if served.reads_columns:
+            return _flowers()
         if "tasks_spec" not in served.record:
             return None
         return _own(served, catalog.build_tasks(served.record["tasks_spec"]))
@@ -67,6 +72,22 @@ def _glyphs() -> Sample:
         support += [Example.model_validate(label | each) for each in pictures[:SHOTS]]
         queries += [Input.model_validate(each) for each in pictures[SHOTS:]]
     return Sample("Four characters", support, queries)
+
+
+def _flowers() -> Sample:
+    iris = load_iris()
+    order = generator(0, "serve/sample", 0).permutation(len(iris.target))
+    support: list[Example] = []
+    queries: list[Input] = []
+    for i in order.tolist():
+        row = dict(zip(iris.feature_names, iris.data[i].tolist(), strict=True))
+        label = str(iris.target_names[iris.target[i]])
+        if sum(each.label == label for each in support) < FLOWERS:
+            support.append(Example.model_validate({"label": label, "row": row}))
+        elif len(queries) < QUERIES:
+            queries.append(Input.model_validate({"row": row}))
+    support.sort(key=lambda each: str(each.label))
+    return Sample("Three species of iris", support, queries)
 
 
 def _own(served: Served, source: TaskSource) -> Sample:

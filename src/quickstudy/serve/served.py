@@ -73,7 +73,12 @@ class Served:
     @property
     def modality(self) -> str:
         """`"pictures"`, `"rows"` or `"arrays"`."""
-        return modality(self.model.preprocess)
+        return modality(self.model)
+
+    @property
+    def reads_columns(self) -> bool:
+        """Whether every task has columns of its own."""
+        return self.model.learner.reads_columns
 
     @property
     def classifies(self) -> bool:
@@ -95,9 +100,9 @@ class Served:
             "modality": self.modality,
             "kind": self.model.kind,
             "learner": self.record["learner"],
-            "net": (specs.get("net") or {}).get("name"),
+            "net": None if self.reads_columns else (specs.get("net") or {}).get("name"),
             "version": self.version,
-            "x_shape": list(self.model.x_shape),
+            "x_shape": [-1] if self.reads_columns else list(self.model.x_shape),
             "columns": list(preprocess.columns) if isinstance(preprocess, Columns) else None,
             "drawings": isinstance(preprocess, Pictures) and preprocess.ink,
             "temperature": self.model.temperature,
@@ -110,7 +115,7 @@ class Served:
             Problem: It is not one of this model.
         """
         try:
-            return plain(given, self.model.preprocess, self.model.x_shape)
+            return plain(given, self.model)
         except UserError as error:
             raise invalid(error, pointer, "INPUT_UNREADABLE") from error
 
@@ -146,6 +151,18 @@ def encode(model: Model, given: Iterable[Plain], pointer: str = "") -> Tensor:
         except UserError as error:
             raise invalid(error, f"{pointer}/{i}", "INPUT_UNREADABLE") from error
     return torch.cat(rows)
+
+
+def for_rows(model: Model, rows: list[Plain], labels: list[Any]) -> tuple[Model, list[Plain]]:
+    """A model whose learner reads columns, for those of a task, and the rows with all of them.
+
+    Raises:
+        Problem: It cannot be learned from these rows.
+    """
+    try:
+        return model.for_rows(rows, labels)
+    except UserError as error:
+        raise invalid(error) from error
 
 
 def adapt(model: Model, x: Tensor, labels: list[Any]) -> Adapted:

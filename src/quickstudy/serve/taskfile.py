@@ -49,6 +49,13 @@ def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], 
     Raises:
         Problem: It is no such file, or of another model.
     """
+    if served.reads_columns:
+        raise invalid(
+            UserError(
+                "file: the examples in it must be what this model takes, rows; received a task, "
+                "which holds what its columns made of them; send the rows themselves."
+            )
+        )
     try:
         tensors, header = tensors_from_bytes(content, "file")
         seal = header.pop("sha256", None)

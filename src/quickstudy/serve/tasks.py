@@ -12,14 +12,15 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from quickstudy.serve.change import Change, Taken, missing, needs
+from quickstudy.adapted import Model
+from quickstudy.serve.change import Change, Taken, missing, needs, ready
 from quickstudy.serve.compute import Gate, Passes, tile
-from quickstudy.serve.content import kept, restored
+from quickstudy.serve.content import Plain, kept, restored
 from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
 from quickstudy.serve.metrics import Metrics
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.schema.requests import Input
-from quickstudy.serve.served import Served, adapt, encode
+from quickstudy.serve.served import Served, adapt, encode, for_rows
 from quickstudy.serve.snapshot import Snapshot, sealed
 from quickstudy.serve.states import Entry, States
 from quickstudy.serve.store import After, ConflictError, ExistsError, FullError, Store
@@ -86,18 +87,22 @@ class Tasks:
         """
         with self.gate():
             plain = [served.plain(each, f"{pointer}/{i}") for i, each in enumerate(given)]
-            x = encode(served.model, plain, pointer)
+            x = None if served.reads_columns else encode(served.model, plain, pointer)
             return Taken([kept(each) for each in plain], x)
 
     def queries(
-        self, served: Served, given: Sequence[Input], version: str, pointer: str = "/query"
+        self, served: Served, given: Sequence[Input], entry: Entry, pointer: str = "/query"
     ) -> Tensor:
-        """Inputs that are asked about, as a version of the model takes them.
+        """Inputs that are asked about, as the model of a revision takes them.
 
         Raises:
-            Problem: One of them is not an input of the model; it says which.
+            Problem: One of them is not an input of the model, it says which; or the columns of a
+                task are not known yet, as it has too few examples.
         """
-        model = self.versions.get(version)
+        if served.reads_columns:
+            model = ready(served, entry).model
+        else:
+            model = self.versions.get(entry.snapshot.model_version)
         with self.gate():
             plain = (served.plain(each, f"{pointer}/{i}") for i, each in enumerate(given))
             return encode(model, plain, pointer)
@@ -229,7 +234,7 @@ class Tasks:
             if task is None:
                 break
             try:
-                entry, took = self._computed(task, self._inputs(task, Change(task, {}, {})))
+                entry, took = self._computed(task, Change(task, {}, {}))
             except GoneError:
                 continue  # the revision was dropped after it was read
             if number is None or number == newest:
@@ -251,7 +256,7 @@ class Tasks:
                 f"{len(task.examples)} of {len(task.classes)}; remove some first.",
             )
         try:
-            entry, took = self._computed(task, self._inputs(task, change))
+            entry, took = self._computed(task, change)
             hashes = self.store.hashes(old.uid) if old.number else {}
             hashes |= {i: c.sha256 for i, c in change.contents.items()}
             size = entry.adapted.state_bytes if entry.adapted is not None else 0
@@ -263,30 +268,48 @@ class Tasks:
         self.metrics.support.labels(served.id).observe(len(task.examples))
         return entry
 
-    def _inputs(self, task: Snapshot, change: Change) -> Tensor:
+    def _inputs(self, task: Snapshot, change: Change, model: Model) -> Tensor:
         """Inputs of all examples: those given, those at hand, and the rest as they are kept."""
         rows = dict(change.x)
         cached = self.states.latest(task.uid)
         if cached is not None and cached.snapshot.model_version == task.model_version:
             rows |= {i: cached.x[at] for at, (i, _) in enumerate(cached.snapshot.examples)}
-        model = self.versions.get(task.model_version)
         absent = [i for i, _ in task.examples if i not in rows]
         if absent:
-            there = self.store.contents(task.uid, absent) | change.contents
-            if not there.keys() >= {*absent}:
-                raise GoneError
+            plain = self._plain(task, change, absent)
             with self.gate():
-                x = encode(model, [restored(there[i].data) for i in absent])
+                x = encode(model, plain)
             rows |= dict(zip(absent, x, strict=True))
         if not task.examples:
             return torch.zeros((0, *model.x_shape))
         return torch.stack([rows[i] for i, _ in task.examples])
 
-    def _computed(self, task: Snapshot, x: Tensor) -> tuple[Entry, float]:
+    def _table(self, task: Snapshot, change: Change, model: Model) -> tuple[Model, Tensor]:
+        """The model for the columns of a task's rows, and its inputs: all made of all rows."""
+        rows = self._plain(task, change, [i for i, _ in task.examples])
+        with self.gate():
+            model, rows = for_rows(model, rows, task.labels)
+            return model, encode(model, rows)
+
+    def _plain(self, task: Snapshot, change: Change, ids: Sequence[str]) -> list[Plain]:
+        """Examples as they are kept, or are about to be."""
+        new = change.contents
+        there = self.store.contents(task.uid, [i for i in ids if i not in new]) | new
+        if not there.keys() >= {*ids}:
+            raise GoneError
+        return [restored(there[i].data) for i in ids]
+
+    def _computed(self, task: Snapshot, change: Change) -> tuple[Entry, float]:
         """The entry of a revision, and the milliseconds of its adaptation."""
         served, adapted, took, rows = self.models[task.model], None, 0.0, 1
-        if needs(served, task) is None:
-            model = self.versions.get(task.model_version)
+        model, enough = self.versions.get(task.model_version), needs(served, task) is None
+        if not served.reads_columns:
+            x = self._inputs(task, change, model)
+        elif enough:
+            model, x = self._table(task, change, model)
+        else:
+            x = torch.zeros((len(task.examples), 0))
+        if enough:
             with self.gate(), self.metrics.timed(self.metrics.adapt, served.id) as clock:
                 adapted = adapt(model, x, task.labels)
             took = clock.milliseconds

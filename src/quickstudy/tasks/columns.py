@@ -230,6 +230,14 @@ class Columns:
         return np.array(x, dtype=np.float32)
 
 
+def completed(X: Any) -> Any:
+    """Rows of a task as mappings, each with every column that one of them has; others as given."""
+    if not isinstance(X, list | tuple) or not all(isinstance(row, Mapping) for row in X):
+        return X
+    names = dict.fromkeys(name for row in X for name in row)
+    return [{name: row.get(name) for name in names} for row in X]
+
+
 def is_missing(cell: str) -> bool:
     """Whether a cell is empty or says that its value is missing."""
     return cell.strip().lower() in MISSING

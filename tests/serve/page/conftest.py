@@ -21,12 +21,12 @@ QUIET = [
 
 @pytest.fixture(scope="session")
 def site(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server of drawings, waves, rows and points."""
+    """A server of drawings, waves, rows, points, and of any table."""
     from page_site import Site, make_signs, make_waves
 
     folder = tmp_path_factory.mktemp("site")
     learned = [make_signs(folder / "signs"), make_waves(folder / "sines")]
-    site = Site([*learned, runs["flowers"], runs["blobs"]], folder)
+    site = Site([*learned, runs["flowers"], runs["blobs"], runs["tables"]], folder)
     yield site
     site.stop()
 

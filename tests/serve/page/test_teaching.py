@@ -137,6 +137,34 @@ def test_rows_are_filled_in_and_pasted(visit: Visit) -> None:
     expect(ask.get_by_role("meter")).to_have_count(1)
 
 
+def test_rows_with_columns_of_the_task(visit: Visit) -> None:
+    """Where the model leaves the columns to the task, the first rows that are pasted name them."""
+    page = visit("/?model=tables")
+    first, second = card(page, "Class 1"), card(page, "Class 2")
+    box = first.get_by_role("textbox", name="paste rows")
+    box.fill("1,red\n2,red")
+    first.get_by_role("button", name="Add rows").click()
+    expect(first.get_by_role("alert")).to_contain_text("names of the columns are missing")
+    box.fill("size,colour\n1,red\n2,red\n1.5,blue")
+    first.get_by_role("button", name="Add rows").click()
+    expect(first.locator("[data-example]")).to_have_count(3)
+    other = second.get_by_role("textbox", name="paste rows")
+    expect(other).to_have_attribute("placeholder", "size,colour\n…")
+    other.fill("7,blue\n8,red\n9,blue")
+    second.get_by_role("button", name="Add rows").click()
+    expect(second.locator("[data-example]")).to_have_count(3)
+    ask = page.get_by_role("region", name="Ask")
+    ask.get_by_role("textbox", name="paste rows").fill("colour,size\nred,8.5")
+    ask.get_by_role("button", name="Ask rows").click()
+    expect(ask.get_by_role("meter")).to_have_count(1)
+    asked = get(task_url(page) + "?view=FULL")["examples"][0]["input"]["row"]
+    assert asked == {"size": 1, "colour": "red"}
+    expect(ask.get_by_role("textbox", name="paste rows")).to_have_value("")
+    ask.get_by_role("textbox", name="paste rows").fill("1,2,3")
+    ask.get_by_role("button", name="Ask rows").click()
+    expect(ask.get_by_role("alert")).to_contain_text("Line 1 does not fit")
+
+
 def test_numbers_are_pasted(visit: Visit) -> None:
     """A model of arrays takes pasted numbers, several examples at a time."""
     page = visit("/?model=blobs")

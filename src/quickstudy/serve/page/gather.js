@@ -3,7 +3,7 @@
 import { button, complain, el, icon, plural } from "./dom.js";
 import { Unreadable, arraysOf, cell, picturesOf, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
-import { state } from "./state.js";
+import { state, subscribe } from "./state.js";
 
 /**
  * @typedef {object} Gathering
@@ -99,7 +99,29 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
   return { parts: [pad.element, tools, chooser], take, clear };
 }
 
+/** The columns of the task's rows, where the model leaves them to the task; null as long as there are none. */
+function ownColumns() {
+  const rows = [...state.inputs.values()].map(({ row }) => row).filter(Boolean);
+  return rows.length ? [...new Set(rows.flatMap(Object.keys))] : null;
+}
+
+/** Rows with columns of the task's own. */
+function table({ label, verb }, hand) {
+  const read = (text) => rowsOf(text, ownColumns(), null);
+  const paste = pasteBox(`${label}: paste rows`, "", read, hand, `${verb} rows`);
+  const about = el("small", {});
+  const show = () => {
+    const known = ownColumns();
+    about.textContent = known ? "CSV rows of these columns" : "CSV rows, the names of their columns first";
+    paste.querySelector("textarea").placeholder = known ? `${known.join(",")}\n…` : "length,width,colour\n5.1,3.5,red\n…";
+  };
+  subscribe(show);
+  show();
+  return { parts: [about, paste], take: takeText(read, hand), clear: () => {} };
+}
+
 function rows({ label, verb, valued }, hand) {
+  if (!state.model.columns) return table({ label, verb }, hand);
   const target = valued ? "value" : null;
   const columns = [...state.model.columns, ...(valued ? [target] : [])];
   const fields = columns.map((name) => el("input", { name, autocomplete: "off" }));

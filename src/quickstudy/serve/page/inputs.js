@@ -31,14 +31,18 @@ function base64(buffer) {
 }
 
 /**
- * Lines of comma, semicolon or tab separated values as rows; a line of column names may lead.
- * The column named `target`, if any, is the value that belongs to the row.
+ * Lines of comma, semicolon or tab separated values as rows; a line of column names may lead, and
+ * must where no columns are known. The column named `target`, if any, is the value of the row.
  */
 export function rowsOf(text, columns, target) {
   const separator = ["\t", ";", ","].find((each) => text.includes(each)) ?? ",";
   const lines = text.split(/\r?\n/).filter((line) => line.trim()).map((line) => cells(line, separator));
   const [head, ...rest] = lines;
-  const named = head && head.every((name) => columns.includes(name));
+  if (!columns && !isHead(head)) {
+    const detail = "The first line must name the columns, each another name.";
+    throw new Unreadable("The names of the columns are missing", detail);
+  }
+  const named = !columns || head?.every((name) => columns.includes(name));
   const order = named ? head : columns;
   return (named ? rest : lines).map((values, i) => {
     if (values.length !== order.length) {
@@ -48,6 +52,11 @@ export function rowsOf(text, columns, target) {
     }
     return withTarget(Object.fromEntries(order.map((name, k) => [name, cell(values[k])])), target);
   });
+}
+
+/** Whether the cells of a line can be names of columns. */
+function isHead(line = []) {
+  return line.every((name) => typeof cell(name) === "string") && new Set(line).size === line.length;
 }
 
 /** A row apart from the value that belongs to it. */

@@ -22,7 +22,7 @@ async function start() {
 }
 
 function show({ learner, net, tasks, evaluate, pictures, settings }) {
-  find("#lead").textContent = `${learner} on ${net}, meta-trained on ${tasks ?? "tasks made in Python"}.`;
+  find("#lead").textContent = `${learner}${net ? ` on ${net}` : ""}, meta-trained on ${tasks ?? "tasks made in Python"}.`;
   find("#note").hidden = !evaluate;
   find("#evaluate").textContent = evaluate;
   find("#figures").replaceChildren(...pictures.map(figure));

@@ -83,7 +83,7 @@ function setUpHead() {
   subscribe(() => {
     const { model, task } = state;
     picker.value = model.id;
-    find("#learner").textContent = `${model.learner} on ${model.net}`;
+    find("#learner").textContent = model.net ? `${model.learner} on ${model.net}` : model.learner;
     find("#version").textContent = model.version.replace("sha256:", "").slice(0, 12);
     find("#version").title = model.version;
     find("#lab").href = `/lab/${encodeURIComponent(model.id)}`;

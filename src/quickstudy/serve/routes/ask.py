@@ -41,9 +41,9 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
     asked = body(StatelessBody, carried)
     labels = labels_of(served, asked.support, "/support")
     taken = tasks.take(served, asked.support, "/support")
-    x = tasks.queries(served, asked.query, served.version)
     task = fresh(served, call.tenant, "")
     entry = tasks.prepared(served, task, added(served, task, labels, taken))
+    x = tasks.queries(served, asked.query, entry)
     found = answers.predictions(tasks, served, entry, x, asked.min_confidence, asked.nearest)
     return reply(StatelessAnswer(model_version=served.version, predictions=found))
 
@@ -58,14 +58,13 @@ def predict(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
     served, tasks = call.served, call.tasks
     asked = body(PredictBody, carried, "query")
     entry, took = tasks.entry(call.tenant, served, task)
-    version = entry.snapshot.model_version
-    x = tasks.queries(served, asked.query, version)
+    x = tasks.queries(served, asked.query, entry)
     start = time.perf_counter()
     found = answers.predictions(tasks, served, entry, x, asked.min_confidence, asked.nearest)
     return reply(
         Answer(
             task_revision=entry.snapshot.number,
-            model_version=version,
+            model_version=entry.snapshot.model_version,
             predictions=found,
             adapt_ms=took,
             predict_ms=round(1000 * (time.perf_counter() - start), 3),
@@ -80,7 +79,7 @@ def explain(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
     served, tasks = call.served, call.tasks
     asked = body(ExplainBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
-    x = tasks.queries(served, [asked.query], entry.snapshot.model_version)
+    x = tasks.queries(served, [asked.query], entry)
     return reply(answers.explained(tasks, served, entry, x))
 
 
@@ -103,8 +102,7 @@ def place(request: Request, model: ModelId, task: TaskId, carried: Carried) -> R
     served, tasks = call.served, call.tasks
     asked = body(MapBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
-    version = entry.snapshot.model_version
-    x = tasks.queries(served, asked.query, version) if asked.query else None
+    x = tasks.queries(served, asked.query, entry) if asked.query else None
     points = answers.mapped(tasks, served, entry, x)
     return reply(Map(task_revision=entry.snapshot.number, points=points))
 
@@ -117,5 +115,5 @@ def evaluate(request: Request, model: ModelId, task: TaskId, carried: Carried) -
     asked = body(EvaluateBody, carried, "query")
     labels = labels_of(served, asked.query, "/query")
     entry, _ = tasks.entry(call.tenant, served, task)
-    x = tasks.queries(served, asked.query, entry.snapshot.model_version)
+    x = tasks.queries(served, asked.query, entry)
     return reply(answers.evaluated(tasks, served, entry, x, labels))
