@@ -42,9 +42,10 @@ from quickstudy.options import flat, run_training, tasks_spec, train_options
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.search.command import default_choices
 from quickstudy.search.finals import finals
+from quickstudy.search.rows import Row, best_row, rows
 from quickstudy.search.space import nested
 from quickstudy.search.spaces import default_space
-from quickstudy.search.study import Plan, Row, best_row, open_study, rows, work
+from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 from quickstudy.search.zoom import zoomed
 

@@ -13,8 +13,9 @@ from quickstudy import catalog
 from quickstudy.evaluate import score
 from quickstudy.options import tasks_spec, train_options
 from quickstudy.search.finals import FINALISTS, finals
+from quickstudy.search.rows import Row, rows
 from quickstudy.search.space import nested
-from quickstudy.search.study import Plan, Row, open_study, rows, work
+from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 from quickstudy.tasks import TaskSource
 

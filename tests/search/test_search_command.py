@@ -14,8 +14,8 @@ from quickstudy.cli import main
 from quickstudy.rundir import RunDirectory
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures
+from quickstudy.search.rows import Row
 from quickstudy.search.space import space_of
-from quickstudy.search.study import Row
 
 QUICK = (
     *("search", "--tasks", "sinusoid", "--n-shot", "5", "--n-query", "5", "--steps", "9"),
@@ -132,7 +132,7 @@ def test_without_optuna_it_says_what_to_install(
     import sys
 
     # Only those that need it, which now cannot be imported: others would be there twice afterwards.
-    for name in ("results", "importance", "study", "storage", "sampler"):
+    for name in ("results", "finals", "importance", "rows", "study", "storage", "sampler"):
         monkeypatch.delitem(sys.modules, f"quickstudy.search.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert main([*QUICK, "--out", str(tmp_path / "out")]) == 2

@@ -8,20 +8,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
-from databases import new_database
 from small_search import small_plan
 
 from quickstudy.search.study import open_study
 from quickstudy.serve.migrations import VERSION_TABLE, migrate
 from quickstudy.serve.tables import KEYS, connect
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'one.db'}"
-    return new_database(request.getfixturevalue("postgres_server"))
 
 
 def serve(url: str) -> None:
@@ -43,19 +34,21 @@ def search(url: str) -> None:
 
 
 @pytest.mark.parametrize("order", [[serve, search], [search, serve]])
-def test_servers_and_studies_share_a_database(url: str, order: list[Callable[[str], None]]) -> None:
+def test_servers_and_studies_share_a_database(
+    storage: str, order: list[Callable[[str], None]]
+) -> None:
     for use in [*order, *order]:
-        use(url)
+        use(storage)
 
 
-def test_a_database_with_the_version_in_alembic_s_own_table(url: str) -> None:
-    serve(url)
-    engine = connect(url, 2)
+def test_a_database_with_the_version_in_alembic_s_own_table(storage: str) -> None:
+    serve(storage)
+    engine = connect(storage, 2)
     with engine.execution_options(writes=True).begin() as connection:
         connection.exec_driver_sql(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version")
-    serve(url)
-    search(url)
-    serve(url)
+    serve(storage)
+    search(storage)
+    serve(storage)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert context.get_current_heads() == ("0001",)

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 from optuna.exceptions import ExperimentalWarning
+from optuna.trial import TrialState
 from small import seal_of
 from small_search import FIXED, SMALL, begin, small_plan
 
 from quickstudy import UserError
 from quickstudy.rundir import RunDirectory
 from quickstudy.search import study as studies
+from quickstudy.search.rows import Row, best_row, rows
 from quickstudy.search.space import space_of
-from quickstudy.search.study import Plan, Row, best_row, open_study, rows, work
+from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 
 
@@ -159,14 +161,8 @@ def test_the_budget_of_all_trials(tmp_path: Path) -> None:
     assert len(outcome(replace(plan, steps=None, minutes=0.0))) == 3
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_two_processes_share_a_study(
-    tmp_path: Path, kind: str, request: pytest.FixtureRequest
-) -> None:
-    url = f"sqlite:///{tmp_path / 'study.db'}"
-    if kind == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    plan = small_plan(tmp_path, storage=url, trials=6)
+def test_two_processes_share_a_study(tmp_path: Path, storage: str) -> None:
+    plan = small_plan(tmp_path, storage=storage, trials=6)
     workers = [begin(plan), begin(plan)]
     assert [worker.wait(timeout=400) for worker in workers] == [0, 0]
     study = open_study(plan)
@@ -179,8 +175,8 @@ def test_two_processes_share_a_study(
         assert RunDirectory(plan.run(row.number)).read()["best"] == row.score
 
 
-def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path) -> None:
-    plan = small_plan(tmp_path / "killed", trials=1, budget=Budget(3600))
+def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path, storage: str) -> None:
+    plan = small_plan(tmp_path / "killed", storage=storage, trials=1, budget=Budget(3600))
     worker = begin(plan)
     until(lambda: any(row["step"] >= 200 for row in RunDirectory(plan.run(0)).metrics()))
     worker.send_signal(signal.SIGKILL)
@@ -208,6 +204,23 @@ def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path) -> None:
     assert found[1].curve == undisturbed.curve
     assert found[1].choices == undisturbed.choices
     assert seal_of(plan.run(1)) == seal_of(quiet.run(0))
+
+
+def test_a_trial_is_tried_again_though_who_found_its_worker_dead_died_too(tmp_path: Path) -> None:
+    plan = small_plan(tmp_path, trials=2, heartbeat=(1, 1))
+    study = open_study(plan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # A heartbeat without Study.optimize.
+        trial = study.ask()
+    trial.set_user_attr("interrupted", True)
+    study.tell(trial, state=TrialState.FAIL)  # And nobody has queued it again.
+    time.sleep(1.1)
+    found = outcome(plan)
+    assert [(row.state, row.origin) for row in found] == [
+        ("retried", "sampler"),
+        ("whole", "again 0"),
+        ("whole", "sampler"),
+    ]
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:

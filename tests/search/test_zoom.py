@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from quickstudy.search.rows import Row
 from quickstudy.search.space import Space, space_of
-from quickstudy.search.study import Row
 from quickstudy.search.zoom import ranked, zoomed
 
 RATE = space_of([{"option": "outer_lr", "low": 0.001, "high": 0.1, "log": True,

@@ -33,7 +33,8 @@ from quickstudy.search.trial import Budget
 from quickstudy.tasks import TaskSource
 
 if TYPE_CHECKING:
-    from quickstudy.search.study import Plan, Row, Worked
+    from quickstudy.search.rows import Row
+    from quickstudy.search.study import Plan, Worked
 
 
 def search(argv: Sequence[str]) -> int:
@@ -129,7 +130,8 @@ def search_planned(
     budget = Budget(options["steps"] * options["meta_batch"], factor, rungs)
     with _packages():
         from quickstudy.search import results
-        from quickstudy.search.study import Plan, fixed_of, open_study, rows
+        from quickstudy.search.rows import rows
+        from quickstudy.search.study import Plan, fixed_of, open_study
     store = store or default_store()
     features = task_features(source)
     first = [("default", default_choices(searched, source, fixed))]
@@ -236,7 +238,7 @@ def _worker(plan: Plan, number: int, threads: int) -> None:
 
 def progress(plan: Plan, found: Sequence[Row]) -> str:
     """Such as `trial 7 of 30, 2 running; best 0.931`."""
-    from quickstudy.search.study import best_row
+    from quickstudy.search.rows import best_row
 
     ended = sum(row.state in ("whole", "given up", "failed") for row in found)
     running = sum(row.state == "running" for row in found)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from quickstudy.evaluate import half_width, score
 from quickstudy.rundir import RunDirectory
 from quickstudy.saved import load
-from quickstudy.search.study import Plan, Row, default_row, whole_rows
+from quickstudy.search.rows import Row, default_row, whole_rows
+from quickstudy.search.study import Plan
 from quickstudy.tasks import TaskSource
 
 FINALISTS = 5

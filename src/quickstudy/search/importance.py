@@ -13,8 +13,8 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from scipy.stats import rankdata, spearmanr
 
+from quickstudy.search.rows import Row
 from quickstudy.search.space import JSON, Choice, Space
-from quickstudy.search.study import Row
 
 FEWEST = 6
 

@@ -23,9 +23,10 @@ from quickstudy.rundir import write_atomically
 from quickstudy.search.finals import finals
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures
+from quickstudy.search.rows import Row, best_row, default_row
 from quickstudy.search.space import JSON, Space, space_of
 from quickstudy.search.store import Past, form
-from quickstudy.search.study import Plan, Row, best_row, default_row
+from quickstudy.search.study import Plan
 from quickstudy.search.zoom import ranked, zoomed
 from quickstudy.tasks import TaskSource
 

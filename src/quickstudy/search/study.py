@@ -13,6 +13,7 @@ import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from quickstudy.errors import UserError
 from quickstudy.learner import Kind
+from quickstudy.search.rows import Row, attempts, rows
 from quickstudy.search.sampler import Variations
 from quickstudy.search.space import JSON, Choice, Space, space_of
 from quickstudy.search.storage import database, open_storage
@@ -92,43 +94,6 @@ class Plan:
             "budget": asdict(self.budget),
             "search": {"sampler": self.sampler, "zoom": self.zoom, "seed": self.seed},
         }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One trial as it is known.
-
-    Attributes:
-        number: Its number in the study.
-        state: whole, given up, failed, running, waiting, or retried (as another trial).
-        origin: Who chose: default, warm start, or the sampler; or the number of the trial that this
-            one is another attempt at.
-        choices: What was chosen, by key.
-        options: The options of its training.
-        score: Its best validation metric so far.
-        curve: Tasks seen and best metric so far at each validation.
-        reason: Why it failed.
-        cpu_seconds: Its processor time.
-        seconds: Its wall-clock time.
-        began: When it began, in seconds since the first trial did.
-    """
-
-    number: int
-    state: str
-    origin: str
-    choices: JSON
-    options: JSON
-    score: float | None
-    curve: list[tuple[int, float]]
-    reason: str = ""
-    cpu_seconds: float = 0.0
-    seconds: float = 0.0
-    began: float = 0.0
-
-    @property
-    def tasks(self) -> int:
-        """Meta-train tasks it has seen at its last validation."""
-        return self.curve[-1][0] if self.curve else 0
 
 
 @dataclass
@@ -209,6 +174,7 @@ def work(plan: Plan, worker: int = 0, say: Callable[[list[Row]], None] = lambda 
         with database(plan.storage), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             fail_stale_trials(study)
+            _queue_again(study, partial(_forgotten, grace=plan.heartbeat[1]), ATTEMPTS - 1)
         now = rows(study)
         say(now)
         todo = _todo(plan, now)
@@ -226,51 +192,10 @@ def work(plan: Plan, worker: int = 0, say: Callable[[list[Row]], None] = lambda 
         except UpdateFinishedTrialError:  # It was taken for dead, and is another's now.
             continue
         except KeyboardInterrupt:
-            _queue_again(study)
+            _queue_again(study, lambda trial: trial.user_attrs.get("worker") == _worker())
             done.interrupted = True
             return done
         done.trials += 1
-
-
-def rows(study: optuna.Study) -> list[Row]:
-    """All trials of a study, in order."""
-    trials = study.get_trials(deepcopy=False)
-    retried = {n for t in trials for n in _attempts(t)}
-    first = min((t.datetime_start for t in trials if t.datetime_start), default=None)
-    found = []
-    for trial in trials:
-        said = trial.user_attrs
-        started = trial.datetime_start
-        over = trial.datetime_complete
-        earlier = _attempts(trial)
-        state = {
-            TrialState.COMPLETE: "whole",
-            TrialState.PRUNED: str(said.get("end", "given up")),
-            TrialState.FAIL: "retried" if trial.number in retried else "failed",
-            TrialState.RUNNING: "running",
-            TrialState.WAITING: "waiting",
-        }[trial.state]
-        options = dict(said.get("options", {}))
-        every, steps, n = (options.get(k, 0) for k in ("valid_every", "steps", "meta_batch"))
-        values = sorted(trial.intermediate_values.items())
-        curve = [(min(i * every, steps) * n, value) for i, value in values]
-        last = curve[-1][1] if curve else None
-        found.append(
-            Row(
-                trial.number,
-                state,
-                f"again {earlier[0]}" if earlier else str(said.get("origin", "sampler")),
-                dict(trial.params),
-                options,
-                None if last is None or not math.isfinite(last) else last,
-                curve,
-                str(said.get("reason", "" if state != "failed" else "its worker died")),
-                float(said.get("cpu_seconds", 0.0)),
-                (over - started).total_seconds() if over and started else 0.0,
-                (started - first).total_seconds() if started and first else 0.0,
-            )
-        )
-    return found
 
 
 def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
@@ -289,7 +214,7 @@ def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
         done = n * options["valid_every"] >= options["steps"]
         return not done and plan.budget.factor > 1 and trial.should_prune()
 
-    earlier = _attempts(trial.study.get_trials(deepcopy=False)[trial.number])
+    earlier = attempts(trial.study.get_trials(deepcopy=False)[trial.number])
     before = plan.run(earlier[-1]) if earlier else None
     trial.set_user_attr("interrupted", True)  # Until it is not: there may be no time to say so.
     outcome = run_trial(options, plan.run(trial.number), before, report)
@@ -353,39 +278,24 @@ def _worker() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _attempts(trial: FrozenTrial) -> list[int]:
-    """Numbers of the earlier attempts at a trial."""
-    return list(trial.system_attrs.get("retry_history", []))
-
-
-def _queue_again(study: optuna.Study) -> None:
-    """A trial that was interrupted comes first when the search goes on."""
+def _queue_again(
+    study: optuna.Study, mine: Callable[[FrozenTrial], bool], max_retry: int | None = None
+) -> None:
+    """Trials that were interrupted are tried again, before new ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        again = RetryHeartbeatStaleTrialCallback()
-    retried = {n for t in study.trials for n in _attempts(t)}
-    for trial in study.get_trials(states=(TrialState.FAIL,)):
-        mine = trial.user_attrs.get("worker") == _worker()
-        if mine and trial.user_attrs.get("interrupted") and trial.number not in retried:
+        again = RetryHeartbeatStaleTrialCallback(max_retry)
+    retried = {n for t in study.get_trials(deepcopy=False) for n in attempts(t)}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        lost = trial.user_attrs.get("interrupted") and trial.number not in retried
+        if lost and mine(trial):
             again(study, trial)
 
 
-def whole_rows(found: Sequence[Row], sign: int) -> list[Row]:
-    """The trials that saw all their tasks, the best first."""
-    whole = [row for row in found if row.state == "whole" and row.score is not None]
-    return sorted(whole, key=lambda row: -sign * (row.score or 0.0))
-
-
-def best_row(found: Sequence[Row], sign: int) -> Row | None:
-    """The best of the trials that saw all their tasks."""
-    return next(iter(whole_rows(found, sign)), None)
-
-
-def default_row(found: Sequence[Row]) -> Row | None:
-    """The last attempt at the trial of the default configuration."""
-    first = next((row for row in found if row.origin == "default"), None)
-    again = [row for row in found if first and row.origin == f"again {first.number}"]
-    return again[-1] if again else first
+def _forgotten(trial: FrozenTrial, grace: int) -> bool:
+    """Whether who found a trial's worker dead must have died too, before it queued the trial."""
+    over = trial.datetime_complete
+    return over is not None and (datetime.now() - over).total_seconds() > grace
 
 
 def fixed_of(options: Mapping[str, Any]) -> JSON:
