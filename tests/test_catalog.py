@@ -10,7 +10,7 @@ import torch
 from small import blobs, sinusoid
 from torch import nn
 
-from quickstudy import UserError, build, learners
+from quickstudy import UserError, build, catalog, learners
 from quickstudy.catalog import build_tasks, encoder, from_specs, learner_specs, lookup
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.nets import MLP, SharedLinear
@@ -103,6 +103,14 @@ def test_tasks_by_name() -> None:
         build_tasks({"name": "sinusoids"})
     with pytest.raises(UserError, match="unknown option 'n_shots'"):
         build_tasks({"name": "sinusoid", "n_shots": 3})
+
+
+def test_only_episodes_have_ways() -> None:
+    episodes = {name for name in catalog.SOURCES if not catalog.makes_tasks(name)}
+    assert episodes == {"glyphs", "omniglot", "folder", "table"}
+    for name in ("tables", "table_prior", "sinusoid"):
+        with pytest.raises(UserError, match="have no ways"):
+            build_tasks({"name": name, "path": "unused", "n_way": 5})
 
 
 def test_an_unknown_head_is_refused() -> None:

@@ -200,7 +200,7 @@ def build_tasks(spec: Spec) -> TaskSource:
     source = lookup("tasks", name, SOURCES)
     own = inspect.signature(source).parameters
     drawing = {k: options[k] for k in ("n_way", "n_shot", "n_query", "seed") if k in options}
-    if "n_way" in drawing and inspect.isclass(source):
+    if "n_way" in drawing and makes_tasks(name):
         raise UserError(
             f"tasks {name}: have no ways; received n_way={drawing['n_way']}; leave it out."
         )
@@ -217,7 +217,14 @@ def build_tasks(spec: Spec) -> TaskSource:
 def seed_splits(name: str) -> bool:
     """Whether the seed of these tasks decides which classes are meta-test, besides the draws."""
     source = lookup("tasks", name, SOURCES)
-    return not inspect.isclass(source) and "seed" in inspect.signature(source).parameters
+    return not makes_tasks(name) and "seed" in inspect.signature(source).parameters
+
+
+def makes_tasks(name: str) -> bool:
+    """Whether these tasks come as they are, rather than as episodes that are drawn from classes."""
+    source = lookup("tasks", name, SOURCES)
+    made = str(inspect.signature(source).return_annotation)
+    return inspect.isclass(source) or "Dataset" not in made
 
 
 def _of_tasks(tasks: TaskSource, net: str | Spec | None) -> Spec:

@@ -162,9 +162,12 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
         parser.add_argument(f"--{name}", type=Path | None, default=None, help=text)
     parser.add_class_arguments(Training, skip={*decided})
     own = inspect.signature(source).parameters
-    drawing = source if inspect.isclass(source) else Episodes
-    taken = inspect.signature(drawing).parameters
-    parser.add_class_arguments(drawing, skip={*(taken.keys() - set(DRAWING))})
+    drawing = source if catalog.makes_tasks(names["tasks"]) else Episodes
+    others: set[str | int] = {*(inspect.signature(drawing).parameters.keys() - set(DRAWING))}
+    if inspect.isclass(drawing):
+        parser.add_class_arguments(drawing, skip=others)
+    else:
+        parser.add_function_arguments(drawing, skip=others)
     parser.add_argument("--learner.name", type=str, default=names["learner"], help="The learner.")
     parser.add_class_arguments(learner, "learner", skip={"net", "kind", "n_out", "n_classes"})
     parser.add_argument("--tasks.name", type=str, default=names["tasks"], help="The tasks.")

@@ -135,9 +135,8 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
     specs = {name: record.get("tasks_spec") for name, record in records.items()}
     named = "name" in tasks or not specs
     spec = {"name": DEFAULTS["tasks"], **tasks} if named else {**_agreed(specs), **tasks}
-    source = catalog.lookup("tasks", spec["name"], SOURCES)
     first = next(iter(specs.values()), None) or {}
-    apart = {"n_way"} if inspect.isclass(source) else set()
+    apart = {"n_way"} if catalog.makes_tasks(spec["name"]) else set()
     spec = {k: first[k] for k in DRAWING if k in first.keys() - apart} | spec | drawing
     spec["seed"] = first.get("seed", 0) if seed is None else seed
     if catalog.seed_splits(spec["name"]):
