@@ -56,6 +56,7 @@ def test_the_result_says_what_was_tried_and_why(searched: Path) -> None:
     assert result["test"]["best"]["n_tasks"] == 5
     page = (searched / "out" / "search.html").read_text()
     assert page.count("<img ") == 3
+    assert "<h2>The finals</h2>" in page
     assert "http://" not in page
     assert "https://" not in page
     kept = [json.loads(path.read_text()) for path in (searched / "store").glob("*.json")]

@@ -171,6 +171,7 @@ def write(plan: Plan, result: JSON, json: Path | None) -> None:
     body = [
         "<h2>Why</h2>\n<ul>\n" + "\n".join(f"<li>{escape(t)}</li>" for t in result["words"][1:])
         + "\n</ul>",
+        *([f"<h2>The finals</h2>\n{_finals(result)}"] if result["finals"] else []),
         figures(pictures),
         f"<h2>The best configuration</h2>\n<pre>{escape(config)}</pre>",
         "<p>Train it, longer if you like, with <code>quickstudy train --config best.yaml --out "
@@ -189,20 +190,39 @@ def show(result: JSON, out: Path) -> None:
     """The trials on the terminal, best first, and what was found in words."""
     metric: Metric = result["metric"]
     table = Table(title=f"the best of {len(result['trials'])} trials")
-    for column in ("trial", _noun(metric), "tasks", "end", "from", "learner"):
+    for column in ("trial", _noun(metric), "in the finals", "tasks", "end", "from", "learner"):
         table.add_column(column, justify="right" if column in ("trial", "tasks") else "left")
     rows = {row["number"]: row for row in result["trials"]}
-    for number in result["rank"][:10]:
+    played = {one["number"]: metric_text(one["score"], metric) for one in result["finals"]}
+    order = [*played, *(number for number in result["rank"] if number not in played)]
+    for number in order[:10]:
         row = rows[number]
         score = "" if row["score"] is None else metric_text(row["score"], metric)
-        cells = (str(number), score, str(row["tasks"]), row["state"], row["origin"], _named(row))
-        table.add_row(*cells)
+        about = (str(row["tasks"]), row["state"], row["origin"], _named(row))
+        table.add_row(str(number), score, played.get(number, ""), *about)
     Console().print(table)
     for text in result["words"]:
         print(text)
     for name, test in result.get("test", {}).items():
         print(f"meta-test, {name}: {metric_text(test[metric], metric, test['ci95'])}")
     print(f"config: {out / 'best.yaml'}; page: {(out / 'search.html').resolve()}")
+
+
+def _finals(result: JSON) -> str:
+    metric: Metric = result["metric"]
+    rows = {row["number"]: row for row in result["trials"]}
+    lines = []
+    for one in result["finals"]:
+        ahead = one["ahead"]
+        if ahead is not None:
+            ahead = metric_text(ahead, metric, one["ahead_ci95"])
+        if rows[one["number"]]["origin"] == "default":
+            ahead = "is the default"
+        cells = (metric_text(one["score"], metric, one["ci95"]), ahead or "")
+        lines.append(_line(one["number"], [*cells, _named(rows[one["number"]])]))
+    heads = ("trial", _noun(metric), "better than the default by", "learner")
+    text = f"On {result['finals'][0]['n_tasks']} meta-valid tasks that chose none of them, ± 95 %."
+    return f"<p>{text}</p>\n{_table(heads, lines)}"
 
 
 def _trials(result: JSON) -> str:
@@ -215,13 +235,22 @@ def _trials(result: JSON) -> str:
         chosen = ", ".join(f"{k.split(' (')[0]} {_value(v)}" for k, v in row["choices"].items())
         note = f"<small>{escape(row['reason'][:200])}</small>" if row["reason"] else ""
         cells = (score, row["tasks"], row["state"], row["origin"], chosen)
-        lines.append(
-            f'<tr><th scope="row">{number}</th>'
-            + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells[:-1])
-            + f'<td style="white-space: normal; text-align: left">{escape(str(cells[-1]))}{note}'
-            "</td></tr>"
-        )
+        lines.append(_line(number, cells, note))
     heads = ("trial", _noun(metric), "tasks seen", "end", "from", "choices")
+    return _table(heads, lines)
+
+
+def _line(number: int, cells: Sequence[object], note: str = "") -> str:
+    """One row; the last cell is text, with markup after it."""
+    return (
+        f'<tr><th scope="row">{number}</th>'
+        + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells[:-1])
+        + f'<td style="white-space: normal; text-align: left">{escape(str(cells[-1]))}{note}'
+        "</td></tr>"
+    )
+
+
+def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
     head = "".join(f'<th scope="col">{h}</th>' for h in heads)
     body = "\n".join(lines)
     return (
