@@ -40,7 +40,7 @@ from quickstudy.evaluate import METRIC, score
 from quickstudy.machine import keep_memory, machine
 from quickstudy.options import flat, run_training, tasks_spec, train_options
 from quickstudy.rundir import RunDirectory, write_atomically
-from quickstudy.search.command import default_choices
+from quickstudy.search.command import usual_choices
 from quickstudy.search.finals import finals
 from quickstudy.search.rows import Row, best_row, rows
 from quickstudy.search.space import nested
@@ -51,7 +51,7 @@ from quickstudy.search.zoom import zoomed
 
 JSON = dict[str, Any]
 FAMILIES: dict[str, JSON] = {
-    "sinusoid": {"tasks.name": "sinusoid", "n_shot": 10, "n_query": 10, "steps": 500},
+    "sinusoid": {"tasks.name": "sinusoid", "n_shot": 10, "n_query": 10, "steps": 300},
     "glyphs": {
         "tasks.name": "glyphs",
         "net.name": "MLP",
@@ -72,7 +72,8 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
     options = train_options(nested(space_given), work_dir, None)
     source = catalog.build_tasks(tasks_spec(options))
     space = default_space(source, fixed.get("net.name")).without(space_given)
-    first = (("default", default_choices(space, source, fixed)),)
+    default, *others = usual_choices(space, source, fixed)
+    first = (("default", default), *(("usual", choices) for choices in others))
     folder = work_dir / family / str(seed)
     plan = Plan(
         folder / "search", "", "search", space, fixed, source.kind, Budget(4 * steps), first,
@@ -133,21 +134,22 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
     assert winner is not None
     contenders: JSON = {"search": summary(found, winner, plan, cost)}
     contenders["search"]["adjusted"] = zoomed(space, found, plan.sign, plan.zoom)[1]
-    default = next(row for row in found if row.origin == "default")
-    if default.state != "whole":
-        raise SystemExit(f"the default was {default.state}: {default.reason}")
+    usual = next(row for row in found if row.origin == "default")
+    if usual.state != "whole":
+        raise SystemExit(f"the default was {usual.state}: {usual.reason}")
     contenders["default"] = {
-        "cpu_seconds": default.cpu_seconds,
-        "test": tested(plan.run(default.number)),
+        "cpu_seconds": usual.cpu_seconds,
+        "test": tested(plan.run(usual.number)),
     }
     opponents = {"random": replace(plan.budget, factor=1)}
     for name, budget in (opponents | ({"halved": plan.budget} if halved else {})).items():
         other = replace(
-            plan, out=folder / name, budget=budget, sampler="random", zoom=0, trials=1,
+            plan, out=folder / name, first=first[:1], budget=budget, sampler="random", zoom=0,
+            trials=1,
         )  # fmt: skip
         found, best, spent_ = searched(other, cost)
         contenders[name] = summary(found, best, other, spent_)
-    for name, like in (("default", default), ("best", winner)):
+    for name, like in (("default", usual), ("best", winner)):
         contenders[f"{name}, whole budget"] = alone(f"{name}, whole budget", like, cost)
     return {"metric": METRIC[source.kind], "budget_cpu_seconds": cost, "contenders": contenders}
 

@@ -11,7 +11,7 @@ from small import blobs, draw_classes, sinusoid
 
 from quickstudy import UserError, catalog
 from quickstudy.options import flat, train_options
-from quickstudy.search.command import default_choices
+from quickstudy.search.command import usual_choices
 from quickstudy.search.space import Choice, nested, read_space, space_of, space_text
 from quickstudy.search.spaces import default_space
 from quickstudy.tasks import TaskSource
@@ -53,6 +53,21 @@ def test_what_is_given_is_not_chosen() -> None:
         space.without({"learner.name": "ANIL", "net.hidden": [8]})
 
 
+def test_every_learner_is_tried_as_it_comes() -> None:
+    source = sinusoid()
+    space = default_space(source)
+    fixed = {"tasks.name": "sinusoid", "meta_batch": 4}
+    tried = [space.options(choices) for choices in usual_choices(space, source, fixed)]
+    names = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "NeuralProcess"]
+    assert [options["learner.name"] for options in tried] == names
+    assert [options.get("learner.inner_lr") for options in tried] == [0.01, 0.01, 0.01, None, None]
+    # What all trials share may fit some of them only.
+    adapting = usual_choices(
+        space.without({"learner.inner_steps": 2}), source, fixed | {"learner.inner_steps": 2}
+    )
+    assert len(adapting) == 3
+
+
 @pytest.mark.parametrize("name", ["rows", "pictures", "regression"])
 def test_every_default_space_holds_the_default_and_only_what_can_be_built(
     tmp_path: Path, name: str
@@ -61,7 +76,7 @@ def test_every_default_space_holds_the_default_and_only_what_can_be_built(
     source = made[name]()
     space = default_space(source)
     fixed = {"tasks.name": "sinusoid" if name == "regression" else "glyphs", "meta_batch": 4}
-    default = space.options(default_choices(space, source, fixed))
+    default = space.options(usual_choices(space, source, fixed)[0])
     learner = {"regression": "MAML"}.get(name, "PrototypicalNetwork")
     assert default["learner.name"] == learner
     usual = flat(train_options(nested({**fixed, "learner.name": learner}), tmp_path / "a", None))

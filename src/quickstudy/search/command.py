@@ -27,7 +27,7 @@ from quickstudy.options import (
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load
 from quickstudy.search.space import JSON, Space, nested, read_space, space_text
-from quickstudy.search.spaces import default_learner, default_space, defaults
+from quickstudy.search.spaces import default_learner, default_space, defaults, learners
 from quickstudy.search.store import default_store, remember, task_features, warm_starts
 from quickstudy.search.trial import Budget
 from quickstudy.tasks import TaskSource
@@ -134,8 +134,10 @@ def search_planned(
         from quickstudy.search.study import Plan, fixed_of, open_study
     store = store or default_store()
     features = task_features(source)
-    first = [("default", default_choices(searched, source, fixed))]
+    default, *others = usual_choices(searched, source, fixed)
+    first = [("default", default)]
     first += warm_starts(store, source, features, searched, warm_start)
+    first += [("usual", choices) for choices in others]
     plan = Plan(
         out,
         storage or f"sqlite:///{(out / 'study.db').resolve()}",
@@ -168,11 +170,23 @@ def search_planned(
     return 0
 
 
-def default_choices(space: Space, source: TaskSource, fixed: JSON) -> JSON:
-    """The choices of the default configuration, which is the first trial."""
-    learner = default_learner(space, fixed)
-    parsed = train_options(nested({**fixed, "learner.name": learner}), Path("default"), None)
-    return defaults(space, source, flat(parsed))
+def usual_choices(space: Space, source: TaskSource, fixed: JSON) -> list[JSON]:
+    """The choices of the default configuration, and those of every other learner as it comes.
+
+    A learner that options which all trials share do not fit is left out.
+    """
+    default = default_learner(space, fixed)
+    found = []
+    for learner in dict.fromkeys([default, *learners(space)]):
+        named = nested({**fixed, "learner.name": learner})
+        try:
+            parsed = train_options(named, Path("default"), None)
+        except UserError:
+            if learner == default:
+                raise
+            continue
+        found.append(defaults(space, source, flat(parsed)))
+    return found
 
 
 def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:

@@ -63,6 +63,11 @@ def default_learner(space: Space, fixed: Mapping[str, Any]) -> str:
     return str(fixed.get("learner.name", DEFAULTS["learner"]))
 
 
+def learners(space: Space) -> list[str]:
+    """The learners that are searched; none where that is no choice."""
+    return [str(v) for c in space.choices if c.option == "learner.name" for v in c.values]
+
+
 def _default(net: str, option: str) -> Any:
     known = inspect.signature(catalog.lookup("net", net, catalog.NETS)).parameters
     return known[option].default if option in known else None
