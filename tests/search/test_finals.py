@@ -74,10 +74,12 @@ def test_a_lucky_validation_does_not_win(
     assert finals(plan, flattered, source, 50)[0].number != worst.number
 
 
-def test_no_finals_of_one_or_without_tasks(
+def test_no_finals_of_one_or_without_tasks_or_runs(
     searched: tuple[Plan, list[Row], TaskSource],
 ) -> None:
     plan, found, source = searched
     assert finals(plan, found, source, 0) == []
     assert finals(plan, found[:1], source, 20) == []
     assert finals(plan, [replace(row, state="given up") for row in found], source, 20) == []
+    elsewhere = replace(plan, out=plan.out / "another machine")
+    assert finals(elsewhere, found, source, 20) == []

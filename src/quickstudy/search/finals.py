@@ -55,8 +55,8 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
         n_tasks: Tasks of the finals; they come after those of the validations.
 
     Returns:
-        One for each of up to five trials and the default; none where there are not two, or where
-        `n_tasks` is 0.
+        One for each of up to five trials and the default; none where there are not two, where the
+        run of one is on another machine, or where `n_tasks` is 0.
     """
     default = default_row(found)
     entered = [
@@ -64,7 +64,8 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
         for place, row in enumerate(whole_rows(found, plan.sign))
         if place < FINALISTS or row is default
     ]
-    if n_tasks == 0 or len(entered) < 2:
+    here = all(RunDirectory(plan.run(row.number)).exists for row in entered)
+    if n_tasks == 0 or len(entered) < 2 or not here:
         return []
     each, spent = {}, {}
     for row in entered:

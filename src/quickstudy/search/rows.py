@@ -19,8 +19,8 @@ class Row:
     Attributes:
         number: Its number in the study.
         state: whole, given up, failed, running, waiting, or retried (as another trial).
-        origin: Who chose: default, warm start, or the sampler; or the number of the trial that this
-            one is another attempt at.
+        origin: Who chose: default, warm start, usual (another learner as it comes), or the sampler;
+            or the number of the trial that this one is another attempt at.
         choices: What was chosen, by key.
         options: The options of its training.
         score: Its best validation metric so far.
