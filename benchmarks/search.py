@@ -10,8 +10,9 @@ On each family and for each seed, in one process and measured in its processor t
   until the budget is spent; the trial that goes beyond it counts, and so do the same finals;
 - `halved`, with `--halved`: the same with the halving of the search, as far as its budget goes;
 - `default`: the default configuration, trained as long as a whole trial;
-- `default, whole budget`: the same, trained until the budget is spent;
-- `best, whole budget`: the best configuration of the search, trained anew for as long again.
+- `default, whole budget`, with `--long`: the same, trained until the budget is spent;
+- `best, whole budget`, with `--long`: the best configuration of the search, trained anew for as
+  long again.
 
 Each training ends with the weights that were best on the same meta-valid tasks, and each contender
 is measured on 600 meta-test tasks that none has seen, the same for all. A result that is there is
@@ -64,7 +65,7 @@ FAMILIES: dict[str, JSON] = {
 TRIALS, FINAL_TASKS, TEST_TASKS = 30, 500, 600
 
 
-def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
+def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) -> JSON:
     """All contenders on one family and seed."""
     fixed = {**FAMILIES[family], "seed": seed, "meta_batch": 4}
     steps = fixed.pop("steps")
@@ -149,7 +150,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool) -> JSON:
         )  # fmt: skip
         found, best, spent_ = searched(other, cost)
         contenders[name] = summary(found, best, other, spent_)
-    for name, like in (("default", usual), ("best", winner)):
+    for name, like in (("default", usual), ("best", winner)) if long else ():
         contenders[f"{name}, whole budget"] = alone(f"{name}, whole budget", like, cost)
     return {"metric": METRIC[source.kind], "budget_cpu_seconds": cost, "contenders": contenders}
 
@@ -192,9 +193,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="File of the results.")
     parser.add_argument("--work", type=Path, required=True, help="Folder for the runs.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[5, 6, 7, 8, 9])
     parser.add_argument("--families", nargs="+", default=[*FAMILIES])
     parser.add_argument("--halved", action="store_true", help="Random search with halving too.")
+    parser.add_argument("--long", action="store_true", help="Whole budgets for one configuration.")
     asked = parser.parse_args()
     keep_memory()
     result: JSON = {"families": {}}
@@ -205,7 +207,7 @@ def main() -> None:
             seeds = result["families"].setdefault(family, {})
             if str(seed) in seeds:
                 continue
-            seeds[str(seed)] = measure(family, seed, asked.work, asked.halved)
+            seeds[str(seed)] = measure(family, seed, asked.work, asked.halved, asked.long)
             result |= {
                 "command": shlex.join(["python", "benchmarks/search.py", *sys.argv[1:]]),
                 "date": today(),

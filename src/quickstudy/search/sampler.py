@@ -1,4 +1,4 @@
-"""Variations of the best so far at first, then Optuna's TPE, in a space that is adjusted."""
+"""Variations of the best so far, and Optuna's TPE, in a space that is adjusted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ KEEP = 0.75
 
 
 class Variations(TPESampler):
-    """Varies the best trial so far until TPE has something to go by, then leaves it to TPE.
+    """Varies the best trial so far; once TPE has something to go by, the two take turns.
 
-    Each choice stays as it is in the best trial, or as is usual where that trial has none, with
-    probability 0.75, and else is drawn evenly from what it can be. Most of a large space is bad,
-    and a default was chosen with care, so that even draws would tell TPE little about what lies
-    near the good ones.
+    A variation keeps each choice of the best trial, or what is usual where that trial has none,
+    with probability 0.75, and makes at least one of them anew. Most of a large space is bad, and a
+    default was chosen with care, so that even draws would tell little about what lies near the good
+    trials; and few trials tell TPE little about many choices.
 
     Optuna keeps the values of a categorical choice fixed for the whole study, so one that has been
     dropped from the space is drawn again instead.
@@ -36,10 +36,16 @@ class Variations(TPESampler):
 
     def __init__(self, space: Space, best: JSON, n_trials: int, seed: int) -> None:
         super().__init__(n_startup_trials=STARTUP, seed=seed)
-        usual = {c.key: c.usual for c in space.choices if c.usual is not None}
-        self._likely = usual | best if n_trials < STARTUP else {}
         self._kept = {c.key: c.kept for c in space.choices if c.dropped}
         self._draws = np.random.default_rng(seed)
+        self._likely: JSON = {}
+        self._varied: set[str] = set()
+        if n_trials < STARTUP or n_trials % 2 == 0:
+            usual = {c.key: c.usual for c in space.choices if c.usual is not None}
+            self._likely = usual | best
+            self._varied = {key for key in self._likely if self._draws.random() >= KEEP}
+            if best and not self._varied & best.keys():
+                self._varied.add([*best][int(self._draws.integers(len(best)))])
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -58,12 +64,13 @@ class Variations(TPESampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        found = self._likely.get(param_name)
-        if param_name in self._likely and self._draws.random() < KEEP:
-            return found
+        now = self._likely.get(param_name)
+        if param_name in self._likely and param_name not in self._varied:
+            return now
+        found = now
         for _ in range(10):
             found = super().sample_independent(study, trial, param_name, param_distribution)
-            if self._fits(param_name, found):
+            if self._fits(param_name, found) and found != now:
                 return found
         return self._fitting(param_name, found)
 
