@@ -99,3 +99,14 @@ def test_nothing_is_adjusted_before_all_workers_can_know_the_same(state: str) ->
     done = [replace(row, state="whole", score=0.0) if row.number == 3 else row for row in trials]
     more = [*done, trial(12, {"learner.name": "B"}, None, state)]
     assert zoomed(NAMES, more, 1, 12) == zoomed(NAMES, done, 1, 12)
+
+
+@pytest.mark.parametrize(("high", "best", "want"), [(3, 2, (2, 3)), (5, 5, (4, 5)), (5, 1, (1, 2))])
+def test_a_range_of_whole_numbers_keeps_two(high: int, best: int, want: tuple[int, int]) -> None:
+    space = space_of([{"option": "net.depth", "low": 1, "high": high, "whole": True}])
+    others = [n for n in range(1, high + 1) if n != best]
+    places = [best] * 7 + [others[i % len(others)] for i in range(13)]
+    trials = [trial(i, {"net.depth": n}, 1 - i / 20) for i, n in enumerate(places)]
+    changed, said = zoomed(space, trials, 1, 20)
+    assert ends(changed) == want
+    assert len(said) == 1

@@ -130,7 +130,13 @@ def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[st
     low, high = max(start - room, 0.0), min(end + room, 1.0)
     if chance > ALPHA or high - low > 0.8:
         return None
-    changed = replace(choice, low=choice.at(low), high=choice.at(high))
+    ends = [choice.at(low), choice.at(high)]
+    if ends[0] == ends[1]:  # One whole number; a range has two.
+        if ends[1] < choice.at(1.0):
+            ends[1] += 1
+        else:
+            ends[0] -= 1
+    changed = replace(choice, low=ends[0], high=ends[1])
     if changed == choice:
         return None
     text = (
