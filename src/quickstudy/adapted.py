@@ -36,7 +36,6 @@ from quickstudy.rundir import (
     write_atomically,
 )
 from quickstudy.task import Examples, Task, stack
-from quickstudy.tasks.columns import completed
 
 TASK_FORMAT = 2
 TOGETHER = 25
@@ -111,8 +110,8 @@ class Model:
         """
         if not self.learner.reads_columns:
             return self, X
-        X = completed(X)
-        return self.for_columns(*columns_of_task(X, y)), X
+        X, x_shape, preprocess = columns_of_task(X, y)
+        return self.for_columns(x_shape, preprocess), X
 
     def for_columns(self, x_shape: tuple[int, ...], preprocess: Preprocess) -> Model:
         """The same model for inputs of another length, of a learner that `reads_columns`."""
@@ -383,15 +382,9 @@ class Adapted:
         """What `export` writes."""
         model = self.model
         return exported(
-            suffix,
-            model.learner,
-            self.state,
-            self.support_x,
-            self.classes,
-            model.temperature,
-            model.preprocess,
-            model.fingerprint,
-        )
+            suffix, model.learner, self.state, self.support_x, self.classes, model.temperature,
+            model.preprocess, model.fingerprint,
+        )  # fmt: skip
 
     def _probabilities(self, out: Tensor) -> Tensor:
         return torch.softmax(out.double() / self.model.temperature, dim=1)

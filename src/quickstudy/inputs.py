@@ -13,7 +13,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.learner import Kind
 from quickstudy.task import Examples, examples
-from quickstudy.tasks.columns import Columns
+from quickstudy.tasks.columns import Columns, completed
 from quickstudy.tasks.pictures import Pictures
 
 Array = NDArray[Any]
@@ -81,10 +81,10 @@ def encode(X: Any, x_shape: tuple[int, ...], preprocess: Preprocess) -> tuple[Ar
     return encode(array, x_shape, None)
 
 
-def columns_of_task(X: Any, y: Any) -> tuple[tuple[int, ...], Preprocess]:
-    """Shape of an input, and what a user's rows go through: with columns of their own.
+def columns_of_task(X: Any, y: Any) -> tuple[Any, tuple[int, ...], Preprocess]:
+    """A user's rows, the shape of an input, and what they go through: with columns of their own.
 
-    A tensor is taken as it is.
+    A tensor is taken as it is. Rows as mappings come back with all columns that one of them has.
 
     Raises:
         UserError: X is no table that can be learned from, or y values rather than classes.
@@ -98,9 +98,10 @@ def columns_of_task(X: Any, y: Any) -> tuple[tuple[int, ...], Preprocess]:
             "give classes, or ranges of a value."
         )
     if isinstance(X, Tensor):
-        return tuple(X.shape[1:]), None
+        return X, tuple(X.shape[1:]), None
+    X = completed(X)
     columns = Columns.of_task(X)
-    return (columns.n_features,), columns
+    return X, (columns.n_features,), columns
 
 
 def is_many(X: Any) -> bool:

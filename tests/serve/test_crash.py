@@ -18,7 +18,7 @@ from served_runs import near, serving, start
 from quickstudy.cli import main
 from quickstudy.saved import load
 from quickstudy.serve.compute import outputs, tile
-from quickstudy.serve.migrations import migrate
+from quickstudy.serve.migrations import VERSION_TABLE, migrate
 from quickstudy.serve.tables import connect
 
 KILLS = 30 if "QUICKSTUDY_LONG" in os.environ else 1
@@ -167,7 +167,7 @@ def test_a_database_that_cannot_be_used_is_said(
     engine = connect(later, 1)
     migrate(engine)
     with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
     engine.dispose()
     assert main(["serve", str(runs["blobs"]), "--database", later]) == 3
     assert "9999" in capsys.readouterr().err
