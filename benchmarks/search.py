@@ -42,8 +42,8 @@ from quickstudy.machine import keep_memory, machine
 from quickstudy.options import flat, run_training, tasks_spec, train_options
 from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.search.command import usual_choices
-from quickstudy.search.finals import finals
-from quickstudy.search.rows import Row, best_row, rows
+from quickstudy.search.finals import finals, winner
+from quickstudy.search.rows import Row, rows
 from quickstudy.search.space import nested
 from quickstudy.search.spaces import default_space
 from quickstudy.search.study import Plan, open_study, work
@@ -99,9 +99,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
             raise KeyboardInterrupt
         found = rows(study)
         played = finals(plan, found, source, FINAL_TASKS)
-        best = best_row(found, plan.sign)
-        if played:
-            best = next(row for row in found if row.number == played[0].number)
+        best = winner(found, played, plan.sign)
         return found, best, spent(found) + sum(final.cpu_seconds for final in played)
 
     def spent(found: list[Row]) -> float:
@@ -131,9 +129,9 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
             "test": [math.nan] if best is None else tested(plan.run(best.number)),
         }
 
-    found, winner, cost = searched(plan, None)
-    assert winner is not None
-    contenders: JSON = {"search": summary(found, winner, plan, cost)}
+    found, won, cost = searched(plan, None)
+    assert won is not None
+    contenders: JSON = {"search": summary(found, won, plan, cost)}
     contenders["search"]["adjusted"] = zoomed(space, found, plan.sign, plan.zoom)[1]
     usual = next(row for row in found if row.origin == "default")
     if usual.state != "whole":
@@ -150,7 +148,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
         )  # fmt: skip
         found, best, spent_ = searched(other, cost)
         contenders[name] = summary(found, best, other, spent_)
-    for name, like in (("default", usual), ("best", winner)) if long else ():
+    for name, like in (("default", usual), ("best", won)) if long else ():
         contenders[f"{name}, whole budget"] = alone(f"{name}, whole budget", like, cost)
     return {"metric": METRIC[source.kind], "budget_cpu_seconds": cost, "contenders": contenders}
 

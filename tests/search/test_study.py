@@ -214,6 +214,7 @@ def test_a_trial_is_tried_again_though_who_found_its_worker_dead_died_too(tmp_pa
         trial = study.ask()
     trial.set_user_attr("interrupted", True)
     study.tell(trial, state=TrialState.FAIL)  # And nobody has queued it again.
+    assert not studies._forgotten(study.trials[0], grace=60), "the finder may be about to"
     time.sleep(1.1)
     found = outcome(plan)
     assert [(row.state, row.origin) for row in found] == [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from quickstudy.evaluate import half_width, score
 from quickstudy.rundir import RunDirectory
 from quickstudy.saved import load
-from quickstudy.search.rows import Row, default_row, whole_rows
+from quickstudy.search.rows import Row, best_row, default_row, whole_rows
 from quickstudy.search.study import Plan
 from quickstudy.tasks import TaskSource
 
@@ -91,6 +91,13 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
             )
         )
     return sorted(results, key=lambda final: _rank(plan.sign * final.score))
+
+
+def winner(found: Sequence[Row], played: Sequence[Final], sign: int) -> Row | None:
+    """The best trial by the finals, or by its validations where there were none."""
+    if not played:
+        return best_row(found, sign)
+    return next(row for row in found if row.number == played[0].number)
 
 
 def _rank(quality: float) -> float:

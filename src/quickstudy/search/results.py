@@ -20,10 +20,10 @@ from quickstudy.evaluate import METRIC
 from quickstudy.machine import machine
 from quickstudy.report import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.rundir import write_atomically
-from quickstudy.search.finals import finals
+from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures
-from quickstudy.search.rows import Row, best_row, default_row
+from quickstudy.search.rows import Row, default_row
 from quickstudy.search.space import JSON, Space, space_of
 from quickstudy.search.store import Past, form
 from quickstudy.search.study import Plan
@@ -47,16 +47,14 @@ def result_of(
     Raises:
         UserError: No trial came to its end.
     """
-    best = best_row(found, plan.sign)
+    played = finals(plan, found, source, final_tasks)
+    best = winner(found, played, plan.sign)
     if best is None:
         failed = next((row.reason for row in found if row.reason), "the budget was spent before")
         raise UserError(
             f"search {plan.out}: needs a trial that ends with a finite validation; received none "
             f"of {len(found)} ({failed}); raise --trials or --total-minutes, or change the space."
         )
-    played = finals(plan, found, source, final_tasks)
-    if played:
-        best = next(row for row in found if row.number == played[0].number)
     space, adjusted = zoomed(plan.space, found, plan.sign, plan.zoom)
     default = default_row(found)
     spent = sum(row.cpu_seconds for row in found) + sum(final.cpu_seconds for final in played)

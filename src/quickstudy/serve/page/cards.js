@@ -96,6 +96,7 @@ function makeCard(item) {
     name.setAttribute("aria-label", `Name of class ${item.label}`);
     remove.setAttribute("aria-label", `Remove class ${item.label}`);
     count.textContent = item.shots ? plural(item.shots, "example") : "needs an example";
+    gather.show();
     keyed(examples, examplesOf(item.label), keyOfExample, makeExample);
   };
   return card;

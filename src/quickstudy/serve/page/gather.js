@@ -3,7 +3,7 @@
 import { button, complain, el, icon, plural } from "./dom.js";
 import { Unreadable, arraysOf, cell, picturesOf, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
-import { state, subscribe } from "./state.js";
+import { state } from "./state.js";
 
 /**
  * @typedef {object} Gathering
@@ -18,7 +18,7 @@ import { state, subscribe } from "./state.js";
 /**
  * The way in that suits the model.
  * @param {Gathering} options
- * @returns {{element: HTMLElement, take: function(DataTransfer): boolean, clear: function}}
+ * @returns {{element: HTMLElement, take: function(DataTransfer): boolean, clear: function, show: function}}
  */
 export function makeGather(options) {
   const { alerts } = options;
@@ -37,9 +37,9 @@ export function makeGather(options) {
     }
   };
   const kinds = { pictures, rows, arrays };
-  const { parts, take, clear } = kinds[state.model.modality](options, hand);
+  const { parts, take, clear, show = () => {} } = kinds[state.model.modality](options, hand);
   const element = el("div", { class: `gather ${state.model.modality}` }, parts);
-  return { element, take, clear };
+  return { element, take, clear, show };
 }
 
 function tool(name, text, onclick) {
@@ -115,9 +115,7 @@ function table({ label, verb }, hand) {
     about.textContent = known ? "CSV rows of these columns" : "CSV rows, the names of their columns first";
     paste.querySelector("textarea").placeholder = known ? `${known.join(",")}\n…` : "length,width,colour\n5.1,3.5,red\n…";
   };
-  subscribe(show);
-  show();
-  return { parts: [about, paste], take: takeText(read, hand), clear: () => {} };
+  return { parts: [about, paste], take: takeText(read, hand), clear: () => {}, show };
 }
 
 function rows({ label, verb, valued }, hand) {

@@ -37,6 +37,7 @@ function show() {
     panel.querySelector(".gather")?.remove();
     panel.querySelector(".way-in").prepend(gather.element);
   }
+  gather.show();
   if (drawing && !state.queries.includes(drawing)) drawing = gather.clear();
   panel.querySelector(".sureness").hidden = isRegression();
   slider.value = state.minConfidence;
