@@ -7,8 +7,6 @@ clf = model.adapt(X, y)
 clf.predict(X_new)
 """
 
-__version__ = "0.1.0"
-
 from quickstudy import learners, nets, rules, tasks
 from quickstudy.adapted import Adapted, Model
 from quickstudy.catalog import build
@@ -29,6 +27,7 @@ from quickstudy.selection import AlgorithmSelector
 from quickstudy.settings import Training
 from quickstudy.task import Examples, Task
 from quickstudy.train import train
+from quickstudy.version import __version__
 
 __all__ = [
     "Adapted",

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from quickstudy import __version__, catalog, commands
+from quickstudy import catalog, commands
 from quickstudy.compare.command import compare
 from quickstudy.demo import demo
 from quickstudy.doctor import doctor
@@ -39,6 +39,7 @@ from quickstudy.search.command import search
 from quickstudy.selection.command import select
 from quickstudy.serve.command import keys, serve
 from quickstudy.tabular.command import generated, tables
+from quickstudy.version import __version__
 
 OVERVIEW = """\
 quickstudy: learn a new task from a handful of examples

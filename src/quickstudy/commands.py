@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy import __version__, catalog, plots
+from quickstudy import catalog, plots
 from quickstudy.adapted import Model
 from quickstudy.drawing import Picture
 from quickstudy.errors import UserError
@@ -29,6 +29,7 @@ from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures
 from quickstudy.tasks.table import read_rows
 from quickstudy.tuned import as_table, transferred
+from quickstudy.version import __version__
 
 JSON = dict[str, Any]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from quickstudy import __version__, testing
+from quickstudy import testing
 from quickstudy.errors import DataError
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.machine import machine
 from quickstudy.nets import MLP, SharedLinear
+from quickstudy.version import __version__
 
 
 def doctor() -> int:

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from quickstudy import __version__
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.inputs import Preprocess, label_to_json
 from quickstudy.learner import AnyLearner
+from quickstudy.version import __version__
 
 FORMATS = (".onnx", ".pt2")
 BATCHES = (1, 2, 7)

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from quickstudy import __version__, rundir
+from quickstudy import rundir
 from quickstudy.batch import threads
 from quickstudy.calibration import fit_temperature
 from quickstudy.catalog import learner_specs
@@ -33,6 +33,7 @@ from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource
+from quickstudy.version import __version__
 
 Stop = Literal["steps", "target", "patience", "minutes", "watch", "interrupted"]
 Watch = Callable[[int, float], bool]

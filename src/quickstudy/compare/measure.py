@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from quickstudy import __version__
 from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
 from quickstudy.errors import UserError
 from quickstudy.evaluate import METRIC, FloatArray, half_width, norm_name, responses, scores
@@ -22,6 +21,7 @@ from quickstudy.machine import machine
 from quickstudy.outer import own_random_numbers
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.version import __version__
 
 JSON = dict[str, Any]
 BLOCK = 25

@@ -12,7 +12,6 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy import __version__
 from quickstudy.commands import today, without_nan
 from quickstudy.drawing import Metric, metric_text
 from quickstudy.errors import UserError
@@ -29,6 +28,7 @@ from quickstudy.search.store import Past, form
 from quickstudy.search.study import Plan
 from quickstudy.search.zoom import ranked, zoomed
 from quickstudy.tasks import TaskSource
+from quickstudy.version import __version__
 
 LIMITS = (
     "Validation metrics flatter the trials that lead: they are the best of many on the same "

@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from quickstudy import __version__
 from quickstudy.errors import UserError
 from quickstudy.serve import kserve, lab
 from quickstudy.serve.call import Server
@@ -36,6 +35,7 @@ from quickstudy.serve.store import Store
 from quickstudy.serve.tables import connect
 from quickstudy.serve.tasks import Tasks
 from quickstudy.serve.versions import Versions
+from quickstudy.version import __version__
 
 THREADS: Final = 64
 """Requests that are worked on at one time; the rest wait."""

@@ -21,7 +21,6 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from quickstudy import __version__
 from quickstudy.errors import UserError
 from quickstudy.serve import answers
 from quickstudy.serve.bodies import Carried, Payload, body
@@ -45,6 +44,7 @@ from quickstudy.serve.schema.v2 import (
 )
 from quickstudy.serve.served import Served
 from quickstudy.serve.states import Entry
+from quickstudy.version import __version__
 
 router = APIRouter()
 NUMBERS: Final = {
