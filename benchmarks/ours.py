@@ -13,9 +13,9 @@ from work import LR, Work, body, drawings, network, tasks
 
 from quickstudy import batch
 from quickstudy.evaluate import calibrate_population
+from quickstudy.files.machine import keep_memory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import ANIL, MAML, PrototypicalNetwork
-from quickstudy.machine import keep_memory
 from quickstudy.nets import MLP, Conv4
 from quickstudy.nets.norm import NormKind
 from quickstudy.outer import outer_step

@@ -148,7 +148,7 @@ def environment(threads: int) -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     sys.path.insert(0, str(HERE.parent / "src"))
-    from quickstudy.machine import machine
+    from quickstudy.files.machine import machine
 
     found: dict[str, Any] = machine()["machine"]
     return found

@@ -15,8 +15,8 @@ from ours import net_for, source
 from work import LR, Work
 
 from quickstudy import batch
+from quickstudy.files.machine import keep_memory
 from quickstudy.learners import MAML
-from quickstudy.machine import keep_memory
 from quickstudy.outer import outer_step
 from quickstudy.record import Recorder
 

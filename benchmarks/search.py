@@ -38,9 +38,9 @@ import quickstudy
 from quickstudy import catalog
 from quickstudy.commands import today, without_nan
 from quickstudy.evaluate import METRIC, score
-from quickstudy.machine import keep_memory, machine
+from quickstudy.files.machine import keep_memory, machine
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import flat, run_training, tasks_spec, train_options
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.search.command import usual_choices
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows

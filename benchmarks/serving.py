@@ -31,7 +31,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import quickstudy as qs
-from quickstudy.machine import machine
+from quickstudy.files.machine import machine
 
 WAYS, SHOTS = 5, 5
 

@@ -17,7 +17,7 @@ from ours import OURS
 from peers import PEERS
 from work import Work
 
-from quickstudy.machine import resident
+from quickstudy.files.machine import resident
 
 
 def main(who: str, work: Work) -> None:

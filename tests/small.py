@@ -15,9 +15,9 @@ from torch import Tensor
 
 from quickstudy import Training, build, train
 from quickstudy.evaluate import calibrate_population, score
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm
-from quickstudy.rundir import RunDirectory
 from quickstudy.task import Task
 from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
 from quickstudy.train import Result

@@ -14,7 +14,7 @@ from torch import Tensor
 import quickstudy as qs
 from quickstudy.calibration import BOUNDS, fit_temperature
 from quickstudy.evaluate import reliability, responses, score
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.task import Examples, Task
 
 

@@ -18,9 +18,9 @@ from test_resume import environment
 
 from quickstudy import __version__, commands, errors
 from quickstudy.cli import COMMANDS, main
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.options import MAY_CHANGE, Parser
 from quickstudy.reproduce import reproduce
-from quickstudy.rundir import RunDirectory
 from quickstudy.saved import load_task
 
 QUICK = [

@@ -18,10 +18,10 @@ from quickstudy import UserError, build, compare, evaluate, load
 from quickstudy.compare import measure
 from quickstudy.errors import CheckpointError
 from quickstudy.evaluate import half_width, score
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import Kind, Learner
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork
 from quickstudy.nets import MLP
-from quickstudy.rundir import RunDirectory
 from quickstudy.task import Examples, Task
 from quickstudy.tasks import Episodes, Pictures, arrays
 

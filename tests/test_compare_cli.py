@@ -16,7 +16,7 @@ from test_compare import of, without_times
 
 from quickstudy.cli import main
 from quickstudy.compare import command, plans
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.train import Result
 
 JSON = dict[str, Any]

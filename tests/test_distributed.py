@@ -11,7 +11,7 @@ import torch
 from test_resume import environment
 
 from quickstudy.cli import main
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 
 # Three tasks a step do not halve, and of one validation task one process gets none.
 OPTIONS = [

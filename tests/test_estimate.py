@@ -176,7 +176,7 @@ def test_a_baseline_is_refused() -> None:
 MEASURED = """
 import json, sys
 import quickstudy as qs
-from quickstudy.machine import keep_memory
+from quickstudy.files.machine import keep_memory
 keep_memory()
 source = qs.tasks.Sinusoid(n_shot=20000, n_query=20000)
 learner = qs.build({"name": "MAML", "inner_steps": 3}, source)
@@ -215,7 +215,7 @@ OUT_OF_MEMORY = """
 import resource, sys
 import torch
 from quickstudy.cli import main
-from quickstudy.machine import resident
+from quickstudy.files.machine import resident
 def now():
     return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 torch.ones(10) @ torch.ones(10)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from quickstudy.machine import available_memory
+from quickstudy.files.machine import available_memory
 
 FAULTS = """
 import resource, torch
-from quickstudy.machine import keep_memory
+from quickstudy.files.machine import keep_memory
 kept = keep_memory()
 for _ in range(4):
     torch.ones(2**24)
@@ -42,7 +42,7 @@ def faults(**environment: str) -> tuple[str, int]:
 def test_a_container_has_what_its_limit_leaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quickstudy.machine.CGROUP", tmp_path)
+    monkeypatch.setattr("quickstudy.files.machine.CGROUP", tmp_path)
     cpu = torch.device("cpu")
     outside = available_memory(cpu)
     (tmp_path / "memory.max").write_text("5000000\n")

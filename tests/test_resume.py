@@ -28,8 +28,8 @@ from small import (
 from torch import Tensor
 
 from quickstudy import CheckpointError, UserError
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
-from quickstudy.rundir import RunDirectory
 from quickstudy.tasks import TaskSource
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -222,7 +222,7 @@ import os, random, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from small import maml, quick, sinusoid
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 
 out, rng = Path(sys.argv[2]), random.Random(0)
 settings = {"steps": 9000, "valid_every": 5, "checkpoint_every": 1, "meta_batch": 1}

@@ -15,8 +15,14 @@ import pytest
 import torch
 from small import maml, quick, sinusoid
 
-from quickstudy import CheckpointError, UserError, load, rundir
-from quickstudy.rundir import RunDirectory, tensors_from_bytes, tensors_to_bytes, write_atomically
+from quickstudy import CheckpointError, UserError, load
+from quickstudy.files import rundir
+from quickstudy.files.rundir import (
+    RunDirectory,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    write_atomically,
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from quickstudy import (
     second_order,
 )
 from quickstudy.evaluate import score
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
-from quickstudy.rundir import RunDirectory
 from quickstudy.task import Task, cast
 from quickstudy.tasks import Episodes, Split, arrays
 from quickstudy.train import train

@@ -16,6 +16,11 @@ from quickstudy.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.export import exported
+from quickstudy.files.rundir import (
+    tensor_seal,
+    tensors_to_bytes,
+    write_atomically,
+)
 from quickstudy.inputs import (
     Array,
     Preprocess,
@@ -30,11 +35,6 @@ from quickstudy.inputs import (
 from quickstudy.learner import AnyLearner, Kind, alone, flatten_state
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.quality import Quality, cross_validated
-from quickstudy.rundir import (
-    tensor_seal,
-    tensors_to_bytes,
-    write_atomically,
-)
 from quickstudy.task import Examples, Task, stack
 
 TASK_FORMAT = 2

@@ -21,7 +21,8 @@ from quickstudy.estimate import estimate as estimated
 from quickstudy.estimate import print_estimate
 from quickstudy.explain_command import explain
 from quickstudy.export_command import export
-from quickstudy.machine import keep_memory, machine
+from quickstudy.files.machine import keep_memory, machine
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import (
     MAY_CHANGE,
     Parser,
@@ -34,7 +35,6 @@ from quickstudy.options import (
     value_of,
 )
 from quickstudy.reproduce import reproduce
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.search.command import search
 from quickstudy.selection.command import select
 from quickstudy.serve.command import keys, serve

@@ -20,10 +20,10 @@ from quickstudy.adapted import Model
 from quickstudy.drawing import Picture
 from quickstudy.errors import UserError
 from quickstudy.evaluate import evaluate as meta_test
+from quickstudy.files.machine import machine
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.loss_curves import loss_curves
-from quickstudy.machine import machine
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load, load_task
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures

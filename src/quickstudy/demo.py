@@ -17,11 +17,11 @@ from quickstudy.adapted import Model
 from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
 from quickstudy.drawing import Picture
 from quickstudy.evaluate import half_width
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.options import run_training, train_options
 from quickstudy.report import Section, write_report
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes

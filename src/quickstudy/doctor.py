@@ -6,8 +6,8 @@ import torch
 
 from quickstudy import testing
 from quickstudy.errors import DataError
+from quickstudy.files.machine import machine
 from quickstudy.learners import MAML, PrototypicalNetwork
-from quickstudy.machine import machine
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.version import __version__
 

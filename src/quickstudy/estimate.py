@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from quickstudy.batch import first_piece, meta_gradient, remedies, threads
+from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
-from quickstudy.machine import available_memory, growth
 from quickstudy.nets.norm import unpadded
 from quickstudy.outer import own_random_numbers
 from quickstudy.second_order import bf16_convolutions

@@ -12,8 +12,8 @@ import torch.distributed as dist
 
 from quickstudy.batch import Batching, meta_gradient, remedies
 from quickstudy.errors import UserError
+from quickstudy.files.machine import out_of_memory
 from quickstudy.learner import AnyLearner
-from quickstudy.machine import out_of_memory
 from quickstudy.record import Recorder
 from quickstudy.task import cast
 from quickstudy.tasks.source import Split, TaskSource

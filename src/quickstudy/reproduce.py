@@ -12,9 +12,9 @@ from rich.table import Table
 
 from quickstudy.commands import evaluate_run, setting, today, without_nan
 from quickstudy.errors import UserError
-from quickstudy.machine import machine
+from quickstudy.files.machine import machine
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import run_training, train_options
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.tabular.command import measure_runs
 
 JSON = dict[str, Any]

@@ -11,15 +11,15 @@ from torch import Tensor
 from quickstudy import catalog
 from quickstudy.adapted import TASK_FORMAT, Adapted, Model
 from quickstudy.errors import CheckpointError, UserError
-from quickstudy.inputs import Preprocess, label_from_json, preprocess_from_json
-from quickstudy.learner import AnyLearner
-from quickstudy.rundir import (
+from quickstudy.files.rundir import (
     RunDirectory,
     reading_model,
     tensor_seal,
     tensors_from_bytes,
     under,
 )
+from quickstudy.inputs import Preprocess, label_from_json, preprocess_from_json
+from quickstudy.learner import AnyLearner
 
 
 def load(

@@ -15,20 +15,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from quickstudy import rundir
 from quickstudy.batch import threads
 from quickstudy.calibration import fit_temperature
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
 from quickstudy.evaluate import METRIC, calibrate_population, half_width, responses, score
+from quickstudy.files import rundir
+from quickstudy.files.machine import machine
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.interrupts import Interrupts
 from quickstudy.learner import AnyLearner
-from quickstudy.machine import machine
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.outer import enough_memory, gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress, tensorboard
 from quickstudy.record import Recorder
-from quickstudy.rundir import RunDirectory
 from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
 from quickstudy.task import Task, cast

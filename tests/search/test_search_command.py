@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from quickstudy.cli import main
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures
 from quickstudy.search.rows import Row

@@ -16,7 +16,7 @@ from small import seal_of
 from small_search import FIXED, SMALL, begin, small_plan
 
 from quickstudy import UserError
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.search import study as studies
 from quickstudy.search.rows import Row, best_row, rows
 from quickstudy.search.space import space_of

@@ -13,7 +13,7 @@ from made import ONCE, made
 from safetensors import safe_open
 
 from quickstudy import CheckpointError, UserError
-from quickstudy.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
+from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
 from quickstudy.selection import CONFIGURATIONS, AlgorithmSelector, Measured, Selected
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.inputs import Scaling, input_names, inputs_of, ridge

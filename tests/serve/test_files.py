@@ -15,7 +15,7 @@ from served_runs import Client, b64, corners, drawn, near, picture
 from small import blobs, prototypical, quick
 
 import quickstudy as qs
-from quickstudy.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
+from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
 
 FILE = {"Content-Type": "application/octet-stream"}
 DRAWN = "/v1/models/drawn/tasks"

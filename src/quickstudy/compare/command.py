@@ -28,8 +28,8 @@ from quickstudy.compare.plans import (
 )
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import Parser, value_of
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.settings import Training
 from quickstudy.tasks import Split
 

@@ -13,10 +13,10 @@ from quickstudy.adapted import Model
 from quickstudy.catalog import from_specs, learner_specs
 from quickstudy.errors import UserError
 from quickstudy.evaluate import baselines
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import FineTuning
 from quickstudy.nets.norm import check_calibrated
-from quickstudy.rundir import RunDirectory
 from quickstudy.saved import load
 from quickstudy.tasks.source import TaskSource
 

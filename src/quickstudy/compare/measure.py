@@ -16,8 +16,8 @@ import torch
 from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
 from quickstudy.errors import UserError
 from quickstudy.evaluate import METRIC, FloatArray, half_width, norm_name, responses, scores
+from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
-from quickstudy.machine import machine
 from quickstudy.outer import own_random_numbers
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import Split, TaskSource

@@ -12,6 +12,7 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.options import (
     DEFAULTS,
     DRAWING,
@@ -21,7 +22,6 @@ from quickstudy.options import (
     run_training,
     train_options,
 )
-from quickstudy.rundir import RunDirectory
 from quickstudy.tasks import SOURCES, TaskSource
 
 JSON = dict[str, Any]

@@ -16,6 +16,7 @@ from rich.console import Console
 from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.evaluate import half_width, score
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import (
     TrainParser,
     flat,
@@ -24,7 +25,6 @@ from quickstudy.options import (
     train_options,
     train_parser,
 )
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load
 from quickstudy.search.space import JSON, Space, nested, read_space, space_text
 from quickstudy.search.spaces import default_learner, default_space, defaults, learners

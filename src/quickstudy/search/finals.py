@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quickstudy.evaluate import half_width, score
-from quickstudy.rundir import RunDirectory
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
 from quickstudy.search.study import Plan

@@ -18,8 +18,8 @@ import numpy as np
 from platformdirs import user_data_dir
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.files.rundir import write_atomically
 from quickstudy.meta_features import meta_features
-from quickstudy.rundir import write_atomically
 from quickstudy.search.space import JSON, Space
 from quickstudy.tasks import TaskSource
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
-from quickstudy.machine import out_of_memory
+from quickstudy.files.machine import out_of_memory
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.options import run_training, train_options
-from quickstudy.rundir import RunDirectory
 from quickstudy.search.space import nested
 
 JSON = dict[str, Any]

@@ -14,10 +14,10 @@ from rich.table import Table as Printed
 
 from quickstudy.commands import status, today
 from quickstudy.errors import UserError
+from quickstudy.files.machine import machine
+from quickstudy.files.rundir import write_atomically
 from quickstudy.inputs import label_to_json
-from quickstudy.machine import machine
 from quickstudy.options import Parser
-from quickstudy.rundir import write_atomically
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge
 from quickstudy.selection.matrix import Metric, Protocol, measure

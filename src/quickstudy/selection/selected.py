@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import CheckpointError
+from quickstudy.files.rundir import (
+    tensor_seal,
+    tensors_from_bytes,
+    tensors_to_bytes,
+    write_atomically,
+)
 from quickstudy.inputs import label_array, label_from_json, label_to_json
-from quickstudy.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes, write_atomically
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, encode, rows_in
 from quickstudy.tasks.columns import Columns

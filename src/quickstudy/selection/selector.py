@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.rundir import tensor_seal, tensors_to_bytes, write_atomically
 from quickstudy.inputs import distinct_classes, label_list
-from quickstudy.rundir import tensor_seal, tensors_to_bytes, write_atomically
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
 from quickstudy.selection.inputs import OWN, POINTS, Scaling, input_names, inputs_of, ridge
 from quickstudy.selection.matrix import Measured, Metric, Protocol, measure, table_weights, trial

@@ -23,9 +23,9 @@ from quickstudy.drawing import Metric, Picture
 from quickstudy.errors import UserError
 from quickstudy.explain import layer_changes
 from quickstudy.explain.pictures import layers
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.report import machine_rows
-from quickstudy.rundir import RunDirectory
 from quickstudy.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import PAGE

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from quickstudy.adapted import Adapted, Model
 from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import flatten_state
-from quickstudy.rundir import RunDirectory
 from quickstudy.saved import load
 from quickstudy.serve.content import Plain, encoded, modality, picture, plain
 from quickstudy.serve.problems import Problem, invalid

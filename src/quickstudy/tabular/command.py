@@ -16,10 +16,10 @@ from rich.table import Table
 from quickstudy import catalog
 from quickstudy.commands import status, today
 from quickstudy.errors import UserError
+from quickstudy.files.machine import machine
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LearnerGenerator
-from quickstudy.machine import machine
-from quickstudy.rundir import RunDirectory, write_atomically
 from quickstudy.saved import load, load_task
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import measure
