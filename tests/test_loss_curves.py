@@ -7,7 +7,7 @@ import math
 import pytest
 
 from quickstudy.errors import UserError
-from quickstudy.loss_curves import loss_curves
+from quickstudy.figures.loss_curves import loss_curves
 
 ROWS = [
     {"name": "learned", "curve": [1.0, 0.1, 0.01]},

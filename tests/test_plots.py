@@ -14,9 +14,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from quickstudy import plots
-from quickstudy.drawing import End, Picture, drawable, end_labels, metric_text, panel, sheet
 from quickstudy.errors import UserError
+from quickstudy.figures import plots
+from quickstudy.figures.sheet import End, Picture, drawable, end_labels, metric_text, panel, sheet
 
 HOSTILE = '<script>alert("1")</script> & $\\frac{$'
 
@@ -112,7 +112,7 @@ def test_save_leaves_the_old_file_when_writing_fails(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("quickstudy.drawing.os.fsync", fail)
+    monkeypatch.setattr("quickstudy.figures.sheet.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         plots.baseline_ladder(LADDER[:1]).save(tmp_path)
     assert path.read_text(encoding="utf-8") == picture.svg

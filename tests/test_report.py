@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from quickstudy import plots
 from quickstudy.errors import UserError
-from quickstudy.report import Section, write_report
+from quickstudy.figures import plots
+from quickstudy.figures.page import Section, write_report
 
 HOSTILE = "\"><script>alert('x')</script>"
 EVALUATION: dict[str, Any] = {
@@ -195,7 +195,7 @@ def test_failed_write_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("quickstudy.drawing.os.replace", fail)
+    monkeypatch.setattr("quickstudy.figures.sheet.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         written(tmp_path, EVALUATION, title="Another")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before

@@ -15,15 +15,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy import catalog, plots
+from quickstudy import catalog
 from quickstudy.adapted import Model
-from quickstudy.drawing import Picture
 from quickstudy.errors import UserError
 from quickstudy.evaluate import evaluate as meta_test
+from quickstudy.figures import plots
+from quickstudy.figures.loss_curves import loss_curves
+from quickstudy.figures.sheet import Picture
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.loss_curves import loss_curves
 from quickstudy.saved import load, load_task
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures

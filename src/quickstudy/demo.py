@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from quickstudy import plots
 from quickstudy.adapted import Model
 from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
-from quickstudy.drawing import Picture
 from quickstudy.evaluate import half_width
+from quickstudy.figures import plots
+from quickstudy.figures.page import Section, write_report
+from quickstudy.figures.sheet import Picture
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.options import run_training, train_options
-from quickstudy.report import Section, write_report
 from quickstudy.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes

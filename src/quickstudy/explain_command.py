@@ -8,10 +8,10 @@ from typing import Any
 
 from quickstudy.adapted import Adapted
 from quickstudy.commands import queries
-from quickstudy.drawing import Picture
 from quickstudy.explain import Method
-from quickstudy.explain.bars import name_of
 from quickstudy.explain.pictures import explanation_pictures
+from quickstudy.figures.bars import name_of
+from quickstudy.figures.sheet import Picture
 from quickstudy.saved import load_task
 
 JSON = dict[str, Any]

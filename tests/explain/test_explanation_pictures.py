@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from quickstudy.drawing import Picture
 from quickstudy.errors import UserError
 from quickstudy.explain.pictures import explanation_pictures
+from quickstudy.figures.sheet import Picture
 from quickstudy.tasks.columns import Categorical, Columns, Numeric
 from quickstudy.tasks.pictures import Pictures
 

@@ -10,14 +10,14 @@ from typing import Any
 from quickstudy.compare.measure import setting_name
 from quickstudy.compare.pictures import headline
 from quickstudy.compare.table import Cell, Grid, Row, ranked, tables
-from quickstudy.drawing import Picture, known, metric_text
-from quickstudy.report import (
+from quickstudy.figures.page import (
     figures,
     machine_rows,
     not_shown,
     settings_table,
     write_page,
 )
+from quickstudy.figures.sheet import Picture, known, metric_text
 
 JSON = dict[str, Any]
 LIMITS = (

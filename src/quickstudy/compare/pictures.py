@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 
-from quickstudy import plots
 from quickstudy.compare.measure import setting_name
 from quickstudy.compare.table import ranked
-from quickstudy.drawing import (
+from quickstudy.figures import plots
+from quickstudy.figures.sheet import (
     BLUE,
     DASHED,
     INK,

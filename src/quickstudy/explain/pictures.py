@@ -15,7 +15,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from quickstudy.drawing import (
+from quickstudy.errors import UserError
+from quickstudy.figures.bars import (
+    Bar,
+    Inputs,
+    bars_of,
+    drawn,
+    name_of,
+    place,
+    plain,
+    whole_sheet,
+)
+from quickstudy.figures.sheet import (
     BLUE,
     INK,
     SOFT,
@@ -27,17 +38,6 @@ from quickstudy.drawing import (
     percent,
     picture,
     sheet,
-)
-from quickstudy.errors import UserError
-from quickstudy.explain.bars import (
-    Bar,
-    Inputs,
-    bars_of,
-    drawn,
-    name_of,
-    place,
-    plain,
-    whole_sheet,
 )
 from quickstudy.inputs import Preprocess
 from quickstudy.tasks.columns import Columns

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from quickstudy.drawing import (
+from quickstudy.figures.sheet import (
     BLUE,
     DASHED,
     FAINT,

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy.commands import today, without_nan
-from quickstudy.drawing import Metric, metric_text
 from quickstudy.errors import UserError
 from quickstudy.evaluate import METRIC
+from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
+from quickstudy.figures.sheet import Metric, metric_text
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import write_atomically
-from quickstudy.report import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures

@@ -7,8 +7,18 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
-from quickstudy.drawing import BLUE, INK, SOFT, VERMILLION, Picture, drawable, panel, percent, sheet
-from quickstudy.drawing import picture as finished
+from quickstudy.figures.sheet import (
+    BLUE,
+    INK,
+    SOFT,
+    VERMILLION,
+    Picture,
+    drawable,
+    panel,
+    percent,
+    sheet,
+)
+from quickstudy.figures.sheet import picture as finished
 from quickstudy.selection.configurations import CONFIGURATIONS
 
 JSON = dict[str, Any]

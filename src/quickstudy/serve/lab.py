@@ -16,16 +16,17 @@ import torch
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from quickstudy import catalog, plots
+from quickstudy import catalog
 from quickstudy.adapted import Model
 from quickstudy.commands import evaluation_pictures
-from quickstudy.drawing import Metric, Picture
 from quickstudy.errors import UserError
 from quickstudy.explain import layer_changes
 from quickstudy.explain.pictures import layers
+from quickstudy.figures import plots
+from quickstudy.figures.page import machine_rows
+from quickstudy.figures.sheet import Metric, Picture
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.report import machine_rows
 from quickstudy.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import PAGE

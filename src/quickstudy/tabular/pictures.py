@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from quickstudy.drawing import (
+from quickstudy.errors import UserError
+from quickstudy.figures.sheet import (
     BLUE,
     DASHED,
     FAINT,
@@ -22,7 +23,6 @@ from quickstudy.drawing import (
     picture,
     sheet,
 )
-from quickstudy.errors import UserError
 
 JSON = dict[str, Any]
 NAMES = {"auc": "ROC-AUC", "accuracy": "accuracy"}

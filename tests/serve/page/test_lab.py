@@ -10,7 +10,7 @@ import pytest
 from on_page import Visit, expect, get, violations
 from page_site import Site
 
-from quickstudy import plots
+from quickstudy.figures import plots
 from quickstudy.serve.lab import report, tables
 from quickstudy.serve.served import Served
 

@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
-from quickstudy.drawing import (
+from quickstudy.errors import UserError
+from quickstudy.figures.sheet import (
     BLUE,
     DASHED,
     FAINT,
@@ -40,7 +41,6 @@ from quickstudy.drawing import (
     pixels,
     sheet,
 )
-from quickstudy.errors import UserError
 
 
 def episode_grid(

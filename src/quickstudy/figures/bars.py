@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from quickstudy.drawing import (
+from quickstudy.figures.sheet import (
     FAINT,
     INK,
     SOFT,

@@ -9,7 +9,8 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator
 
-from quickstudy.drawing import (
+from quickstudy.errors import UserError
+from quickstudy.figures.sheet import (
     DASHED,
     SERIES,
     SOFT,
@@ -21,7 +22,6 @@ from quickstudy.drawing import (
     picture,
     sheet,
 )
-from quickstudy.errors import UserError
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", DASHED, (0, (1, 1)))
 

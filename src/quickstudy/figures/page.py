@@ -14,8 +14,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from quickstudy.drawing import NOUN, Metric, Picture, known, metric_text, write_text
 from quickstudy.errors import UserError
+from quickstudy.figures.sheet import NOUN, Metric, Picture, known, metric_text, write_text
 
 Evaluation = Mapping[str, Any]
 UNKNOWN = "not measured"

@@ -1,0 +1,1 @@
+"""Figures for people, drawn from plain numbers: plots, bars, curves, and the report page."""
