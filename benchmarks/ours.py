@@ -18,9 +18,9 @@ from quickstudy.learner import AnyLearner
 from quickstudy.learners import ANIL, MAML, PrototypicalNetwork
 from quickstudy.nets import MLP, Conv4
 from quickstudy.nets.norm import NormKind
+from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.outer import outer_step
 from quickstudy.record import Recorder
-from quickstudy.second_order import bf16_convolutions
 from quickstudy.task import Examples, Task, stack
 from quickstudy.tasks import ClassPool, Dataset, Episodes
 

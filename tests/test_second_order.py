@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from quickstudy.second_order import Conv2d, batch_norm, bf16_convolutions
+from quickstudy.nets.second_order import Conv2d, batch_norm, bf16_convolutions
 
 Function = Callable[..., Tensor]
 

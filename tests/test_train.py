@@ -15,19 +15,11 @@ import pytest
 import torch
 from small import Watched, blobs, huge, maml, parameters, prototypical, quick, seal_of, sinusoid
 
-from quickstudy import (
-    CheckpointError,
-    NonFiniteError,
-    Training,
-    UserError,
-    build,
-    evaluate,
-    load,
-    second_order,
-)
+from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, evaluate, load
 from quickstudy.evaluate import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
+from quickstudy.nets import second_order
 from quickstudy.task import Task, cast
 from quickstudy.tasks import Episodes, Split, arrays
 from quickstudy.train import train

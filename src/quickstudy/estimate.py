@@ -22,8 +22,8 @@ from quickstudy.batch import first_piece, meta_gradient, remedies, threads
 from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded
+from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.outer import own_random_numbers
-from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
 from quickstudy.task import Examples, Task, cast, is_padded
 from quickstudy.tasks.source import TaskSource

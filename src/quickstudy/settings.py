@@ -12,7 +12,7 @@ from torch import Tensor
 from quickstudy.batch import Batching, lay_out
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.second_order import Conv2d
+from quickstudy.nets.second_order import Conv2d
 
 Schedule = Literal["constant", "cosine", "linear", "halve"]
 Precision = Literal["float32", "float64"]

@@ -26,10 +26,10 @@ from quickstudy.files.rundir import RunDirectory
 from quickstudy.interrupts import Interrupts
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import check_no_running_statistics
+from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.outer import enough_memory, gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress, tensorboard
 from quickstudy.record import Recorder
-from quickstudy.second_order import bf16_convolutions
 from quickstudy.settings import Training
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource

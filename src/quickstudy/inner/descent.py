@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vjp
 
-from quickstudy.second_order import transformed
+from quickstudy.nets.second_order import transformed
 
 Parameters = dict[str, Tensor]
 Context = tuple[Tensor, ...]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import grad, vjp
 
 from quickstudy.inner.descent import Context, Loss, Parameters, gradient
-from quickstudy.second_order import transformed
+from quickstudy.nets.second_order import transformed
 
 Operator = Callable[[Tensor], Tensor]
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import UserError
-from quickstudy.second_order import along_channels, batch_norm, transformed
+from quickstudy.nets.second_order import along_channels, batch_norm, transformed
 
 NormKind = Literal["support", "batch", "population", "group", "layer"]
 Statistics = dict[str, Tensor]

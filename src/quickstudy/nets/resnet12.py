@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.nets.norm import Norm, NormKind
-from quickstudy.second_order import Conv2d
+from quickstudy.nets.second_order import Conv2d
 
 SLOPE = 0.1  # of the leaky ReLU below zero
 
