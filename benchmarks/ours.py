@@ -11,7 +11,8 @@ from peers import Contender, of
 from torch import Tensor, nn
 from work import LR, Work, body, drawings, network, tasks
 
-from quickstudy import batch
+from quickstudy.batching import batch
+from quickstudy.batching.record import Recorder
 from quickstudy.evaluate import calibrate_population
 from quickstudy.files.machine import keep_memory
 from quickstudy.learner import AnyLearner
@@ -20,7 +21,6 @@ from quickstudy.nets import MLP, Conv4
 from quickstudy.nets.norm import NormKind
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.outer import outer_step
-from quickstudy.record import Recorder
 from quickstudy.task import Examples, Task, stack
 from quickstudy.tasks import ClassPool, Dataset, Episodes
 

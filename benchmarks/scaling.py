@@ -14,11 +14,11 @@ import torch.distributed as dist
 from ours import net_for, source
 from work import LR, Work
 
-from quickstudy import batch
+from quickstudy.batching import batch
+from quickstudy.batching.record import Recorder
 from quickstudy.files.machine import keep_memory
 from quickstudy.learners import MAML
 from quickstudy.outer import outer_step
-from quickstudy.record import Recorder
 
 TASKS, STEPS = 16, 5
 

@@ -92,8 +92,12 @@ def test_the_package_keeps_the_rules() -> None:
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("task.py", "from quickstudy.batch import meta_gradient", "task may not import batch"),
-        ("task.py", "import quickstudy.batch", "task may not import batch"),
+        (
+            "task.py",
+            "from quickstudy.batching.batch import meta_gradient",
+            "task may not import batch",
+        ),
+        ("task.py", "import quickstudy.batching.batch", "task may not import batch"),
         ("nets/norm.py", "from quickstudy import learner", "nets may not import learner"),
         (
             "task.py",

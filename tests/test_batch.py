@@ -11,7 +11,7 @@ import torch
 from cases import PICTURE, Plain, conv, shared, value
 from torch import Tensor, nn
 
-from quickstudy.batch import choose, map_tasks, meta_gradient
+from quickstudy.batching.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, LogisticRegression, MAMLPlusPlus, PrototypicalNetwork
 from quickstudy.task import Task, stack, unstack

@@ -15,7 +15,7 @@ from test_resume import environment
 from torch import Tensor, nn
 
 from quickstudy import Training, UserError, build, estimate
-from quickstudy.batch import first_piece, remedies
+from quickstudy.batching.batch import first_piece, remedies
 from quickstudy.cli import main
 from quickstudy.estimate import _Alive, _peak
 from quickstudy.learner import AnyLearner

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from cases import CASES, ROW, WAY, WAYS, Case
 from torch import nn
 
-from quickstudy.batch import meta_gradient
+from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners import MAML, PrototypicalNetwork

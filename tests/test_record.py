@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from quickstudy import UserError
-from quickstudy.batch import Batching, meta_gradient
+from quickstudy.batching.batch import Batching, meta_gradient
+from quickstudy.batching.record import Recorder, _shorten
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, MAMLPlusPlus, NeuralProcess, PrototypicalNetwork
 from quickstudy.nets import MLP, Conv4
-from quickstudy.record import Recorder, _shorten
 from quickstudy.task import Task, stack
 from quickstudy.testing import random_tasks
 
@@ -162,7 +162,7 @@ def cannot(*arguments: object, **options: object) -> None:
 def test_a_step_that_cannot_be_recorded_is_computed_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("quickstudy.record.make_fx", cannot)
+    monkeypatch.setattr("quickstudy.batching.record.make_fx", cannot)
     learner = rows().double()
     recorder = Recorder(learner, after=0.0)
     for tasks in batches((6,), 3):

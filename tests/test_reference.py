@@ -9,7 +9,7 @@ from reference import maml as reference_maml
 from reference import prototypical as reference_prototypical
 from torch import Tensor
 
-from quickstudy.batch import meta_gradient
+from quickstudy.batching.batch import meta_gradient
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import PrototypicalNetwork

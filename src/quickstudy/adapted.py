@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from quickstudy import catalog
-from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.export import exported

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from quickstudy.batch import first_piece, meta_gradient, remedies, threads
+from quickstudy.batching.batch import first_piece, meta_gradient, remedies, threads
 from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded

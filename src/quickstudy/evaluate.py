@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Kind

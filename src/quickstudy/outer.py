@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from quickstudy.batch import Batching, meta_gradient, remedies
+from quickstudy.batching.batch import Batching, meta_gradient, remedies
+from quickstudy.batching.record import Recorder
 from quickstudy.errors import UserError
 from quickstudy.files.machine import out_of_memory
 from quickstudy.learner import AnyLearner
-from quickstudy.record import Recorder
 from quickstudy.task import cast
 from quickstudy.tasks.source import Split, TaskSource
 
@@ -113,7 +113,7 @@ def outer_step(
         optimizer: Over exactly the learner's meta-parameters.
         source, split, indices: The tasks.
         clip: Largest norm of the mean meta-gradient; None for no clipping.
-        batching, chunk_size, recorder: See `quickstudy.batch`.
+        batching, chunk_size, recorder: See `quickstudy.batching.batch`.
     """
     parameters = learner.meta_parameters()
     like = next(iter(parameters.values()))

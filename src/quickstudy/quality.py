@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Task, stack

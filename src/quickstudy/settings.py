@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from quickstudy.batch import Batching, lay_out
+from quickstudy.batching.batch import Batching, lay_out
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.second_order import Conv2d
@@ -44,7 +44,7 @@ class Training:
         minutes: Wall-clock minutes at most.
         checkpoint_every: Outer steps between checkpoints; at each validation where omitted.
         max_bad_steps: Outer steps in a row without one finite task after which training fails.
-        batching: How a meta-batch is computed; see `quickstudy.batch`.
+        batching: How a meta-batch is computed; see `quickstudy.batching.batch`.
         chunk_size: Tasks vectorised at a time.
         compile: Whether steps that have run for ten seconds are compiled by `torch.compile`, which
             takes a C++ compiler and, the first time, minutes; later runs of the same shapes find

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
-from quickstudy.batch import choose, map_tasks, meta_gradient
+from quickstudy.batching.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner, Kind, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
 from quickstudy.task import Examples, Task, class_present, pad, stack

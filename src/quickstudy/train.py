@@ -15,7 +15,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from quickstudy.batch import threads
+from quickstudy.batching.batch import threads
+from quickstudy.batching.record import Recorder
 from quickstudy.calibration import fit_temperature
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
@@ -29,7 +30,6 @@ from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.outer import enough_memory, gather, outer_step, own_random_numbers, share, world
 from quickstudy.progress import Progress, tensorboard
-from quickstudy.record import Recorder
 from quickstudy.settings import Training
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import build, learner_specs
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from quickstudy.batch import meta_gradient
+from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.learners import LearnerGenerator
 from quickstudy.task import Examples, Task, examples, stack

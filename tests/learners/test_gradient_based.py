@@ -14,7 +14,7 @@ from small import blobs, sinusoid
 from torch import Tensor, nn
 
 from quickstudy import Training, build, train
-from quickstudy.batch import meta_gradient
+from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.evaluate import score
 from quickstudy.inner.descent import MetaGradient

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy import build
-from quickstudy.batch import Batching, meta_gradient
+from quickstudy.batching.batch import Batching, meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.evaluate import score
 from quickstudy.inner.descent import Parameters

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from quickstudy import build
-from quickstudy.batch import Batching, meta_gradient
+from quickstudy.batching.batch import Batching, meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.evaluate import evaluate, score
 from quickstudy.learners import LearnedOptimizer

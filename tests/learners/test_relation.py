@@ -13,7 +13,7 @@ from test_reference import compare, plain, start, task
 from torch import nn
 
 from quickstudy import UserError, build
-from quickstudy.batch import meta_gradient
+from quickstudy.batching.batch import meta_gradient
 from quickstudy.learners import RelationNetwork
 from quickstudy.nets import MLP, Conv4
 from quickstudy.nets.norm import NormKind

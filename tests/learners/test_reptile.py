@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from quickstudy import Training, build
-from quickstudy.batch import Batching, meta_gradient
+from quickstudy.batching.batch import Batching, meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.evaluate import score
 from quickstudy.learners import FOMAML, MAML, Reptile

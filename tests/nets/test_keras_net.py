@@ -15,7 +15,7 @@ from small import draw_classes, quick
 from torch import Tensor, nn
 
 import quickstudy as qs
-from quickstudy.batch import Batching, choose, meta_gradient
+from quickstudy.batching.batch import Batching, choose, meta_gradient
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.task import Task, cast, stack
 from quickstudy.tasks import Episodes, folder

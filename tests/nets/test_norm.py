@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from cases import NORMS
 from torch import Tensor, nn
 
-from quickstudy.batch import meta_gradient
+from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.nets import MLP, Norm, calibrate, replace_batch_norm

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quickstudy.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm

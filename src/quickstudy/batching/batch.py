@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.utils._pytree import tree_map
 
+from quickstudy.batching.record import Recorder, Step
 from quickstudy.learner import AnyLearner, draws, runs_under_vmap
 from quickstudy.nets.norm import unpadded
-from quickstudy.record import Recorder, Step
 from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]

@@ -1,0 +1,1 @@
+"""Functions of one task, applied to many: the only place that knows there are several."""
