@@ -38,8 +38,8 @@ timing, the meta-gradients of the same tasks must agree to 1e-4 in float64 (they
 
 learn2learn, higher, torchopt, parallel-metalearn, easyfsl and torchmeta are used as their own
 examples use them. quickstudy's steps are timed from a recording, as they run from the tenth second
-of a meta-training on (`quickstudy.batching.record`); "checkpoint" is `meta_gradient: checkpoint`, which is
-not recorded, "compiled" is `compile: true` and "bf16" `bf16: true`.
+of a meta-training on (`quickstudy.batching.record`); "checkpoint" is `meta_gradient: checkpoint`,
+which is not recorded, "compiled" is `compile: true` and "bf16" `bf16: true`.
 
 ![Ratios and memory](performance.svg)
 

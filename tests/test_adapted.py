@@ -20,6 +20,7 @@ import quickstudy as qs
 from quickstudy import CheckpointError, UserError, load_task
 from quickstudy.adapted import TASK_FORMAT, Adapted, Model
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
+from quickstudy.inputs.rows import Columns
 from quickstudy.learner import Learner
 from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
 from quickstudy.nets import MLP, SharedLinear
@@ -28,7 +29,6 @@ from quickstudy.quality import held_out
 from quickstudy.saved import task_from_bytes
 from quickstudy.task import Examples
 from quickstudy.tasks import Episodes, Pictures, arrays
-from quickstudy.tasks.columns import Columns
 
 RNG = np.random.default_rng(0)
 X = np.array([[0, 0], [0, 1], [5, 5], [5, 6], [9, 0]], dtype=np.float32)

@@ -21,10 +21,10 @@ from small import maml, prototypical, quick, sinusoid
 
 import quickstudy as qs
 from quickstudy import FewShotClassifier, FewShotRegressor, Model, UserError
+from quickstudy.inputs.rows import Categorical, Numeric
 from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
 from quickstudy.nets import MLP
 from quickstudy.tasks import Columns, Episodes, Pictures, arrays
-from quickstudy.tasks.columns import Categorical, Numeric
 
 # A meta-trained model takes the columns it was trained on, here three; these checks bring others.
 OTHER_COLUMNS = (

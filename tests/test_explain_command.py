@@ -17,9 +17,9 @@ from quickstudy.adapted import Adapted, Model
 from quickstudy.cli import main
 from quickstudy.errors import UserError
 from quickstudy.explain_command import explained_in_pictures
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, RidgeRegression
 from quickstudy.tasks import Pictures
-from quickstudy.tasks.columns import Categorical, Columns, Numeric
 
 TABLE = Columns({"visits": Numeric(5.0, 2.0, 5.0), "plan": Categorical(("basic", "plus"))})
 

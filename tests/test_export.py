@@ -24,10 +24,10 @@ import quickstudy as qs
 from quickstudy import QuickstudyError, UserError
 from quickstudy.adapted import Adapted, Model
 from quickstudy.cli import main
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork, RidgeRegression
 from quickstudy.nets import MLP, Conv4
 from quickstudy.tasks import Pictures
-from quickstudy.tasks.columns import Categorical, Columns, Numeric
 
 X = np.array([[0, 0], [0, 1], [5, 5], [5, 6], [9, 0]], dtype=np.float32)
 CENTROIDS = Model(NearestCentroid(), (2,), temperature=2.0)

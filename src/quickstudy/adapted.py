@@ -21,7 +21,7 @@ from quickstudy.files.rundir import (
     tensors_to_bytes,
     write_atomically,
 )
-from quickstudy.inputs import (
+from quickstudy.inputs.given import (
     Array,
     Preprocess,
     columns_of_task,

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from quickstudy.adapted import Adapted, Model
 from quickstudy.errors import UserError
-from quickstudy.inputs import Array
+from quickstudy.inputs.given import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
 from quickstudy.saved import load

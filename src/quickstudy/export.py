@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.inputs import Preprocess, label_to_json
+from quickstudy.inputs.given import Preprocess, label_to_json
 from quickstudy.learner import AnyLearner
 from quickstudy.version import __version__
 

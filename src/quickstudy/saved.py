@@ -18,7 +18,7 @@ from quickstudy.files.rundir import (
     tensors_from_bytes,
     under,
 )
-from quickstudy.inputs import Preprocess, label_from_json, preprocess_from_json
+from quickstudy.inputs.given import Preprocess, label_from_json, preprocess_from_json
 from quickstudy.learner import AnyLearner
 
 

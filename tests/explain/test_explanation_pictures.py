@@ -16,8 +16,8 @@ from PIL import Image
 from quickstudy.errors import UserError
 from quickstudy.explain.pictures import explanation_pictures
 from quickstudy.figures.sheet import Picture
-from quickstudy.tasks.columns import Categorical, Columns, Numeric
-from quickstudy.tasks.pictures import Pictures
+from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 
 HOSTILE = '<script>alert("1")</script> & $\\frac{$'
 LABELS = ["a", "a", HOSTILE, HOSTILE, "漢字"]

@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.images import Pictures
 from quickstudy.tasks import pictures
-from quickstudy.tasks.pictures import Pictures
 
 INK = Pictures(size=28, ink=True)
 GREY = Pictures(size=20)

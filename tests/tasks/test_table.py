@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.tasks.columns import Categorical, Columns, Numeric
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.tasks.episodes import Episodes
 from quickstudy.tasks.table import table
 

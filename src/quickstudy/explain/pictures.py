@@ -39,9 +39,9 @@ from quickstudy.figures.sheet import (
     picture,
     sheet,
 )
-from quickstudy.inputs import Preprocess
-from quickstudy.tasks.columns import Columns
-from quickstudy.tasks.pictures import Pictures
+from quickstudy.inputs.given import Preprocess
+from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.rows import Columns
 
 JSON = dict[str, Any]
 MOST, GREY = 12, "#aab4bf"

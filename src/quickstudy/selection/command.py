@@ -16,7 +16,7 @@ from quickstudy.commands import status, today
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import write_atomically
-from quickstudy.inputs import label_to_json
+from quickstudy.inputs.given import label_to_json
 from quickstudy.options import Parser
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge

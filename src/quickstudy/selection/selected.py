@@ -20,10 +20,10 @@ from quickstudy.files.rundir import (
     tensors_to_bytes,
     write_atomically,
 )
-from quickstudy.inputs import label_array, label_from_json, label_to_json
+from quickstudy.inputs.given import label_array, label_from_json, label_to_json
+from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, encode, rows_in
-from quickstudy.tasks.columns import Columns
 
 Array = NDArray[Any]
 JSON = dict[str, Any]

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes, write_atomically
-from quickstudy.inputs import distinct_classes, label_list
+from quickstudy.inputs.given import distinct_classes, label_list
+from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
 from quickstudy.selection.inputs import OWN, POINTS, Scaling, input_names, inputs_of, ridge
 from quickstudy.selection.matrix import Measured, Metric, Protocol, measure, table_weights, trial
 from quickstudy.selection.policy import Policy, PolicyTraining, train_policy
 from quickstudy.selection.selected import Selected, read_sealed
 from quickstudy.selection.support import Support, encode, rows_of
-from quickstudy.tasks.columns import Columns
 from quickstudy.tasks.source import generator
 from quickstudy.tasks.tables import Table
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.rows import Categorical, Columns, Numeric, is_missing
 from quickstudy.meta_features import NAMES, meta_features
-from quickstudy.tasks.columns import Categorical, Columns, Numeric, is_missing
 from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]

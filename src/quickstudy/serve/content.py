@@ -16,11 +16,11 @@ from torch import Tensor
 
 from quickstudy.adapted import Model
 from quickstudy.errors import UserError
-from quickstudy.inputs import Preprocess
+from quickstudy.inputs.given import Preprocess
+from quickstudy.inputs.images import BROKEN, Pictures
+from quickstudy.inputs.rows import Columns
 from quickstudy.serve.limits import MAX_PIXELS, PICTURE_FORMATS, STORED_SIDE
 from quickstudy.serve.schema.requests import Input
-from quickstudy.tasks.columns import Columns
-from quickstudy.tasks.pictures import BROKEN, Pictures
 
 PNG: Final = b"\x89PNG"
 LARGEST: Final = float(np.finfo(np.float32).max)

@@ -12,13 +12,13 @@ from sklearn.datasets import load_iris
 
 from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
+from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.rows import Columns, Numeric
 from quickstudy.serve.schema.requests import Example, Input
 from quickstudy.serve.served import Served
 from quickstudy.task import Examples
 from quickstudy.tasks import Episodes, TaskSource
-from quickstudy.tasks.columns import Columns, Numeric
 from quickstudy.tasks.glyphs import glyphs
-from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.source import generator
 
 WAYS: Final = 4

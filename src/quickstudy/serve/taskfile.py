@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from quickstudy.adapted import TASK_FORMAT, Adapted
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes
-from quickstudy.inputs import label_from_json
+from quickstudy.inputs.given import label_from_json
 from quickstudy.serve.change import Taken
 from quickstudy.serve.compute import Gate
 from quickstudy.serve.content import kept

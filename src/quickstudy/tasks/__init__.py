@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.rows import Columns
 from quickstudy.tasks.arrays import arrays
 from quickstudy.tasks.augment import Augmented
-from quickstudy.tasks.columns import Columns
 from quickstudy.tasks.episodes import ClassPool, Dataset, Episodes
 from quickstudy.tasks.folder import folder
 from quickstudy.tasks.gaussian_process import GaussianProcess
 from quickstudy.tasks.grouped import GroupedRows
 from quickstudy.tasks.omniglot import omniglot
-from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.quadratics import Quadratics
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import SPLITS, Split, TaskSource

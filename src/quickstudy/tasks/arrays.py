@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.episodes import ClassPool, Dataset
-from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.source import SPLITS, Split, generator
 
 Array = NDArray[Any]

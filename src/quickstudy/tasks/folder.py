@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.arrays import arrays, class_pools
 from quickstudy.tasks.episodes import ClassPool, Dataset
-from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.source import Split
 
 SPLIT_FOLDERS: dict[str, Split] = {

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError
+from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.episodes import ClassPool, Dataset
-from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.scripts import (
     BOX,
     FRAME,

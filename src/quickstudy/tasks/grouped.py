@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.rows import Columns
 from quickstudy.learner import Kind
 from quickstudy.task import Examples, Task, examples
-from quickstudy.tasks.columns import Columns
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.download import cache_dir, fetch
 from quickstudy.tasks.episodes import ClassPool, Dataset
-from quickstudy.tasks.pictures import Pictures
 from quickstudy.tasks.source import Split
 
 OmniglotSplit = Literal["vinyals", "lake"]

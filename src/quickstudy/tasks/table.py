@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.inputs.rows import Columns, is_missing, is_number
 from quickstudy.learner import Kind
 from quickstudy.tasks.arrays import class_pools, split_names
-from quickstudy.tasks.columns import Columns, is_missing, is_number
 from quickstudy.tasks.episodes import Dataset
 from quickstudy.tasks.grouped import GroupedRows
 

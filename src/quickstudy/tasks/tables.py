@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.tasks.columns import is_missing, is_number
+from quickstudy.inputs.rows import is_missing, is_number
 from quickstudy.tasks.source import SPLITS, Split, generator
 from quickstudy.tasks.table import read_rows
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.rows import Columns, completed
 from quickstudy.learner import Kind
 from quickstudy.task import Examples, examples
-from quickstudy.tasks.columns import Columns, completed
-from quickstudy.tasks.pictures import Pictures
 
 Array = NDArray[Any]
 Preprocess = Pictures | Columns | None
