@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from quickstudy import UserError
-from quickstudy.meta_features import MAX_COLUMNS, MAX_ROWS, NAMES, meta_features
+from quickstudy.tasks.meta_features import MAX_COLUMNS, MAX_ROWS, NAMES, meta_features
 
 NAN = float("nan")
 # Column 0 tells the class; column 1 is binary and independent of it; column 2 is constant; column 3

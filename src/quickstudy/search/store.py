@@ -19,9 +19,9 @@ from platformdirs import user_data_dir
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.rundir import write_atomically
-from quickstudy.meta_features import meta_features
 from quickstudy.search.space import JSON, Space
 from quickstudy.tasks import TaskSource
+from quickstudy.tasks.meta_features import meta_features
 
 TASKS = 8
 

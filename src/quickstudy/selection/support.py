@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Categorical, Columns, Numeric, is_missing
-from quickstudy.meta_features import NAMES, meta_features
+from quickstudy.tasks.meta_features import NAMES, meta_features
 from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]
