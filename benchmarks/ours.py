@@ -13,7 +13,7 @@ from work import LR, Work, body, drawings, network, tasks
 
 from quickstudy.batching import batch
 from quickstudy.batching.record import Recorder
-from quickstudy.evaluate import calibrate_population
+from quickstudy.evaluation.meta_test import calibrate_population
 from quickstudy.files.machine import keep_memory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import ANIL, MAML, PrototypicalNetwork

@@ -37,7 +37,7 @@ from scipy.stats import t
 import quickstudy
 from quickstudy import catalog
 from quickstudy.commands import today, without_nan
-from quickstudy.evaluate import METRIC, score
+from quickstudy.evaluation.meta_test import METRIC, score
 from quickstudy.files.machine import keep_memory, machine
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import flat, run_training, tasks_spec, train_options

@@ -12,8 +12,8 @@ from small import blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
 import quickstudy as qs
-from quickstudy.calibration import BOUNDS, fit_temperature
-from quickstudy.evaluate import reliability, responses, score
+from quickstudy.evaluation.calibration import BOUNDS, fit_temperature
+from quickstudy.evaluation.meta_test import reliability, responses, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.task import Examples, Task
 

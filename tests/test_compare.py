@@ -14,10 +14,11 @@ import torch
 from small import Watched, blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
-from quickstudy import UserError, build, compare, evaluate, load
+from quickstudy import UserError, build, compare, load
 from quickstudy.compare import measure
 from quickstudy.errors import CheckpointError
-from quickstudy.evaluate import half_width, score
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import half_width, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import Kind, Learner
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork

@@ -11,8 +11,9 @@ import torch
 from small import Watched, blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
-from quickstudy import UserError, evaluate
-from quickstudy.evaluate import (
+from quickstudy import UserError
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import (
     baselines,
     half_width,
     norm_name,

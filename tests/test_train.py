@@ -15,8 +15,9 @@ import pytest
 import torch
 from small import Watched, blobs, huge, maml, parameters, prototypical, quick, seal_of, sinusoid
 
-from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, evaluate, load
-from quickstudy.evaluate import score
+from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, load
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
 from quickstudy.nets import second_order

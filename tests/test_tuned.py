@@ -14,11 +14,11 @@ from small import Watched, maml, quick, sinusoid
 from quickstudy import build
 from quickstudy.cli import main
 from quickstudy.errors import UserError
+from quickstudy.evaluation.tuned import LEARNING_RATES, losses, transferred, tune
 from quickstudy.learners import LearnedOptimizer
 from quickstudy.rules import CLASSICAL, SGD
 from quickstudy.task import Task
 from quickstudy.tasks import DigitsRuns, Quadratics, Split
-from quickstudy.tuned import LEARNING_RATES, losses, transferred, tune
 
 
 def learned(source: Any, **settings: Any) -> LearnedOptimizer:

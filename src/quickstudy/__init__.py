@@ -20,7 +20,7 @@ from quickstudy.errors import (
 )
 from quickstudy.estimate import Estimate, estimate
 from quickstudy.estimators import FewShotClassifier, FewShotRegressor
-from quickstudy.evaluate import evaluate
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learner import Learner
 from quickstudy.saved import load, load_task
 from quickstudy.selection import AlgorithmSelector

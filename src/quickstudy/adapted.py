@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from quickstudy import catalog
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
+from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.export import exported
 from quickstudy.files.rundir import (
@@ -34,7 +35,6 @@ from quickstudy.inputs.given import (
 )
 from quickstudy.learner import AnyLearner, Kind, alone, flatten_state
 from quickstudy.nets.norm import check_calibrated
-from quickstudy.quality import Quality, cross_validated
 from quickstudy.task import Examples, Task, stack
 
 TASK_FORMAT = 2

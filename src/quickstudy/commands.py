@@ -18,7 +18,8 @@ from rich.table import Table
 from quickstudy import catalog
 from quickstudy.adapted import Model
 from quickstudy.errors import UserError
-from quickstudy.evaluate import evaluate as meta_test
+from quickstudy.evaluation.meta_test import evaluate as meta_test
+from quickstudy.evaluation.tuned import as_table, transferred
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
 from quickstudy.figures.sheet import Picture
@@ -29,7 +30,6 @@ from quickstudy.saved import load, load_task
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures
 from quickstudy.tasks.table import read_rows
-from quickstudy.tuned import as_table, transferred
 from quickstudy.version import __version__
 
 JSON = dict[str, Any]

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from quickstudy.adapted import Model
 from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
-from quickstudy.evaluate import half_width
+from quickstudy.evaluation.meta_test import half_width
 from quickstudy.figures import plots
 from quickstudy.figures.page import Section, write_report
 from quickstudy.figures.sheet import Picture

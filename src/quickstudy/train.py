@@ -17,10 +17,16 @@ from torch import Tensor
 
 from quickstudy.batching.batch import threads
 from quickstudy.batching.record import Recorder
-from quickstudy.calibration import fit_temperature
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
-from quickstudy.evaluate import METRIC, calibrate_population, half_width, responses, score
+from quickstudy.evaluation.calibration import fit_temperature
+from quickstudy.evaluation.meta_test import (
+    METRIC,
+    calibrate_population,
+    half_width,
+    responses,
+    score,
+)
 from quickstudy.files import rundir
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from quickstudy import Training, build, train
 from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
-from quickstudy.evaluate import score
+from quickstudy.evaluation.meta_test import score
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners import (
     ANIL,

@@ -13,8 +13,9 @@ from small import quick
 from test_reference import compare, plain, start, task
 from torch import Tensor, nn
 
-from quickstudy import UserError, evaluate
-from quickstudy.evaluate import by_instance, score
+from quickstudy import UserError
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import by_instance, score
 from quickstudy.learners import MANN, PrototypicalNetwork
 from quickstudy.learners.mann import Memory
 from quickstudy.nets import MLP

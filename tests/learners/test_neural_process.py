@@ -12,8 +12,9 @@ from test_reference import compare, plain, start
 from torch import Tensor
 from torch.distributions import Normal
 
-from quickstudy import UserError, build, evaluate
-from quickstudy.evaluate import half_width, likelihood, score
+from quickstudy import UserError, build
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import half_width, likelihood, score
 from quickstudy.learners import NearestCentroid, NeuralProcess
 from quickstudy.learners.neural_process import log_density
 from quickstudy.nets import MLP

@@ -10,8 +10,9 @@ import torch
 from small import Watched, blobs, quick, sinusoid, taught
 from torch import Tensor, nn
 
-from quickstudy import UserError, build, evaluate, load
-from quickstudy.evaluate import calibrate_population
+from quickstudy import UserError, build, load
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import calibrate_population
 from quickstudy.learners import SimpleShot
 from quickstudy.nets import MLP
 from quickstudy.task import Task, examples, is_padded

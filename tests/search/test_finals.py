@@ -10,7 +10,7 @@ from small_search import small_plan
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.evaluate import score
+from quickstudy.evaluation.meta_test import score
 from quickstudy.options import tasks_spec, train_options
 from quickstudy.search.finals import FINALISTS, finals
 from quickstudy.search.rows import Row, rows

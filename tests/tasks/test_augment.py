@@ -12,10 +12,11 @@ import torch
 from small import blobs, draw_classes, prototypical, quick, sinusoid
 from torch import Tensor
 
-from quickstudy import UserError, evaluate
+from quickstudy import UserError
 from quickstudy.catalog import build, build_tasks
 from quickstudy.cli import main
-from quickstudy.evaluate import calibrate_population
+from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import calibrate_population
 from quickstudy.task import Task
 from quickstudy.tasks import SPLITS, Augmented, Episodes, GroupedRows, arrays
 from quickstudy.tasks.augment import box, warped

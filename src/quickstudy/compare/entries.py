@@ -12,7 +12,7 @@ from typing import Any
 from quickstudy.adapted import Model
 from quickstudy.catalog import from_specs, learner_specs
 from quickstudy.errors import UserError
-from quickstudy.evaluate import baselines
+from quickstudy.evaluation.meta_test import baselines
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import FineTuning

@@ -15,7 +15,14 @@ import torch
 
 from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
 from quickstudy.errors import UserError
-from quickstudy.evaluate import METRIC, FloatArray, half_width, norm_name, responses, scores
+from quickstudy.evaluation.meta_test import (
+    METRIC,
+    FloatArray,
+    half_width,
+    norm_name,
+    responses,
+    scores,
+)
 from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
 from quickstudy.outer import own_random_numbers

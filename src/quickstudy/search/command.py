@@ -15,7 +15,7 @@ from rich.console import Console
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
-from quickstudy.evaluate import half_width, score
+from quickstudy.evaluation.meta_test import half_width, score
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import (
     TrainParser,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quickstudy.evaluate import half_width, score
+from quickstudy.evaluation.meta_test import half_width, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows

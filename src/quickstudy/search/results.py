@@ -14,7 +14,7 @@ from rich.table import Table
 
 from quickstudy.commands import today, without_nan
 from quickstudy.errors import UserError
-from quickstudy.evaluate import METRIC
+from quickstudy.evaluation.meta_test import METRIC
 from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.figures.sheet import Metric, metric_text
 from quickstudy.files.machine import machine

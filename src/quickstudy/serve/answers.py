@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.evaluation.cross_validation import wilson
 from quickstudy.explain import explain, suspicious
-from quickstudy.quality import wilson
 from quickstudy.serve.change import ready
 from quickstudy.serve.compute import Gate
 from quickstudy.serve.problems import Problem, invalid

@@ -16,6 +16,7 @@ from torch import Tensor
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
+from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Kind
 from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.gradient_based import GradientBased
@@ -31,7 +32,6 @@ from quickstudy.nets.norm import (
 )
 from quickstudy.task import Examples, Task, cast, stack, unstack
 from quickstudy.tasks.source import Split, TaskSource
-from quickstudy.tuned import beside_tuned
 
 FloatArray = NDArray[np.float64]
 METRIC: dict[Kind, str] = {"classification": "accuracy", "regression": "mse"}
@@ -206,7 +206,7 @@ def likelihood(
 def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
     """The ladder a meta-learner has to climb: simple methods without meta-training."""
     if isinstance(learner, LearnedOptimizer):
-        return {}  # It has opponents of its own: `quickstudy.tuned`.
+        return {}  # It has opponents of its own: `quickstudy.evaluation.tuned`.
     ladder: dict[str, AnyLearner] = (
         {"NearestCentroid": NearestCentroid(), "LogisticRegression": LogisticRegression()}
         if learner.kind == "classification"

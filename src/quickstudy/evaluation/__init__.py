@@ -1,0 +1,1 @@
+"""Meta-test and its honest statistics: scores, intervals, calibration, cross-validation."""
