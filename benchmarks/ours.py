@@ -20,9 +20,9 @@ from quickstudy.learners import ANIL, MAML, PrototypicalNetwork
 from quickstudy.nets import MLP, Conv4
 from quickstudy.nets.norm import NormKind
 from quickstudy.nets.second_order import bf16_convolutions
-from quickstudy.outer import outer_step
 from quickstudy.task import Examples, Task, stack
 from quickstudy.tasks import ClassPool, Dataset, Episodes
+from quickstudy.training.outer import outer_step
 
 ALWAYS = ExitStack()
 

@@ -18,7 +18,7 @@ from quickstudy.batching import batch
 from quickstudy.batching.record import Recorder
 from quickstudy.files.machine import keep_memory
 from quickstudy.learners import MAML
-from quickstudy.outer import outer_step
+from quickstudy.training.outer import outer_step
 
 TASKS, STEPS = 16, 5
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quickstudy import Training, build, train
+from quickstudy import Training, build
 from quickstudy.adapted import Model
 from quickstudy.catalog import build_tasks
 from quickstudy.explain import Method
 from quickstudy.explain_command import explained_in_pictures
 from quickstudy.tasks import Pictures
+from quickstudy.training import loop as train
 
 IMAGES = Path(__file__).parent / "images"
 NAMES = ["ka", "la", "mo", "ru", "ti"]

@@ -13,14 +13,15 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from quickstudy import Training, build, train
+from quickstudy import Training, build
 from quickstudy.evaluation.meta_test import calibrate_population, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm
 from quickstudy.task import Task
 from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
-from quickstudy.train import Result
+from quickstudy.training import loop as train
+from quickstudy.training.loop import Result
 
 
 def sinusoid() -> Sinusoid:

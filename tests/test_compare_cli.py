@@ -17,7 +17,7 @@ from test_compare import of, without_times
 from quickstudy.cli import main
 from quickstudy.compare import command, plans
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.train import Result
+from quickstudy.training.loop import Result
 
 JSON = dict[str, Any]
 QUICK = [

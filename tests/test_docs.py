@@ -21,11 +21,12 @@ from PIL import Image
 from small import draw_classes
 from test_architecture import ORDER, SOURCE
 
-from quickstudy import Training, build, train
+from quickstudy import Training, build
 from quickstudy.cli import COMMANDS, main
 from quickstudy.errors import UserError
 from quickstudy.options import Parser, train_parser
 from quickstudy.tasks import Episodes, Pictures, arrays
+from quickstudy.training import loop as train
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

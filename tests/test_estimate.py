@@ -14,16 +14,17 @@ from small import maml, sinusoid
 from test_resume import environment
 from torch import Tensor, nn
 
-from quickstudy import Training, UserError, build, estimate
+from quickstudy import Training, UserError, build
 from quickstudy.batching.batch import first_piece, remedies
 from quickstudy.cli import main
-from quickstudy.estimate import _Alive, _peak
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, RidgeRegression
 from quickstudy.task import cast
 from quickstudy.tasks import Sinusoid
+from quickstudy.training import estimate
+from quickstudy.training.estimate import _Alive, _peak
 
-MODULE = sys.modules["quickstudy.estimate"]
+MODULE = sys.modules["quickstudy.training.estimate"]
 MIB = 2**20
 
 

@@ -23,7 +23,7 @@ from quickstudy.learners import NearestCentroid
 from quickstudy.nets import second_order
 from quickstudy.task import Task, cast
 from quickstudy.tasks import Episodes, Split, arrays
-from quickstudy.train import train
+from quickstudy.training.loop import train
 
 
 @pytest.mark.parametrize(

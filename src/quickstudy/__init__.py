@@ -18,15 +18,15 @@ from quickstudy.errors import (
     QuickstudyError,
     UserError,
 )
-from quickstudy.estimate import Estimate, estimate
 from quickstudy.estimators import FewShotClassifier, FewShotRegressor
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learner import Learner
 from quickstudy.saved import load, load_task
 from quickstudy.selection import AlgorithmSelector
-from quickstudy.settings import Training
 from quickstudy.task import Examples, Task
-from quickstudy.train import train
+from quickstudy.training.estimate import Estimate, estimate
+from quickstudy.training.loop import train
+from quickstudy.training.settings import Training
 from quickstudy.version import __version__
 
 __all__ = [

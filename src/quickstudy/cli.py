@@ -17,8 +17,6 @@ from quickstudy.compare.command import compare
 from quickstudy.demo import demo
 from quickstudy.doctor import doctor
 from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.estimate import estimate as estimated
-from quickstudy.estimate import print_estimate
 from quickstudy.explain_command import explain
 from quickstudy.export_command import export
 from quickstudy.files.machine import keep_memory, machine
@@ -39,6 +37,8 @@ from quickstudy.search.command import search
 from quickstudy.selection.command import select
 from quickstudy.serve.command import keys, serve
 from quickstudy.tabular.command import generated, tables
+from quickstudy.training.estimate import estimate as estimated
+from quickstudy.training.estimate import print_estimate
 from quickstudy.version import __version__
 
 OVERVIEW = """\

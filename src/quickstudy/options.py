@@ -21,10 +21,10 @@ from jsonargparse import ArgumentParser, Namespace
 from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.settings import Training
 from quickstudy.tasks import SOURCES, Augmented, Episodes, TaskSource
-from quickstudy.train import Result, Watch
-from quickstudy.train import train as meta_train
+from quickstudy.training.loop import Result, Watch
+from quickstudy.training.loop import train as meta_train
+from quickstudy.training.settings import Training
 
 TRAIN_EXAMPLES = """\
 examples:

@@ -13,7 +13,7 @@ from reference import gradient_based as reference
 from small import blobs, sinusoid
 from torch import Tensor, nn
 
-from quickstudy import Training, build, train
+from quickstudy import Training, build
 from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import score
@@ -35,6 +35,7 @@ from quickstudy.nets import MLP, Conv4, SharedLinear
 from quickstudy.task import Task, stack
 from quickstudy.tasks import Sinusoid
 from quickstudy.testing import random_tasks
+from quickstudy.training import loop as train
 
 WIDTH, STEPS, LR = 8, 2, 0.1
 NAMES = {

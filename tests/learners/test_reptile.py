@@ -22,10 +22,10 @@ from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.reptile import InnerOptimizer, in_turn
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.nets.norm import NormKind
-from quickstudy.outer import outer_step
 from quickstudy.task import Examples, Task, examples, stack
 from quickstudy.tasks import Sinusoid
 from quickstudy.testing import random_tasks
+from quickstudy.training.outer import outer_step
 
 
 def listed(part: Examples) -> tuple[Tensor, list[int]]:

@@ -30,8 +30,8 @@ from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.options import Parser, value_of
-from quickstudy.settings import Training
 from quickstudy.tasks import Split
+from quickstudy.training.settings import Training
 
 JSON = dict[str, Any]
 EXAMPLES = """\

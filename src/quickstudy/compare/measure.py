@@ -25,9 +25,9 @@ from quickstudy.evaluation.meta_test import (
 )
 from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
-from quickstudy.outer import own_random_numbers
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.training.outer import own_random_numbers
 from quickstudy.version import __version__
 
 JSON = dict[str, Any]

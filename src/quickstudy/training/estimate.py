@@ -23,10 +23,10 @@ from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded
 from quickstudy.nets.second_order import bf16_convolutions
-from quickstudy.outer import own_random_numbers
-from quickstudy.settings import Training
 from quickstudy.task import Examples, Task, cast, is_padded
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.outer import own_random_numbers
+from quickstudy.training.settings import Training
 
 TRY_SECONDS = 3.0
 KERNELS = 2

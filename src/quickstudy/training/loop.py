@@ -30,15 +30,22 @@ from quickstudy.evaluation.meta_test import (
 from quickstudy.files import rundir
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.interrupts import Interrupts
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.second_order import bf16_convolutions
-from quickstudy.outer import enough_memory, gather, outer_step, own_random_numbers, share, world
-from quickstudy.progress import Progress, tensorboard
-from quickstudy.settings import Training
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.interrupts import Interrupts
+from quickstudy.training.outer import (
+    enough_memory,
+    gather,
+    outer_step,
+    own_random_numbers,
+    share,
+    world,
+)
+from quickstudy.training.progress import Progress, tensorboard
+from quickstudy.training.settings import Training
 from quickstudy.version import __version__
 
 Stop = Literal["steps", "target", "patience", "minutes", "watch", "interrupted"]
