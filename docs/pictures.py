@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import Training, build
-from quickstudy.adapted import Model
 from quickstudy.catalog import build_tasks
 from quickstudy.explain import Method
 from quickstudy.explain_command import explained_in_pictures
+from quickstudy.models.adapted import Model
 from quickstudy.tasks import Pictures
 from quickstudy.training import loop as train
 

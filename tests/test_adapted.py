@@ -18,15 +18,15 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy import CheckpointError, UserError, load_task
-from quickstudy.adapted import TASK_FORMAT, Adapted, Model
 from quickstudy.evaluation.cross_validation import held_out
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
 from quickstudy.inputs.rows import Columns
 from quickstudy.learner import Learner
 from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
+from quickstudy.models.adapted import TASK_FORMAT, Adapted, Model
+from quickstudy.models.saved import task_from_bytes
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.nets.norm import NormKind
-from quickstudy.saved import task_from_bytes
 from quickstudy.task import Examples
 from quickstudy.tasks import Episodes, Pictures, arrays
 

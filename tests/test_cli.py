@@ -19,9 +19,9 @@ from test_resume import environment
 from quickstudy import __version__, commands, errors
 from quickstudy.cli import COMMANDS, main
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.models.saved import load_task
 from quickstudy.options import MAY_CHANGE, Parser
 from quickstudy.reproduce import reproduce
-from quickstudy.saved import load_task
 
 QUICK = [
     *("--steps", "4", "--meta-batch", "2", "--valid-every", "2", "--valid-tasks", "3"),

@@ -13,12 +13,12 @@ from PIL import Image
 from small import draw_classes, maml, quick, sinusoid
 
 from quickstudy import load_task
-from quickstudy.adapted import Adapted, Model
 from quickstudy.cli import main
 from quickstudy.errors import UserError
 from quickstudy.explain_command import explained_in_pictures
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, RidgeRegression
+from quickstudy.models.adapted import Adapted, Model
 from quickstudy.tasks import Pictures
 
 TABLE = Columns({"visits": Numeric(5.0, 2.0, 5.0), "plan": Categorical(("basic", "plus"))})

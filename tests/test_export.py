@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 import quickstudy as qs
 from quickstudy import QuickstudyError, UserError
-from quickstudy.adapted import Adapted, Model
 from quickstudy.cli import main
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork, RidgeRegression
+from quickstudy.models.adapted import Adapted, Model
 from quickstudy.nets import MLP, Conv4
 from quickstudy.tasks import Pictures
 

@@ -14,7 +14,7 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import UserError
-from quickstudy.export import exported
+from quickstudy.models.export import exported
 from quickstudy.nets import calibrate
 from quickstudy.nets.norm import kinds
 from quickstudy.task import cast

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from quickstudy import load_task
-from quickstudy.adapted import Model
 from quickstudy.errors import UserError
-from quickstudy.estimators import FewShotClassifier
 from quickstudy.learners import LearnerGenerator
+from quickstudy.models.adapted import Model
+from quickstudy.models.estimators import FewShotClassifier
 from quickstudy.tasks import Columns
 
 AGES = [1, 2.5, None, 4, float("nan"), 6, 7, 8]

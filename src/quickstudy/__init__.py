@@ -8,7 +8,6 @@ clf.predict(X_new)
 """
 
 from quickstudy import learners, nets, rules, tasks
-from quickstudy.adapted import Adapted, Model
 from quickstudy.catalog import build
 from quickstudy.compare import compare
 from quickstudy.errors import (
@@ -18,10 +17,11 @@ from quickstudy.errors import (
     QuickstudyError,
     UserError,
 )
-from quickstudy.estimators import FewShotClassifier, FewShotRegressor
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learner import Learner
-from quickstudy.saved import load, load_task
+from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.estimators import FewShotClassifier, FewShotRegressor
+from quickstudy.models.saved import load, load_task
 from quickstudy.selection import AlgorithmSelector
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy import catalog
-from quickstudy.adapted import Model
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.tuned import as_table, transferred
@@ -26,7 +25,8 @@ from quickstudy.figures.sheet import Picture
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.saved import load, load_task
+from quickstudy.models.adapted import Model
+from quickstudy.models.saved import load, load_task
 from quickstudy.tasks import SOURCES, SPLITS, Columns, Dataset, Split
 from quickstudy.tasks.folder import labelled_pictures
 from quickstudy.tasks.table import read_rows

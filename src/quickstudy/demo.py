@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from quickstudy.adapted import Model
 from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
 from quickstudy.evaluation.meta_test import half_width
 from quickstudy.figures import plots
@@ -21,8 +20,9 @@ from quickstudy.figures.sheet import Picture
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
+from quickstudy.models.adapted import Model
+from quickstudy.models.saved import load
 from quickstudy.options import run_training, train_options
-from quickstudy.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes
 

@@ -6,13 +6,13 @@ import json as jsonlib
 from pathlib import Path
 from typing import Any
 
-from quickstudy.adapted import Adapted
 from quickstudy.commands import queries
 from quickstudy.explain import Method
 from quickstudy.explain.pictures import explanation_pictures
 from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Picture
-from quickstudy.saved import load_task
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.saved import load_task
 
 JSON = dict[str, Any]
 FEW = 3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from quickstudy.export import BATCHES, TOLERANCE
-from quickstudy.saved import load_task
+from quickstudy.models.export import BATCHES, TOLERANCE
+from quickstudy.models.saved import load_task
 
 
 def export(task: Path, file: Path) -> int:

@@ -16,7 +16,7 @@ from databases import free_port
 from served_runs import near, serving, start
 
 from quickstudy.cli import main
-from quickstudy.saved import load
+from quickstudy.models.saved import load
 from quickstudy.serve.compute import outputs, tile
 from quickstudy.serve.migrations import VERSION_TABLE, migrate
 from quickstudy.serve.tables import connect

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from served_runs import Running, near, serving
 
-from quickstudy.saved import load
+from quickstudy.models.saved import load
 from quickstudy.serve.compute import outputs, tile
 
 LONG = "QUICKSTUDY_LONG" in os.environ

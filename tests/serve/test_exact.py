@@ -14,9 +14,9 @@ from served_runs import Client, b64, corners, drawn, listening, near, picture
 from small import blobs, prototypical, quick
 from torch import Tensor
 
-from quickstudy.adapted import Adapted, Model
 from quickstudy.learner import Learner
 from quickstudy.learners import PrototypicalNetwork
+from quickstudy.models.adapted import Adapted, Model
 from quickstudy.nets import MLP
 from quickstudy.serve.app import create_app
 from quickstudy.serve.compute import TILE, Gate, Passes, outputs, tile

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quickstudy.adapted import Model
 from quickstudy.catalog import from_specs, learner_specs
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import baselines
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import FineTuning
+from quickstudy.models.adapted import Model
+from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
-from quickstudy.saved import load
 from quickstudy.tasks.source import TaskSource
 
 JSON = dict[str, Any]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from quickstudy.evaluation.meta_test import half_width, score
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.saved import load
+from quickstudy.models.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
 from quickstudy.search.study import Plan
 from quickstudy.tasks import TaskSource

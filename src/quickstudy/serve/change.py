@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from quickstudy.adapted import Adapted
+from quickstudy.models.adapted import Adapted
 from quickstudy.serve.content import Content
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.schema.requests import Example

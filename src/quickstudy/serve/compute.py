@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from quickstudy.adapted import Adapted
 from quickstudy.learner import flatten_state
+from quickstudy.models.adapted import Adapted
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.states import Entry
 

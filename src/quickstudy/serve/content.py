@@ -14,11 +14,11 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from quickstudy.adapted import Model
 from quickstudy.errors import UserError
 from quickstudy.inputs.given import Preprocess
 from quickstudy.inputs.images import BROKEN, Pictures
 from quickstudy.inputs.rows import Columns
+from quickstudy.models.adapted import Model
 from quickstudy.serve.limits import MAX_PIXELS, PICTURE_FORMATS, STORED_SIDE
 from quickstudy.serve.schema.requests import Input
 

@@ -17,7 +17,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from quickstudy import catalog
-from quickstudy.adapted import Model
 from quickstudy.commands import evaluation_pictures
 from quickstudy.errors import UserError
 from quickstudy.explain import layer_changes
@@ -27,7 +26,8 @@ from quickstudy.figures.page import machine_rows
 from quickstudy.figures.sheet import Metric, Picture
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.saved import load
+from quickstudy.models.adapted import Model
+from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import PAGE
 from quickstudy.serve.routes.names import MODEL, ModelId

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from quickstudy.adapted import Adapted, Model
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.rows import Columns
 from quickstudy.learner import flatten_state
-from quickstudy.saved import load
+from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.saved import load
 from quickstudy.serve.content import Plain, encoded, modality, picture, plain
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import ID, Input

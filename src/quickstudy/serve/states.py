@@ -9,7 +9,7 @@ from typing import Final
 
 from torch import Tensor
 
-from quickstudy.adapted import Adapted
+from quickstudy.models.adapted import Adapted
 from quickstudy.serve.snapshot import Snapshot
 
 OWN: Final = 4096  # bytes of the objects around the tensors of an entry

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from quickstudy.adapted import TASK_FORMAT, Adapted
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes
 from quickstudy.inputs.given import label_from_json
+from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.serve.change import Taken
 from quickstudy.serve.compute import Gate
 from quickstudy.serve.content import kept

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from quickstudy.adapted import Model
+from quickstudy.models.adapted import Model
 from quickstudy.serve.change import Change, Taken, missing, needs, ready
 from quickstudy.serve.compute import Gate, Passes, tile
 from quickstudy.serve.content import Plain, kept, restored

@@ -20,7 +20,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LearnerGenerator
-from quickstudy.saved import load, load_task
+from quickstudy.models.saved import load, load_task
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import measure
 from quickstudy.tabular.pictures import generated_picture, results_pictures

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from quickstudy.adapted import Adapted
 from quickstudy.errors import UserError
 from quickstudy.learners import LearnerGenerator
+from quickstudy.models.adapted import Adapted
 from quickstudy.tasks import Columns
 
 JSON = dict[str, Any]

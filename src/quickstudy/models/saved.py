@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from quickstudy import catalog
-from quickstudy.adapted import TASK_FORMAT, Adapted, Model
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.rundir import (
     RunDirectory,
@@ -20,6 +19,7 @@ from quickstudy.files.rundir import (
 )
 from quickstudy.inputs.given import Preprocess, label_from_json, preprocess_from_json
 from quickstudy.learner import AnyLearner
+from quickstudy.models.adapted import TASK_FORMAT, Adapted, Model
 
 
 def load(

@@ -11,12 +11,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from quickstudy.adapted import Adapted, Model
 from quickstudy.errors import UserError
 from quickstudy.inputs.given import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
-from quickstudy.saved import load
+from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.saved import load
 from quickstudy.tasks import Columns
 
 

@@ -16,7 +16,6 @@ from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
-from quickstudy.export import exported
 from quickstudy.files.rundir import (
     tensor_seal,
     tensors_to_bytes,
@@ -34,6 +33,7 @@ from quickstudy.inputs.given import (
     support_of,
 )
 from quickstudy.learner import AnyLearner, Kind, alone, flatten_state
+from quickstudy.models.export import exported
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Examples, Task, stack
 
