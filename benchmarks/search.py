@@ -36,12 +36,12 @@ from scipy.stats import t
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.commands import today, without_nan
+from quickstudy.cli.commands import today, without_nan
+from quickstudy.cli.options import flat, run_training, tasks_spec, train_options
+from quickstudy.cli.search import usual_choices
 from quickstudy.evaluation.meta_test import METRIC, score
 from quickstudy.files.machine import keep_memory, machine
 from quickstudy.files.rundir import RunDirectory, write_atomically
-from quickstudy.options import flat, run_training, tasks_spec, train_options
-from quickstudy.search.command import usual_choices
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows
 from quickstudy.search.space import nested

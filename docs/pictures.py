@@ -7,8 +7,8 @@ from typing import Any
 
 from quickstudy import Training, build
 from quickstudy.catalog import build_tasks
+from quickstudy.cli.explain import explained_in_pictures
 from quickstudy.explain import Method
-from quickstudy.explain_command import explained_in_pictures
 from quickstudy.models.adapted import Model
 from quickstudy.tasks import Pictures
 from quickstudy.training import loop as train

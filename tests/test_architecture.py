@@ -105,7 +105,7 @@ def test_the_package_keeps_the_rules() -> None:
             "task.py:2: task may not import cli",
         ),
         ("inner/descent.py", "from quickstudy.task import Task", "inner may not import task"),
-        ("testing.py", "from quickstudy.cli import main", "testing may not import cli"),
+        ("testing.py", "from quickstudy.cli.main import main", "testing may not import cli"),
         (
             "learners/maml.py",
             "from quickstudy.training.outer import world",

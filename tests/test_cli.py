@@ -16,12 +16,13 @@ import yaml
 from small import draw_classes
 from test_resume import environment
 
-from quickstudy import __version__, commands, errors
-from quickstudy.cli import COMMANDS, main
+from quickstudy import __version__, errors
+from quickstudy.cli import commands
+from quickstudy.cli.main import COMMANDS, main
+from quickstudy.cli.options import MAY_CHANGE, Parser
+from quickstudy.cli.reproduce import reproduce
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.models.saved import load_task
-from quickstudy.options import MAY_CHANGE, Parser
-from quickstudy.reproduce import reproduce
 
 QUICK = [
     *("--steps", "4", "--meta-batch", "2", "--valid-every", "2", "--valid-tasks", "3"),

@@ -14,7 +14,7 @@ from small import draw_classes, seal_of
 from test_cli import refused
 from test_compare import of, without_times
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.compare import command, plans
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.training.loop import Result

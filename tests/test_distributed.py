@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_resume import environment
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.files.rundir import RunDirectory
 
 # Three tasks a step do not halve, and of one validation task one process gets none.

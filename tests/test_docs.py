@@ -22,9 +22,9 @@ from small import draw_classes
 from test_architecture import ORDER, SOURCE
 
 from quickstudy import Training, build
-from quickstudy.cli import COMMANDS, main
+from quickstudy.cli.main import COMMANDS, main
+from quickstudy.cli.options import Parser, train_parser
 from quickstudy.errors import UserError
-from quickstudy.options import Parser, train_parser
 from quickstudy.tasks import Episodes, Pictures, arrays
 from quickstudy.training import loop as train
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from quickstudy import Training, UserError, build
 from quickstudy.batching.batch import first_piece, remedies
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, RidgeRegression
 from quickstudy.task import cast
@@ -215,7 +215,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 OUT_OF_MEMORY = """
 import resource, sys
 import torch
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.files.machine import resident
 def now():
     return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

@@ -13,9 +13,9 @@ from PIL import Image
 from small import draw_classes, maml, quick, sinusoid
 
 from quickstudy import load_task
-from quickstudy.cli import main
+from quickstudy.cli.explain import explained_in_pictures
+from quickstudy.cli.main import main
 from quickstudy.errors import UserError
-from quickstudy.explain_command import explained_in_pictures
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, RidgeRegression
 from quickstudy.models.adapted import Adapted, Model
@@ -53,7 +53,7 @@ def learners_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(path: Path) -> Adapted:
         return read(path, by_file.get(path.name, RidgeRegression)())
 
-    monkeypatch.setattr("quickstudy.explain_command.load_task", load)
+    monkeypatch.setattr("quickstudy.cli.explain.load_task", load)
 
 
 def told(capsys: pytest.CaptureFixture[str], *words: Any) -> str:

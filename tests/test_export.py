@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import quickstudy as qs
 from quickstudy import QuickstudyError, UserError
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork, RidgeRegression
 from quickstudy.models.adapted import Adapted, Model

@@ -10,8 +10,8 @@ import torch
 import yaml
 
 from quickstudy.catalog import LEARNERS, default_net, from_specs
+from quickstudy.cli.options import train_options
 from quickstudy.learners import LearnedOptimizer
-from quickstudy.options import train_options
 from quickstudy.task import Task, examples
 from quickstudy.tasks import DigitsRuns, Quadratics
 

@@ -12,7 +12,7 @@ import torch
 from small import Watched, maml, quick, sinusoid
 
 from quickstudy import build
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.evaluation.tuned import LEARNING_RATES, losses, transferred, tune
 from quickstudy.learners import LearnedOptimizer

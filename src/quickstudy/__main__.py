@@ -2,6 +2,6 @@
 
 import sys
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 
 sys.exit(main())

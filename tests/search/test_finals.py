@@ -10,8 +10,8 @@ from small_search import small_plan
 
 import quickstudy
 from quickstudy import catalog
+from quickstudy.cli.options import tasks_spec, train_options
 from quickstudy.evaluation.meta_test import score
-from quickstudy.options import tasks_spec, train_options
 from quickstudy.search.finals import FINALISTS, finals
 from quickstudy.search.rows import Row, rows
 from quickstudy.search.space import nested

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures

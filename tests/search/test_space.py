@@ -10,8 +10,8 @@ import torch
 from small import blobs, draw_classes, sinusoid
 
 from quickstudy import UserError, catalog
-from quickstudy.options import flat, train_options
-from quickstudy.search.command import usual_choices
+from quickstudy.cli.options import flat, train_options
+from quickstudy.cli.search import usual_choices
 from quickstudy.search.space import Choice, nested, read_space, space_of, space_text
 from quickstudy.search.spaces import default_space
 from quickstudy.tasks import TaskSource

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from made import collection, made, written
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.selection import Selected
 
 PROTOCOL = [

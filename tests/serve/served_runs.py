@@ -24,7 +24,7 @@ from fastapi import FastAPI
 from PIL import Image, ImageDraw
 from small import blobs, prototypical, quick
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 
 JSON = dict[str, Any]
 MLP = ("--net", "MLP", "--net.hidden", "[8]")

@@ -15,7 +15,7 @@ import pytest
 from databases import free_port
 from served_runs import near, serving, start
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.models.saved import load
 from quickstudy.serve.compute import outputs, tile
 from quickstudy.serve.migrations import VERSION_TABLE, migrate

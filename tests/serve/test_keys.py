@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from served_runs import Client, corners, near
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.serve.app import sweep_once
 from quickstudy.serve.keys import Keys

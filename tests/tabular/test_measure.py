@@ -10,11 +10,11 @@ import torch
 import yaml
 from scipy.stats import ttest_rel, wilcoxon
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
+from quickstudy.cli.reproduce import reproduce
+from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.learners import LearnerGenerator
-from quickstudy.reproduce import reproduce
-from quickstudy.tabular.command import measure_runs
 from quickstudy.tabular.measure import OPPONENTS, against, area, measure, splits
 from quickstudy.tabular.pictures import generated_picture, results_pictures
 from quickstudy.tasks.tables import Table, read_tables

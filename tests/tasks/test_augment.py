@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quickstudy import UserError
 from quickstudy.catalog import build, build_tasks
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.evaluation import meta_test as evaluate
 from quickstudy.evaluation.meta_test import calibrate_population
 from quickstudy.task import Task

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import catalog
-from quickstudy.errors import UserError
-from quickstudy.files.rundir import RunDirectory
-from quickstudy.options import (
+from quickstudy.cli.options import (
     DEFAULTS,
     DRAWING,
     MAY_CHANGE,
@@ -22,6 +20,8 @@ from quickstudy.options import (
     run_training,
     train_options,
 )
+from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import SOURCES, TaskSource
 
 JSON = dict[str, Any]

@@ -28,7 +28,7 @@ def load(
     """The meta-trained model of a run directory.
 
     Args:
-        run: Directory that `quickstudy train` or `quickstudy.training.loop` wrote.
+        run: Directory that `quickstudy train` or `quickstudy.train` wrote.
         learner: The learner that was trained, for one that was not made by name.
         device: Where it computes.
 

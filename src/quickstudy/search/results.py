@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.commands import today, without_nan
+from quickstudy.cli.commands import today, without_nan
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import METRIC
 from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page

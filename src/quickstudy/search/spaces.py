@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy import catalog
+from quickstudy.cli.options import DEFAULTS
 from quickstudy.learners.gradient_based import usual_rate
-from quickstudy.options import DEFAULTS
 from quickstudy.search.space import JSON, Choice, Space, space_of
 from quickstudy.tasks import TaskSource
 

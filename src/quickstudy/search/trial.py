@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quickstudy.cli.options import run_training, train_options
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.files.machine import out_of_memory
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.options import run_training, train_options
 from quickstudy.search.space import nested
 
 JSON = dict[str, Any]

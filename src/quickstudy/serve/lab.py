@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from quickstudy import catalog
-from quickstudy.commands import evaluation_pictures
+from quickstudy.cli.commands import evaluation_pictures
 from quickstudy.errors import UserError
 from quickstudy.explain import layer_changes
 from quickstudy.explain.pictures import layers

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 from databases import free_port
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 from quickstudy.serve.app import create_app
 
 

@@ -25,7 +25,7 @@ from on_page import (
 from page_site import Site, Told
 from PIL import Image
 
-from quickstudy.cli import main
+from quickstudy.cli.main import main
 
 
 def animation() -> bytes:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from quickstudy.commands import evaluate_run, evaluation_pictures, print_evaluation, today
+from quickstudy.cli.commands import evaluate_run, evaluation_pictures, print_evaluation, today
+from quickstudy.cli.options import run_training, train_options
 from quickstudy.evaluation.meta_test import half_width
 from quickstudy.figures import plots
 from quickstudy.figures.page import Section, write_report
@@ -22,7 +23,6 @@ from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.models.adapted import Model
 from quickstudy.models.saved import load
-from quickstudy.options import run_training, train_options
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes
 

@@ -10,12 +10,12 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.commands import evaluate_run, setting, today, without_nan
+from quickstudy.cli.commands import evaluate_run, setting, today, without_nan
+from quickstudy.cli.options import run_training, train_options
+from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory, write_atomically
-from quickstudy.options import run_training, train_options
-from quickstudy.tabular.command import measure_runs
 
 JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]

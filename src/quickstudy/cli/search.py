@@ -14,11 +14,7 @@ import torch
 from rich.console import Console
 
 from quickstudy import catalog
-from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import half_width, score
-from quickstudy.files.rundir import RunDirectory, write_atomically
-from quickstudy.models.saved import load
-from quickstudy.options import (
+from quickstudy.cli.options import (
     TrainParser,
     flat,
     run_training,
@@ -26,6 +22,10 @@ from quickstudy.options import (
     train_options,
     train_parser,
 )
+from quickstudy.errors import UserError
+from quickstudy.evaluation.meta_test import half_width, score
+from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.models.saved import load
 from quickstudy.search.space import JSON, Space, nested, read_space, space_text
 from quickstudy.search.spaces import default_learner, default_space, defaults, learners
 from quickstudy.search.store import default_store, remember, task_features, warm_starts

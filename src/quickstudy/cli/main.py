@@ -12,16 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from quickstudy import catalog, commands
-from quickstudy.compare.command import compare
-from quickstudy.demo import demo
-from quickstudy.doctor import doctor
-from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.explain_command import explain
-from quickstudy.export_command import export
-from quickstudy.files.machine import keep_memory, machine
-from quickstudy.files.rundir import RunDirectory, write_atomically
-from quickstudy.options import (
+from quickstudy import catalog
+from quickstudy.cli import commands
+from quickstudy.cli.compare import compare
+from quickstudy.cli.demo import demo
+from quickstudy.cli.doctor import doctor
+from quickstudy.cli.explain import explain
+from quickstudy.cli.export import export
+from quickstudy.cli.options import (
     MAY_CHANGE,
     Parser,
     built,
@@ -32,11 +30,14 @@ from quickstudy.options import (
     train_parser,
     value_of,
 )
-from quickstudy.reproduce import reproduce
-from quickstudy.search.command import search
-from quickstudy.selection.command import select
-from quickstudy.serve.command import keys, serve
-from quickstudy.tabular.command import generated, tables
+from quickstudy.cli.reproduce import reproduce
+from quickstudy.cli.search import search
+from quickstudy.cli.select import select
+from quickstudy.cli.serve import keys, serve
+from quickstudy.cli.tables import generated, tables
+from quickstudy.errors import QuickstudyError, UserError
+from quickstudy.files.machine import keep_memory, machine
+from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.training.estimate import estimate as estimated
 from quickstudy.training.estimate import print_estimate
 from quickstudy.version import __version__

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy import catalog
-from quickstudy.commands import status, today
+from quickstudy.cli.commands import status, today
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory, write_atomically

@@ -12,12 +12,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Printed
 
-from quickstudy.commands import status, today
+from quickstudy.cli.commands import status, today
+from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import write_atomically
 from quickstudy.inputs.given import label_to_json
-from quickstudy.options import Parser
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge
 from quickstudy.selection.matrix import Metric, Protocol, measure
