@@ -7,13 +7,13 @@ from contextlib import ExitStack
 
 import torch
 import torch.nn.functional as F
-from peers import Contender, of
+from contender import Contender, in_dtype
 from torch import Tensor, nn
 from work import LR, Work, body, drawings, network, tasks
 
 from quickstudy.batching import batch
 from quickstudy.batching.record import Recorder
-from quickstudy.evaluation.meta_test import calibrate_population
+from quickstudy.evaluation.scores import calibrate_population
 from quickstudy.files.machine import keep_memory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import ANIL, MAML, PrototypicalNetwork
@@ -54,7 +54,9 @@ def gradient(
     keep_memory()
     learner = learner.to(dtype)
     batch.lay_out(learner, "auto")
-    found = stack([Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in of(work, dtype)])
+    found = stack(
+        [Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in in_dtype(work, dtype)]
+    )
     parameters = learner.meta_parameters()
     recorder = Recorder(learner, compiled, after=0.0)
     # For good, as in meta-training.

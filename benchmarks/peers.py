@@ -1,8 +1,4 @@
-"""The libraries that quickstudy is compared with, each used as its own examples use it.
-
-A contender is a function of a piece of work and a precision. It returns what is timed, which takes
-no arguments, and the parameters whose `.grad` it leaves behind, if any.
-"""
+"""The libraries that quickstudy is compared with, each used as its own examples use it."""
 
 from __future__ import annotations
 
@@ -11,18 +7,19 @@ import io
 import itertools
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from contender import Contender, in_dtype
+from ours import encoder
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
-from work import LR, N_CLASSES, PER_CLASS, Batch, Work, body, drawings, network, tasks
+from work import LR, N_CLASSES, PER_CLASS, Work, body, drawings, network, tasks
 
 LANCZOS = Image.Resampling.LANCZOS
-Contender = tuple[Callable[[], object], Sequence[Tensor]]
 
 
 def bare(package: str) -> None:
@@ -44,13 +41,6 @@ def declare_torchvision_operators() -> torch.library.Library:
     return library
 
 
-def of(work: Work, dtype: torch.dtype) -> Batch:
-    return [
-        tuple(t.to(dtype) if t.is_floating_point() else t for t in task)  # type: ignore[misc]
-        for task in tasks(work)
-    ]
-
-
 def loss_of(prediction: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy for classes, else mean squared error."""
     if target.dtype == torch.long:
@@ -62,7 +52,7 @@ def learn2learn_maml(work: Work, dtype: torch.dtype) -> Contender:
     bare("learn2learn")
     from learn2learn.algorithms.maml import MAML
 
-    net, batch = network(work.net).to(dtype), of(work, dtype)
+    net, batch = network(work.net).to(dtype), in_dtype(work, dtype)
     maml = MAML(net, lr=LR[work.net], first_order=work.first_order)
 
     def step() -> None:
@@ -79,7 +69,7 @@ def learn2learn_maml(work: Work, dtype: torch.dtype) -> Contender:
 def higher_maml(work: Work, dtype: torch.dtype) -> Contender:
     import higher
 
-    net, batch = network(work.net).to(dtype), of(work, dtype)
+    net, batch = network(work.net).to(dtype), in_dtype(work, dtype)
     optimizer = torch.optim.SGD(net.parameters(), lr=LR[work.net])
 
     def step() -> None:
@@ -97,7 +87,7 @@ def torchopt_maml(work: Work, dtype: torch.dtype) -> Contender:
     """After TorchOpt's own example: one backward pass for the tasks of a step together."""
     import torchopt
 
-    net, batch = network(work.net).to(dtype), of(work, dtype)
+    net, batch = network(work.net).to(dtype), in_dtype(work, dtype)
     parameters = [*net.parameters()]
     inner = torchopt.MetaSGD(net, lr=LR[work.net])
 
@@ -168,7 +158,7 @@ def parallel_metalearn_maml(work: Work, dtype: torch.dtype) -> Contender:
         chunk_size=80 if work.net == "mlp" else 4,
         device=torch.device("cpu"),
     )
-    x, y, x_query, y_query = map(torch.stack, zip(*of(work, dtype), strict=True))
+    x, y, x_query, y_query = map(torch.stack, zip(*in_dtype(work, dtype), strict=True))
     batches = itertools.repeat((x, y, x_query, y_query))
     return lambda: maml.step(batches), [*model.parameters()]
 
@@ -178,7 +168,7 @@ def learn2learn_anil(work: Work, dtype: torch.dtype) -> Contender:
     bare("learn2learn")
     from learn2learn.algorithms.maml import MAML
 
-    net, batch = network(work.net).to(dtype), of(work, dtype)
+    net, batch = network(work.net).to(dtype), in_dtype(work, dtype)
     features, head = net
     maml = MAML(head, lr=LR[work.net])
 
@@ -203,7 +193,7 @@ def prototypes_loss(z: Tensor, y: Tensor, z_query: Tensor, y_query: Tensor) -> T
 
 def learn2learn_episode(work: Work, dtype: torch.dtype) -> Contender:
     net = body().to(dtype)
-    ((x, y, x_query, y_query),) = of(work, dtype)
+    ((x, y, x_query, y_query),) = in_dtype(work, dtype)
 
     def step() -> None:
         net.zero_grad()
@@ -220,7 +210,7 @@ def easyfsl_episode(work: Work, dtype: torch.dtype) -> Contender:
 
     assert keep is not None
     net = PrototypicalNetworks(body().to(dtype))
-    ((x, y, x_query, y_query),) = of(work, dtype)
+    ((x, y, x_query, y_query),) = in_dtype(work, dtype)
 
     def step() -> None:
         net.zero_grad()
@@ -420,8 +410,6 @@ def bare_convolutions(work: Work, dtype: torch.dtype) -> Contender:
 
 def bare_network(work: Work, dtype: torch.dtype) -> Contender:
     """The forward pass alone, of the network as quickstudy runs it."""
-    from ours import encoder
-
     net = encoder("population").eval()
     ((x, _, x_query, _),) = tasks(work)
     both = torch.cat([x, x_query[:1]])

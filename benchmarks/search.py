@@ -36,12 +36,13 @@ from scipy.stats import t
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.cli.commands import today, without_nan
-from quickstudy.cli.options import flat, run_training, tasks_spec, train_options
+from quickstudy.cli.options import train_options
 from quickstudy.cli.search import usual_choices
-from quickstudy.evaluation.meta_test import METRIC, score
+from quickstudy.evaluation.scores import score
 from quickstudy.files.machine import keep_memory, machine
+from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.metrics import METRIC
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows
 from quickstudy.search.space import nested
@@ -49,6 +50,7 @@ from quickstudy.search.spaces import default_space
 from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 from quickstudy.search.zoom import zoomed
+from quickstudy.training.plan import flat, run_training, tasks_spec
 
 JSON = dict[str, Any]
 FAMILIES: dict[str, JSON] = {

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from quickstudy import Training, build
-from quickstudy.evaluation.meta_test import calibrate_population, score
+from quickstudy.evaluation.scores import calibrate_population, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm

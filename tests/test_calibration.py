@@ -13,8 +13,9 @@ from torch import Tensor
 
 import quickstudy as qs
 from quickstudy.evaluation.calibration import BOUNDS, fit_temperature
-from quickstudy.evaluation.meta_test import reliability, responses, score
+from quickstudy.evaluation.scores import responses, score
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.metrics import reliability
 from quickstudy.task import Examples, Task
 
 

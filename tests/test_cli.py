@@ -19,10 +19,11 @@ from test_resume import environment
 from quickstudy import __version__, errors
 from quickstudy.cli import commands
 from quickstudy.cli.main import COMMANDS, main
-from quickstudy.cli.options import MAY_CHANGE, Parser
+from quickstudy.cli.options import Parser
 from quickstudy.cli.reproduce import reproduce
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.models.saved import load_task
+from quickstudy.training.plan import MAY_CHANGE
 
 QUICK = [
     *("--steps", "4", "--meta-batch", "2", "--valid-every", "2", "--valid-tasks", "3"),

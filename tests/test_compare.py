@@ -18,10 +18,11 @@ from quickstudy import UserError, build, compare, load
 from quickstudy.compare import measure
 from quickstudy.errors import CheckpointError
 from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import half_width, score
+from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import Kind, Learner
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork
+from quickstudy.metrics import half_width
 from quickstudy.nets import MLP
 from quickstudy.task import Examples, Task
 from quickstudy.tasks import Episodes, Pictures, arrays

@@ -13,17 +13,11 @@ from torch import Tensor
 
 from quickstudy import UserError
 from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import (
-    baselines,
-    half_width,
-    norm_name,
-    reliability,
-    responses,
-    score,
-    scores,
-)
+from quickstudy.evaluation.meta_test import baselines
+from quickstudy.evaluation.scores import norm_name, responses, score, scores
 from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid
+from quickstudy.metrics import half_width, reliability
 from quickstudy.task import Examples, Task, stack, unstack
 from quickstudy.tasks import Episodes, arrays
 

@@ -11,11 +11,12 @@ from small import Watched, huge, maml, parameters, sinusoid
 from torch import Tensor
 
 from quickstudy import UserError
+from quickstudy.batching.processes import share
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import NearestCentroid
 from quickstudy.tasks import TaskSource
 from quickstudy.training import outer
-from quickstudy.training.outer import Outcome, enough_memory, outer_step, share
+from quickstudy.training.outer import Outcome, enough_memory, outer_step
 
 SPOILT = Watched(sinusoid(), lambda split, index, task: huge(task) if index % 3 == 1 else task)
 

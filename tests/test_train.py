@@ -17,7 +17,7 @@ from small import Watched, blobs, huge, maml, parameters, prototypical, quick, s
 
 from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, load
 from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
 from quickstudy.nets import second_order

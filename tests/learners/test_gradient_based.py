@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from quickstudy import Training, build
 from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners import (
     ANIL,

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from quickstudy import build
 from quickstudy.batching.batch import Batching, meta_gradient
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.inner.descent import Parameters
 from quickstudy.learners import FOMAML, ImplicitMAML
 from quickstudy.nets import SharedLinear

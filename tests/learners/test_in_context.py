@@ -11,7 +11,7 @@ from small import blobs, quick
 from test_reference import compare, plain, start
 
 from quickstudy import UserError, build
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.learners import InContext, NearestCentroid
 from quickstudy.nets import MLP
 from quickstudy.task import Examples, Task, pad

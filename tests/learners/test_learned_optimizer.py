@@ -15,7 +15,8 @@ from torch.func import functional_call, vmap
 from quickstudy import build
 from quickstudy.batching.batch import Batching, meta_gradient
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import evaluate, score
+from quickstudy.evaluation.meta_test import evaluate
+from quickstudy.evaluation.scores import score
 from quickstudy.learners import LearnedOptimizer
 from quickstudy.rules import CLASSICAL, LSTMRule
 from quickstudy.task import Examples, Task, stack

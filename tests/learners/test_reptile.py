@@ -16,7 +16,7 @@ from torch.func import grad, vmap
 from quickstudy import Training, build
 from quickstudy.batching.batch import Batching, meta_gradient
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.learners import FOMAML, MAML, Reptile
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.reptile import InnerOptimizer, in_turn

@@ -13,7 +13,7 @@ from test_reference import compare, plain, start, task
 from torch import nn
 
 from quickstudy import UserError, build
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.learners import RidgeHead
 from quickstudy.nets import MLP
 from quickstudy.nets.norm import NormKind

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from quickstudy import UserError, build, load
 from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import calibrate_population
+from quickstudy.evaluation.scores import calibrate_population
 from quickstudy.learners import SimpleShot
 from quickstudy.nets import MLP
 from quickstudy.task import Task, examples, is_padded

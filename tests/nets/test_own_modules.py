@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from quickstudy import UserError, build
 from quickstudy.catalog import LEARNERS
-from quickstudy.evaluation.meta_test import score
+from quickstudy.evaluation.scores import score
 from quickstudy.learners import MAML, MatchingNetwork, PrototypicalNetwork
 from quickstudy.nets import replace_batch_norm
 from quickstudy.task import Task

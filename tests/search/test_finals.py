@@ -10,14 +10,15 @@ from small_search import small_plan
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.cli.options import tasks_spec, train_options
-from quickstudy.evaluation.meta_test import score
+from quickstudy.cli.options import train_options
+from quickstudy.evaluation.scores import score
 from quickstudy.search.finals import FINALISTS, finals
 from quickstudy.search.rows import Row, rows
 from quickstudy.search.space import nested
 from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 from quickstudy.tasks import TaskSource
+from quickstudy.training.plan import tasks_spec
 
 
 @pytest.fixture(scope="module")

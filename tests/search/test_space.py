@@ -10,11 +10,12 @@ import torch
 from small import blobs, draw_classes, sinusoid
 
 from quickstudy import UserError, catalog
-from quickstudy.cli.options import flat, train_options
+from quickstudy.cli.options import train_options
 from quickstudy.cli.search import usual_choices
 from quickstudy.search.space import Choice, nested, read_space, space_of, space_text
 from quickstudy.search.spaces import default_space
 from quickstudy.tasks import TaskSource
+from quickstudy.training.plan import flat
 
 NESTED = [
     {"option": "learner.name", "values": ["MAML", "RidgeHead"]},

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from quickstudy import catalog
-from quickstudy.cli.commands import status, today
+from quickstudy.cli.console import status
 from quickstudy.cli.options import Parser, value_of
 from quickstudy.compare.entries import given_entries
 from quickstudy.compare.measure import check_request, settings_of
@@ -29,6 +29,7 @@ from quickstudy.compare.plans import (
 )
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
+from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.tasks import Split
 from quickstudy.training.settings import Training

@@ -12,19 +12,22 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from quickstudy.cli.commands import evaluate_run, evaluation_pictures, print_evaluation, today
-from quickstudy.cli.options import run_training, train_options
-from quickstudy.evaluation.meta_test import half_width
+from quickstudy.cli.evaluate import evaluate_run, print_evaluation
+from quickstudy.cli.options import train_options
 from quickstudy.figures import plots
+from quickstudy.figures.evaluation import evaluation_pictures
 from quickstudy.figures.page import Section, write_report
 from quickstudy.figures.sheet import Picture
+from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
+from quickstudy.metrics import half_width
 from quickstudy.models.adapted import Model
 from quickstudy.models.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes
+from quickstudy.training.plan import run_training
 
 JSON = dict[str, Any]
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ import json as jsonlib
 from pathlib import Path
 from typing import Any
 
-from quickstudy.cli.commands import queries
+from quickstudy.cli.predict import queries
 from quickstudy.explain import Method
 from quickstudy.explain.pictures import explanation_pictures
 from quickstudy.figures.bars import name_of

@@ -3,43 +3,34 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from quickstudy import catalog
-from quickstudy.cli import commands
+from quickstudy.cli.adapt import adapt
 from quickstudy.cli.compare import compare
+from quickstudy.cli.data import data
 from quickstudy.cli.demo import demo
 from quickstudy.cli.doctor import doctor
+from quickstudy.cli.estimate import estimate
+from quickstudy.cli.evaluate import evaluate
 from quickstudy.cli.explain import explain
 from quickstudy.cli.export import export
-from quickstudy.cli.options import (
-    MAY_CHANGE,
-    Parser,
-    built,
-    changed,
-    flat,
-    hyphened,
-    run_training,
-    train_parser,
-    value_of,
-)
+from quickstudy.cli.options import Parser
+from quickstudy.cli.predict import predict
 from quickstudy.cli.reproduce import reproduce
 from quickstudy.cli.search import search
 from quickstudy.cli.select import select
 from quickstudy.cli.serve import keys, serve
 from quickstudy.cli.tables import generated, tables
-from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.files.machine import keep_memory, machine
-from quickstudy.files.rundir import RunDirectory, write_atomically
-from quickstudy.training.estimate import estimate as estimated
-from quickstudy.training.estimate import print_estimate
+from quickstudy.cli.train import train
+from quickstudy.errors import QuickstudyError
+from quickstudy.files.machine import keep_memory
 from quickstudy.version import __version__
 
 OVERVIEW = """\
@@ -105,59 +96,6 @@ def overview() -> str:
     return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
 
 
-def train(argv: Sequence[str]) -> int:
-    """Meta-train a learner on many tasks."""
-    resumed = value_of(argv, "--resume")
-    recorded: dict[str, Any] = {}
-    words = list(argv)
-    if resumed is not None:
-        recorded = RunDirectory(resumed).read().get("config") or {}
-        if not recorded:
-            raise UserError(
-                f"train --resume {resumed}: needs a run that the command line began; received one "
-                "begun in Python; resume it there, with train(..., resume=True)."
-            )
-        chosen = {kind: recorded[kind]["name"] for kind in ("learner", "tasks", "net")}
-        names = [f"--{kind}={name}" for kind, name in chosen.items() if name]
-        words = [*names, *words]
-    parser = train_parser(words)
-    parser.set_defaults(flat({k: v for k, v in recorded.items() if k != "out"}))
-    options = parser.read(words).as_dict()
-    options.pop("config", None)
-    if resumed is not None:
-        options |= {"out": str(resumed)}
-        if others := changed(recorded, options):
-            raise UserError(
-                f"train --resume: only {', '.join(map(hyphened, MAY_CHANGE))} may change; received "
-                f"{', '.join(map(hyphened, others))}; begin a new run with --out for other "
-                "settings."
-            )
-    elif options["out"] is None:
-        raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
-    result = run_training(options, resume=resumed is not None)
-    if int(os.environ.get("RANK", 0)) == 0:
-        print(
-            f"stopped: {result.stopped} at step {result.step}, best validation {result.best:.4f}, "
-            f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in "
-            f"{options['out']}"
-        )
-    return 130 if result.stopped == "interrupted" else 0
-
-
-def estimate(argv: Sequence[str]) -> int:
-    """Say what meta-training will need: memory and time."""
-    options = train_parser(argv, "estimate").read(argv).as_dict()
-    learner, source, training, _ = built(options)
-    with commands.status() as say:
-        say("a step")
-        found = estimated(learner, source, training)
-    if options["json"] is not None:
-        content = json.dumps(asdict(found) | {"fits": found.fits} | machine(), indent=2)
-        write_atomically(options["json"], content.encode())
-    print_estimate(found, type(learner).__name__, training)
-    return 0
-
-
 def _run(name: str, argv: Sequence[str]) -> int:
     """Runs a command whose options are the signature of a function."""
     function, example = FUNCTIONS[name]
@@ -176,15 +114,15 @@ def _run(name: str, argv: Sequence[str]) -> int:
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
-    "evaluate": (commands.evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
-    "adapt": (commands.adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
-    "predict": (commands.predict, "quickstudy predict mine.task photo1.png photo2.png"),
+    "evaluate": (evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
+    "adapt": (adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
+    "predict": (predict, "quickstudy predict mine.task photo1.png photo2.png"),
     "explain": (explain, "quickstudy explain mine.task photo1.png --pictures why"),
     "export": (export, "quickstudy export mine.task mine.onnx"),
     "generated": (generated, "quickstudy generated mine.task --pictures why"),
     "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
-    "data": (commands.data, "quickstudy data glyphs"),
+    "data": (data, "quickstudy data glyphs"),
     "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),

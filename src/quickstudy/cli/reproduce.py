@@ -10,12 +10,14 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.cli.commands import evaluate_run, setting, today, without_nan
-from quickstudy.cli.options import run_training, train_options
+from quickstudy.cli.evaluate import evaluate_run, setting
+from quickstudy.cli.options import train_options
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
+from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.training.plan import run_training
 
 JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]

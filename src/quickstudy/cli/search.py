@@ -14,23 +14,18 @@ import torch
 from rich.console import Console
 
 from quickstudy import catalog
-from quickstudy.cli.options import (
-    TrainParser,
-    flat,
-    run_training,
-    tasks_spec,
-    train_options,
-    train_parser,
-)
+from quickstudy.cli.options import TrainParser, train_options, train_parser
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import half_width, score
+from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.metrics import half_width
 from quickstudy.models.saved import load
 from quickstudy.search.space import JSON, Space, nested, read_space, space_text
 from quickstudy.search.spaces import default_learner, default_space, defaults, learners
 from quickstudy.search.store import default_store, remember, task_features, warm_starts
 from quickstudy.search.trial import Budget
 from quickstudy.tasks import TaskSource
+from quickstudy.training.plan import flat, run_training, tasks_spec
 
 if TYPE_CHECKING:
     from quickstudy.search.rows import Row

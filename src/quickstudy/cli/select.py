@@ -12,10 +12,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Printed
 
-from quickstudy.cli.commands import status, today
+from quickstudy.cli.console import status
 from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
+from quickstudy.files.records import today
 from quickstudy.files.rundir import write_atomically
 from quickstudy.inputs.given import label_to_json
 from quickstudy.selection.configurations import CHEAP

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy import catalog
-from quickstudy.cli.commands import status, today
+from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
+from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LearnerGenerator

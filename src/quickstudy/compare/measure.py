@@ -13,21 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from quickstudy.batching.processes import own_random_numbers
 from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import (
-    METRIC,
-    FloatArray,
-    half_width,
-    norm_name,
-    responses,
-    scores,
-)
+from quickstudy.evaluation.scores import norm_name, responses, scores
 from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
+from quickstudy.metrics import METRIC, FloatArray, half_width
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import Split, TaskSource
-from quickstudy.training.outer import own_random_numbers
 from quickstudy.version import __version__
 
 JSON = dict[str, Any]

@@ -11,18 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import catalog
-from quickstudy.cli.options import (
-    DEFAULTS,
-    DRAWING,
-    MAY_CHANGE,
-    changed,
-    hyphened,
-    run_training,
-    train_options,
-)
+from quickstudy.cli.options import hyphened, train_options
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import SOURCES, TaskSource
+from quickstudy.training.plan import DEFAULTS, DRAWING, MAY_CHANGE, changed, run_training
 
 JSON = dict[str, Any]
 # Where the data lie, rather than what they are.

@@ -2,167 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
+from quickstudy.evaluation.scores import Scores, norm_name, responses, score, scores
 from quickstudy.evaluation.tuned import beside_tuned
-from quickstudy.learner import AnyLearner, Kind
+from quickstudy.learner import AnyLearner
 from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.learned_optimizer import LearnedOptimizer
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.learners.neural_process import log_density
-from quickstudy.nets.norm import (
-    calibrate,
-    check_calibrated,
-    check_no_running_statistics,
-    kinds,
-)
-from quickstudy.task import Examples, Task, cast, stack, unstack
+from quickstudy.metrics import METRIC, half_width, reliability
+from quickstudy.task import Examples, Task, cast
 from quickstudy.tasks.source import Split, TaskSource
-
-FloatArray = NDArray[np.float64]
-METRIC: dict[Kind, str] = {"classification": "accuracy", "regression": "mse"}
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Results on a sequence of tasks.
-
-    Attributes:
-        per_task: Accuracy (a fraction) or mean squared error of each task.
-        confidence: Largest predicted probability of every query of every task; empty in regression.
-        correct: 1 where that class is right, else 0.
-        uncalibrated: As `confidence`, without the temperature.
-    """
-
-    per_task: FloatArray
-    confidence: FloatArray
-    correct: FloatArray
-    uncalibrated: FloatArray
-
-    @property
-    def mean(self) -> float:
-        """Mean over the tasks."""
-        return float(self.per_task.mean())
-
-    @property
-    def ci95(self) -> float:
-        """Half width of the 95 % confidence interval of the mean."""
-        return half_width(self.per_task)
-
-
-def half_width(values: FloatArray) -> float:
-    """Half width of the 95 % confidence interval of a mean: 1.96 standard errors.
-
-    NaN where there is none: for one value, or where one is not finite.
-    """
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float("nan")
-    return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))
-
-
-def score(
-    learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25, temperature: float = 1.0
-) -> Scores:
-    """The learner's results on tasks, each adapted to and predicted on its own.
-
-    Args:
-        learner: Used in eval mode.
-        tasks: The tasks.
-        chunk: Tasks vectorised at a time.
-        temperature: What logits are divided by before they become probabilities.
-    """
-    return scores(responses(learner, tasks, chunk), learner.kind, temperature)
-
-
-@torch.no_grad()
-def responses(
-    learner: AnyLearner,
-    tasks: Iterable[Task],
-    chunk: int = 25,
-    answer: Callable[[Task], Tensor] | None = None,
-) -> Iterator[tuple[Task, Tensor]]:
-    """Each task with the learner's prediction for its queries, or with another answer to it."""
-    check_no_running_statistics(learner, type(learner).__name__)
-    check_calibrated(learner)
-    training = learner.training
-    learner.eval()
-    like = next(learner.parameters(), torch.zeros(()))
-    how = choose(learner, "auto")
-    remaining = iter(tasks)
-    try:
-        while group := list(islice(remaining, chunk if how == "vmap" else 1)):
-            batch = cast(stack(group), like)
-            with threads(learner, "auto"):
-                predictions = map_tasks(answer or learner.respond, batch, how)
-            yield from zip(unstack(batch), predictions, strict=True)
-    finally:
-        learner.train(training)
-
-
-def scores(answers: Iterable[tuple[Task, Tensor]], kind: Kind, temperature: float = 1.0) -> Scores:
-    """Scores of predictions for the queries of tasks; padding does not count."""
-    per_task: list[float] = []
-    confidence: list[FloatArray] = []
-    correct: list[FloatArray] = []
-    uncalibrated: list[FloatArray] = []
-    for task, prediction in answers:
-        real = task.query.weight > 0
-        y, out = task.query.y[real], prediction[real]
-        if kind == "regression":
-            per_task.append(float((out - y).double().square().mean()))
-            continue
-        z = out.double()
-        right = (z.argmax(dim=-1) == y.argmax(dim=-1)).double()
-        per_task.append(float(right.mean()))
-        confidence.append(torch.softmax(z / temperature, dim=-1).amax(dim=-1).cpu().numpy())
-        uncalibrated.append(torch.softmax(z, dim=-1).amax(dim=-1).cpu().numpy())
-        correct.append(right.cpu().numpy())
-    if not per_task:
-        raise UserError("evaluate: needs at least one task; received none; raise n_tasks.")
-    flat = (np.concatenate([np.zeros(0), *each]) for each in (confidence, correct, uncalibrated))
-    return Scores(np.array(per_task), *flat)
-
-
-def reliability(
-    confidence: FloatArray, correct: FloatArray, n_bins: int = 15
-) -> tuple[float, list[dict[str, float]]]:
-    """Expected calibration error and the bins of the reliability diagram.
-
-        ECE = sum over bins of (share of predictions in it) * |accuracy - mean confidence|
-
-    Source: Guo et al.: On Calibration of Modern Neural Networks, ICML 2017, eq. 3.
-    """
-    edges = np.linspace(0, 1, n_bins + 1)
-    index = np.clip(np.digitize(confidence, edges[1:-1], right=True), 0, n_bins - 1)
-    bins, ece = [], 0.0
-    for b in range(n_bins):
-        inside = index == b
-        if not inside.any():
-            continue
-        row = {
-            "low": float(edges[b]),
-            "high": float(edges[b + 1]),
-            "count": int(inside.sum()),
-            "confidence": float(confidence[inside].mean()),
-            "accuracy": float(correct[inside].mean()),
-        }
-        ece += row["count"] / len(index) * abs(row["accuracy"] - row["confidence"])
-        bins.append(row)
-    return ece, bins
 
 
 def likelihood(
@@ -377,24 +238,3 @@ def by_instance(
         {"instance": n, "accuracy": float(values.mean()), "ci95": half_width(values)}
         for n, values in sorted(means.items())
     ]
-
-
-def norm_name(learner: AnyLearner) -> str:
-    """The kinds of normalisation in a learner's networks, for reports."""
-    return ", ".join(sorted(kinds(learner))) or "none"
-
-
-def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int = 20) -> None:
-    """Estimates population statistics over meta-train tasks that no outer step takes."""
-    if "population" not in kinds(learner):
-        return
-    like = next(learner.parameters(), torch.zeros(()))
-    source = source.untouched if learner.episodic else source.untouched.flat()
-    first = 1 << 40
-    calibrate(
-        learner,
-        (
-            lambda i=i: learner(cast(source.task("train", first + i), like))  # type: ignore[misc]
-            for i in range(n_tasks)
-        ),
-    )

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quickstudy.evaluation.meta_test import half_width, score
+from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.metrics import half_width
 from quickstudy.models.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
 from quickstudy.search.study import Plan

@@ -12,13 +12,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.cli.commands import today, without_nan
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import METRIC
 from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.figures.sheet import Metric, metric_text
 from quickstudy.files.machine import machine
+from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import write_atomically
+from quickstudy.metrics import METRIC
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures

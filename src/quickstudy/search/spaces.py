@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy import catalog
-from quickstudy.cli.options import DEFAULTS
 from quickstudy.learners.gradient_based import usual_rate
 from quickstudy.search.space import JSON, Choice, Space, space_of
 from quickstudy.tasks import TaskSource
+from quickstudy.training.plan import DEFAULTS
 
 GRADIENT = ["MAML", "MetaSGD", "ANIL"]
 CLASSIFIERS = [

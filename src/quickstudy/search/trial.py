@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstudy.cli.options import run_training, train_options
+from quickstudy.cli.options import train_options
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.files.machine import out_of_memory
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.search.space import nested
+from quickstudy.training.plan import run_training
 
 JSON = dict[str, Any]
 Report = Callable[[float], bool]

@@ -17,11 +17,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from quickstudy import catalog
-from quickstudy.cli.commands import evaluation_pictures
 from quickstudy.errors import UserError
 from quickstudy.explain import layer_changes
 from quickstudy.explain.pictures import layers
 from quickstudy.figures import plots
+from quickstudy.figures.evaluation import evaluation_pictures
 from quickstudy.figures.page import machine_rows
 from quickstudy.figures.sheet import Metric, Picture
 from quickstudy.files.rundir import RunDirectory

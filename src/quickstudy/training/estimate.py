@@ -19,13 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from quickstudy.batching.batch import first_piece, meta_gradient, remedies, threads
+from quickstudy.batching.processes import own_random_numbers
 from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Examples, Task, cast, is_padded
 from quickstudy.tasks.source import TaskSource
-from quickstudy.training.outer import own_random_numbers
 from quickstudy.training.settings import Training
 
 TRY_SECONDS = 3.0

@@ -16,34 +16,23 @@ import torch.distributed as dist
 from torch import Tensor
 
 from quickstudy.batching.batch import threads
+from quickstudy.batching.processes import gather, own_random_numbers, share, world
 from quickstudy.batching.record import Recorder
 from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
 from quickstudy.evaluation.calibration import fit_temperature
-from quickstudy.evaluation.meta_test import (
-    METRIC,
-    calibrate_population,
-    half_width,
-    responses,
-    score,
-)
+from quickstudy.evaluation.scores import calibrate_population, responses, score
 from quickstudy.files import rundir
 from quickstudy.files.machine import machine
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
+from quickstudy.metrics import METRIC, half_width
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.interrupts import Interrupts
-from quickstudy.training.outer import (
-    enough_memory,
-    gather,
-    outer_step,
-    own_random_numbers,
-    share,
-    world,
-)
+from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.progress import Progress, tensorboard
 from quickstudy.training.settings import Training
 from quickstudy.version import __version__

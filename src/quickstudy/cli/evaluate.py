@@ -1,0 +1,191 @@
+"""`quickstudy evaluate`: measures a run on new tasks."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from quickstudy import catalog
+from quickstudy.cli.console import status
+from quickstudy.errors import UserError
+from quickstudy.evaluation.meta_test import evaluate as meta_test
+from quickstudy.evaluation.tuned import as_table, transferred
+from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.files.machine import machine
+from quickstudy.files.records import today, without_nan
+from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.models.saved import load
+from quickstudy.tasks import Split
+from quickstudy.version import __version__
+
+JSON = dict[str, Any]
+
+
+def evaluate(
+    run: Path,
+    n_way: int | None = None,
+    n_shot: int | None = None,
+    n_query: int | None = None,
+    n_tasks: int = 600,
+    split: Split = "test",
+    seed: int | None = None,
+    inner_steps: int | None = None,
+    net: dict[str, Any] | None = None,
+    tasks: dict[str, Any] | None = None,
+    baselines: bool = True,
+    curves: bool = True,
+    json: Path | None = None,
+    pictures: Path | None = None,
+) -> int:
+    """Measure a run on new tasks, with intervals and baselines.
+
+    Args:
+        run: Run directory.
+        n_way: Classes of a task; as in meta-training where omitted, like the next two.
+        n_shot: Support examples of a class.
+        n_query: Query examples of a class.
+        n_tasks: Tasks.
+        split: Whose classes.
+        seed: Seed of the tasks; that of meta-training where omitted.
+        inner_steps: Inner steps of a gradient-based learner.
+        net: Options of the network that a learned update rule is to optimise instead.
+        tasks: Options of the tasks that are to be others for it.
+        baselines: Whether the baselines are run on the same tasks.
+        curves: Whether accuracy is also measured against shots, and against inner steps.
+        json: File for the results.
+        pictures: Folder for the pictures, as SVG and JSON.
+    """
+    changed = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query, "seed": seed}
+    how = (inner_steps, baselines, curves)
+    result = evaluate_run(run, changed, n_tasks, split, *how, net=net, tasks=tasks)
+    if json is not None:
+        write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
+    if pictures is not None:
+        for picture in evaluation_pictures(result):
+            picture.save(pictures)
+    print_evaluation(result)
+    return 0
+
+
+def evaluate_run(
+    run: Path,
+    changed: JSON,
+    n_tasks: int = 600,
+    split: Split = "test",
+    inner_steps: int | None = None,
+    baselines: bool = True,
+    curves: bool = True,
+    curve_tasks: int = 200,
+    net: JSON | None = None,
+    tasks: JSON | None = None,
+) -> JSON:
+    """What `quickstudy evaluate` measures, with the settings of the tasks that are not None."""
+    record, model = RunDirectory(run).read(), load(run)
+    learner = model.learner
+    if "tasks_spec" not in record:
+        raise UserError(
+            f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
+            "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
+        )
+    spec = record["tasks_spec"] | {k: v for k, v in changed.items() if v is not None}
+    own_seed = record["tasks_spec"].get("seed", 0)
+    if catalog.seed_splits(spec["name"]) and spec.get("seed", 0) != own_seed:
+        raise UserError(
+            f"evaluate {run}: the seed of {spec['name']} splits its classes, and another would put "
+            f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
+            f"seed {own_seed}; leave it out."
+        )
+    if inner_steps is not None:
+        if not isinstance(learner, GradientBased) or inner_steps < 0:
+            raise UserError(
+                "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
+                f"{inner_steps} and a run of {type(learner).__name__}; leave it out."
+            )
+        learner.adapt_steps = inner_steps
+    source = catalog.build_tasks(spec | (tasks or {}))
+    if net or tasks:
+        learner = transferred(learner, source, net)
+    with status() as say:
+        found = meta_test(
+            learner,
+            source,
+            split,
+            n_tasks,
+            shots=(1, 2, 5, 10) if curves else (),
+            steps=(0, 1, 2, 3, 5, 10) if curves else (),
+            curve_tasks=curve_tasks,
+            with_baselines=baselines,
+            temperature=model.temperature,
+            progress=say,
+        )
+    given = {**changed, "n_tasks": n_tasks, "split": split, "inner_steps": inner_steps}
+    given |= {k: shlex.quote(jsonlib.dumps(v)) for k, v in (("net", net), ("tasks", tasks)) if v}
+    options = " ".join(
+        f"--{key.replace('_', '-')} {value}" for key, value in given.items() if value is not None
+    )
+    return {
+        **found,
+        "tasks": spec["name"],
+        "tasks_options": {k: v for k, v in spec.items() if k not in ("name", "data_dir")},
+        **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
+        "inner_steps": getattr(learner, "adapt_steps", None),
+        "steps": record["step"],
+        "minutes": record["minutes"],
+        "cpu_minutes": record.get("cpu_minutes"),
+        "parameters": sum(p.numel() for p in learner.parameters()),
+        **machine(),
+        "date": today(),
+        "version": __version__,
+        "command": f"quickstudy evaluate {shlex.quote(run.name)} {options}",
+    }
+
+
+def print_evaluation(result: JSON) -> None:
+    """The headline and the ladder of an evaluation, as a table in the terminal."""
+    metric = result["metric"]
+    unit = 100 if metric == "accuracy" else 1
+    table = Table(
+        title=f"{result['tasks']}/{result['split']}, {setting(result)}, {result['n_tasks']} tasks",
+        caption=f"norm: {result['norm']}; ± is 95 %; differences are paired over the same tasks",
+    )
+    for column in ("", f"{metric}{' %' if unit == 100 else ''}", "learner minus it"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(result["learner"], _plus_minus(result[metric], result["ci95"], unit), "")
+    for name, row in result["baselines"].items():
+        difference = _plus_minus(row["difference"], row["difference_ci95"], unit)
+        table.add_row(name, _plus_minus(row[metric], row["ci95"], unit), difference)
+    Console().print(table)
+    if "optimizers" in result:
+        Console().print(as_table(result["optimizers"]))
+    if result["n_tasks_disjoint"]:
+        apart = _plus_minus(result[f"{metric}_disjoint"], result["ci95_disjoint"], unit)
+        print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
+    if "ece" in result:
+        print(
+            f"expected calibration error: {100 * result['ece']:.1f} %, without the temperature "
+            f"{result['temperature']:.2f} of meta-valid {100 * result['ece_uncalibrated']:.1f} %"
+        )
+    if "log_likelihood" in result:
+        value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], 1)
+        print(f"log-likelihood of a query: {value} nats")
+    if "log_likelihood_gap" in result:
+        best, worst = result["reference"]["oracle"], result["reference"]["constant"]
+        missing = 100 * result["log_likelihood_gap"]
+        print(f"of {best:.3f} possible and {worst:.3f} by a constant: {missing:.1f} % missing")
+
+
+def setting(result: JSON) -> str:
+    """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
+    way = f"{result['n_way']}-way " if result.get("n_way") else ""
+    return f"{way}{result['n_shot']}-shot" if result.get("n_shot") else str(result["tasks"])
+
+
+def _plus_minus(value: float, half: float, unit: int) -> str:
+    digits = 1 if unit == 100 else 4
+    return f"{unit * value:.{digits}f} ± {unit * half:.{digits}f}"

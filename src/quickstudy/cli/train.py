@@ -1,0 +1,51 @@
+"""`quickstudy train`: meta-trains a learner."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from quickstudy.cli.options import hyphened, train_parser, value_of
+from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory
+from quickstudy.training.plan import MAY_CHANGE, changed, flat, run_training
+
+
+def train(argv: Sequence[str]) -> int:
+    """Meta-train a learner on many tasks."""
+    resumed = value_of(argv, "--resume")
+    recorded: dict[str, Any] = {}
+    words = list(argv)
+    if resumed is not None:
+        recorded = RunDirectory(resumed).read().get("config") or {}
+        if not recorded:
+            raise UserError(
+                f"train --resume {resumed}: needs a run that the command line began; received one "
+                "begun in Python; resume it there, with train(..., resume=True)."
+            )
+        chosen = {kind: recorded[kind]["name"] for kind in ("learner", "tasks", "net")}
+        names = [f"--{kind}={name}" for kind, name in chosen.items() if name]
+        words = [*names, *words]
+    parser = train_parser(words)
+    parser.set_defaults(flat({k: v for k, v in recorded.items() if k != "out"}))
+    options = parser.read(words).as_dict()
+    options.pop("config", None)
+    if resumed is not None:
+        options |= {"out": str(resumed)}
+        if others := changed(recorded, options):
+            raise UserError(
+                f"train --resume: only {', '.join(map(hyphened, MAY_CHANGE))} may change; received "
+                f"{', '.join(map(hyphened, others))}; begin a new run with --out for other "
+                "settings."
+            )
+    elif options["out"] is None:
+        raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
+    result = run_training(options, resume=resumed is not None)
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(
+            f"stopped: {result.stopped} at step {result.step}, best validation {result.best:.4f}, "
+            f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in "
+            f"{options['out']}"
+        )
+    return 130 if result.stopped == "interrupted" else 0

@@ -1,0 +1,34 @@
+"""Figures of an evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quickstudy.figures import plots
+from quickstudy.figures.loss_curves import loss_curves
+from quickstudy.figures.sheet import Picture
+
+JSON = dict[str, Any]
+
+
+def evaluation_pictures(result: JSON) -> list[Picture]:
+    """The pictures of an evaluation."""
+    metric, name, ladder = result["metric"], result["learner"], result["baselines"]
+    chance = 1 / result["n_way"] if isinstance(result.get("n_way"), int) else None
+    chance = chance if metric == "accuracy" else None
+    rows = [{"name": name, **result}, *({"name": n, **b} for n, b in ladder.items())]
+    rows = [{key: row[key] for key in ("name", metric, "ci95")} for row in rows]
+    pictures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
+    curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}
+    drawn = {n: rows for n, rows in curves.items() if rows}
+    if drawn:
+        pictures.append(plots.accuracy_by_shots(drawn, metric=metric, chance=chance))
+    if result.get("by_steps"):
+        steps = {name: result["by_steps"]}
+        pictures.append(plots.accuracy_by_steps(steps, metric=metric, chance=chance))
+    if "optimizers" in result:
+        found = result["optimizers"]
+        pictures.append(loss_curves(found["rules"], trained_steps=found["trained_steps"]))
+    if result.get("reliability"):
+        pictures.append(plots.reliability(result["reliability"], result["ece"]))
+    return pictures
