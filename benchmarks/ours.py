@@ -54,7 +54,8 @@ def gradient(
     keep_memory()
     learner = learner.to(dtype)
     batch.lay_out(learner, "auto")
-    found = stack(
+    parts = [Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in in_dtype(work, dtype)]
+    found = stack(parts)
         [Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in in_dtype(work, dtype)]
     )
     parameters = learner.meta_parameters()

@@ -20,11 +20,11 @@ from quickstudy.errors import CheckpointError
 from quickstudy.evaluation import meta_test as evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learner import Kind, Learner
+from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork
 from quickstudy.metrics import half_width
 from quickstudy.nets import MLP
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks import Episodes, Pictures, arrays
 
 JSON = dict[str, Any]

@@ -16,8 +16,9 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner, Kind
+from quickstudy.learner import AnyLearner
 from quickstudy.nets import SharedLinear
+from quickstudy.task import Kind
 from quickstudy.tasks import SOURCES, Augmented, Dataset, Episodes, TaskSource
 
 Spec = dict[str, Any]

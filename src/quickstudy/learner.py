@@ -23,10 +23,9 @@ from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
 from quickstudy.nets.norm import NormKind, padding, run
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 
 State = TypeVar("State")
-Kind = Literal["classification", "regression"]
 
 
 class Contributions(NamedTuple):

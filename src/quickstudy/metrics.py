@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.learner import Kind
+from quickstudy.task import Kind
 
 FloatArray = NDArray[np.float64]
 

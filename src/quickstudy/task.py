@@ -11,13 +11,15 @@ no example of positive weight.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.errors import UserError
+
+Kind = Literal["classification", "regression"]
 
 
 class Examples(NamedTuple):

@@ -21,9 +21,9 @@ from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
 from quickstudy.batching.batch import choose, map_tasks, meta_gradient
-from quickstudy.learner import AnyLearner, Kind, flatten_state
+from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
-from quickstudy.task import Examples, Task, class_present, pad, stack
+from quickstudy.task import Examples, Kind, Task, class_present, pad, stack
 
 Tasks = Sequence[Task]
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner, Kind
+from quickstudy.learner import AnyLearner
 from quickstudy.metrics import FloatArray, half_width
 from quickstudy.nets.norm import (
     calibrate,
@@ -20,7 +20,7 @@ from quickstudy.nets.norm import (
     check_no_running_statistics,
     kinds,
 )
-from quickstudy.task import Task, cast, stack, unstack
+from quickstudy.task import Kind, Task, cast, stack, unstack
 from quickstudy.tasks.source import TaskSource
 
 

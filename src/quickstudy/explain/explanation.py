@@ -15,9 +15,9 @@ from quickstudy.explain.attribution import Attribution, Method, attribute
 from quickstudy.explain.comparison import Neighbours
 from quickstudy.explain.layers import LayerChange, layer_changes
 from quickstudy.explain.removal import Counterfactual, Suspect
-from quickstudy.learner import AnyLearner, Contributions, Kind
+from quickstudy.learner import AnyLearner, Contributions
 from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Kind
 
 
 class Explanation(NamedTuple):

@@ -13,8 +13,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.rows import Columns, completed
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, examples
+from quickstudy.task import Examples, Kind, examples
 
 Array = NDArray[Any]
 Preprocess = Pictures | Columns | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from quickstudy.inner.descent import MetaGradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, head_names, usual_rate
+from quickstudy.task import Kind
 
 
 class ANIL(GradientBased):

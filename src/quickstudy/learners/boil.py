@@ -8,7 +8,6 @@ from torch import nn
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import (
     GradientBased,
     head_names,
@@ -16,6 +15,7 @@ from quickstudy.learners.gradient_based import (
     usual_rate,
 )
 from quickstudy.nets.head import SharedLinear
+from quickstudy.task import Kind
 
 
 class BOIL(GradientBased):

@@ -9,10 +9,10 @@ from torch import nn
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.nets.context import insert_context
 from quickstudy.nets.head import SharedLinear
+from quickstudy.task import Kind
 
 
 class CAVIA(GradientBased):

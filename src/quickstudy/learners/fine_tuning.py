@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Kind, Learner
+from quickstudy.learner import Learner
 from quickstudy.nets import norm
-from quickstudy.task import Examples, class_present, mask_absent
+from quickstudy.task import Examples, Kind, class_present, mask_absent
 
 
 class FineTunedState(NamedTuple):

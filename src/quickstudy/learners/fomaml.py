@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names, usual_rate
+from quickstudy.task import Kind
 
 
 class FOMAML(GradientBased):

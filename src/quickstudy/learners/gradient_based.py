@@ -12,11 +12,11 @@ from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Rate, descend
-from quickstudy.learner import Kind, Learner
+from quickstudy.learner import Learner
 from quickstudy.nets import norm
 from quickstudy.nets.head import SharedLinear, repeat_rows
 from quickstudy.nets.watch import watched
-from quickstudy.task import Examples, class_present, mask_absent
+from quickstudy.task import Examples, Kind, class_present, mask_absent
 
 
 class AdaptedState(NamedTuple):

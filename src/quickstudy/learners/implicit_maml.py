@@ -11,10 +11,9 @@ from torch.func import grad_and_value
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Parameters, descend
 from quickstudy.inner.implicit import implicit_gradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.norm import padding
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 
 
 class ImplicitMAML(GradientBased):

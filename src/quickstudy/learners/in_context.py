@@ -9,12 +9,12 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Contributions, Kind, Learner
+from quickstudy.learner import Contributions, Learner
 from quickstudy.learners.prototypical import class_means, embed, embedded
 from quickstudy.nets import norm, width
 from quickstudy.nets.norm import Norm
 from quickstudy.nets.transformer import Block, ignoring
-from quickstudy.task import Examples, Task, class_present, mask_absent
+from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
 class InContextState(NamedTuple):

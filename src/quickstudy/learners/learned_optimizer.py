@@ -13,12 +13,11 @@ from torch.utils._pytree import tree_map
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Loss, Parameters, value_and_gradient
 from quickstudy.inner.evolution import persistent
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.head import SharedLinear
 from quickstudy.rules import RuleName, build_rule
 from quickstudy.rules.rule import RuleState
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 
 Objective = Literal["path", "query"]
 Estimator = Literal["backprop", "pes"]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Contributions, Kind, Learner
+from quickstudy.learner import Contributions, Learner
 from quickstudy.learners.prototypical import embed, embedded
 from quickstudy.nets import norm
 from quickstudy.nets.head import check_features
-from quickstudy.task import Examples, Task, class_present, mask_absent
+from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
 class LinearHeadState(NamedTuple):

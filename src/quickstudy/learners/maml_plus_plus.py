@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.inner.descent import MetaGradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets import norm
-from quickstudy.task import Task
+from quickstudy.task import Kind, Task
 
 
 class MAMLPlusPlus(GradientBased):

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind, Learner
+from quickstudy.learner import Learner
 from quickstudy.learners.prototypical import embed, embedded
 from quickstudy.learners.snail import of_task, widened
 from quickstudy.nets import norm, width
 from quickstudy.nets.head import check_features
 from quickstudy.nets.recurrent import LSTMCell
-from quickstudy.task import Examples, Task, class_present
+from quickstudy.task import Examples, Kind, Task, class_present
 
 
 class Memory(NamedTuple):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.inner.descent import MetaGradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names, usual_rate
+from quickstudy.task import Kind
 
 
 class MetaSGD(GradientBased):

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind, Learner
+from quickstudy.learner import Learner
 from quickstudy.learners.prototypical import embed
 from quickstudy.nets import norm, width
 from quickstudy.nets.transformer import Attention, ignoring
-from quickstudy.task import Examples, Task, mask_absent
+from quickstudy.task import Examples, Kind, Task, mask_absent
 
 
 class NeuralProcessState(NamedTuple):

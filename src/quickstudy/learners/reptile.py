@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Parameters, gradient
-from quickstudy.learner import Kind
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.norm import padding
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 
 InnerOptimizer = Literal["Adam", "SGD"]
 BETA2, EPS = 0.999, 1e-8

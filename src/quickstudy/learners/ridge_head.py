@@ -7,9 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from quickstudy.inner.ridge import ridge, ridge_dual
-from quickstudy.learner import Kind
 from quickstudy.learners.linear_head import LinearHead, with_constant
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Kind
 
 
 class RidgeHead(LinearHead):

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind, Learner
+from quickstudy.learner import Learner
 from quickstudy.learners.prototypical import embed
 from quickstudy.nets import norm, width
 from quickstudy.nets.causal import CausalAttention, CausalLayer, Memory, temporal_convolutions
 from quickstudy.nets.head import check_features
-from quickstudy.task import Examples, Task, class_present, mask_absent
+from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
 class SNAILState(NamedTuple):

@@ -32,10 +32,10 @@ from quickstudy.inputs.given import (
     label_to_json,
     support_of,
 )
-from quickstudy.learner import AnyLearner, Kind, alone, flatten_state
+from quickstudy.learner import AnyLearner, alone, flatten_state
 from quickstudy.models.export import exported
 from quickstudy.nets.norm import check_calibrated
-from quickstudy.task import Examples, Task, stack
+from quickstudy.task import Examples, Kind, Task, stack
 
 TASK_FORMAT = 2
 TOGETHER = 25

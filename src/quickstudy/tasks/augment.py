@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Mix = Literal["mixup", "cutmix"]

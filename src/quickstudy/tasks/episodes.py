@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, Task, examples
+from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]

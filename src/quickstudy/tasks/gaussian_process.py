@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.episodes import Range
 from quickstudy.tasks.source import Split, TaskSource, generator
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Columns
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, Task, examples
+from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 

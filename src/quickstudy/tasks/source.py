@@ -10,8 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Task, stack
+from quickstudy.task import Kind, Task, stack
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import MAX_VALUES
-from quickstudy.learner import Kind
-from quickstudy.task import Task, examples
+from quickstudy.task import Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 from quickstudy.tasks.table_prior import TablePrior
 from quickstudy.tasks.tables import Table, read_tables, split_tables

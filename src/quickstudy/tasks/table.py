@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.rows import Columns, is_missing, is_number
-from quickstudy.learner import Kind
+from quickstudy.task import Kind
 from quickstudy.tasks.arrays import class_pools, split_names
 from quickstudy.tasks.episodes import Dataset
 from quickstudy.tasks.grouped import GroupedRows

@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Task, examples
+from quickstudy.task import Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[np.float64]

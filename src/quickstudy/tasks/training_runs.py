@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.learner import Kind
-from quickstudy.task import Examples, Task, examples
+from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 # md5 of the files without their compression.
