@@ -56,8 +56,6 @@ def gradient(
     batch.lay_out(learner, "auto")
     parts = [Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in in_dtype(work, dtype)]
     found = stack(parts)
-        [Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in in_dtype(work, dtype)]
-    )
     parameters = learner.meta_parameters()
     recorder = Recorder(learner, compiled, after=0.0)
     # For good, as in meta-training.

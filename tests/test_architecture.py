@@ -137,7 +137,8 @@ def test_the_checker_allows_what_is_right(tmp_path: Path) -> None:
     (source / "nets").mkdir(parents=True)
     (source / "__init__.py").write_text("from quickstudy.testing import check_learner")
     (source / "catalog.py").write_text(
-        "import torch\nfrom quickstudy.task import Task\nfrom quickstudy.version import __version__\n"
+        "import torch\nfrom quickstudy.task import Task\n"
+        "from quickstudy.version import __version__\n"
         "np.load(path, allow_pickle=False)"
     )
     (source / "models.py").write_text("safetensors.torch.load(content)")

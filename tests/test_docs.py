@@ -19,7 +19,7 @@ import yaml
 from pages import check
 from PIL import Image
 from small import draw_classes
-from test_architecture import ORDER, SOURCE
+from test_architecture import LAYERS, ORDER, SOURCE
 
 from quickstudy import Training, build
 from quickstudy.cli.main import COMMANDS, main
@@ -227,21 +227,23 @@ def test_a_missing_path_is_seen() -> None:
     assert missing_paths(text) == ["tests/none.py", "nets/none.py", "tests/gone.py"]
 
 
-def test_the_map_is_the_code() -> None:
+def test_the_map_names_the_layers_and_their_rooms() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     section = page.split("## The map", 1)[1].split("```", 2)[1]
-    found: dict[str, list[str]] = {}
+    layers: dict[str, list[str]] = {}
     for line in section.strip().splitlines():
-        # Names stand before the first run of spaces that is longer than one.
-        names = re.split(r"\s{2,}", line.strip())[0].split(", ")
-        if not line.startswith(" "):
-            found[names[0]] = []
+        name = line.split()[0].rstrip("/")
+        if line.startswith(" "):
+            layers[list(layers)[-1]].append(name)
         else:
-            found[list(found)[-1]] += names
-    assert [name.removesuffix(".py").rstrip("/") for name in found] == ORDER
-    for name, files in found.items():
-        inside = {path.name for path in (SOURCE / name).glob("*.py")} if name[-1] == "/" else set()
-        assert set(files) == inside - {"__init__.py"}, name
+            layers[name] = []
+    layers["doors"].append("__main__")  # which only calls cli
+    assert layers == LAYERS
+
+
+def test_every_room_of_the_map_is_there() -> None:
+    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms - {"__pycache__"} == set(ORDER) - {"domains"}
 
 
 # Results
