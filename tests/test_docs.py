@@ -223,7 +223,7 @@ def test_paths_and_links_exist(page: Path) -> None:
 
 
 def test_a_missing_path_is_seen() -> None:
-    text = "`tests/none.py`, `nets/none.py`, `batch.py`\n```bash\npytest tests/gone.py\n```\n"
+    text = "`tests/none.py`, `nets/none.py`, `catalog.py`\n```bash\npytest tests/gone.py\n```\n"
     assert missing_paths(text) == ["tests/none.py", "nets/none.py", "tests/gone.py"]
 
 
