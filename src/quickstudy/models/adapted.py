@@ -214,7 +214,7 @@ class Adapted:
         """Bytes of what was learned; the examples and the meta-trained weights not counted."""
         return sum(t.nbytes for t in flatten_state(self.state).values())
 
-    def predict(self, X: Any, min_confidence: float = 0.0) -> Any:
+    def predict(self, X: Any, min_confidence: float = 0.0) -> Array | Any:
         """The label of each query `(queries,)`, or its values; of one query, just that.
 
         Args:
