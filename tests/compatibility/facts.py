@@ -141,7 +141,7 @@ def exit_codes() -> JSON:
         return {words: run(words.split())[0] for words in CALLS}
 
 
-class _Parser(Exception):
+class _ParserReachedError(Exception):
     """The parser that a command was about to use."""
 
 
@@ -149,12 +149,12 @@ def options_of(words: Sequence[str]) -> JSON:
     """Type, default and number of words of each option that a call takes."""
 
     def found(parser: Any, *args: Any, **kwargs: Any) -> None:
-        raise _Parser(parser)
+        raise _ParserReachedError(parser)
 
     with mock.patch.object(jsonargparse.ArgumentParser, "parse_args", found):
         try:
             run(words)
-        except _Parser as caught:
+        except _ParserReachedError as caught:
             actions = caught.args[0]._actions
     options = {}
     for action in actions:
@@ -194,7 +194,7 @@ def command_line() -> JSON:
         for name in names:
             own = options_of(["train", f"--{kind}", name])
             commands[f"train --{kind} {name}"] = {
-                "without": sorted(shared.keys() - own.keys()),
+                **dict.fromkeys(shared.keys() - own.keys()),
                 **{key: value for key, value in own.items() if shared.get(key) != value},
             }
     return commands
