@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -24,6 +23,7 @@ RUNS = {
     "--n-query 8 --learner.hidden 8 --learner.n-random 16 --learner.n-hidden 6 --steps 3",
 }
 PROTOCOL = "--protocol.n-splits 2 --protocol.max-splits 2 --protocol.folds 2 --folds 0"
+SELECTOR = "selector/selector.safetensors"
 WITHOUT_MODEL = "rows-without-model"
 
 
@@ -68,8 +68,8 @@ def waves(key: int, n: int = 6) -> tuple[Any, Any]:
     return x, 2 * np.sin(x + 1)
 
 
-# Each kept task: its run, what it learned from, and what it is asked.
 def examples_of(name: str) -> tuple[str, Any, Any, Any]:
+    """The run of a kept task, X and y that it learned from, and what it is asked."""
     if name == "pictures":
         return "glyphs", pictures(1), ["disc", "bar", "cross"] * 3, pictures(2)
     if name == "waves":
@@ -100,8 +100,7 @@ def make() -> None:
         task.save(f"{name}.task", model=name != WITHOUT_MODEL)
     call(f"select --train tables --out selector --store scores {PROTOCOL}")
     call("select selector --support support.csv --target kind --out chosen.algorithm")
-    for part in (Path("scores"), Path("selector/scores")):
-        shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree("scores")
     Path("selector/judged.json").unlink()
 
 
@@ -124,6 +123,7 @@ def answers(name: str) -> JSON:
 
 
 def said_by(task: Any, asked: Any) -> dict[str, Any]:
+    """Labels, classes, and predictions for new inputs."""
     said: dict[str, Any] = {"labels": task.labels}
     if task.classes_ is None:
         said["values"] = np.asarray(task.predict(asked), dtype=float).tolist()
@@ -159,7 +159,7 @@ def evaluated() -> JSON:
 
 def selections() -> JSON:
     """What the selector chooses and why, and what a kept choice answers."""
-    chosen = qs.AlgorithmSelector.load("selector/selector.safetensors").adapt(*rows("support.csv"))
+    chosen = qs.AlgorithmSelector.load(SELECTOR).adapt(*rows("support.csv"))
     why = chosen.explain()
     kept = json.loads(call("select chosen.algorithm --query query.csv --json"))
     return {
@@ -168,15 +168,3 @@ def selections() -> JSON:
         "answers": list(chosen.predict(rows("query.csv")[0])),
         "kept": {key: kept[key] for key in ("chosen", "runner_up", "features", "answers")},
     }
-
-
-def written_again() -> JSON:
-    """The sha256 of each task and of the selector, opened and written anew."""
-    for name in TASKS:
-        load_task(name).save(f"{name}.again", model=name != WITHOUT_MODEL)
-    qs.AlgorithmSelector.load("selector/selector.safetensors").save("selector.again")
-    return {path.stem: digest(path) for path in sorted(Path().glob("*.again"))}
-
-
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

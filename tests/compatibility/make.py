@@ -35,7 +35,6 @@ FACTS: dict[str, Callable[[], facts.JSON]] = {
     "resumed": files.resumed,
     "evaluated": files.evaluated,
     "selections": files.selections,
-    "written_again": files.written_again,
 }
 
 
