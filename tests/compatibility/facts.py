@@ -111,7 +111,7 @@ AUGMENTED = {
 
 def resolved(options: dict[str, Any]) -> JSON:
     """The options of `quickstudy train` with those of a recipe filled in."""
-    from quickstudy.options import train_options
+    from quickstudy.cli.options import train_options
 
     return train_options(options, Path("run"), None)
 
