@@ -11,8 +11,8 @@ from rich.table import Table
 
 from quickstudy.cli.console import status
 from quickstudy.cli.options import train_parser
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.rundir import write_atomically
 from quickstudy.training.estimate import Estimate
 from quickstudy.training.estimate import estimate as estimated
 from quickstudy.training.plan import built
