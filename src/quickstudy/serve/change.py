@@ -19,7 +19,7 @@ from quickstudy.serve.states import Entry
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a task: its next settings and examples, and what it says.
+    """A change of a task, ready to be written.
 
     Attributes:
         task: The task with its next settings and examples.
