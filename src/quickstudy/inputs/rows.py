@@ -46,6 +46,11 @@ class Columns:
 
     Attributes:
         columns: How each column is taken, by name, in the order of the table.
+
+    Example:
+        >>> columns = Columns.of_task([["red", 1.5], ["blue", None], ["red", 2.5]])
+        >>> columns.features
+        ['x0: blue', 'x0: red', 'x1', 'x1: missing']
     """
 
     columns: dict[str, Numeric | Categorical]

@@ -49,6 +49,11 @@ class Model:
     Attributes:
         fingerprint: A sha256 of all that decides what the model answers: weights, settings,
             preprocessing and temperature.
+
+    Example:
+        >>> model = qs.Model(learner, x_shape=(64,))  # `qs.load` makes one from a run directory
+        >>> model.adapt(X[:50], y[:50]).predict(X[50:53]).shape
+        (3,)
     """
 
     def __init__(
@@ -92,6 +97,11 @@ class Model:
         Raises:
             UserError: Lengths differ, inputs have another shape or are not finite, or there is one
                 class only.
+
+        Example:
+            >>> adapted = model.adapt(X[:3], ["zero", "one", "two"])
+            >>> adapted.predict(X[0])
+            'zero'
         """
         model, X = self.for_rows(X, y)
         return Adapted(model, *model._given(X, y))
@@ -189,6 +199,13 @@ class Adapted:
         labels: The label of each.
         classes: The labels in the order of the columns; empty in regression.
         state: What the learner made of the examples.
+
+    Example:
+        >>> adapted = model.adapt(X[:50], y[:50])
+        >>> adapted.predict(X[50:52]).shape, adapted.predict_proba(X[50:52]).shape
+        ((2,), (2, 10))
+        >>> better = adapted.update(X[50:60], y[50:60])  # a new object
+        >>> better.save("digits.task")
     """
 
     def __init__(self, model: Model, x: Tensor, labels: list[Any], state: Any = None) -> None:
@@ -220,6 +237,11 @@ class Adapted:
         Raises:
             UserError: Queries of another shape; or a `min_confidence` in regression, or outside of
                 0 .. 1.
+
+        Example:
+            >>> adapted = model.adapt(X[:50], y[:50])
+            >>> (adapted.predict(X[50:]) == y[50:]).mean() > 0.5
+            np.True_
         """
         if not 0 <= min_confidence <= 1 or (min_confidence and self.model.kind == "regression"):
             raise UserError(

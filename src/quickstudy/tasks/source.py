@@ -34,6 +34,11 @@ class TaskSource(ABC):
         x_shape: Shape of one input.
         n_out: Largest number of ways, or number of regression outputs.
         preprocess: What turns a user's picture or row into an input; None for plain arrays.
+
+    Example:
+        >>> source = Sinusoid()  # a TaskSource
+        >>> torch.equal(source.task("train", 7).query.x, source.task("train", 7).query.x)
+        True
     """
 
     kind: Kind
