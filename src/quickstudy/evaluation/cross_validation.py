@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.batching.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
+from quickstudy.metrics import ACCURACY, MSE
 from quickstudy.task import Examples, Task, stack
 
 WIDE = 0.3
 """Width of an interval of accuracy from which on it says little."""
-TOGETHER = 25
 
 
 class Quality(NamedTuple):
@@ -80,13 +80,13 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
                 f"{n} examples leave an interval of {100 * (high - low):.0f} points; add examples, "
                 "or judge the model on labelled queries of your own"
             )
-        return Quality("accuracy", float(right.mean()), low, high, n, folds, warning)
+        return Quality(ACCURACY.name, float(right.mean()), low, high, n, folds, warning)
     errors = (out - support.y.cpu()).double().square().mean(dim=1).numpy()
     mean, half = float(errors.mean()), float(1.96 * errors.std(ddof=1) / np.sqrt(n))
     warning = None
     if half > mean / 2:
         warning = f"the error is known to {half:.3g} of {mean:.3g} only; add examples"
-    return Quality("mse", mean, max(mean - half, 0.0), mean + half, n, folds, warning)
+    return Quality(MSE.name, mean, max(mean - half, 0.0), mean + half, n, folds, warning)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from quickstudy import catalog
-from quickstudy.batching.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
@@ -38,7 +38,6 @@ from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Examples, Kind, Task, stack
 
 TASK_FORMAT = 2
-TOGETHER = 25
 
 
 class Model:
