@@ -26,7 +26,7 @@ from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser, train_parser
 from quickstudy.errors import UserError
 from quickstudy.tasks import Episodes, Pictures, arrays
-from quickstudy.training import loop as train
+from quickstudy.training.loop import train
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -16,9 +16,10 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.tuned import as_table, transferred
 from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.figures.sheet import Picture, known, write_text
+from quickstudy.figures.sheet import Picture, known
+from quickstudy.files.atomic import write_atomically
 from quickstudy.metrics import ACCURACY, METRICS, MSE, Metric
 
 Evaluation = Mapping[str, Any]
@@ -183,7 +184,8 @@ def write_page(path: str | Path, title: str, lead: str, body: Iterable[str]) -> 
         lead=paragraphs(lead, ' class="lead"'),
         body="\n".join(part for part in body if part),
     )
-    return write_text(path, page)
+    write_atomically(Path(path), page.encode())
+    return Path(path)
 
 
 def not_shown(limits: str) -> str:

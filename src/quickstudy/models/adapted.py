@@ -16,11 +16,8 @@ from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
-from quickstudy.files.rundir import (
-    tensor_seal,
-    tensors_to_bytes,
-    write_atomically,
-)
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.given import (
     Array,
     Preprocess,
