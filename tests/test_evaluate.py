@@ -12,8 +12,7 @@ from small import Watched, blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
 from quickstudy import UserError
-from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import baselines
+from quickstudy.evaluation.meta_test import baselines, evaluate
 from quickstudy.evaluation.scores import norm_name, responses, score, scores
 from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid
