@@ -222,4 +222,9 @@ def flatten_state(state: Any) -> dict[str, Tensor]:
     }
 
 
+def state_bytes(state: Any) -> int:
+    """Returns the size of a state's tensors in bytes."""
+    return sum(t.nbytes for t in flatten_state(state).values())
+
+
 AnyLearner = Learner[Any]

@@ -23,6 +23,7 @@ from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load
+from quickstudy.task import setting_name
 from quickstudy.tasks import Split
 from quickstudy.version import __version__
 
@@ -184,8 +185,8 @@ def print_evaluation(result: JSON) -> None:
 
 def setting(result: JSON) -> str:
     """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
-    way = f"{result['n_way']}-way " if result.get("n_way") else ""
-    return f"{way}{result['n_shot']}-shot" if result.get("n_shot") else str(result["tasks"])
+    n_way, n_shot = result.get("n_way"), result.get("n_shot")
+    return setting_name(n_way, n_shot) if n_shot else str(result["tasks"])
 
 
 def _plus_minus(value: float, half: float, metric: Metric) -> str:

@@ -18,6 +18,7 @@ from quickstudy.errors import UserError
 from quickstudy.figures.sheet import Picture, known
 from quickstudy.files.atomic import write_atomically
 from quickstudy.metrics import ACCURACY, METRICS, MSE, Metric
+from quickstudy.task import setting_name
 
 Evaluation = Mapping[str, Any]
 UNKNOWN = "not measured"
@@ -329,11 +330,9 @@ def paragraphs(text: str, attributes: str = "") -> str:
 
 
 def _setting(evaluation: Evaluation) -> str:
-    way, shot = evaluation.get("n_way"), evaluation.get("n_shot")
-    parts = [] if _metric(evaluation).kind == "regression" or way is None else [f"{way}-way"]
-    parts += [] if shot is None else [f"{shot}-shot"]
-    tasks = evaluation.get("tasks")
-    return f"{' '.join(parts)} on {tasks}".strip() if tasks else " ".join(parts) or "evaluation"
+    n_way = None if _metric(evaluation).kind == "regression" else evaluation.get("n_way")
+    name, tasks = setting_name(n_way, evaluation.get("n_shot")), evaluation.get("tasks")
+    return f"{name} on {tasks}".strip() if tasks else name or "evaluation"
 
 
 def _metric(evaluation: Evaluation) -> Metric:

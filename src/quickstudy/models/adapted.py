@@ -29,7 +29,7 @@ from quickstudy.inputs.given import (
     label_to_json,
     support_of,
 )
-from quickstudy.learner import AnyLearner, alone, flatten_state
+from quickstudy.learner import AnyLearner, alone, flatten_state, state_bytes
 from quickstudy.models.export import exported
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Examples, Kind, Task, stack
@@ -208,7 +208,7 @@ class Adapted:
     @property
     def state_bytes(self) -> int:
         """Bytes of what was learned; the examples and the meta-trained weights not counted."""
-        return sum(t.nbytes for t in flatten_state(self.state).values())
+        return state_bytes(self.state)
 
     def predict(self, X: Any, min_confidence: float = 0.0) -> Any:
         """The label of each query `(queries,)`, or its values; of one query, just that.
