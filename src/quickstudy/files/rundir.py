@@ -163,7 +163,7 @@ class RunDirectory:
                 f"{self.path / 'run.json'}: expected a name and a sha256 for each file; received "
                 f"{files!r}; restore it from a copy, or train again."
             )
-        return record  # type: ignore[no-any-return]
+        return record
 
     def save(self, record: JSON, files: dict[str, bytes]) -> None:
         """Writes files and then the record that names them; files it no longer names are removed.

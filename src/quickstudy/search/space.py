@@ -123,7 +123,7 @@ class Choice:
     def nearest(self, value: Any) -> Value:
         """What is nearest to a value among what the choice can be."""
         if self.holds(value):
-            return value  # type: ignore[no-any-return]
+            return value
         if self.values:
             return self.values[0]
         assert self.low is not None

@@ -300,4 +300,4 @@ def _forgotten(trial: FrozenTrial, grace: int) -> bool:
 
 def fixed_of(options: Mapping[str, Any]) -> JSON:
     """The options as the study keeps them: plain JSON."""
-    return json.loads(json.dumps(dict(options), default=str))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(dict(options), default=str))
