@@ -183,7 +183,7 @@ class Learner(nn.Module, ABC, Generic[State]):
         fields = getattr(kind, "_fields", None)
         # A dict without entries leaves no tensor behind.
         state: Any = nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
-        return state  # type: ignore[no-any-return]
+        return state
 
 
 def draws(learner: AnyLearner) -> bool:
