@@ -69,7 +69,7 @@ def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JS
 
 @contextmanager
 def reading_model(where: str) -> Iterator[None]:
-    """Inside, all that a well-formed file of wrong content sets off is a CheckpointError."""
+    """Turns every error that a well-formed file of wrong content causes into a CheckpointError."""
     try:
         yield
     except NOT_A_MODEL as error:

@@ -67,7 +67,7 @@ class Attention(nn.Module):
         return self._split(self.key(compared)), self._split(self.value(read))
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
-        """What `x` (..., m, features) reads, of the same shape; bias (..., heads, m, n)."""
+        """Attends with `x` (..., m, features) and returns its shape; bias (..., heads, m, n)."""
         heads = attend(self._split(self.query(x)), key, value, bias)
         return self.out(heads.transpose(-3, -2).flatten(-2))
 
