@@ -1,4 +1,4 @@
-"""The example in the docstring of every public class, and of what is called first, runs as it stands.
+"""The example in the docstring of every public class, and of what is called first, runs.
 
 An example sees the names that its module exports, and those that the page docs/api.md makes before
 it lists anything: the code there is run first, in a folder with the files that the page names.

@@ -25,19 +25,7 @@ from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
 from quickstudy.task import Examples, Kind, Task, class_present, pad, stack
 
-__all__ = [
-    "CHECKS",
-    "check_batching",
-    "check_learner",
-    "check_meta_gradient",
-    "check_padding",
-    "check_purity",
-    "check_relabelling",
-    "check_round_trip",
-    "check_single_queries",
-    "check_support_order",
-    "random_tasks",
-]
+__all__ = ["CHECKS", "check_learner", "random_tasks"]
 
 Tasks = Sequence[Task]
 T = TypeVar("T")

@@ -80,7 +80,8 @@ class LearnedOptimizer(GradientBased):
     (`"query"`); Vicol, Metz, Sohl-Dickstein, ICML 2021 (PES).
 
     Example:
-        >>> learner = qs.build({"name": "LearnedOptimizer", "rule": "linear", "inner_steps": 3}, tasks)
+        >>> spec = {"name": "LearnedOptimizer", "rule": "linear", "inner_steps": 3}
+        >>> learner = qs.build(spec, tasks)
         >>> state = learner.adapt(support)
         >>> learner.predict(state, query.x).shape  # (query, way)
         torch.Size([10, 2])

@@ -68,9 +68,9 @@ class Norm(nn.Module):
     (statistics of the support set); Wu, He: Group Normalization, ECCV 2018.
 
     Example:
-        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), Norm(8, "support"), torch.nn.Flatten())
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), Norm(8, "support"))
         >>> net(torch.rand(5, 1, 8, 8)).shape
-        torch.Size([5, 288])
+        torch.Size([5, 8, 6, 6])
     """
 
     mean: Tensor

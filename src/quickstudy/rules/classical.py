@@ -24,7 +24,8 @@ class SGD(CoordinateWise):
 
     Example:
         >>> rule, theta = SGD(lr=0.1, momentum=0.9), {"w": torch.ones(2)}
-        >>> theta, state = rule.update(rule.start(theta), theta, {"w": torch.ones(2)}, torch.tensor(1.0))
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
         >>> theta["w"]
         tensor([0.9000, 0.9000])
     """
@@ -60,7 +61,8 @@ class RMSprop(CoordinateWise):
 
     Example:
         >>> rule, theta = RMSprop(lr=0.05), {"w": torch.ones(2)}
-        >>> theta, state = rule.update(rule.start(theta), theta, {"w": torch.ones(2)}, torch.tensor(1.0))
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
         >>> theta["w"]
         tensor([0.5000, 0.5000])
     """
@@ -94,7 +96,8 @@ class Adam(CoordinateWise):
 
     Example:
         >>> rule, theta = Adam(lr=0.1), {"w": torch.ones(2)}
-        >>> theta, state = rule.update(rule.start(theta), theta, {"w": torch.ones(2)}, torch.tensor(1.0))
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
         >>> theta["w"]
         tensor([0.9000, 0.9000])
     """

@@ -26,7 +26,8 @@ class LinearRule(CoordinateWise):
 
     Example:
         >>> rule, theta = LinearRule(decays=(0.5, 0.9)), {"w": torch.ones(2)}
-        >>> theta, state = rule.update(rule.start(theta), theta, {"w": torch.ones(2)}, torch.tensor(1.0))
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
         >>> theta["w"].shape
         torch.Size([2])
     """

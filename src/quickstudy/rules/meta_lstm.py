@@ -27,7 +27,8 @@ class MetaLSTMRule(CoordinateWise):
 
     Example:
         >>> rule, theta = MetaLSTMRule(hidden=5), {"w": torch.ones(2)}
-        >>> theta, state = rule.update(rule.start(theta), theta, {"w": torch.ones(2)}, torch.tensor(1.0))
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
         >>> theta["w"].shape
         torch.Size([2])
     """

@@ -41,7 +41,8 @@ class MLPRule(UpdateRule):
 
     Example:
         >>> rule, theta = MLPRule(), {"w": torch.ones(2)}
-        >>> theta, state = rule.update(rule.start(theta), theta, {"w": torch.ones(2)}, torch.tensor(1.0))
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
         >>> theta["w"].shape
         torch.Size([2])
     """
