@@ -19,8 +19,9 @@ from quickstudy.errors import (
 )
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learner import Learner
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
 from quickstudy.models.estimators import FewShotClassifier, FewShotRegressor
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load, load_task
 from quickstudy.selection import AlgorithmSelector
 from quickstudy.task import Examples, Task

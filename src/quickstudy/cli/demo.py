@@ -23,7 +23,7 @@ from quickstudy.files.rundir import RunDirectory, write_atomically
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.metrics import half_width
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes

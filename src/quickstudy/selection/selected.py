@@ -20,10 +20,11 @@ from quickstudy.files.rundir import (
     tensors_to_bytes,
     write_atomically,
 )
-from quickstudy.inputs.given import label_array, label_from_json, label_to_json
+from quickstudy.inputs.cells import cells_in
+from quickstudy.inputs.labels import label_array, label_from_json, label_to_json
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
-from quickstudy.selection.support import Support, encode, rows_in
+from quickstudy.selection.support import Support, encode
 
 Array = NDArray[Any]
 JSON = dict[str, Any]
@@ -56,7 +57,7 @@ class Selected:
 
     def encode(self, X: Any) -> Array:
         """Rows as numbers `(rows, features)`, by what is known of the support."""
-        rows = rows_in(X, list(self.support.columns.columns))
+        rows = cells_in(X, list(self.support.columns.columns))
         return encode(self.support.columns, rows, np.zeros(len(rows))).x
 
     def predict(self, X: Any) -> Array:

@@ -26,7 +26,7 @@ from quickstudy.figures.page import machine_rows
 from quickstudy.figures.sheet import Metric, Picture
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import PAGE
@@ -145,7 +145,7 @@ def _episode(model: Model, task: Task) -> Picture:
         sure.argmax(axis=1).tolist(),
         query.y.argmax(dim=1).tolist(),
         confidence=sure.max(axis=1).tolist(),
-        ink=bool(getattr(model.preprocess, "ink", False)),
+        ink=model.preprocess.card()["drawings"],
     )
 
 
