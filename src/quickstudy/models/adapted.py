@@ -14,14 +14,11 @@ from torch.utils._pytree import tree_map
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
-from quickstudy.files.rundir import (
-    tensor_seal,
-    tensors_to_bytes,
-    write_atomically,
-)
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
-from quickstudy.learner import alone, flatten_state
+from quickstudy.learner import alone, flatten_state, state_bytes
 from quickstudy.models.export import exported
 
 if TYPE_CHECKING:
@@ -64,9 +61,9 @@ class Adapted:
     @property
     def state_bytes(self) -> int:
         """Bytes of what was learned; the examples and the meta-trained weights not counted."""
-        return sum(t.nbytes for t in flatten_state(self.state).values())
+        return state_bytes(self.state)
 
-    def predict(self, X: Any, min_confidence: float = 0.0) -> Any:
+    def predict(self, X: Any, min_confidence: float = 0.0) -> Array | Any:
         """The label of each query `(queries,)`, or its values; of one query, just that.
 
         Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from quickstudy import catalog
-from quickstudy.batching.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import tensor_seal
 from quickstudy.inputs import Encoded, InputKind, SupportSet, TaskColumns, Vectors, read
@@ -20,8 +20,6 @@ from quickstudy.learner import AnyLearner, alone
 from quickstudy.models.adapted import Adapted
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Kind, Task, stack
-
-TOGETHER = 25
 
 
 class Model:
