@@ -53,7 +53,7 @@ class InputKind(ABC):
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         """Inputs `(examples, *x_shape)`, and whether X was one example rather than many.
 
-        A tensor, as an array of floating-point numbers, is taken as encoded already.
+        A tensor of floating-point numbers is taken as encoded already.
 
         Raises:
             UserError: X holds no inputs of this kind and shape.
