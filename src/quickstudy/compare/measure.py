@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from statistics import median
@@ -22,7 +22,7 @@ from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
 from quickstudy.metrics import FloatArray, Metric, half_width
 from quickstudy.task import Task, cast
-from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.tasks.source import Split, TaskSource, of_size
 from quickstudy.version import __version__
 
 JSON = dict[str, Any]
@@ -106,7 +106,7 @@ def compare(
     """
     settings = settings_of(source, n_way, n_shot, split)
     entries = given_entries(learners, source)
-    entries += baseline_entries(entries) if with_baselines else []
+    entries += baseline_entries(entries, source) if with_baselines else []
     names = [entry.name for entry in entries]
     check_request(names, n_tasks, reference)
     metric = source.metrics[0]
@@ -189,7 +189,7 @@ def settings_of(
     """
     found = []
     for way, shot in product(_several(n_way), _several(n_shot)):
-        of = source if way is None and shot is None else source.resized(way, shot)
+        of = source if way is None and shot is None else of_size(source, way, shot)
         of.task(split, 0)
         about = of.describe()
         n_way_of = _plain(about.get("n_way") if way is None else way)
@@ -296,11 +296,10 @@ def _apart(
 ) -> dict[str, Found]:
     """Results on tasks that share no example; none for a family whose tasks never do."""
     say = _prefixed(progress, f"{label}, disjoint task")
-    try:
-        drawn: Iterator[Task] = islice(source.disjoint(split), n_tasks)
-        return _measured(entries, drawn, source.metrics[0], 0, say)
-    except UserError:
+    drawn = source.disjoint(split)
+    if drawn is None:
         return {}
+    return _measured(entries, islice(drawn, n_tasks), source.metrics[0], 0, say)
 
 
 def _best(entries: list[Entry], found: dict[str, Found], metric: Metric) -> str | None:
