@@ -20,6 +20,7 @@ from quickstudy.compare.comparison import Comparison
 from quickstudy.errors import CheckpointError
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import score
+from quickstudy.files.records import plain
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork
@@ -67,13 +68,13 @@ class Draws(PrototypicalNetwork):
         return state._replace(prototypes=state.prototypes + torch.randn(()))
 
 
-def of(result: Comparison, name: str) -> JSON:
+def of(result: Comparison | JSON, name: str) -> JSON:
     """The row of this name."""
     return next(row for row in result["rows"] if row["name"] == name)
 
 
-def without_times(comparison: Comparison) -> JSON:
-    result: JSON = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
+def without_times(comparison: Comparison | JSON) -> JSON:
+    result: JSON = json.loads(json.dumps(plain(comparison), allow_nan=False))
     for row in result["rows"]:
         for found in row["results"]:
             found.pop("adapt_ms")

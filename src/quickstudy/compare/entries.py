@@ -15,7 +15,7 @@ from quickstudy.evaluation.meta_test import ladder_of
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import FineTuning
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.tasks.source import TaskSource
