@@ -180,7 +180,7 @@ def test_the_queue_is_bounded(client_of: Callable[..., Client]) -> None:
         while not gate.waiting:
             assert not first.done()
         refused = client.post(f"{TASKS}/t:predict", json={"query": [near(0)]})
-        assert (refused.status_code, refused.json()["reason"]) == (503, "QUEUE_FULL")
+        assert (refused.status_code, refused.json()["reason"]) == (429, "QUEUE_FULL")
         assert refused.headers["retry-after"]
         gate._turn.release()
         assert first.result().status_code == 200
