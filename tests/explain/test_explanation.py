@@ -101,7 +101,7 @@ def test_an_explanation_of_values() -> None:
     support, learner = examples(torch.randn(5, 2), torch.randn(5, 2)), RidgeRegression()
     state, x = learner.adapt(support), torch.randn(2)
     found = explain(learner, support, state, x)
-    assert found.answer == learner.predict(state, x[None])[0].tolist()
+    assert found.answer == pytest.approx(learner.predict(state, x[None])[0].tolist())
     assert (found.target, found.probabilities) == (0, None)
     assert found.labels == support.y.tolist()
     of_second = explain(learner, support, state, x, target=1)
