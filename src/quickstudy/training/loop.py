@@ -100,7 +100,8 @@ def train(
         training: Settings; the defaults where omitted.
         out: Run directory to write; None to keep nothing.
         about: What the run directory's record holds besides, such as how to make the tasks again.
-        resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
+        resume: Continue the run in `out`, to the same weights as without a pause: bit by bit on the
+            same machine, with the same PyTorch and number of threads, unless compiled.
         show: Whether progress is shown.
         watch: Called after each validation with the steps done and the best metric so far; training
             ends where it returns true, and can be resumed.
