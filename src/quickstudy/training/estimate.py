@@ -24,7 +24,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Examples, Task, cast, is_padded
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.settings import Training
 
 TRY_SECONDS = 3.0
@@ -61,6 +61,11 @@ class Estimate(Record):
         seconds: Seconds of an outer step with its sampling; None where it was not tried. Steps
             that are recorded later take less.
         steps: Outer steps of the training.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, measure=False)  # without trying a step
+        >>> needs.parameters
+        4240
     """
 
     parameters: int
@@ -103,11 +108,16 @@ def estimate(
 
     Raises:
         UserError: A setting is wrong, or the learner has no meta-parameters.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, qs.Training(meta_batch=2), measure=False)
+        >>> needs.asked.tensors < 2**20  # bytes of an outer step
+        True
     """
     training = training or Training()
     parameters = training.place(learner)
     like = next(iter(parameters.values()))
-    meta_train = source if learner.episodic else source.flat()
+    meta_train = source if learner.episodic else flat_batches(source)
     how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:
