@@ -20,10 +20,10 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import today
 from quickstudy.inputs.given import label_to_json
 from quickstudy.selection.configurations import CHEAP
+from quickstudy.selection.figures import selection_figures
 from quickstudy.selection.judge import judge
 from quickstudy.selection.matrix import Protocol, measure
 from quickstudy.selection.opponents import OPPONENTS
-from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
@@ -156,8 +156,8 @@ def _learn(
         learning = time.process_time() - begin - measuring
         if folds:
             found = judge(measured, metric, CHEAP, folds, OPPONENTS, training, progress=say)
-            for picture in selection_pictures(found):
-                picture.save(out)
+            for figure in selection_figures(found):
+                figure.save(out)
     selector.save(out / FILE)
     cost = {"measuring": measuring / 60, "learning": learning / 60}
     return found | {"cpu_minutes": cost}
