@@ -30,6 +30,11 @@ T = TypeVar("T")
 
 ROUNDING = 1e-8
 """Largest relative difference between two ways to compute the same in float64."""
+NOT_VECTORISED = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
+    ValueError,
+)
+"""What a learner raises under vmap where it branches on values or is not written for one task."""
 
 
 def check_learner(learner: AnyLearner, x_shape: tuple[int, ...], n_out: int, seed: int = 0) -> None:
@@ -93,7 +98,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
             )
             try:
                 mapped = _answers(model, batch, "vmap", chunk_size)
-            except Exception as error:
+            except NOT_VECTORISED as error:
                 what = where.format("the learner cannot run")
                 raise AssertionError(f"{what}; received {error!r}; {advice}") from error
             for name, value in looped.items():

@@ -6,6 +6,7 @@ import inspect
 import json as jsonlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -180,7 +181,7 @@ def compare_planned(
         if not trained(plan, todo[plan.name]):
             return 130
     with status() as say:
-        found = compare_learners(
+        comparison = compare_learners(
             {plan.name: plan.run for plan in planned},
             source,
             n_way,
@@ -191,16 +192,16 @@ def compare_planned(
             baselines,
             progress=say,
         )
-    found |= {"date": today(), "command": command}
-    text = jsonlib.dumps(found, indent=2).encode()
+    comparison = replace(comparison, date=today(), command=command)
+    text = jsonlib.dumps(comparison.to_json(), indent=2).encode()
     if json is not None:
         write_atomically(json, text)
-    print_comparison(found)
+    print_comparison(comparison)
     if out is not None:
         write_atomically(out / "comparison.json", text)
-        figures = comparison_figures(found)
+        figures = comparison_figures(comparison)
         for figure in figures:
             figure.save(out / "pictures")
-        page = write_comparison(out / "comparison.html", found, figures)
+        page = write_comparison(out / "comparison.html", comparison, figures)
         print(f"page: {page.resolve()}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from quickstudy.figures.sheet import (
 from quickstudy.figures.values import known, numbers
 from quickstudy.metrics import named
 
-JSON = dict[str, Any]
+JSON = Mapping[str, Any]
 COSTS = {
     "adapt_ms": ("accuracy_by_time", "milliseconds to adapt to one task"),
     "minutes": ("accuracy_by_training", "minutes of meta-training"),
@@ -31,7 +32,7 @@ COSTS = {
 
 
 def comparison_figures(result: JSON) -> list[Figure]:
-    """All figures that the measurements allow."""
+    """All figures of what `compare` returned, or of its JSON, that the measurements allow."""
     figures = []
     if any(known(cell, result["metric"]) for row in result["rows"] for cell in row["results"]):
         figures.append(by_learner(result))
@@ -61,7 +62,7 @@ def by_learner(result: JSON) -> Figure:
     """The metric of every learner in every setting, with its intervals."""
     metric = named(result["metric"])
     ranking, names = ranked(result), [setting_name(setting) for setting in result["settings"]]
-    drawn: list[JSON] = []
+    drawn: list[dict[str, Any]] = []
     for i, name in enumerate(names):
         cells = [{"name": row["name"], **row["results"][i]} for row in ranking]
         cells = [cell for cell in cells if known(cell, metric.name)]
@@ -144,7 +145,7 @@ def by_cost(result: JSON, cost: str) -> Figure:
         n, threads = result["timing"]["tasks"], result["timing"]["threads"]
         many = f"{threads} thread{'s' * (threads != 1)}"
         caption += f" Median time of {n} tasks, one at a time, on {many}."
-    data: JSON = {"metric": metric.name, "setting": where, "cost": cost}
+    data: dict[str, Any] = {"metric": metric.name, "setting": where, "cost": cost}
     data |= {"chance": _chance(result, 0), "rows": [point._asdict() for point in points]}
     title = f"{metric.title} in {where} against {noun}"
     return scatter_with_front(name, title, caption, data, points, metric=metric, axis=noun)
