@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from torch import nn
 
 from quickstudy import catalog
 from quickstudy.cli.console import status
@@ -166,7 +167,7 @@ def compare_planned(
     spec = tasks_spec(records, tasks, drawing, seed)
     source = catalog.build_tasks(spec)
     # All that can be wrong is found out before anything is trained.
-    ladder = catalog.BASELINES if baselines else ()
+    ladder = source.rungs(nn.Identity()) if baselines else {}
     check_request([*(plan.name for plan in planned), *ladder], n_tasks, reference)
     settings_of(source, n_way, n_shot, split)
     if loaded:

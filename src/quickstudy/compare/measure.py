@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from statistics import median
@@ -30,7 +30,7 @@ from quickstudy.learner import state_bytes
 from quickstudy.metrics import FloatArray, Metric
 from quickstudy.task import Task, cast
 from quickstudy.task import setting_name as name_of_setting
-from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.tasks.source import Split, TaskSource, of_size
 from quickstudy.version import __version__
 
 WARM_UP = 2
@@ -114,7 +114,7 @@ def compare(
     """
     settings = settings_of(source, n_way, n_shot, split)
     entries = given_entries(learners, source)
-    entries += baseline_entries(entries) if with_baselines else []
+    entries += baseline_entries(entries, source) if with_baselines else []
     names = [entry.name for entry in entries]
     check_request(names, n_tasks, reference)
     metric = source.metrics[0]
@@ -189,7 +189,7 @@ def settings_of(
     """
     settings = []
     for way, shot in product(_several(n_way), _several(n_shot)):
-        sized = source if way is None and shot is None else source.resized(way, shot)
+        sized = source if way is None and shot is None else of_size(source, way, shot)
         sized.task(split, 0)
         about = sized.describe()
         way = about.get("n_way") if way is None else way
@@ -286,11 +286,10 @@ def _disjoint(
 ) -> dict[str, Run]:
     """Results on tasks that share no example; none for a family whose tasks never do."""
     say = _prefixed(progress, f"{label}, disjoint task")
-    try:
-        drawn: Iterator[Task] = islice(source.disjoint(split), n_tasks)
-        return _measured(entries, drawn, source.metrics[0], 0, say)
-    except UserError:
+    drawn = source.disjoint(split)
+    if drawn is None:
         return {}
+    return _measured(entries, islice(drawn, n_tasks), source.metrics[0], 0, say)
 
 
 def _best(entries: list[Entry], runs: dict[str, Run], metric: Metric) -> str | None:

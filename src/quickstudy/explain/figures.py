@@ -30,9 +30,7 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
-from quickstudy.inputs.given import Preprocess
-from quickstudy.inputs.images import Pictures
-from quickstudy.inputs.rows import Columns
+from quickstudy.inputs import InputKind
 
 JSON = dict[str, Any]
 MOST = 12
@@ -42,7 +40,7 @@ def explanation_figures(
     found: JSON,
     support: ArrayLike | None = None,
     query: ArrayLike | None = None,
-    preprocess: Preprocess = None,
+    preprocess: InputKind | None = None,
 ) -> list[Figure]:
     """All figures that an explanation allows.
 
@@ -50,7 +48,7 @@ def explanation_figures(
         found: What `Explanation.to_json` gave.
         support: Inputs of the support, which stand beside the bars where they are images.
         query: Input of the query.
-        preprocess: Whether the inputs are images, or the columns of a table and of which names.
+        preprocess: The kind of the inputs, as a model has it.
 
     Shapes:
         support (n, *x), query (*x)
@@ -59,9 +57,14 @@ def explanation_figures(
         UserError: There are more or fewer inputs than support examples.
     """
     n, inputs = len(found["influence"]), None
-    columns = preprocess.features if isinstance(preprocess, Columns) else None
-    if isinstance(preprocess, Pictures) and support is not None and query is not None:
-        inputs = input_images(support, query, preprocess.ink)
+    columns = images = None
+    if preprocess is not None:
+        columns = preprocess.features
+        if support is not None and query is not None:
+            both = np.concatenate([np.asarray(support), np.asarray(query)[None]])
+            images = preprocess.images(both)
+    if images is not None:
+        inputs = input_images(images.values, images.ink)
         if len(inputs.support) != n:
             raise UserError(
                 f"explanation: needs the input of each of the {n} support examples; received "

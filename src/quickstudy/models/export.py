@@ -18,7 +18,8 @@ from torch._export.verifier import SpecViolationError
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.inputs.given import Preprocess, label_to_json
+from quickstudy.inputs import InputKind
+from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
 from quickstudy.version import __version__
 
@@ -87,7 +88,7 @@ def exported(
     support_x: Tensor,
     classes: Sequence[Any] = (),
     temperature: float = 1.0,
-    preprocess: Preprocess = None,
+    preprocess: InputKind | None = None,
     fingerprint: str = "",
 ) -> bytes:
     """An adapted model as the content of a file that runs without quickstudy.
@@ -103,7 +104,7 @@ def exported(
         support_x: Inputs `(examples, *x)` of the kind that it will be asked about.
         classes: Labels, in the order of the columns; written as metadata, like the rest.
         temperature: Divides the logits before they become probabilities.
-        preprocess: What pictures or rows go through before they are inputs.
+        preprocess: The kind of its inputs; written as metadata.
         fingerprint: That of the meta-trained model.
 
     Raises:
