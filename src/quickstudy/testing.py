@@ -25,6 +25,8 @@ from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
 from quickstudy.task import Examples, Kind, Task, class_present, pad, stack
 
+__all__ = ["CHECKS", "check_learner", "random_tasks"]
+
 Tasks = Sequence[Task]
 T = TypeVar("T")
 
@@ -46,8 +48,7 @@ def check_learner(learner: AnyLearner, x_shape: tuple[int, ...], n_out: int, see
         AssertionError: The learner breaks the contract or a property it declares.
 
     Example:
-        >>> from quickstudy.learners import NearestCentroid
-        >>> check_learner(NearestCentroid(), x_shape=(4,), n_out=3)
+        >>> check_learner(qs.learners.NearestCentroid(), x_shape=(4,), n_out=3)
     """
     tasks = random_tasks(learner.kind, x_shape, n_out, seed)
     for check in CHECKS:

@@ -110,6 +110,12 @@ def train(
         UserError: `out` holds a run and `resume` is false, or a setting is wrong.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
+
+    Example:
+        >>> learner = qs.build("RidgeHead", tasks)
+        >>> result = qs.train(learner, tasks, qs.Training(steps=2, valid_tasks=2), show=False)
+        >>> result.stopped, result.step
+        ('steps', 2)
     """
     return _Run(learner, source, training or Training(), out, about, resume, show, watch).go()
 
