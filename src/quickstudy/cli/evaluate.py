@@ -15,7 +15,7 @@ from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.tuned import transferred
-from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
@@ -70,8 +70,8 @@ def evaluate(
     if json is not None:
         write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
     if pictures is not None:
-        for picture in evaluation_pictures(result):
-            picture.save(pictures)
+        for figure in evaluation_figures(result):
+            figure.save(pictures)
     print_evaluation(result)
     return 0
 

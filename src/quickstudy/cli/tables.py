@@ -24,9 +24,9 @@ from quickstudy.learner import AnyLearner
 from quickstudy.learners import LearnerGenerator
 from quickstudy.metrics import named
 from quickstudy.models.saved import load, load_task
+from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import METRICS, measure
-from quickstudy.tabular.pictures import generated_picture, results_pictures
 from quickstudy.tasks import Subtables
 
 JSON = dict[str, Any]
@@ -58,8 +58,8 @@ def tables(
     if json is not None:
         write_atomically(json, jsonlib.dumps(result, indent=2).encode())
     if pictures is not None:
-        for picture in results_pictures(result):
-            picture.save(pictures)
+        for figure in results_figures(result):
+            figure.save(pictures)
     print_result(result)
     return 0
 
@@ -76,7 +76,7 @@ def generated(task: Path, json: bool = False, pictures: Path | None = None) -> i
     if pictures is not None:
         columns = [(row["name"], row["counts"]) for row in found["columns"]]
         shares = {part["name"]: part["share"] for part in found["parts"]}
-        generated_picture(shares, columns, f"What was generated for {task.name}").save(pictures)
+        generated_figure(shares, columns, f"What was generated for {task.name}").save(pictures)
     if json:
         print(jsonlib.dumps(found, indent=2))
         return 0
