@@ -54,11 +54,13 @@ def test_prototypes_by_hand() -> None:
 
 def test_trajectory_starts_at_theta_and_ends_at_the_state() -> None:
     learner, task = joint_case("exact")
-    learner.inner_lr = 0.1
+    learner.rate = 0.1
     states = list(learner.trajectory(task.support, 3))
     assert len(states) == 4
     torch.testing.assert_close(states[0].parameters, dict(learner.net.named_parameters()))
     torch.testing.assert_close(states[3].parameters, learner.adapt(task.support).parameters)
+    ways = zip(states[0].parameters.values(), states[3].parameters.values(), strict=True)
+    assert not any(torch.allclose(theta, phi) for theta, phi in ways)
 
 
 def test_maml_refuses_running_statistics() -> None:

@@ -48,7 +48,7 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
 
 
 def _support(model: Model, support: Path, target: str | None) -> tuple[Any, list[Any]]:
-    if isinstance(model.preprocess, Columns) or model.learner.reads_columns:
+    if isinstance(model.preprocess, Columns) or model.learner.tags.reads_columns:
         if target is None:
             raise UserError(
                 f"adapt: needs the column of the labels in {support}; received none; give --target."

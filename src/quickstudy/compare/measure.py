@@ -20,7 +20,7 @@ from quickstudy.evaluation.scores import norm_name, responses, scores
 from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
 from quickstudy.metrics import METRIC, FloatArray, half_width
-from quickstudy.task import Task, cast
+from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import Split, TaskSource
 from quickstudy.version import __version__
 
@@ -259,7 +259,7 @@ def _time(entries: list[Entry], tasks: list[Task], found: dict[str, Found]) -> N
         first = index % max(1, len(entries))  # so that nobody always comes after the same one
         for entry in [*entries[first:], *entries[:first]]:
             like = next(entry.learner.parameters(), torch.zeros(()))
-            support = cast(task, like).support
+            support = to_like(task, like).support
             _wait(like)
             started = time.perf_counter()
             state = entry.learner.adapt(support)
@@ -352,7 +352,7 @@ def _about(entry: Entry) -> JSON:
         "learner": type(learner).__name__,
         "baseline": entry.baseline,
         "norm": norm_name(learner),
-        "transductive": learner.transductive,
+        "transductive": learner.tags.transductive,
         "n_meta_parameters": entry.n_meta_parameters,
         "steps": 0 if entry.baseline else record.get("step"),
         "minutes": 0.0 if entry.baseline else record.get("minutes"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import nn
 
@@ -49,7 +49,7 @@ class BOIL(GradientBased):
     section 3.
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,

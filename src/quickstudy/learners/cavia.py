@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import nn
 
@@ -49,7 +49,7 @@ class CAVIA(GradientBased):
     ICML 2019, eq. 3 and 4.
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from quickstudy.learner import Contributions, Learner
+from quickstudy.learner import Contributions, Learner, Tags
 from quickstudy.task import Examples, class_present, mask_absent
 
 
@@ -32,7 +32,7 @@ class LogisticRegression(Learner[LinearState]):
         prediction (query, way)
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
 
     def __init__(self, C: float = 1.0) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class RidgeRegression(Learner[LinearState]):
         prediction (query, outputs), in units of the target
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
     kind = "regression"
 
     def __init__(self, alpha: float = 1.0) -> None:

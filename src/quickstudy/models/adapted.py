@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy import catalog
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
@@ -32,7 +31,7 @@ from quickstudy.inputs.given import (
     label_to_json,
     support_of,
 )
-from quickstudy.learner import AnyLearner, alone, flatten_state
+from quickstudy.learner import AnyLearner, flatten_state, locked
 from quickstudy.models.export import exported
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Examples, Kind, Task, stack
@@ -70,7 +69,7 @@ class Model:
     def to_json(self) -> dict[str, Any]:
         """All but the weights."""
         return {
-            "specs": catalog.learner_specs(self.learner),
+            "specs": self.learner.specs,
             "learner": type(self.learner).__name__,
             "x_shape": list(self.x_shape),
             "preprocess": self.preprocess and self.preprocess.to_json(),
@@ -108,7 +107,7 @@ class Model:
         Raises:
             UserError: X is no table that can be learned from, or y values rather than classes.
         """
-        if not self.learner.reads_columns:
+        if not self.learner.tags.reads_columns:
             return self, X
         X, x_shape, preprocess = columns_of_task(X, y)
         return self.for_columns(x_shape, preprocess), X
@@ -149,7 +148,7 @@ class Model:
             for first in range(0, len(group), TOGETHER):
                 part = group[first : first + TOGETHER]
                 batch = stack([Task(support, support) for *_, support in part])
-                with torch.no_grad(), threads(self.learner, "auto"), alone(self.learner):
+                with torch.no_grad(), threads(self.learner, "auto"), locked(self.learner):
                     states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
                 for i, (number, x, labels, _) in enumerate(part):
                     state = tree_map(lambda t, i=i: t[i], states)
@@ -199,7 +198,7 @@ class Adapted:
         self.model, self.support_x, self.labels = model, x, labels
         self.support, self.classes = _support(model, x, labels)
         if state is None:
-            with torch.no_grad(), alone(model.learner):
+            with torch.no_grad(), locked(model.learner):
                 state = model.learner.adapt(self.support)
         # As a file gives it back: other strides may mean another kernel, and other last bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
@@ -289,7 +288,7 @@ class Adapted:
         Raises:
             UserError: A class has one example, so that leaving it out leaves none.
         """
-        with alone(self.model.learner):
+        with locked(self.model.learner):
             return cross_validated(self.model.learner, self.support, max_folds)
 
     def explain(
@@ -318,7 +317,7 @@ class Adapted:
             )
         model, classes = self.model, self.classes or None
         of = (model.learner, self.support, self.state, x[0], target, classes, model.temperature)
-        with alone(model.learner):
+        with locked(model.learner):
             return explain(*of, attribution, counterfactual)
 
     def suspicious(self) -> list[Suspect]:
@@ -326,7 +325,7 @@ class Adapted:
 
         Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
         """
-        with alone(self.model.learner):
+        with locked(self.model.learner):
             found = suspicious(self.model.learner, self.support, self.model.temperature)
         return named(found, self.classes)
 
@@ -391,10 +390,10 @@ class Adapted:
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
         x, single = self.model.inputs(X)
-        with torch.no_grad(), alone(self.model.learner):
+        with torch.no_grad(), locked(self.model.learner):
             return self.model.learner.predict(self.state, x), single
 
 
 def _support(model: Model, x: Tensor, labels: list[Any]) -> tuple[Examples, list[Any]]:
-    n_out = (catalog.learner_specs(model.learner) or {}).get("n_out")
+    n_out = (model.learner.specs or {}).get("n_out")
     return support_of(model.kind, n_out, x, labels)

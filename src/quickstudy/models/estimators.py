@@ -91,7 +91,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
 def _takes_rows(model: Any) -> bool:
     """Whether a model takes the rows of a table as they are; that without meta-training does."""
-    reads = isinstance(model, Model) and model.learner.reads_columns
+    reads = isinstance(model, Model) and model.learner.tags.reads_columns
     return model is None or reads or isinstance(getattr(model, "preprocess", None), Columns)
 
 

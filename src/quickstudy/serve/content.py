@@ -41,7 +41,7 @@ def modality(model: Model) -> str:
     """`"pictures"`, `"rows"` or `"arrays"`."""
     if isinstance(model.preprocess, Pictures):
         return "pictures"
-    table = isinstance(model.preprocess, Columns) or model.learner.reads_columns
+    table = isinstance(model.preprocess, Columns) or model.learner.tags.reads_columns
     return "rows" if table else "arrays"
 
 
@@ -54,7 +54,7 @@ def plain(given: Input, model: Model) -> Plain:
     Raises:
         UserError: It is of another modality than the model's, or not what it says it is.
     """
-    preprocess, reads = model.preprocess, model.learner.reads_columns
+    preprocess, reads = model.preprocess, model.learner.tags.reads_columns
     if given.values is not None:
         if reads:
             numbers: list[Any] = _shaped(given.values, (len(given.values),))

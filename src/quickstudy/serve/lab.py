@@ -25,7 +25,6 @@ from quickstudy.figures.evaluation import evaluation_pictures
 from quickstudy.figures.page import machine_rows
 from quickstudy.figures.sheet import Metric, Picture
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.models.adapted import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
@@ -115,7 +114,7 @@ def _own(served: Served) -> Iterable[Picture]:
         yield plots.learning_curve(list(RunDirectory(served.run).metrics()), metric=metric)
     except UserError:  # a run of no steps
         pass
-    if task is not None and isinstance(model.learner, GradientBased):
+    if task is not None and model.learner.adapt_steps is not None:
         with torch.no_grad():
             state = model.learner.adapt(task.support)
         x = torch.cat([task.support.x, task.query.x])
