@@ -39,9 +39,10 @@ from quickstudy import catalog
 from quickstudy.cli.options import train_options
 from quickstudy.cli.search import usual_choices
 from quickstudy.evaluation.scores import score
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import keep_memory, machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import METRIC
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows

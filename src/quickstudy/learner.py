@@ -317,6 +317,11 @@ def flatten_state(state: Any) -> dict[str, Tensor]:
     }
 
 
+def state_bytes(state: Any) -> int:
+    """Returns the size of a state's tensors in bytes."""
+    return sum(t.nbytes for t in flatten_state(state).values())
+
+
 def _state_type(learner: type[AnyLearner]) -> Any:
     """The argument that a class gives `Learner[...]`, through generic classes in between."""
     for base in vars(learner).get("__orig_bases__", learner.__bases__):

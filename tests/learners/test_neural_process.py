@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from reference import neural_process as reference
+from reference.agreement import compare, plain, start
 from small import blobs, quick
-from test_reference import compare, plain, start
 from torch import Tensor
 from torch.distributions import Normal
 

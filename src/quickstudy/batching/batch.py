@@ -30,6 +30,8 @@ from quickstudy.task import Examples, Task, is_padded, unstack
 Batching = Literal["auto", "loop", "vmap"]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+TOGETHER = 25
+"""Tasks that are predicted together where nothing else bounds them."""
 
 
 class MetaGradient(NamedTuple):

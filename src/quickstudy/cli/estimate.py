@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 from quickstudy.cli.console import status
 from quickstudy.cli.options import train_parser
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.rundir import write_atomically
 from quickstudy.training.estimate import estimate as estimated
 from quickstudy.training.estimate import print_estimate
 from quickstudy.training.plan import built

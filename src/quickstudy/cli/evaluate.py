@@ -16,10 +16,12 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.tuned import as_table, transferred
 from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.models.saved import load
+from quickstudy.task import setting_name
 from quickstudy.tasks import Split
 from quickstudy.version import __version__
 
@@ -181,8 +183,8 @@ def print_evaluation(result: JSON) -> None:
 
 def setting(result: JSON) -> str:
     """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
-    way = f"{result['n_way']}-way " if result.get("n_way") else ""
-    return f"{way}{result['n_shot']}-shot" if result.get("n_shot") else str(result["tasks"])
+    n_way, n_shot = result.get("n_way"), result.get("n_shot")
+    return setting_name(n_way, n_shot) if n_shot else str(result["tasks"])
 
 
 def _plus_minus(value: float, half: float, unit: int) -> str:

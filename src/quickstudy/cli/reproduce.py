@@ -14,9 +14,10 @@ from quickstudy.cli.evaluate import evaluate_run, setting
 from quickstudy.cli.options import train_options
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.training.plan import run_training
 
 JSON = dict[str, Any]

@@ -17,7 +17,8 @@ from quickstudy import catalog
 from quickstudy.cli.options import TrainParser, train_options, train_parser
 from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import score
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import half_width
 from quickstudy.models.saved import load
 from quickstudy.search.space import JSON, Space, nested, read_space, space_text

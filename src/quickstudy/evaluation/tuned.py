@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.table import Table
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import build
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
+from quickstudy.metrics import FloatArray, half_width
 from quickstudy.rules import CLASSICAL, UpdateRule
 from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import Split, TaskSource
 
 JSON = dict[str, Any]
-FloatArray = NDArray[np.float64]
 LEARNING_RATES = tuple(float(f"{lr:.4g}") for lr in np.logspace(-4, 1, 21))
 """Quarter decades: the grid that each opponent's step size is chosen from."""
 NUMBERS_AT_ONCE = 1 << 25
@@ -125,7 +124,7 @@ def beside_tuned(
     progress("loss against steps")
     own = losses(learner, source, split, n_tasks, steps)
     value = float(own[:, -1].mean())
-    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": _half_width(own[:, -1])}
+    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(own[:, -1])}
     rows = [{"name": "learned", "curve": _curve(own), "loss": value, "ci95": result["loss_ci95"]}]
     n_tuning = max(4, min(n_tasks, NUMBERS_AT_ONCE // _size(source.task("valid", 0))))
     if with_opponents:
@@ -138,10 +137,10 @@ def beside_tuned(
                     "name": name,
                     "curve": _curve(other),
                     "loss": float(other[:, -1].mean()),
-                    "ci95": _half_width(other[:, -1]),
+                    "ci95": half_width(other[:, -1]),
                     "lr": lr,
                     "difference": float(difference.mean()),
-                    "difference_ci95": _half_width(difference),
+                    "difference_ci95": half_width(difference),
                 }
             )
         ends = (row["loss"] for row in rows[1:] if math.isfinite(row["loss"]))
@@ -184,8 +183,3 @@ def _size(task: Task) -> int:
 
 def _curve(values: FloatArray) -> list[float]:
     return [float(v) for v in values.mean(axis=0)]
-
-
-def _half_width(values: FloatArray) -> float:
-    """Half width of the 95 % interval of a mean."""
-    return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))

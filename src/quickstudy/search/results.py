@@ -15,9 +15,9 @@ from rich.table import Table
 from quickstudy.errors import UserError
 from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.figures.sheet import Metric, metric_text
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import write_atomically
 from quickstudy.metrics import METRIC
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance

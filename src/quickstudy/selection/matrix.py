@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from quickstudy.errors import CheckpointError, UserError
-from quickstudy.files.rundir import write_atomically
+from quickstudy.files.atomic import write_atomically
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, support_of
 from quickstudy.tasks.source import generator

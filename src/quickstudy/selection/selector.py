@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.files.rundir import tensor_seal, tensors_to_bytes, write_atomically
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.given import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
