@@ -240,7 +240,7 @@ class Learner(nn.Module, ABC, Generic[State]):
         state: Any = (
             nested if fields is None else state_type(**{f: nested.get(f, {}) for f in fields})
         )
-        return state  # type: ignore[no-any-return]
+        return state
 
 
 AnyLearner = Learner[Any]

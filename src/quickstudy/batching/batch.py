@@ -105,7 +105,7 @@ def map_tasks(
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
             return mapped(tasks)
         results = [f(task) for task in _unstacked(tasks)]
-    return tree_map(lambda *parts: torch.stack(parts), *results)  # type: ignore[no-any-return]
+    return tree_map(lambda *parts: torch.stack(parts), *results)
 
 
 def meta_gradient(

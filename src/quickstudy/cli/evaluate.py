@@ -14,7 +14,7 @@ from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
-from quickstudy.evaluation.tuned import as_table, transferred
+from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_pictures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
@@ -163,7 +163,7 @@ def print_evaluation(result: JSON) -> None:
         table.add_row(name, _plus_minus(row[metric], row["ci95"], unit), difference)
     Console().print(table)
     if "optimizers" in result:
-        Console().print(as_table(result["optimizers"]))
+        Console().print(_optimizers(result["optimizers"]))
     if result["n_tasks_disjoint"]:
         apart = _plus_minus(result[f"{metric}_disjoint"], result["ci95_disjoint"], unit)
         print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
@@ -190,3 +190,20 @@ def setting(result: JSON) -> str:
 def _plus_minus(value: float, half: float, unit: int) -> str:
     digits = 1 if unit == 100 else 4
     return f"{unit * value:.{digits}f} ± {unit * half:.{digits}f}"
+
+
+def _optimizers(result: JSON) -> Table:
+    """The last losses under each update rule, as a table in the terminal."""
+    steps = result["steps"]
+    chosen = f"step sizes chosen on {result['tuning_tasks']} meta-valid tasks; "
+    caption = f"{chosen if len(result['rules']) > 1 else ''}± is 95 %"
+    table = Table(title=f"loss after {steps} steps", caption=caption)
+    for column in ("rule", "step size", "loss", "learned minus it"):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    for row in result["rules"]:
+        lr, difference = "", ""
+        if "lr" in row:
+            lr = f"{row['lr']:g}"
+            difference = f"{row['difference']:.4f} ± {row['difference_ci95']:.4f}"
+        table.add_row(row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference)
+    return table

@@ -205,4 +205,4 @@ def _read(recipe: Path) -> JSON:
             f"evaluate with expect; received none ({type(error).__name__}: {error}); see the files "
             "in recipes/."
         ) from error
-    return plan  # type: ignore[no-any-return]
+    return plan

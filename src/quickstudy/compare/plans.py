@@ -170,7 +170,7 @@ def _data(spec: JSON) -> JSON:
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
     apart = {*DRAWING, *PLACES, "seed"}
     found = {k: v for k, v in options.items() if k == "name" or (k in own and k not in apart)}
-    return json.loads(json.dumps(found, default=str))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(found, default=str))
 
 
 def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.table import Table
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import build
@@ -150,23 +149,6 @@ def beside_tuned(
     about = {"steps": steps, "trained_steps": learner.inner_steps, "tuning_tasks": n_tuning}
     result["optimizers"] = {**about, "learning_rates": list(LEARNING_RATES), "rules": rows}
     return result
-
-
-def as_table(found: JSON) -> Table:
-    """The last losses, for the terminal."""
-    steps = found["steps"]
-    chosen = f"step sizes chosen on {found['tuning_tasks']} meta-valid tasks; "
-    caption = f"{chosen if len(found['rules']) > 1 else ''}± is 95 %"
-    table = Table(title=f"loss after {steps} steps", caption=caption)
-    for column in ("rule", "step size", "loss", "learned minus it"):
-        table.add_column(column, justify="left" if column == "rule" else "right")
-    for row in found["rules"]:
-        lr, difference = "", ""
-        if "lr" in row:
-            lr = f"{row['lr']:g}"
-            difference = f"{row['difference']:.4f} ± {row['difference_ci95']:.4f}"
-        table.add_row(row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference)
-    return table
 
 
 def _chunks(source: TaskSource, split: Split, n_tasks: int, like: torch.Tensor) -> Iterator[Task]:

@@ -69,7 +69,7 @@ def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JS
 
 @contextmanager
 def reading_model(where: str) -> Iterator[None]:
-    """Inside, all that a well-formed file of wrong content sets off is a CheckpointError."""
+    """Turns every error that a well-formed file of wrong content causes into a CheckpointError."""
     try:
         yield
     except NOT_A_MODEL as error:
@@ -163,7 +163,7 @@ class RunDirectory:
                 f"{self.path / 'run.json'}: expected a name and a sha256 for each file; received "
                 f"{files!r}; restore it from a copy, or train again."
             )
-        return record  # type: ignore[no-any-return]
+        return record
 
     def save(self, record: JSON, files: dict[str, bytes]) -> None:
         """Writes files and then the record that names them; files it no longer names are removed.

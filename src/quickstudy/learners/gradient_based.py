@@ -114,7 +114,7 @@ class GradientBased(Learner[AdaptedState], ABC):
         with locked(self), watching(self) as seen:
             self.predict(state, x)
         *_, last = seen.values()
-        return last.taken.flatten(1)  # type: ignore[no-any-return]
+        return last.taken.flatten(1)
 
     def trajectory(self, support: Examples, steps: int) -> Iterator[AdaptedState]:
         """The states after 0, 1, ..., `steps` steps."""

@@ -209,7 +209,7 @@ class Adapted:
         """Bytes of what was learned; the examples and the meta-trained weights not counted."""
         return state_bytes(self.state)
 
-    def predict(self, X: Any, min_confidence: float = 0.0) -> Any:
+    def predict(self, X: Any, min_confidence: float = 0.0) -> Array | Any:
         """The label of each query `(queries,)`, or its values; of one query, just that.
 
         Args:

@@ -289,7 +289,7 @@ def _read(path: Path, table: Table, protocol: Protocol) -> JSON:
             + "; ".join(f"{key} {_brief(then.get(key))}, not {_brief(how[key])}" for key in other)
             + "; choose another store, or remove the file to measure it again."
         )
-    return kept  # type: ignore[no-any-return]
+    return kept
 
 
 def _brief(value: Any) -> str:

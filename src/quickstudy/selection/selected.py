@@ -1,4 +1,4 @@
-"""What a selector leaves the user with: a fitted algorithm, and why it is this one."""
+"""A selected algorithm: fitted, with the reasons for the choice."""
 
 from __future__ import annotations
 
