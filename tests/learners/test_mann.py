@@ -14,8 +14,7 @@ from small import quick
 from torch import Tensor, nn
 
 from quickstudy import UserError
-from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import by_instance
+from quickstudy.evaluation.meta_test import by_instance, evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.learners import MANN, PrototypicalNetwork
 from quickstudy.learners.mann import Memory
@@ -171,7 +170,7 @@ def test_padding_leaves_the_memory_as_it_is() -> None:
         part = Examples(*(t[order] for t in padded._replace(x=padded.x + 9 * (padded.x == 0))))
         found = learner.adapt(part).memory
         for name, tensor in want.items():
-            assert torch.equal(found[name], tensor), name
+            torch.testing.assert_close(found[name], tensor, rtol=1e-12, atol=1e-12, msg=name)
 
 
 def test_regression_reads_the_last_values() -> None:

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from quickstudy import UserError, build
-from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import likelihood
+from quickstudy.evaluation.meta_test import evaluate, likelihood
 from quickstudy.evaluation.scores import score
 from quickstudy.learners import NearestCentroid, NeuralProcess
 from quickstudy.learners.neural_process import log_density
