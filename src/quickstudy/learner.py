@@ -102,10 +102,10 @@ class Learner(nn.Module, ABC, Generic[State]):
             None for a learner without steps.
 
     Example:
-        >>> class NearestMean(Learner[dict[str, Tensor]]):
+        >>> class NearestMean(qs.Learner):
         ...     def adapt(self, support):
-        ...         member = support.y * support.weight[:, None]
-        ...         return {"means": member.T @ support.x / member.sum(dim=0)[:, None]}
+        ...         member = (support.y * support.weight[:, None]).T
+        ...         return {"means": member @ support.x / member.sum(dim=1, keepdim=True)}
         ...     def predict(self, state, x):
         ...         return -torch.cdist(x, state["means"])
     """

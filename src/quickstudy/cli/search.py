@@ -140,7 +140,7 @@ def search_planned(
         study,
         searched,
         fixed_of(fixed),
-        source.kind,
+        source.metrics[0],
         budget,
         first,
         trials,
@@ -200,7 +200,7 @@ def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:
             continue
         if row["state"] == "given up":
             run_training(train_options(row["options"], run, None), resume=True, show=False)
-        scores[name] = score(load(run).learner, tasks).per_task
+        scores[name] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         metric, mean = result["metric"], float(scores[name].mean())
         found[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
     if len(scores) == 2:

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table as Printed
@@ -18,16 +18,16 @@ from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today
-from quickstudy.inputs.given import label_to_json
+from quickstudy.inputs.files import read_rows
+from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge
-from quickstudy.selection.matrix import Metric, Protocol, measure
+from quickstudy.selection.matrix import Protocol, measure
 from quickstudy.selection.opponents import OPPONENTS
 from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
-from quickstudy.tasks.table import read_rows
 from quickstudy.tasks.tables import read_tables
 
 JSON = dict[str, Any]
@@ -69,7 +69,7 @@ def selected(
     support: Path | None = None,
     query: Path | None = None,
     target: str = "target",
-    metric: Metric = "accuracy",
+    metric: Literal["accuracy", "auc"] = "accuracy",
     store: Path | None = None,
     folds: int = 10,
     out: Path | None = None,
@@ -138,7 +138,7 @@ def selected(
 def _learn(
     folder: Path,
     target: str,
-    metric: Metric,
+    metric: str,
     store: Path,
     folds: int,
     out: Path,

@@ -15,11 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score, scores
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
-from quickstudy.learners.fine_tuning import FineTuning
-from quickstudy.learners.linear import LogisticRegression, RidgeRegression
-from quickstudy.learners.nearest_centroid import NearestCentroid
-from quickstudy.learners.neural_process import log_density
-from quickstudy.metrics import METRIC, half_width, reliability
+from quickstudy.metrics import ACCURACY, LOG_LIKELIHOOD, Metric, half_width, reliability
 from quickstudy.task import Examples, Task, to_like
 from quickstudy.tasks.source import Split, TaskSource
 
@@ -37,24 +33,23 @@ def likelihood(
     if learner.kind != "regression" or not learner.overrides(Learner.distribution):
         return {}
 
-    def densities(task: Task) -> Tensor:
+    def moments(task: Task) -> Tensor:
         gaussian = learner.distribution(learner.adapt(task.support), task.query.x)
         assert gaussian is not None
-        mean, std = gaussian
-        return log_density(task.query.y, mean, std)
+        return torch.stack(gaussian, dim=-1)
 
     tasks = (source.task(split, index) for index in range(n_tasks))
     found = np.array(
         [
-            float(each[task.query.weight > 0].double().sum(dim=1).mean())
-            for task, each in responses(learner, tasks, answer=densities)
+            LOG_LIKELIHOOD.per_task(each, task.query)
+            for task, each in responses(learner, tasks, answer=moments)
         ]
     )
     value = float(found.mean())
     result: dict[str, Any] = {"log_likelihood": value, "log_likelihood_ci95": half_width(found)}
-    known = getattr(source, "log_likelihoods", None)
-    if known is not None:
-        bounds = [known(split, index) for index in range(n_tasks)]
+    every = (source.log_likelihoods(split, index) for index in range(n_tasks))
+    bounds = [each for each in every if each is not None]
+    if bounds:
         oracle, constant = (
             float(np.mean([b[name] for b in bounds])) for name in ("oracle", "constant")
         )
@@ -63,19 +58,11 @@ def likelihood(
     return result
 
 
-def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
-    """The ladder a meta-learner has to climb: simple methods without meta-training."""
+def ladder_of(learner: AnyLearner, source: TaskSource) -> dict[str, AnyLearner]:
+    """The simple opponents of a learner on these tasks, by name; none for an update rule."""
     if learner.update_rule is not None:
         return {}  # It has opponents of its own: `quickstudy.evaluation.tuned`.
-    ladder: dict[str, AnyLearner] = (
-        {"NearestCentroid": NearestCentroid(), "LogisticRegression": LogisticRegression()}
-        if learner.kind == "classification"
-        else {"RidgeRegression": RidgeRegression()}
-    )
-    net = encoder(learner)
-    if net is not None:
-        ladder["FineTuning"] = FineTuning(net, learner.kind)
-    return ladder
+    return source.rungs(encoder(learner))
 
 
 def evaluate(
@@ -114,26 +101,34 @@ def evaluate(
         `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`,
         `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps` (or
         what `beside_tuned` gives), `baselines`, and `by_instance` where there is `sequence_logits`.
+
+    Example:
+        >>> result = qs.evaluate(learner, tasks, n_tasks=10)
+        >>> list(result["baselines"])
+        ['NearestCentroid', 'LogisticRegression', 'FineTuning']
     """
-    source, metric = source.untouched, METRIC[learner.kind]
-    ladder = baselines(learner) if with_baselines else {}
+    source = source.untouched
+    metric = source.metrics[0]
+    ladder = ladder_of(learner, source) if with_baselines else {}
 
     def tasks(of: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
         return (of.task(split, index) for index in range(n))
 
     progress(type(learner).__name__)
-    found = score(learner, tasks(), temperature=temperature)
+    found = score(learner, tasks(), temperature=temperature, metrics=source.metrics)
     result: dict[str, Any] = {
         "learner": type(learner).__name__,
         "split": split,
         "norm": norm_name(learner),
         "n_tasks": n_tasks,
-        "metric": metric,
-        metric: found.mean,
+        "metric": metric.name,
+        metric.name: found.mean,
         "ci95": found.ci95,
         "median": float(np.median(found.per_task)),
         "not_finite": int((~np.isfinite(found.per_task)).sum()),
     }
+    for further, values in found.others.items():
+        result |= {further: float(values.mean()), f"{further}_ci95": half_width(values)}
     result |= _disjoint(learner, source, split, n_tasks, found, metric)
     if learner.kind == "classification":
         result["ece"], result["reliability"] = reliability(found.confidence, found.correct)
@@ -143,10 +138,10 @@ def evaluate(
     result["baselines"] = {}
     for name, baseline in ladder.items():
         progress(name)
-        other = score(baseline, tasks())
+        other = score(baseline, tasks(), metrics=[metric])
         difference = found.per_task - other.per_task
         result["baselines"][name] = {
-            metric: other.mean,
+            metric.name: other.mean,
             "ci95": other.ci95,
             "difference": float(difference.mean()),
             "difference_ci95": half_width(difference),
@@ -158,16 +153,21 @@ def evaluate(
             curve = []
             for n_shot in shots:
                 try:
-                    at = score(one, tasks(source.resized(n_shot=n_shot), n))
-                except UserError:
+                    sized = source.resized(n_shot=n_shot)
+                    if sized is None:
+                        continue
+                    at = score(one, tasks(sized, n), metrics=[metric])
+                except UserError:  # More shots than the data give or the learner takes.
                     continue
-                curve.append({"n_shot": n_shot, metric: at.mean, "ci95": at.ci95})
+                curve.append({"n_shot": n_shot, metric.name: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
     if learner.update_rule is not None:
         result |= beside_tuned(learner, source, split, n_tasks, with_baselines, progress)
     elif steps and learner.adapt_steps is not None:
         progress("inner steps")
-        result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
+        result["by_steps"] = by_steps(
+            learner, list(tasks(n=min(n_tasks, curve_tasks))), steps, metric
+        )
     if learner.kind == "classification" and learner.overrides(Learner.sequence_logits):
         progress("instances")
         result["by_instance"] = by_instance(learner, tasks())
@@ -175,19 +175,24 @@ def evaluate(
 
 
 def _disjoint(
-    learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int, found: Scores, metric: str
+    learner: AnyLearner,
+    source: TaskSource,
+    split: Split,
+    n_tasks: int,
+    found: Scores,
+    metric: Metric,
 ) -> dict[str, Any]:
     """Mean and interval over tasks that share no example; those of an unlimited family never do."""
-    try:
-        apart = list(islice(source.disjoint(split), n_tasks))
-    except UserError:
+    drawn = source.disjoint(split)
+    if drawn is None:
         over = found
     else:
+        apart = list(islice(drawn, n_tasks))
         if len(apart) < 2:
-            return {f"{metric}_disjoint": None, "ci95_disjoint": None, "n_tasks_disjoint": 0}
-        over = score(learner, apart)
+            return {f"{metric.name}_disjoint": None, "ci95_disjoint": None, "n_tasks_disjoint": 0}
+        over = score(learner, apart, metrics=[metric])
     return {
-        f"{metric}_disjoint": over.mean,
+        f"{metric.name}_disjoint": over.mean,
         "ci95_disjoint": over.ci95,
         "n_tasks_disjoint": len(over.per_task),
     }
@@ -195,10 +200,9 @@ def _disjoint(
 
 @torch.no_grad()
 def by_steps(
-    learner: AnyLearner, tasks: list[Task], steps: tuple[int, ...]
+    learner: AnyLearner, tasks: list[Task], steps: tuple[int, ...], metric: Metric
 ) -> list[dict[str, Any]]:
-    """The result after each of these numbers of inner steps, by the tasks' mean."""
-    metric = METRIC[learner.kind]
+    """The metric after each of these numbers of inner steps, by the tasks' mean."""
     answers: dict[int, list[tuple[Task, Tensor]]] = {n: [] for n in steps}
     like = next(learner.parameters())
     training = learner.training
@@ -211,8 +215,8 @@ def by_steps(
             if n in answers:
                 answers[n].append((task, learner.predict(state, task.query.x)))
     learner.train(training)
-    found = {n: scores(answers[n], learner.kind) for n in steps}
-    return [{"inner_steps": n, metric: found[n].mean, "ci95": found[n].ci95} for n in steps]
+    found = {n: scores(answers[n], [metric]) for n in steps}
+    return [{"inner_steps": n, metric.name: found[n].mean, "ci95": found[n].ci95} for n in steps]
 
 
 def by_instance(learner: AnyLearner, tasks: Iterable[Task]) -> list[dict[str, Any]]:
@@ -232,6 +236,6 @@ def by_instance(learner: AnyLearner, tasks: Iterable[Task]) -> list[dict[str, An
             found.setdefault(n, []).append(float(right[instance == n].mean()))
     means = {n: np.array(values) for n, values in found.items()}
     return [
-        {"instance": n, "accuracy": float(values.mean()), "ci95": half_width(values)}
+        {"instance": n, ACCURACY.name: float(values.mean()), "ci95": half_width(values)}
         for n, values in sorted(means.items())
     ]

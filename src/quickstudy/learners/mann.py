@@ -80,6 +80,12 @@ class MANN(EmbeddingLearner[MANNState]):
 
     Source: Santoro, Bartunov, Botvinick, Wierstra, Lillicrap: Meta-Learning with Memory-Augmented
     Neural Networks, ICML 2016, section 3.
+
+    Example:
+        >>> learner = MANN(qs.nets.MLP((64,)), n_out=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     tags = Tags(order_matters=True, label_equivariant=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import NamedTuple
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.metrics import log_density
 from quickstudy.nets import width
 from quickstudy.nets.passing import Statistics
 from quickstudy.nets.transformer import Attention, ignoring
@@ -67,6 +67,12 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
 
     Source: Garnelo et al.: Conditional Neural Processes, ICML 2018, eq. 1 to 4; Kim et al.:
     Attentive Neural Processes, ICLR 2019, section 3 (the deterministic path).
+
+    Example:
+        >>> task = qs.tasks.GaussianProcess().task("test", 0)
+        >>> learner = NeuralProcess(qs.nets.MLP(), kind="regression")
+        >>> state = learner.adapt(task.support)
+        >>> mean, std = learner.distribution(state, task.query.x)
     """
 
     def __init__(
@@ -152,11 +158,6 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
 
     def _ignore(self, state: NeuralProcessState) -> Tensor:
         return ignoring(state.member)[:, None, None]  # (groups, heads, query, support)
-
-
-def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """log N(y; mean, std^2) of each element, in nats."""
-    return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
 
 
 def mlp(n_in: int, hidden: int, n_layers: int, n_out: int) -> nn.Sequential:

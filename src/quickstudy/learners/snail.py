@@ -62,6 +62,12 @@ class SNAIL(EmbeddingLearner[SNAILState]):
 
     Source: Mishra, Rohaninejad, Chen, Abbeel: A Simple Neural Attentive Meta-Learner, ICLR 2018,
     section 3 and appendix A.
+
+    Example:
+        >>> learner = SNAIL(qs.nets.MLP((64,)), n_out=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     tags = Tags(order_matters=True, label_equivariant=False)

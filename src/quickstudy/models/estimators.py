@@ -12,12 +12,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.given import Array
+from quickstudy.inputs import Columns
+from quickstudy.inputs.labels import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
-from quickstudy.tasks import Columns
 
 
 class _FewShot(BaseEstimator):  # type: ignore[misc]
@@ -90,9 +91,8 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
 
 def _takes_rows(model: Any) -> bool:
-    """Whether a model takes the rows of a table as they are; that without meta-training does."""
-    reads = isinstance(model, Model) and model.learner.tags.reads_columns
-    return model is None or reads or isinstance(getattr(model, "preprocess", None), Columns)
+    """Whether a model takes the cells of a table as they are; that without meta-training does."""
+    return model is None or (isinstance(model, Model) and model.preprocess.reads_cells)
 
 
 class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
@@ -112,9 +112,9 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
         n_features_in_, feature_names_in_: As in scikit-learn.
 
     Example:
-        >>> from sklearn.datasets import load_iris
-        >>> X, y = load_iris(return_X_y=True)
-        >>> FewShotClassifier().fit(X[::5], y[::5]).score(X, y)
+        >>> classifier = qs.FewShotClassifier("runs/digits").fit(X[:50], y[:50])
+        >>> classifier.score(X, y) > 0.5
+        True
     """
 
     _baseline = LogisticRegression
@@ -154,9 +154,9 @@ class FewShotRegressor(RegressorMixin, _FewShot):  # type: ignore[misc]
         n_features_in_, feature_names_in_: As in scikit-learn.
 
     Example:
-        >>> from sklearn.datasets import load_diabetes
-        >>> X, y = load_diabetes(return_X_y=True)
-        >>> FewShotRegressor().fit(X[::5], y[::5]).score(X, y)
+        >>> regressor = qs.FewShotRegressor().fit(X[:50], y[:50])  # without meta-training
+        >>> regressor.predict(X[50:53]).shape
+        (3,)
     """
 
     _baseline = RidgeRegression

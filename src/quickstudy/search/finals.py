@@ -74,7 +74,7 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
         run = plan.run(row.number)
         first = RunDirectory(run).read()["training"]["valid_tasks"]
         tasks = (source.untouched.task("valid", first + i) for i in range(n_tasks))
-        each[row.number] = score(load(run).learner, tasks).per_task
+        each[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         spent[row.number] = time.process_time() - started
     usual = None if default is None else each.get(default.number)
     results = []

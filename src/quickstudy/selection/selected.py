@@ -16,10 +16,11 @@ from torch import Tensor
 from quickstudy.errors import CheckpointError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
-from quickstudy.inputs.given import label_array, label_from_json, label_to_json
+from quickstudy.inputs.cells import cells_in
+from quickstudy.inputs.labels import label_array, label_from_json, label_to_json
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
-from quickstudy.selection.support import Support, encode, rows_in
+from quickstudy.selection.support import Support, encode
 
 Array = NDArray[Any]
 JSON = dict[str, Any]
@@ -39,6 +40,14 @@ class Selected:
     Attributes:
         estimator: The fitted scikit-learn estimator; it takes what `encode` gives.
         seconds: Processor time of fitting it.
+
+    Example:
+        >>> from quickstudy.selection.support import support_of
+        >>> from quickstudy.tasks.tables import read_tables
+        >>> part, _ = support_of(read_tables(Path("tables"))[0], range(30), range(30, 60))
+        >>> selected = Selected("naive Bayes", part, ["no", "yes"], seed=0, why={})
+        >>> selected.predict([["3", "1.5"], ["3", "-1.5"]])  # a customer and what was spent
+        array(['yes', 'no'], dtype='<U3')
     """
 
     def __init__(
@@ -52,7 +61,7 @@ class Selected:
 
     def encode(self, X: Any) -> Array:
         """Rows as numbers `(rows, features)`, by what is known of the support."""
-        rows = rows_in(X, list(self.support.columns.columns))
+        rows = cells_in(X, list(self.support.columns.columns))
         return encode(self.support.columns, rows, np.zeros(len(rows))).x
 
     def predict(self, X: Any) -> Array:

@@ -18,14 +18,16 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
-from quickstudy.inputs.given import distinct_classes, label_list
+from quickstudy.inputs.cells import strict_rows
+from quickstudy.inputs.labels import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
+from quickstudy.metrics import ACCURACY
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
 from quickstudy.selection.inputs import OWN, POINTS, Scaling, input_names, inputs_of, ridge
-from quickstudy.selection.matrix import Measured, Metric, Protocol, measure, table_weights, trial
+from quickstudy.selection.matrix import Measured, Protocol, measure, table_weights, trial
 from quickstudy.selection.policy import Policy, PolicyTraining, train_policy
 from quickstudy.selection.selected import Selected, read_sealed
-from quickstudy.selection.support import Support, encode, rows_of
+from quickstudy.selection.support import Support, encode
 from quickstudy.tasks.source import generator
 from quickstudy.tasks.tables import Table
 
@@ -61,6 +63,13 @@ class AlgorithmSelector:
 
     Source: Williams 1992 (REINFORCE); Feurer et al.: Efficient and Robust Automated Machine
     Learning, NeurIPS 2015 (meta-features); Pfahringer et al., ICML 2000 (landmarking).
+
+    Example:
+        >>> from quickstudy.selection import Protocol
+        >>> from quickstudy.tasks.tables import read_tables
+        >>> quick = Protocol(n_splits=1, max_splits=1, max_support=30, max_query=30, folds=2)
+        >>> tables, scores = read_tables(Path("tables")), Path("scores")
+        >>> selector = qs.AlgorithmSelector.fit(tables, scores, protocol=quick)
     """
 
     def __init__(
@@ -69,7 +78,7 @@ class AlgorithmSelector:
         scaling: Scaling,
         value: Array,
         tried: Sequence[str],
-        metric: Metric,
+        metric: str,
         protocol: Protocol,
         tables: Sequence[str],
     ) -> None:
@@ -83,7 +92,7 @@ class AlgorithmSelector:
         cls,
         tables: Sequence[Table],
         store: Path,
-        metric: Metric = "accuracy",
+        metric: str = ACCURACY.name,
         tried: Collection[str] = CHEAP,
         protocol: Protocol | None = None,
         training: PolicyTraining | None = None,
@@ -112,7 +121,7 @@ class AlgorithmSelector:
     def fit_measured(
         cls,
         measured: Sequence[Measured],
-        metric: Metric = "accuracy",
+        metric: str = ACCURACY.name,
         tried: Collection[str] = CHEAP,
         protocol: Protocol | None = None,
         training: PolicyTraining | None = None,
@@ -164,7 +173,7 @@ class AlgorithmSelector:
             UserError: Rows are of different columns, values are infinite or all missing, or there
                 is one class.
         """
-        names, rows = rows_of(X)
+        names, rows = strict_rows(X)
         labels = label_list(y)
         if len(labels) != len(rows):
             raise UserError(

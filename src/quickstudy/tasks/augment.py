@@ -9,9 +9,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -49,6 +51,11 @@ class Augmented(TaskSource):
     rotations and by mixing); Yao, Zhang, Finn: Meta-Learning with Fewer Tasks through Task
     Interpolation, ICLR 2022, section 4 (classes of two tasks, one lam for all); Zhang et al.:
     mixup, ICLR 2018; Yun et al.: CutMix, ICCV 2019.
+
+    Example:
+        >>> more = Augmented(tasks, mix="mixup")
+        >>> more.task("train", 0).support.x.shape
+        torch.Size([10, 64])
     """
 
     source: TaskSource
@@ -86,20 +93,32 @@ class Augmented(TaskSource):
             )
 
     @property
-    def kind(self) -> Kind:  # type: ignore[override]
+    def kind(self) -> Kind:
         return self.source.kind
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def metrics(self) -> tuple[Metric, ...]:
+        return self.source.metrics
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
         return self.source.x_shape
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         return self.source.n_out
 
     @property
     def preprocess(self) -> Any:
         return self.source.preprocess
+
+    @property
+    def net(self) -> dict[str, Any] | None:
+        return self.source.net
+
+    @property
+    def shares_outputs(self) -> bool:
+        return self.source.shares_outputs
 
     @property
     def untouched(self) -> TaskSource:
@@ -125,19 +144,27 @@ class Augmented(TaskSource):
         }
         return {**self.source.describe(), "augment": augment}
 
-    def disjoint(self, split: Split) -> Iterator[Task]:
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        return self.source.rungs(net)
+
+    def log_likelihoods(self, split: Split, index: int) -> dict[str, float] | None:
+        return self.source.log_likelihoods(split, index)
+
+    def disjoint(self, split: Split) -> Iterator[Task] | None:
         return self.source.disjoint(split)
 
-    def flat(self) -> TaskSource:
+    def flat(self) -> TaskSource | None:
         if self.rotations or self.mix:
             raise UserError(
                 "augment: rotations and mix make new classes for a task; received a learner that "
                 "is trained on batches of all classes at once; use warp alone."
             )
-        return replace(self, source=self.source.flat())
+        flat = self.source.flat()
+        return None if flat is None else replace(self, source=flat)
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
-        return replace(self, source=self.source.resized(n_way, n_shot))
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
+        resized = self.source.resized(n_way, n_shot)
+        return None if resized is None else replace(self, source=resized)
 
 
 def turned(task: Task, rng: np.random.Generator) -> Task:

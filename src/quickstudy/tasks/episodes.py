@@ -28,6 +28,11 @@ class ClassPool:
         names: Name of each class.
         group: Group of each class `(classes,)`, such as its alphabet; None for no groups.
         author: Who made each example `(examples,)`, such as its drawer; None where unknown.
+
+    Example:
+        >>> pool = ClassPool(x=X, y=y, names=[str(digit) for digit in range(10)])
+        >>> int(pool.counts[0])  # examples of the first class
+        178
     """
 
     x: Array
@@ -59,6 +64,11 @@ class Dataset:
         within_group: Episodes draw all classes from one group.
         other_authors: Support and query of an episode are by different authors.
         about: More for reports: plain JSON.
+
+    Example:
+        >>> digits = arrays(X, y)  # a Dataset
+        >>> [len(digits.pools[split].names) for split in SPLITS]
+        [6, 2, 2]
     """
 
     name: str
@@ -83,6 +93,12 @@ class Episodes(TaskSource):
     Raises:
         UserError: A split has fewer classes than ways, or a class fewer examples than an episode
             takes of it.
+
+    Example:
+        >>> tasks = Episodes(arrays(X, y), n_way=2, n_shot=(1, 5), n_query=5)
+        >>> support, query = tasks.task("train", 0)
+        >>> query.y.shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     data: Dataset
@@ -134,11 +150,11 @@ class Episodes(TaskSource):
         return np.zeros(len(pool.names), dtype=np.int64)
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return tuple(next(iter(self.data.pools.values())).x.shape[1:])
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         return _bounds(self.n_way)[1]
 
     @property
@@ -260,11 +276,11 @@ class Flat(TaskSource):
     kind: Kind = field(default="classification", init=False)
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return self.episodes.x_shape
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         """Number of meta-train classes."""
         return len(self.episodes.pool("train").names)
 

@@ -59,6 +59,11 @@ class GaussianProcess(TaskSource):
     Source: the published code of Garnelo et al.: Conditional Neural Processes, ICML 2018, whose
     settings are the defaults; that of Kim et al.: Attentive Neural Processes, ICLR 2019, has
     n_shot (3, 49), length (0.1, 0.6) and scale (0.1, 1).
+
+    Example:
+        >>> support, query = GaussianProcess(n_shot=5, length=(0.2, 1.0)).task("train", 0)
+        >>> support.x.shape, query.y.shape
+        (torch.Size([5, 1]), torch.Size([10, 1]))
     """
 
     n_shot: Range = (3, 9)
@@ -84,6 +89,10 @@ class GaussianProcess(TaskSource):
                     f"GaussianProcess: {name} must be at least {bound} and a range must go upwards;"
                     f" received {getattr(self, name)}; give a larger number, or two in order."
                 )
+
+    @property
+    def shares_outputs(self) -> bool:
+        return True
 
     def task(self, split: Split, index: int) -> Task:
         support, query = self.batch(split, [index])
@@ -128,9 +137,9 @@ class GaussianProcess(TaskSource):
             "constant": float(log_density(query[1], np.zeros(1), marginal).mean()),
         }
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
         if n_way is not None:
-            return super().resized(n_way, n_shot)
+            return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
 
     def describe(self) -> dict[str, Any]:

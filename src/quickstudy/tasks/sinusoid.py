@@ -35,6 +35,11 @@ class Sinusoid(TaskSource):
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
     ICML 2017, section 5.1.
+
+    Example:
+        >>> support, query = Sinusoid(n_shot=5).task("train", 0)
+        >>> support.x.shape, query.y.shape
+        (torch.Size([5, 1]), torch.Size([10, 1]))
     """
 
     n_shot: int = 10
@@ -52,6 +57,10 @@ class Sinusoid(TaskSource):
                 f"Sinusoid: n_shot and n_query must be at least 1; received n_shot={self.n_shot}, "
                 f"n_query={self.n_query}; give both parts of a task a point."
             )
+
+    @property
+    def shares_outputs(self) -> bool:
+        return True
 
     def task(self, split: Split, index: int) -> Task:
         support, query = self.batch(split, [index])
@@ -71,9 +80,9 @@ class Sinusoid(TaskSource):
             Examples(*(t[:, self.n_shot :].contiguous() for t in points)),
         )
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
         if n_way is not None:
-            return super().resized(n_way, n_shot)
+            return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
 
     def describe(self) -> dict[str, Any]:

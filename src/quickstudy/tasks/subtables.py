@@ -98,6 +98,12 @@ class Subtables(TaskSource):
         n_classes: Classes of a task, at most.
         made_up: Part of the meta-train tasks that are `TablePrior`'s instead.
         seed: Seed of every split.
+
+    Example:
+        >>> source = tables(Path("tables"), n_support=(4, 20), n_query=10)  # Subtables
+        >>> support, query = source.task("train", 0)
+        >>> query.x.shape
+        torch.Size([10, 100])
     """
 
     name: str
@@ -134,11 +140,11 @@ class Subtables(TaskSource):
         object.__setattr__(self, "cells", {table.name: Cells.of(table) for table in every})
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return (self.n_features,)
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         return self.n_classes
 
     def task(self, split: Split, index: int) -> Task:

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -52,6 +54,13 @@ class TrainingRuns(TaskSource):
 
     Raises:
         UserError: There are no support or no query examples.
+
+    Example:
+        >>> from quickstudy.tasks.training_runs import Labelled
+        >>> digits = Labelled((16 * X).astype("uint8").reshape(-1, 8, 8), y)
+        >>> parts = {split: (digits, digits) for split in SPLITS}
+        >>> TrainingRuns(parts, "digits", n_shot=64, n_query=10, seed=0).x_shape
+        (1, 8, 8)
     """
 
     kind: Kind = "classification"
@@ -73,12 +82,19 @@ class TrainingRuns(TaskSource):
             )
         self.parts, self.name = parts, name
         self.n_shot, self.n_query, self.seed = n_shot, n_query, seed
-        self.x_shape = (1, *parts["train"][0].pictures.shape[1:])
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (1, *self.parts["train"][0].pictures.shape[1:])
 
     @property
     def net(self) -> dict[str, Any]:
         """A perceptron of 20 sigmoid units."""
         return {"name": "MLP", "hidden": (20,), "activation": "sigmoid", "head": "per_class"}
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        """None: opponents of an update rule are tuned rules, `quickstudy.evaluation.tuned`."""
+        return {}
 
     def task(self, split: Split, index: int) -> Task:
         rng = generator(self.seed, f"{self.name}/{split}", index)
@@ -121,6 +137,11 @@ class MNISTRuns(TrainingRuns):
 
     Source: LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition,
     Proceedings of the IEEE 1998; as a task, Andrychowicz et al., NeurIPS 2016, section 3.2.
+
+    Example:
+        >>> support, query = MNISTRuns(Path("mnist"), n_shot=64).task("train", 0)
+        >>> support.x.shape
+        torch.Size([64, 1, 28, 28])
     """
 
     def __init__(
@@ -166,6 +187,11 @@ class DigitsRuns(TrainingRuns):
         n_shot: Support examples of a run; as many as 100 steps of 64 and a last loss take.
         n_query: Query examples of a run.
         seed: Seed of the orders.
+
+    Example:
+        >>> support, query = DigitsRuns(n_shot=64, n_query=10).task("train", 0)
+        >>> support.x.shape
+        torch.Size([64, 1, 8, 8])
     """
 
     def __init__(self, n_shot: int = 6_464, n_query: int = 70, seed: int = 0) -> None:

@@ -22,7 +22,7 @@ from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.passing import bf16
 from quickstudy.task import Examples, Task, is_padded, to_like
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.settings import Training
 
 TRY_SECONDS = 3.0
@@ -59,6 +59,11 @@ class Estimate:
         seconds: Seconds of an outer step with its sampling; None where it was not tried. Steps
             that are recorded later take less.
         steps: Outer steps of the training.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, measure=False)  # without trying a step
+        >>> needs.parameters
+        4240
     """
 
     parameters: int
@@ -97,11 +102,16 @@ def estimate(
 
     Raises:
         UserError: A setting is wrong, or the learner has no meta-parameters.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, qs.Training(meta_batch=2), measure=False)
+        >>> needs.asked.tensors < 2**20  # bytes of an outer step
+        True
     """
     training = training or Training()
     parameters = training.place(learner)
     like = next(iter(parameters.values()))
-    meta_train = source if learner.tags.episodic else source.flat()
+    meta_train = source if learner.tags.episodic else flat_batches(source)
     how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:

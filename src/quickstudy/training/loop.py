@@ -26,11 +26,11 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import METRIC, half_width
+from quickstudy.metrics import half_width
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.passing import bf16
 from quickstudy.task import Task, to_like
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, flat_batches, of_size
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.progress import Progress, tensorboard
@@ -99,7 +99,8 @@ def train(
         training: Settings; the defaults where omitted.
         out: Run directory to write; None to keep nothing.
         about: What the run directory's record holds besides, such as how to make the tasks again.
-        resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
+        resume: Continue the run in `out`, to the same weights as without a pause: bit by bit on the
+            same machine, with the same PyTorch and number of threads, unless compiled.
         show: Whether progress is shown.
         watch: Called after each validation with the steps done and the best metric so far; training
             ends where it returns true, and can be resumed.
@@ -108,6 +109,12 @@ def train(
         UserError: `out` holds a run and `resume` is false, or a setting is wrong.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
+
+    Example:
+        >>> learner = qs.build("RidgeHead", tasks)
+        >>> result = qs.train(learner, tasks, qs.Training(steps=2, valid_tasks=2), show=False)
+        >>> result.stopped, result.step
+        ('steps', 2)
     """
     return _Run(learner, source, training or Training(), out, about, resume, show, watch).go()
 
@@ -129,11 +136,11 @@ class _Run:
         self.rank = world()[0]
         check_no_running_statistics(learner, type(learner).__name__)
         self.learner, self.source, self.settings = learner, source, training
-        self.meta_train = source if learner.tags.episodic else source.flat()
+        self.meta_train = source if learner.tags.episodic else flat_batches(source)
         self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
-        self.metric = METRIC[learner.kind]
+        self.metric = source.metrics[0]
         self.at = _Progress()
         self.best_weights: dict[str, Tensor] = {}
         self.show = show and self.rank == 0
@@ -286,18 +293,21 @@ class _Run:
         calibrate_population(self.learner, self.source)
         mine = share(range(settings.valid_tasks))
         with self._memory(), own_random_numbers(self.learner, settings.seed, 0, self.rank):
-            found = score(self.learner, self._valid_tasks(mine)).per_task if mine else np.zeros(0)
-        values = gather(found, settings.valid_tasks)
+            values = np.zeros(0)
+            if mine:
+                tasks = self._valid_tasks(mine)
+                values = score(self.learner, tasks, metrics=[self.metric]).per_task
+        values = gather(values, settings.valid_tasks)
         value = float(values.mean())
-        sign = 1 if self.metric == "accuracy" else -1
+        sign = self.metric.sign
         if math.isfinite(value) and (at.best is None or sign * (value - at.best) > 0):
             at.best, at.best_step, at.since_best = value, at.step, 0
             self.best_weights = _weights(self.learner)
         else:
             at.since_best += 1
         speed = at.step * settings.meta_batch / max(at.seconds, 1e-9)
-        progress.valid(at.step, self.metric, value, half_width(values), speed)
-        self._log({f"valid_{self.metric}": value, "valid_ci95": half_width(values)})
+        progress.valid(at.step, self.metric.name, value, half_width(values), speed)
+        self._log({f"valid_{self.metric.name}": value, "valid_ci95": half_width(values)})
         best = math.nan if at.best is None else at.best
         told = self.watch is not None and self.watch(at.step, best)
         return self._enough() or ("watch" if told else None)
@@ -305,7 +315,7 @@ class _Run:
     def _enough(self) -> Stop | None:
         """Why the validations so far say to stop, if they do; so a finished run stays finished."""
         target, patience, best = self.settings.target, self.settings.patience, self.at.best
-        sign = 1 if self.metric == "accuracy" else -1
+        sign = self.metric.sign
         if target is not None and best is not None and sign * (best - target) >= 0:
             return "target"
         if patience is not None and self.at.since_best >= patience:
@@ -314,7 +324,7 @@ class _Run:
 
     def _valid_tasks(self, indices: Iterable[int]) -> Iterator[Task]:
         ways = self.settings.valid_n_way
-        source = self.source if ways is None else self.source.resized(ways)
+        source = self.source if ways is None else of_size(self.source, ways)
         return (source.task("valid", index) for index in indices)
 
     def _agreed_halt(self) -> Stop | None:
