@@ -114,7 +114,7 @@ def test_a_batch_is_its_tasks(n_shot: Any) -> None:
     batch, tasks = source.batch("valid", indices), [source.task("valid", i) for i in indices]
     for part, expected in zip(batch, stack(tasks), strict=True):
         for tensor, other in zip(part, expected, strict=True):
-            assert torch.equal(tensor, other)
+            torch.testing.assert_close(tensor, other, rtol=1e-6, atol=1e-6)
     assert is_padded(batch) == (n_shot == (2, 7))
 
 
@@ -141,8 +141,7 @@ def test_resized_and_described() -> None:
     assert source.task("test", 0).support.x.shape == (3, 1)
     assert source.describe()["n_shot"] == 3
     assert GaussianProcess().describe()["length"] == 0.4
-    with pytest.raises(UserError, match="ways and shots"):
-        source.resized(n_way=5)
+    assert source.resized(n_way=5) is None
 
 
 @pytest.mark.parametrize(

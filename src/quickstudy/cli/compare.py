@@ -6,10 +6,12 @@ import inspect
 import json as jsonlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from torch import nn
 
 from quickstudy import catalog
 from quickstudy.cli.console import status
@@ -165,7 +167,7 @@ def compare_planned(
     spec = tasks_spec(records, tasks, drawing, seed)
     source = catalog.build_tasks(spec)
     # All that can be wrong is found out before anything is trained.
-    ladder = catalog.BASELINES if baselines else ()
+    ladder = source.rungs(nn.Identity()) if baselines else {}
     check_request([*(plan.name for plan in planned), *ladder], n_tasks, reference)
     settings_of(source, n_way, n_shot, split)
     if loaded:
@@ -180,7 +182,7 @@ def compare_planned(
         if not trained(plan, todo[plan.name]):
             return 130
     with status() as say:
-        found = compare_learners(
+        comparison = compare_learners(
             {plan.name: plan.run for plan in planned},
             source,
             n_way,
@@ -191,16 +193,16 @@ def compare_planned(
             baselines,
             progress=say,
         )
-    found |= {"date": today(), "command": command}
-    text = jsonlib.dumps(found, indent=2).encode()
+    comparison = replace(comparison, date=today(), command=command)
+    text = jsonlib.dumps(comparison.to_json(), indent=2).encode()
     if json is not None:
         write_atomically(json, text)
-    print_comparison(found)
+    print_comparison(comparison)
     if out is not None:
         write_atomically(out / "comparison.json", text)
-        pictures = comparison_pictures(found)
+        pictures = comparison_pictures(comparison.to_json())
         for picture in pictures:
             picture.save(out / "pictures")
-        page = write_comparison(out / "comparison.html", found, pictures)
+        page = write_comparison(out / "comparison.html", comparison, pictures)
         print(f"page: {page.resolve()}")
     return 0

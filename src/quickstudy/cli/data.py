@@ -11,7 +11,7 @@ from rich.table import Table
 from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
-from quickstudy.tasks import SOURCES, SPLITS, Dataset
+from quickstudy.tasks import SPLITS, Dataset
 
 
 def data(
@@ -28,7 +28,7 @@ def data(
         path: Folder of class folders, for `folder`; CSV file, for `table`.
         target: Column to predict, for `table`.
     """
-    builder = catalog.lookup("tasks", name, SOURCES)
+    builder = catalog.tasks_builder(name)
     options = {"data_dir": data_dir, "path": path, "target": target}
     given = {k: v for k, v in options.items() if v is not None}
     with status() as say:

@@ -17,7 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
-from quickstudy.tasks import SOURCES, Augmented, Episodes
+from quickstudy.tasks import Augmented, Episodes
 from quickstudy.training.plan import DEFAULTS, DRAWING, flat
 from quickstudy.training.settings import Training
 
@@ -145,7 +145,7 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
     """
     names = _chosen(argv)
     learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
-    source = catalog.lookup("tasks", names["tasks"], SOURCES)
+    source = catalog.tasks_builder(names["tasks"])
     examples, files, decided = COMMAND[of]
     parser = TrainParser(prog=f"quickstudy {of}", description=examples)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
@@ -190,9 +190,7 @@ def train_options(options: dict[str, Any], out: Path, data_dir: Path | None) -> 
     for key, value in flat(options).items():
         argv.append(f"--{key}={json.dumps(value) if isinstance(value, dict | list) else value}")
     if data_dir is not None:
-        of = inspect.signature(
-            catalog.lookup("tasks", options["tasks"]["name"], SOURCES)
-        ).parameters
+        of = inspect.signature(catalog.tasks_builder(options["tasks"]["name"])).parameters
         argv.append(f"--tasks.{'data_dir' if 'data_dir' in of else 'path'}={data_dir}")
     parsed = train_parser(argv).read(argv).as_dict()
     return {k: v for k, v in parsed.items() if k != "config"}

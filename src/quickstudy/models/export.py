@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._export.verifier import SpecViolationError
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import QuickstudyError, UserError
@@ -27,6 +28,11 @@ BATCHES = (1, 2, 7)
 """Numbers of queries that every exported model is asked at once, to compare it with PyTorch."""
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest number of an output where that is above 1."""
+NOT_EXPORTED = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
+    *(ValueError, SpecViolationError),
+)
+"""What exporters raise for a learner that is not tensor operations alone."""
 N_QUERIES = "n_queries"
 ABOUT = "quickstudy.json"
 """Name of the metadata in a `.pt2` file."""
@@ -228,7 +234,7 @@ def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:
+    except NOT_EXPORTED as error:
         reason, *_ = [*str(error).strip().splitlines(), type(error).__name__]
         raise UserError(
             f"export: a {type(predictor.learner).__name__} must be tensor operations alone to be "
