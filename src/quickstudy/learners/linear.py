@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.learner import Contributions, Learner
+from quickstudy.learner import Contributions, Learner, Tags
 from quickstudy.task import Examples, class_present, mask_absent
 
 
@@ -36,7 +36,7 @@ class LogisticRegression(Learner[LinearState]):
         torch.Size([10, 2])
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
 
     def __init__(self, C: float = 1.0) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class RidgeRegression(Learner[LinearState]):
         torch.Size([10, 1])
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
     kind = "regression"
 
     def __init__(self, alpha: float = 1.0) -> None:
