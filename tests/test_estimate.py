@@ -139,7 +139,7 @@ def test_nothing_changes() -> None:
     torch.testing.assert_close(dict(learner.state_dict()), before, rtol=0, atol=0)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert found.seconds is not None
-    assert 0 < found.seconds < MODULE.TRY_SECONDS
+    assert found.seconds > 0
 
 
 def test_the_most_demanding_step_counts() -> None:

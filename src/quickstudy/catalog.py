@@ -149,7 +149,9 @@ def build(
         UserError: Unknown name or option.
 
     Example:
-        >>> learner = build("PrototypicalNetwork", tasks, net={"name": "Conv4", "hidden": 32})
+        >>> learner = qs.build("PrototypicalNetwork", tasks, net={"name": "MLP", "hidden": [32]})
+        >>> learner.adapt(support).prototypes.shape
+        torch.Size([2, 32])
     """
     spec = _spec(learner)
     specs = {

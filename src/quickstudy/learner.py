@@ -94,6 +94,14 @@ class Learner(nn.Module, ABC, Generic[State]):
         embeds: it sees inputs through its module `net` alone, whose statistics its state keeps as
             `statistics`. That gives `features`, and lets inputs be embedded once to adapt often.
         features, contributions, support_attention: see the methods.
+
+    Example:
+        >>> class Mean(qs.Learner):
+        ...     def adapt(self, support):
+        ...         return {"mean": support.y.mean(dim=0)}
+        ...     def predict(self, state, x):
+        ...         return state["mean"].expand(len(x), -1)
+        >>> state = Mean().adapt(support)
     """
 
     transductive: bool = False

@@ -170,7 +170,7 @@ def test_padding_leaves_the_memory_as_it_is() -> None:
         part = Examples(*(t[order] for t in padded._replace(x=padded.x + 9 * (padded.x == 0))))
         found = learner.adapt(part).memory
         for name, tensor in want.items():
-            assert torch.equal(found[name], tensor), name
+            torch.testing.assert_close(found[name], tensor, rtol=1e-12, atol=1e-12, msg=name)
 
 
 def test_regression_reads_the_last_values() -> None:

@@ -34,7 +34,7 @@ def test_layers_are_seen_in_the_order_in_which_they_begin() -> None:
     out = twin(x)
     assert [*seen] == ["", "first", "last"]
     hidden = torch.relu(net.first(x))
-    torch.testing.assert_close(out, net(x), rtol=0, atol=0)
+    torch.testing.assert_close(out, net(x))
     torch.testing.assert_close(seen["first"].taken, x)
     torch.testing.assert_close(seen["last"].taken, hidden)
     torch.testing.assert_close(seen["last"].given, net.last(hidden))

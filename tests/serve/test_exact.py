@@ -181,7 +181,7 @@ def test_tiles_are_for_little_work_that_is_steady() -> None:
 
 
 def test_requests_share_passes_and_answers_stay_the_same() -> None:
-    made, gate = adapted(CITY), Gate(queue=100, wait=30)
+    made, gate = adapted(CITY), Gate(queue=100, wait=300)
     passes = Passes(gate)
     entry = Entry(new_task("", "m", "t", "v"), made, made.support_x, tile(made))
     assert entry.tile == TILE

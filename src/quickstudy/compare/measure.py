@@ -110,7 +110,10 @@ def compare(
         CheckpointError: A run is missing, incomplete or altered.
 
     Example:
-        >>> result = compare({"a": "runs/a", "b": learner}, tasks, n_way=(5, 20), n_shot=(1, 5))
+        >>> learners = {"trained": "runs/digits", "not trained": qs.build("MAML", tasks)}
+        >>> result = qs.compare(learners, tasks, n_shot=(1, 5), n_tasks=5, timed_tasks=2)
+        >>> [row["name"] for row in result["rows"]][:2]
+        ['trained', 'not trained']
     """
     settings = settings_of(source, n_way, n_shot, split)
     entries = given_entries(learners, source)

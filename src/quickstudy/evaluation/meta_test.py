@@ -102,6 +102,11 @@ def evaluate(
         `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`,
         `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps` (or
         what `beside_tuned` gives), `baselines`, and `by_instance` where there is `sequence_logits`.
+
+    Example:
+        >>> result = qs.evaluate(learner, tasks, n_tasks=10)
+        >>> list(result["baselines"])
+        ['NearestCentroid', 'LogisticRegression', 'FineTuning']
     """
     source = source.untouched
     metric = source.metrics[0]

@@ -27,6 +27,11 @@ class Attribution(NamedTuple):
             regression the difference of the values.
         delta: Sum of the values minus the total; 0 for exact integrated gradients, and no error of
             occlusion, whose values need not add up.
+
+    Example:
+        >>> attributed = attribute(learner, state, query.x[0], target=0, method="occlusion")
+        >>> attributed.values.shape
+        torch.Size([64])
     """
 
     method: Method

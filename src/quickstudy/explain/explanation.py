@@ -39,6 +39,11 @@ class Explanation(NamedTuple):
         layers: See `layer_changes`, on support and query; None unless gradient-based.
         attribution: See `attribute`; None unless asked for.
         counterfactual: See `counterfactual`; None unless asked for and found.
+
+    Example:
+        >>> why = model.adapt(X[:50], y[:50]).explain(X[50])
+        >>> len(why.influence), len(why.probabilities)  # of the examples, and of the classes
+        (50, 10)
     """
 
     kind: Kind

@@ -23,6 +23,12 @@ class LayerChange(NamedTuple):
         change: ||phi - theta|| / ||theta|| of its parameters; None where theta is zero.
         cka: Linear CKA of its outputs before and after, in [0, 1]; None where all inputs give the
             same, or something else than one tensor.
+
+    Example:
+        >>> learner = qs.build("MAML", tasks)
+        >>> changes = layer_changes(learner, support, learner.adapt(support))
+        >>> changes[0].kind
+        'Linear'
     """
 
     name: str

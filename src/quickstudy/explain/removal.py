@@ -27,6 +27,11 @@ class Suspect(NamedTuple):
         probability: Of its own label; None in regression, or where it is alone in its class.
         error: Root mean squared error, in units of the target; None in classification.
         answer: Most probable class, or the values; None where nothing can be said.
+
+    Example:
+        >>> first = suspicious(learner, support)[0]
+        >>> 0 <= first.id < 10 and 0 <= first.probability <= 1
+        True
     """
 
     id: int
@@ -41,6 +46,11 @@ class Counterfactual(NamedTuple):
     Attributes:
         ids: Rows of the support.
         answer: The class that is predicted without them.
+
+    Example:
+        >>> change = counterfactual(learner, support, state, query.x[0])
+        >>> change is None or len(change.ids) > 0
+        True
     """
 
     ids: list[int]

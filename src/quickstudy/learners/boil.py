@@ -47,6 +47,12 @@ class BOIL(GradientBased):
 
     Source: Oh, Yoo, Kim, Yun: BOIL: Towards Representation Change for Few-shot Learning, ICLR 2021,
     section 3.
+
+    Example:
+        >>> learner = qs.build({"name": "BOIL", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     default_head: ClassVar[str] = "per_class"

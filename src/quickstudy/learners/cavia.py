@@ -47,6 +47,12 @@ class CAVIA(GradientBased):
 
     Source: Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson: Fast Context Adaptation via Meta-Learning,
     ICML 2019, eq. 3 and 4.
+
+    Example:
+        >>> learner = qs.build({"name": "CAVIA", "n_context": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     default_head: ClassVar[str] = "per_class"

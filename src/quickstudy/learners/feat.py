@@ -54,6 +54,12 @@ class FEAT(Learner[FEATState]):
 
     Source: Ye, Hu, Zhan, Sha: Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions,
     CVPR 2020.
+
+    Example:
+        >>> learner = FEAT(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     embeds: ClassVar[bool] = True

@@ -40,6 +40,13 @@ class FineTuning(Learner[FineTunedState]):
 
     Shapes:
         prediction (query, way) or (query, outputs)
+
+    Example:
+        >>> net = torch.nn.Sequential(qs.nets.MLP((64,)), qs.nets.SharedLinear(40))
+        >>> learner = FineTuning(net, steps=5)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     vmappable = False

@@ -95,6 +95,12 @@ class LearnerGenerator(Learner[GeneratorState]):
     the weights is generated, the other is meta-learned); Bonet et al.: HyperFast, AAAI 2024;
     Müller, Curino, Ramakrishnan: MotherNet, ICLR 2025; Rahimi, Recht: Random Features for
     Large-Scale Kernel Machines, NeurIPS 2007.
+
+    Example:
+        >>> learner = LearnerGenerator(steps=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     reads_columns: ClassVar[bool] = True

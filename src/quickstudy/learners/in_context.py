@@ -63,6 +63,12 @@ class InContext(Learner[InContextState]):
     Source: Mueller et al.: Transformers Can Do Bayesian Inference, ICLR 2022 (no positions, and
     queries that see the support only); Hollmann et al.: TabPFN, ICLR 2023; Kirsch et al.:
     General-Purpose In-Context Learning by Meta-Learning Transformers, 2022.
+
+    Example:
+        >>> learner = InContext(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     embeds: ClassVar[bool] = True

@@ -78,6 +78,13 @@ class LearnedOptimizer(GradientBased):
     Source: Andrychowicz et al.: Learning to Learn by Gradient Descent by Gradient Descent, NeurIPS
     2016, eq. 3; Ravi, Larochelle: Optimization as a Model for Few-Shot Learning, ICLR 2017
     (`"query"`); Vicol, Metz, Sohl-Dickstein, ICML 2021 (PES).
+
+    Example:
+        >>> spec = {"name": "LearnedOptimizer", "rule": "linear", "inner_steps": 3}
+        >>> learner = qs.build(spec, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     default_head: ClassVar[str] = "per_class"

@@ -33,6 +33,12 @@ class LogisticRegression(Learner[LinearState]):
 
     Shapes:
         prediction (query, way)
+
+    Example:
+        >>> learner = LogisticRegression(C=0.1)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     vmappable = False
@@ -78,6 +84,12 @@ class RidgeRegression(Learner[LinearState]):
 
     Shapes:
         prediction (query, outputs), in units of the target
+
+    Example:
+        >>> task = qs.tasks.Sinusoid(n_shot=10).task("test", 0)
+        >>> learner = RidgeRegression(alpha=0.1)
+        >>> learner.predict(learner.adapt(task.support), task.query.x).shape  # (query, outputs)
+        torch.Size([10, 1])
     """
 
     kind = "regression"

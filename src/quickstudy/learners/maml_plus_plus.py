@@ -47,6 +47,12 @@ class MAMLPlusPlus(GradientBased):
 
     Source: Antoniou, Edwards, Storkey: How to Train Your MAML, ICLR 2019, section 4; the
     schedule of v_k is that of the published code.
+
+    Example:
+        >>> learner = qs.build({"name": "MAMLPlusPlus", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     floor: ClassVar[float] = 0.03

@@ -79,6 +79,12 @@ class MANN(Learner[MANNState]):
 
     Source: Santoro, Bartunov, Botvinick, Wierstra, Lillicrap: Meta-Learning with Memory-Augmented
     Neural Networks, ICML 2016, section 3.
+
+    Example:
+        >>> learner = MANN(qs.nets.MLP((64,)), n_out=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     embeds: ClassVar[bool] = True

@@ -59,6 +59,12 @@ class MatchingNetwork(Learner[MatchingState]):
 
     Source: Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra: Matching Networks for One Shot
     Learning, NeurIPS 2016, eq. 1 and 2, and the appendix for full context.
+
+    Example:
+        >>> learner = MatchingNetwork(qs.nets.MLP((64,)), full_context=True)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     embeds: ClassVar[bool] = True

@@ -25,6 +25,12 @@ class NearestCentroid(Learner[PrototypicalState]):
 
     Shapes:
         state.prototypes (way, inputs), prediction (query, way)
+
+    Example:
+        >>> learner = NearestCentroid()
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def adapt(self, support: Examples) -> PrototypicalState:

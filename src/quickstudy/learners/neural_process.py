@@ -67,6 +67,12 @@ class NeuralProcess(Learner[NeuralProcessState]):
 
     Source: Garnelo et al.: Conditional Neural Processes, ICML 2018, eq. 1 to 4; Kim et al.:
     Attentive Neural Processes, ICLR 2019, section 3 (the deterministic path).
+
+    Example:
+        >>> task = qs.tasks.GaussianProcess().task("test", 0)
+        >>> learner = NeuralProcess(qs.nets.MLP(), kind="regression")
+        >>> state = learner.adapt(task.support)
+        >>> mean, std = learner.distribution(state, task.query.x)
     """
 
     embeds: ClassVar[bool] = True

@@ -41,6 +41,12 @@ class ProtoMAML(GradientBased):
         UserError: As `MAML`.
 
     Source: Triantafillou et al.: Meta-Dataset, ICLR 2020, section 3.
+
+    Example:
+        >>> learner = ProtoMAML(qs.nets.MLP((64,)), inner_steps=3)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     needs_head: ClassVar[bool] = False

@@ -38,6 +38,12 @@ class PrototypicalNetwork(Learner[PrototypicalState]):
 
     Source: Snell, Swersky, Zemel: Prototypical Networks for Few-shot Learning, NeurIPS 2017,
     eq. 1 and 2.
+
+    Example:
+        >>> learner = PrototypicalNetwork(qs.nets.MLP((64,), hidden=(32,)))
+        >>> state = learner.adapt(support)
+        >>> state.prototypes.shape, learner.predict(state, query.x).shape
+        (torch.Size([2, 32]), torch.Size([10, 2]))
     """
 
     embeds: ClassVar[bool] = True

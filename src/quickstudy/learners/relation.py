@@ -56,6 +56,12 @@ class RelationNetwork(Learner[RelationState]):
 
     Source: Sung, Yang, Zhang, Xiang, Torr, Hospedales: Learning to Compare: Relation Network for
     Few-Shot Learning, CVPR 2018, eq. 1 and 2.
+
+    Example:
+        >>> learner = RelationNetwork(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     default_pools: ClassVar[int] = 2

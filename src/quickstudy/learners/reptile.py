@@ -63,6 +63,12 @@ class Reptile(GradientBased):
 
     Source: Nichol, Achiam, Schulman: On First-Order Meta-Learning Algorithms, 2018, algorithms 1
     and 2.
+
+    Example:
+        >>> learner = qs.build({"name": "Reptile", "adapt_steps": 5}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     default_head: ClassVar[str] = "per_class"

@@ -46,6 +46,12 @@ class SimpleShot(Learner[PrototypicalState]):
 
     Source: Wang, Chao, Weinberger, van der Maaten: SimpleShot: Revisiting Nearest-Neighbor
     Classification for Few-Shot Learning, 2019 (CL2N).
+
+    Example:
+        >>> learner = SimpleShot(qs.nets.MLP((64,)), n_classes=6)  # classes of meta-train
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     episodic: ClassVar[bool] = False

@@ -61,6 +61,12 @@ class SNAIL(Learner[SNAILState]):
 
     Source: Mishra, Rohaninejad, Chen, Abbeel: A Simple Neural Attentive Meta-Learner, ICLR 2018,
     section 3 and appendix A.
+
+    Example:
+        >>> learner = SNAIL(qs.nets.MLP((64,)), n_out=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     embeds: ClassVar[bool] = True

@@ -37,6 +37,13 @@ class Adapted:
         labels: The label of each.
         classes: The labels in the order of the columns; empty in regression.
         state: What the learner made of the examples.
+
+    Example:
+        >>> adapted = model.adapt(X[:50], y[:50])
+        >>> adapted.predict(X[50:52]).shape, adapted.predict_proba(X[50:52]).shape
+        ((2,), (2, 10))
+        >>> better = adapted.update(X[50:60], y[50:60])  # a new object
+        >>> better.save("digits.task")
     """
 
     def __init__(self, model: Model, support: SupportSet, state: Any = None) -> None:
@@ -73,6 +80,11 @@ class Adapted:
         Raises:
             UserError: Queries of another shape; or a `min_confidence` in regression, or outside of
                 0 .. 1.
+
+        Example:
+            >>> adapted = model.adapt(X[:50], y[:50])
+            >>> (adapted.predict(X[50:]) == y[50:]).mean() > 0.5
+            np.True_
         """
         if not 0 <= min_confidence <= 1 or (min_confidence and self.model.kind == "regression"):
             raise UserError(

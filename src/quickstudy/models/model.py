@@ -36,6 +36,11 @@ class Model:
         n_out: Number of values of a target in regression; None where it is not known.
         fingerprint: A sha256 of all that decides what the model answers: weights, settings,
             preprocessing and temperature.
+
+    Example:
+        >>> model = qs.Model(learner, x_shape=(64,))  # `qs.load` makes one from a run directory
+        >>> model.adapt(X[:50], y[:50]).predict(X[50:53]).shape
+        (3,)
     """
 
     def __init__(
@@ -83,6 +88,11 @@ class Model:
         Raises:
             UserError: Lengths differ, inputs have another shape or are not finite, or there is one
                 class only.
+
+        Example:
+            >>> adapted = model.adapt(X[:3], ["zero", "one", "two"])
+            >>> adapted.predict(X[0])
+            'zero'
         """
         support = self.read(X, y)
         return Adapted(self.taking(support.x_shape, support.kind), support)

@@ -23,6 +23,12 @@ class SharedLinear(nn.Module):
 
     Shapes:
         x (examples, n_features) -> (examples, rows)
+
+    Example:
+        >>> net = torch.nn.Sequential(MLP((64,)), SharedLinear(40))
+        >>> learner = qs.learners.MAML(net)  # for any number of ways
+        >>> learner.predict(learner.adapt(support), query.x).shape
+        torch.Size([10, 2])
     """
 
     def __init__(self, n_features: int) -> None:

@@ -66,6 +66,11 @@ class Norm(nn.Module):
 
     Source: Ioffe, Szegedy: Batch Normalization, ICML 2015; Bronskill et al.: TaskNorm, ICML 2020
     (statistics of the support set); Wu, He: Group Normalization, ECCV 2018.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), Norm(8, "support"))
+        >>> net(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 8, 6, 6])
     """
 
     mean: Tensor

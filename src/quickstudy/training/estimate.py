@@ -60,6 +60,11 @@ class Estimate:
         seconds: Seconds of an outer step with its sampling; None where it was not tried. Steps
             that are recorded later take less.
         steps: Outer steps of the training.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, measure=False)  # without trying a step
+        >>> needs.parameters
+        4240
     """
 
     parameters: int
@@ -98,6 +103,11 @@ def estimate(
 
     Raises:
         UserError: A setting is wrong, or the learner has no meta-parameters.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, qs.Training(meta_batch=2), measure=False)
+        >>> needs.asked.tensors < 2**20  # bytes of an outer step
+        True
     """
     training = training or Training()
     parameters = training.place(learner)

@@ -100,7 +100,8 @@ def train(
         training: Settings; the defaults where omitted.
         out: Run directory to write; None to keep nothing.
         about: What the run directory's record holds besides, such as how to make the tasks again.
-        resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
+        resume: Continue the run in `out`, to the same weights as without a pause: bit by bit on the
+            same machine, with the same PyTorch and number of threads, unless compiled.
         show: Whether progress is shown.
         watch: Called after each validation with the steps done and the best metric so far; training
             ends where it returns true, and can be resumed.
@@ -109,6 +110,12 @@ def train(
         UserError: `out` holds a run and `resume` is false, or a setting is wrong.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
+
+    Example:
+        >>> learner = qs.build("RidgeHead", tasks)
+        >>> result = qs.train(learner, tasks, qs.Training(steps=2, valid_tasks=2), show=False)
+        >>> result.stopped, result.step
+        ('steps', 2)
     """
     return _Run(learner, source, training or Training(), out, about, resume, show, watch).go()
 

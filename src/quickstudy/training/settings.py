@@ -57,6 +57,11 @@ class Training:
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
         tensorboard: Whether metrics are written for TensorBoard too.
         seed: Seed of randomness inside a learner.
+
+    Example:
+        >>> training = qs.Training(steps=2, valid_tasks=2, outer_optimizer="SGD")
+        >>> qs.train(learner, tasks, training, show=False).step
+        2
     """
 
     steps: int = 2000

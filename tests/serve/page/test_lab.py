@@ -31,7 +31,7 @@ def test_the_lab_shows_a_run(model: str, visit: Visit, site: Site) -> None:
     """Every chart of a finished run has its numbers as a table, and files to download."""
     page = visit()
     page.goto(f"{site.url}/lab/{model}")
-    expect(page.locator("figure").first).to_be_visible(timeout=20_000)
+    expect(page.locator("figure").first).to_be_visible()
     figures = page.locator("figure").all()
     assert [figure.get_attribute("id") for figure in figures] == CHARTS[model]
     told = get(f"{site.url}/v1/models/{model}/lab")["pictures"]
