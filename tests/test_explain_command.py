@@ -13,7 +13,7 @@ from PIL import Image
 from small import draw_classes, maml, quick, sinusoid
 
 from quickstudy import load_task
-from quickstudy.cli.explain import explained_in_pictures
+from quickstudy.cli.explain import explained_in_figures
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
@@ -199,6 +199,6 @@ def test_pictures_of_a_query_in_colour(tmp_path: Path) -> None:
     pictures = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(4)]
     clf = model.adapt(pictures, list("aabb"))
     query = Image.fromarray(pictures[2])
-    made = explained_in_pictures(clf, query, clf.explain(query).to_json())
+    made = explained_in_figures(clf, query, clf.explain(query).to_json())
     assert [picture.name for picture in made] == ["influence", "nearest", "suspicious"]
     assert made[0].svg.count("<image") == 5

@@ -17,10 +17,10 @@ from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.cli.options import Parser, value_of
 from quickstudy.compare.entries import given_entries
+from quickstudy.compare.figures import comparison_figures
 from quickstudy.compare.measure import check_request, settings_of
 from quickstudy.compare.measure import compare as compare_learners
 from quickstudy.compare.page import write_comparison
-from quickstudy.compare.pictures import comparison_pictures
 from quickstudy.compare.plans import (
     check_plan,
     finished,
@@ -200,9 +200,9 @@ def compare_planned(
     print_comparison(comparison)
     if out is not None:
         write_atomically(out / "comparison.json", text)
-        pictures = comparison_pictures(comparison.to_json())
-        for picture in pictures:
-            picture.save(out / "pictures")
-        page = write_comparison(out / "comparison.html", comparison, pictures)
+        figures = comparison_figures(comparison)
+        for figure in figures:
+            figure.save(out / "pictures")
+        page = write_comparison(out / "comparison.html", comparison, figures)
         print(f"page: {page.resolve()}")
     return 0

@@ -21,10 +21,10 @@ from quickstudy.files.records import today
 from quickstudy.inputs.files import read_rows
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
+from quickstudy.selection.figures import selection_figures
 from quickstudy.selection.judge import judge
 from quickstudy.selection.matrix import Protocol, measure
 from quickstudy.selection.opponents import OPPONENTS
-from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
@@ -155,9 +155,10 @@ def _learn(
         selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, protocol, training)
         learning = time.process_time() - begin - measuring
         if folds:
-            found = judge(measured, metric, CHEAP, folds, OPPONENTS, training, progress=say)
-            for picture in selection_pictures(found):
-                picture.save(out)
+            judgement = judge(measured, metric, CHEAP, folds, OPPONENTS, training, progress=say)
+            found = judgement.to_json()
+            for figure in selection_figures(found):
+                figure.save(out)
     selector.save(out / FILE)
     cost = {"measuring": measuring / 60, "learning": learning / 60}
     return found | {"cpu_minutes": cost}
