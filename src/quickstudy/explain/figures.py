@@ -7,7 +7,6 @@ said of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -30,9 +29,9 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
-JSON = dict[str, Any]
 MOST = 12
 
 
