@@ -24,7 +24,7 @@ JSON = dict[str, Any]
 
 
 class Bar(NamedTuple):
-    """What is said of one support example."""
+    """The row of one support example."""
 
     id: int
     label: Any
