@@ -108,7 +108,7 @@ def test_looped_tasks_side_by_side_give_what_they_give_in_turn(
     """Each thread swaps parameters into a copy of its own, and norms see its own padding."""
     torch.manual_seed(0)
     model = MAMLPlusPlus(shared("support"), inner_steps=3).double()
-    model.at(0.05)
+    model.on_progress(0.05)
     tasks = stack(of_pictures()[:n_tasks])
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     found = meta_gradient(model, tasks, "loop")

@@ -22,10 +22,12 @@ from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.files.records import plain
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, Tags
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork
+from quickstudy.learners.prototypical import PrototypicalState
 from quickstudy.metrics import half_width
 from quickstudy.nets import MLP
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks import Episodes, Pictures, arrays
 
@@ -39,7 +41,7 @@ class Seen(NamedTuple):
 class Spy(Learner[Seen]):
     """A fake learner that says what it is told to, and keeps what it was asked."""
 
-    vmappable = False
+    tags = Tags(vmappable=False)
 
     def __init__(
         self, answer: Callable[[Tensor], Tensor] = lambda x: x, kind: Kind = "regression"
@@ -61,10 +63,10 @@ class Spy(Learner[Seen]):
 class Draws(PrototypicalNetwork):
     """Its embedding is noisy, also in eval mode."""
 
-    stochastic = True
+    tags = Tags(stochastic=True)
 
-    def adapt(self, support: Examples) -> Any:
-        state = super().adapt(support)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> PrototypicalState:
+        state = super().fit(z, support, statistics)
         return state._replace(prototypes=state.prototypes + torch.randn(()))
 
 

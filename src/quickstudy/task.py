@@ -161,6 +161,6 @@ def is_padded(task: Task) -> bool:
     return not (bool(filled.all()) and all(bool((part.weight > 0).all()) for part in task))
 
 
-def cast(task: Task, like: Tensor) -> Task:
+def to_like(task: Task, like: Tensor) -> Task:
     """The task with every tensor in the dtype and on the device of `like`."""
     return Task(*(Examples(*(t.to(like) for t in part)) for part in task))

@@ -154,7 +154,7 @@ class Wavering(City):
 
 
 CITY = Case("city", City, (6,))
-STEADY = [c for c in CASES if not c.build().transductive and "population" not in c.name]
+STEADY = [c for c in CASES if not c.build().tags.transductive and "population" not in c.name]
 STEADY = [CITY, Case("wavering", Wavering, (6,)), *(c for c in STEADY if "simple" not in c.name)]
 
 
@@ -176,7 +176,7 @@ def test_tiles_are_for_little_work_that_is_steady() -> None:
     assert tile(adapted(Case("wavering", Wavering, (6,)))) == 1
     wide = Case("wide", lambda: PrototypicalNetwork(MLP((6,), (512, 512), "layer")), (6,))
     assert tile(adapted(wide)) == 1
-    transductive = next(c for c in CASES if c.build().transductive)
+    transductive = next(c for c in CASES if c.build().tags.transductive)
     assert tile(adapted(transductive)) == 1
 
 

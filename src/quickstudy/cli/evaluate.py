@@ -20,7 +20,6 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load
 from quickstudy.task import setting_name
@@ -105,7 +104,7 @@ def evaluate_run(
             f"seed {own_seed}; leave it out."
         )
     if inner_steps is not None:
-        if not isinstance(learner, GradientBased) or inner_steps < 0:
+        if learner.adapt_steps is None or inner_steps < 0:
             raise UserError(
                 "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
                 f"{inner_steps} and a run of {type(learner).__name__}; leave it out."
@@ -137,7 +136,7 @@ def evaluate_run(
         "tasks": spec["name"],
         "tasks_options": {k: v for k, v in spec.items() if k not in ("name", "data_dir")},
         **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
-        "inner_steps": getattr(learner, "adapt_steps", None),
+        "inner_steps": learner.adapt_steps,
         "steps": record["step"],
         "minutes": record["minutes"],
         "cpu_minutes": record.get("cpu_minutes"),

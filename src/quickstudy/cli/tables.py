@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json as jsonlib
 import sys
 import time
@@ -21,7 +20,6 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
-from quickstudy.learners import LearnerGenerator
 from quickstudy.metrics import named
 from quickstudy.models.saved import load, load_task
 from quickstudy.tabular.figures import generated_figure, results_figures
@@ -122,7 +120,7 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
     finally:
         torch.set_num_threads(threads)
     return {
-        **found,
+        **found.to_json(),
         "runs": [str(run) for run in runs],
         "minutes": (time.perf_counter() - began) / 60,
         "cpu_minutes": (time.process_time() - cpu_began) / 60,
@@ -131,15 +129,11 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
 
 def _with_ablations(learner: AnyLearner) -> dict[str, AnyLearner]:
     """A learner, what it was before meta-training, and what its network generates alone."""
-    specs = catalog.learner_specs(learner)
+    specs = learner.specs
     found = {"generator": learner}
     if specs is not None:
         found["before meta-training"] = catalog.from_specs(specs).eval()
-    if isinstance(learner, LearnerGenerator) and learner.steps:
-        alone = copy.deepcopy(learner)
-        alone.steps = 0
-        found["without its steps"] = alone
-    return found
+    return found | learner.ablations()
 
 
 def print_result(result: JSON) -> None:

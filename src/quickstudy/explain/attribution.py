@@ -85,7 +85,7 @@ def attribute(
             f"attribute: method must be one of {', '.join(get_args(Method))}; received {method!r}; "
             "choose one of these."
         )
-    if learner.transductive:
+    if learner.tags.transductive:
         raise UserError(
             "attribute: many variations of an input are asked about at once, each for itself; "
             f"received a {type(learner).__name__} that is transductive, whose queries answer for "

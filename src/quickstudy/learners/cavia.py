@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import nn
 
@@ -55,7 +55,7 @@ class CAVIA(GradientBased):
         torch.Size([10, 2])
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,

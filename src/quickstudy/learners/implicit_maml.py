@@ -12,7 +12,7 @@ from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Parameters, descend
 from quickstudy.inner.implicit import implicit_gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
-from quickstudy.nets.norm import padding
+from quickstudy.nets.passing import padding
 from quickstudy.task import Examples, Kind, Task
 
 

@@ -18,7 +18,7 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
-from quickstudy.learner import alone, flatten_state, state_bytes
+from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Adapted:
         self.model, self.support = model, support.examples
         self.labels, self.classes = support.labels, support.classes
         if state is None:
-            with torch.no_grad(), alone(model.learner):
+            with torch.no_grad(), locked(model.learner):
                 state = model.learner.adapt(self.support)
         # As a file gives it back: other strides may mean another kernel, and other last bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
@@ -150,7 +150,7 @@ class Adapted:
         Raises:
             UserError: A class has one example, so that leaving it out leaves none.
         """
-        with alone(self.model.learner):
+        with locked(self.model.learner):
             return cross_validated(self.model.learner, self.support, max_folds)
 
     def explain(
@@ -179,7 +179,7 @@ class Adapted:
             )
         model, classes = self.model, self.classes or None
         of = (model.learner, self.support, self.state, x[0], target, classes, model.temperature)
-        with alone(model.learner):
+        with locked(model.learner):
             return explain(*of, attribution, counterfactual)
 
     def suspicious(self) -> list[Suspect]:
@@ -187,7 +187,7 @@ class Adapted:
 
         Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
         """
-        with alone(self.model.learner):
+        with locked(self.model.learner):
             found = suspicious(self.model.learner, self.support, self.model.temperature)
         return named(found, self.classes)
 
@@ -261,5 +261,5 @@ class Adapted:
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
         x, single = self.model.inputs(X)
-        with torch.no_grad(), alone(self.model.learner):
+        with torch.no_grad(), locked(self.model.learner):
             return self.model.learner.predict(self.state, x), single

@@ -121,7 +121,7 @@ def task_from_bytes(
     with reading_model(name):
         if with_model or model is None:
             model = _model_of(header, tensors, learner)
-        elif model.learner.reads_columns:
+        elif model.learner.tags.reads_columns:
             model = model.taking(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:
             raise CheckpointError(

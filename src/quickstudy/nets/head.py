@@ -56,23 +56,6 @@ def repeat_rows(net: nn.Module, parameters: dict[str, Tensor], way: int) -> dict
     }
 
 
-def width(net: nn.Module) -> int:
-    """Number of features a network gives: its `n_features`, else those of its last linear layer.
-
-    Raises:
-        UserError: The network has neither.
-    """
-    n = getattr(net, "n_features", None)
-    if n is None:
-        n = next((m.out_features for m in [*net.modules()][::-1] if isinstance(m, nn.Linear)), None)
-    if not isinstance(n, int):
-        raise UserError(
-            f"{type(net).__name__}: the number of features must be known; received a network "
-            "without one and without a linear layer; set net.n_features."
-        )
-    return n
-
-
 def check_features(z: Tensor) -> None:
     """Raises UserError where a network did not give one row of features for each example."""
     if z.ndim != 2:

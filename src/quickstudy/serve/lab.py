@@ -29,7 +29,6 @@ from quickstudy.figures.page import embedded, image, machine_rows, paragraphs, s
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.tables import tables_html
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
@@ -137,7 +136,7 @@ def _own(served: Served) -> Iterable[Figure]:
     metric = validated[0] if validated else DEFAULT[model.kind][0]
     with suppress(UserError):  # a run of no steps
         yield plots.learning_curve(rows, metric=metric)
-    if task is not None and isinstance(model.learner, GradientBased):
+    if task is not None and model.learner.adapt_steps is not None:
         with torch.no_grad():
             state = model.learner.adapt(task.support)
         x = torch.cat([task.support.x, task.query.x])

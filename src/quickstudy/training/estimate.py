@@ -1,4 +1,4 @@
-"""What a meta-training will need, found out before it is begun: memory and time."""
+"""Estimates of the memory and time of a meta-training, before it begins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from quickstudy.batching.batch import first_piece, meta_gradient, remedies, threads
+from quickstudy.batching.batch import first_piece, meta_gradient, padding_context, remedies, threads
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.files.machine import available_memory, growth
+from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
-from quickstudy.nets.norm import unpadded
-from quickstudy.nets.second_order import bf16_convolutions
-from quickstudy.task import Examples, Task, cast, is_padded
+from quickstudy.nets.passing import bf16
+from quickstudy.task import Examples, Task, is_padded, to_like
 from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.settings import Training
 
@@ -32,8 +32,8 @@ KERNELS = 2
 and the heap has gaps."""
 
 
-@dataclass(frozen=True)
-class Need:
+@dataclass(frozen=True, eq=False)
+class Need(Record):
     """Memory of an outer step.
 
     Attributes:
@@ -45,9 +45,9 @@ class Need:
     tensors: int
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a meta-training needs.
+@dataclass(frozen=True, eq=False)
+class Estimate(Record):
+    """The memory and time that a meta-training needs.
 
     Attributes:
         parameters: Numbers that are meta-learned.
@@ -83,6 +83,10 @@ class Estimate:
             return None
         return self.kept + KERNELS * self.asked.tensors <= self.available
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON, and whether the memory is there."""
+        return {**super().to_json(), "fits": self.fits}
+
 
 def estimate(
     learner: AnyLearner,
@@ -90,7 +94,7 @@ def estimate(
     training: Training | None = None,
     measure: bool = True,
 ) -> Estimate:
-    """What meta-training a learner on these tasks will need.
+    """Estimates what meta-training a learner on these tasks will need.
 
     The first meta-batch is gone through with tensors that have a shape and no memory, so that also
     what does not fit can be asked for. Where it fits, it is then tried.
@@ -112,11 +116,11 @@ def estimate(
     training = training or Training()
     parameters = training.place(learner)
     like = next(iter(parameters.values()))
-    meta_train = source if learner.episodic else flat_batches(source)
+    meta_train = source if learner.tags.episodic else flat_batches(source)
     how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:
-        return cast(meta_train.batch("train", indices), like)
+        return to_like(meta_train.batch("train", indices), like)
 
     def step() -> None:
         # Reading a number waits for all that a GPU still has to do.
@@ -125,12 +129,12 @@ def estimate(
     with (
         _at_the_end(learner, training),
         own_random_numbers(learner, training.seed, 0, 0),
-        bf16_convolutions(training.bf16),
+        bf16(training.bf16),
     ):
         tasks = draw()
         changes = [{}, *remedies(learner, len(indices), *how)]
         asked, *others = (_need(learner, tasks, training, change) for change in changes)
-        found = Estimate(
+        needs = Estimate(
             parameters=sum(p.numel() for p in parameters.values()),
             kept=_kept(parameters, training),
             asked=asked,
@@ -140,11 +144,11 @@ def estimate(
             seconds=None,
             steps=training.steps,
         )
-        if not measure or found.fits is False:
-            return found
+        if not measure or needs.fits is False:
+            return needs
         with threads(learner, training.batching):
             took = growth(step, like.device)
-            return replace(found, measured=took, seconds=_seconds(step))
+            return replace(needs, measured=took, seconds=_seconds(step))
 
 
 def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:
@@ -154,14 +158,14 @@ def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str
     with _changed(learner, change):
         piece = first_piece(learner, tasks, chosen.batching, chosen.chunk_size)
         n = change.get("OMP_NUM_THREADS", piece.side_by_side)
-        with nullcontext() if is_padded(tasks) else unpadded():
+        with padding_context(is_padded(tasks)):
             return Need(change, given + n * _peak(piece.step, learner, piece.tasks))
 
 
 @contextmanager
-def _changed(learner: Any, change: dict[str, Any]) -> Iterator[None]:
+def _changed(learner: AnyLearner, change: dict[str, Any]) -> Iterator[None]:
     """The learner with the meta-gradient of these settings, if they have one."""
-    before = getattr(learner, "meta_gradient", None)
+    before = learner.meta_gradient
     if "meta_gradient" in change:
         learner.meta_gradient = change["meta_gradient"]
     try:
@@ -249,9 +253,9 @@ def _seconds(step: Callable[[], None]) -> float:
 def _at_the_end(learner: AnyLearner, training: Training) -> Iterator[None]:
     """The learner as in its last outer step, which needs most where steps are not all alike."""
     before = learner.training
-    learner.train().at(1 - 1 / training.steps)
+    learner.train().on_progress(1 - 1 / training.steps)
     try:
         yield
     finally:
-        learner.at(0.0)
+        learner.on_progress(0.0)
         learner.train(before)
