@@ -23,7 +23,7 @@ from quickstudy.files.records import JSON
 
 
 class Bar(NamedTuple):
-    """What is said of one support example."""
+    """The row of one support example."""
 
     id: int
     label: Any

@@ -86,7 +86,7 @@ def paired(result: JSON, metric: Metric) -> Figure:
 def generated_figure(
     shares: Mapping[str, float], columns: Sequence[tuple[str, float]], title: str = ""
 ) -> Figure:
-    """What was generated: the share of each classifier, and the columns that count most.
+    """The classifier of a task: the share of each kind, and the columns that count most.
 
     Args:
         shares: Share of each kind of classifier in the answer.
