@@ -13,7 +13,11 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "quickstudy"
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changes.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changes.md",
+}
 """Pages beside the folder of the documentation, and what they are called on the site."""
 LINK = re.compile(r"(!?)\[([^]]*)\]\((?!\w+:|#)([^)#]*)(#[^)]*)?\)")
 

@@ -16,9 +16,20 @@ from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task
 
+__all__ = [
+    "EmbeddingLearner",
+    "EmbeddingState",
+    "Statistics",
+]
+
 
 class EmbeddingState(Protocol):
-    """A state that keeps the statistics that the encoder's norms took from the support."""
+    """A state that keeps the statistics that the encoder's norms took from the support.
+
+    Example:
+        >>> isinstance(learner, EmbeddingLearner), list(state.statistics)  # of an MLP without norms
+        (True, [])
+    """
 
     @property
     def statistics(self) -> Statistics: ...
@@ -49,6 +60,13 @@ class EmbeddingLearner(Learner[State], ABC, Generic[State]):
 
     Raises:
         UserError: The network gives no row of features for an example.
+
+    Example:
+        >>> learner = qs.learners.PrototypicalNetwork(qs.nets.MLP((64,)))  # an EmbeddingLearner
+        >>> z = learner.net(support.x)
+        >>> state = learner.fit(z, support, statistics={})
+        >>> learner.answer(state, learner.net(query.x)).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     net: nn.Module
