@@ -120,7 +120,7 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
     finally:
         torch.set_num_threads(threads)
     return {
-        **found,
+        **found.to_json(),
         "runs": [str(run) for run in runs],
         "minutes": (time.perf_counter() - began) / 60,
         "cpu_minutes": (time.process_time() - cpu_began) / 60,
