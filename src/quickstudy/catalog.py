@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import torch
 from torch import nn
@@ -34,6 +34,8 @@ NETS: dict[str, type[nn.Module]] = {
     "ResNet12": nets.ResNet12,
     "Transformer": nets.Transformer,
 }
+# For pictures, and for other inputs, where none is named.
+DEFAULT_NETS = ("Conv4", "MLP")
 HEADS = ("shared", "per_class", "zero")
 
 
@@ -134,12 +136,22 @@ def build(
 def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
     """The network's spec with what the learner and the inputs decide filled in."""
     pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
-    spec = {"name": "Conv4" if pictures else "MLP", **(_spec(net) if net else {})}
-    if spec["name"] in ("Conv4", "ResNet12"):
-        spec.setdefault("norm", lookup("learner", learner, LEARNERS).default_norm)
-    if spec["name"] == "Conv4":
-        spec.setdefault("pools", lookup("learner", learner, LEARNERS).default_pools)
+    of_pictures, of_others = DEFAULT_NETS
+    spec = {"name": of_pictures if pictures else of_others, **(_spec(net) if net else {})}
+    own = inspect.signature(lookup("net", spec["name"], NETS)).parameters
+    builder = lookup("learner", learner, LEARNERS)
+    if "norm" in own and own["norm"].default is not None:  # A network may do without one.
+        spec.setdefault("norm", builder.default_norm)
+    if "pools" in own:
+        spec.setdefault("pools", builder.default_pools)
     return spec
+
+
+def options_of_default_nets() -> list[str]:
+    """Names of the options of every network that a learner may get by itself."""
+    signatures = [inspect.signature(NETS[name]).parameters for name in DEFAULT_NETS]
+    names = dict.fromkeys(name for own in signatures for name in own if name != "in_shape")
+    return [*names, "head"]
 
 
 def from_specs(specs: Spec) -> AnyLearner:
@@ -224,8 +236,10 @@ def seed_splits(name: str) -> bool:
 def makes_tasks(name: str) -> bool:
     """Whether these tasks come as they are, rather than as episodes that are drawn from classes."""
     source = lookup("tasks", name, SOURCES)
-    made = str(inspect.signature(source).return_annotation)
-    return inspect.isclass(source) or "Dataset" not in made
+    if isinstance(source, type):
+        return True
+    returned = get_type_hints(source)["return"]
+    return Dataset not in (returned, *get_args(returned))
 
 
 def _of_tasks(tasks: TaskSource, net: str | Spec | None) -> Spec:

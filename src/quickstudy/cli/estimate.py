@@ -12,13 +12,13 @@ from quickstudy.files.machine import machine
 from quickstudy.files.rundir import write_atomically
 from quickstudy.training.estimate import estimate as estimated
 from quickstudy.training.estimate import print_estimate
-from quickstudy.training.plan import built
+from quickstudy.training.plan import build
 
 
 def estimate(argv: Sequence[str]) -> int:
     """Say what meta-training will need: memory and time."""
     options = train_parser(argv, "estimate").read(argv).as_dict()
-    learner, source, training, _ = built(options)
+    learner, source, training, _ = build(options)
     with status() as say:
         say("a step")
         found = estimated(learner, source, training)
