@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test lint bench pictures clean
+.PHONY: demo test test-more lint bench pictures clean
 
 demo: $(VENV)/.ready
 	$(BIN)/quickstudy demo --out demo
 
 test: $(VENV)/.ready lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
+test-more: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m more -n 2 --dist loadfile
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -115,7 +115,7 @@ class Told(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor, **options: object) -> Tensor:
-        return self.net(x)  # type: ignore[no-any-return]
+        return self.net(x)
 
 
 def parallel_metalearn_maml(work: Work, dtype: torch.dtype) -> Contender:
@@ -299,7 +299,7 @@ def learn2learn_taskset(work: Work) -> Callable[[], tuple[Tensor, Tensor]]:
         ConsecutiveLabels(dataset),
     ]
     taskset = TaskDataset(dataset, task_transforms=steps, num_tasks=-1)
-    return taskset.sample  # type: ignore[no-any-return]
+    return taskset.sample
 
 
 def torchmeta_sample(work: Work, dtype: torch.dtype) -> Contender:

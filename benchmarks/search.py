@@ -37,9 +37,10 @@ from scipy.stats import t
 import quickstudy
 from quickstudy import catalog
 from quickstudy.evaluation.scores import score
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import keep_memory, machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import METRIC
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows

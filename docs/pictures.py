@@ -11,7 +11,7 @@ from quickstudy.cli.explain import explained_in_pictures
 from quickstudy.explain import Method
 from quickstudy.models.adapted import Model
 from quickstudy.tasks import Pictures
-from quickstudy.training import loop as train
+from quickstudy.training.loop import train
 
 IMAGES = Path(__file__).parent / "images"
 NAMES = ["ka", "la", "mo", "ru", "ti"]

@@ -121,7 +121,7 @@ class Doubled(torch.autograd.Function):
 
 class ForgetsVmapRule(Honest):
     def predict(self, state: State, x: Tensor) -> Tensor:
-        return Doubled.apply(super().predict(state, x))  # type: ignore[no-any-return]
+        return Doubled.apply(super().predict(state, x))
 
 
 class HalvedSlope(torch.autograd.Function):
@@ -139,12 +139,12 @@ class HalvedSlope(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
-        return Doubled.apply(g) / 2  # type: ignore[no-any-return]
+        return Doubled.apply(g) / 2
 
 
 class WrongGradientUnderVmap(Honest):
     def predict(self, state: State, x: Tensor) -> Tensor:
-        return HalvedSlope.apply(super().predict(state, x))  # type: ignore[no-any-return]
+        return HalvedSlope.apply(super().predict(state, x))
 
 
 # check_padding

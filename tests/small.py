@@ -20,8 +20,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm
 from quickstudy.task import Task
 from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
-from quickstudy.training import loop as train
-from quickstudy.training.loop import Result
+from quickstudy.training.loop import Result, train
 
 
 def sinusoid() -> Sinusoid:

@@ -276,10 +276,11 @@ def test_quality_of_a_regression() -> None:
     found = Model(Mean(), (1,)).adapt([[0.0]] * 3, [0.0, 3.0, 6.0]).quality()
     errors = np.array([(4.5 - 0) ** 2, 0.0, (1.5 - 6) ** 2])
     half = 1.96 * errors.std(ddof=1) / np.sqrt(3)
-    want = ("mse", errors.mean(), max(errors.mean() - half, 0), errors.mean() + half, 3, 3)
-    assert found[0] == want[0]
-    assert found[1:-1] == pytest.approx(want[1:])
+    assert (found.metric, found.n, found.folds) == ("mse", 3, 3)
+    assert (found.value, found.low) == pytest.approx((errors.mean(), max(errors.mean() - half, 0)))
+    assert found.high == pytest.approx(errors.mean() + half)
     assert found.warning is not None
+    assert list(found.to_json()) == ["metric", "value", "low", "high", "n", "folds", "warning"]
 
 
 class MeanState(NamedTuple):

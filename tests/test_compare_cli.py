@@ -57,7 +57,7 @@ def numbers(out: Path) -> JSON:
         raise AssertionError(f"{name} is no JSON")
 
     text = (out / "comparison.json").read_text()
-    return json.loads(text, parse_constant=strict)  # type: ignore[no-any-return]
+    return json.loads(text, parse_constant=strict)
 
 
 def seals(out: Path) -> list[str]:

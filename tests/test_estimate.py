@@ -21,8 +21,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, RidgeRegression
 from quickstudy.task import cast
 from quickstudy.tasks import Sinusoid
-from quickstudy.training import estimate
-from quickstudy.training.estimate import _Alive, _peak
+from quickstudy.training.estimate import _Alive, _peak, estimate
 
 MODULE = sys.modules["quickstudy.training.estimate"]
 MIB = 2**20

@@ -1,5 +1,7 @@
 """Every learner keeps the contract, and gives what can be worked out by hand."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -54,9 +56,12 @@ def test_prototypes_by_hand() -> None:
 
 def test_trajectory_starts_at_theta_and_ends_at_the_state() -> None:
     learner, task = joint_case("exact")
-    learner.inner_lr = 0.1
+    learner.rate = 0.1
     states = list(learner.trajectory(task.support, 3))
     assert len(states) == 4
+    for before, after in pairwise(states):
+        for name, value in after.parameters.items():
+            assert not torch.equal(value, before.parameters[name]), name
     torch.testing.assert_close(states[0].parameters, dict(learner.net.named_parameters()))
     torch.testing.assert_close(states[3].parameters, learner.adapt(task.support).parameters)
 

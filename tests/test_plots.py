@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -112,7 +113,7 @@ def test_save_leaves_the_old_file_when_writing_fails(
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("quickstudy.figures.sheet.os.fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         plots.baseline_ladder(LADDER[:1]).save(tmp_path)
     assert path.read_text(encoding="utf-8") == picture.svg

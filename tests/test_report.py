@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import b64decode
 from html.parser import HTMLParser
@@ -195,7 +196,7 @@ def test_failed_write_keeps_the_old_page(tmp_path: Path, monkeypatch: pytest.Mon
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("quickstudy.figures.sheet.os.replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         written(tmp_path, EVALUATION, title="Another")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == before

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
 import random
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +21,8 @@ from small import maml, quick, sinusoid
 
 from quickstudy import CheckpointError, UserError, load
 from quickstudy.files import rundir
-from quickstudy.files.rundir import (
-    RunDirectory,
-    tensors_from_bytes,
-    tensors_to_bytes,
-    write_atomically,
-)
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import RunDirectory, tensors_from_bytes, tensors_to_bytes
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,22 @@ def test_a_file_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
         assert files(tmp_path) == {"file": b"old"}
     write_atomically(path, b"new")
     assert files(tmp_path) == {"file": b"new"}
+
+
+def test_two_threads_may_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, contents = tmp_path / "file", [bytes([i]) * 100_000 for i in range(2)]
+    both, flush = threading.Barrier(2, timeout=30), os.fsync
+
+    def flush_together(descriptor: int) -> None:
+        both.wait()  # each has written its content and neither has renamed it
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush_together)
+    with ThreadPoolExecutor(2) as pool:
+        digests = list(pool.map(partial(write_atomically, path), contents))
+    assert digests == [hashlib.sha256(content).hexdigest() for content in contents]
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() in contents
 
 
 def test_a_place_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from quickstudy.task import (
     examples,
     mask_absent,
     pad,
+    setting_name,
     stack,
     unstack,
 )
@@ -98,3 +99,10 @@ def test_stack_pads_and_unstack_gives_back() -> None:
 def test_cast_changes_every_tensor() -> None:
     found = cast(Task(part(0, 1), part(0, 1)), torch.zeros((), dtype=torch.float64))
     assert {t.dtype for p in found for t in p} == {torch.float64}
+
+
+def test_the_name_of_a_setting() -> None:
+    assert setting_name(5, 1) == "5-way 1-shot"
+    assert setting_name([2, 5], (1, 3)) == "2–5-way 1–3-shot"
+    assert setting_name(None, 5) == "5-shot"
+    assert setting_name(None, None) == ""

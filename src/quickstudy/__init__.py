@@ -7,6 +7,9 @@ clf = model.adapt(X, y)
 clf.predict(X_new)
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from quickstudy import learners, nets, rules, tasks
 from quickstudy.catalog import build
 from quickstudy.compare import compare
@@ -20,14 +23,16 @@ from quickstudy.errors import (
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learner import Learner
 from quickstudy.models.adapted import Adapted, Model
-from quickstudy.models.estimators import FewShotClassifier, FewShotRegressor
 from quickstudy.models.saved import load, load_task
-from quickstudy.selection import AlgorithmSelector
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate
 from quickstudy.training.loop import train
 from quickstudy.training.settings import Training
 from quickstudy.version import __version__
+
+if TYPE_CHECKING:
+    from quickstudy.models.estimators import FewShotClassifier, FewShotRegressor
+    from quickstudy.selection import AlgorithmSelector
 
 __all__ = [
     "Adapted",
@@ -58,3 +63,24 @@ __all__ = [
     "tasks",
     "train",
 ]
+
+# They stand on scikit-learn, which takes longer to import than everything else: from where each
+# comes when it is first asked for.
+_LATE = {
+    "AlgorithmSelector": "quickstudy.selection",
+    "FewShotClassifier": "quickstudy.models.estimators",
+    "FewShotRegressor": "quickstudy.models.estimators",
+}
+
+if not TYPE_CHECKING:  # so that a type checker still refuses names that do not exist
+
+    def __getattr__(name: str) -> object:
+        if name == "selection":
+            return import_module("quickstudy.selection")
+        if name not in _LATE:
+            raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
+        globals()[name] = getattr(import_module(_LATE[name]), name)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

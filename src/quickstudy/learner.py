@@ -183,7 +183,7 @@ class Learner(nn.Module, ABC, Generic[State]):
         fields = getattr(kind, "_fields", None)
         # A dict without entries leaves no tensor behind.
         state: Any = nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
-        return state  # type: ignore[no-any-return]
+        return state
 
 
 def draws(learner: AnyLearner) -> bool:
@@ -220,6 +220,11 @@ def flatten_state(state: Any) -> dict[str, Tensor]:
         for key, part in items.items()
         for path, tensor in flatten_state(part).items()
     }
+
+
+def state_bytes(state: Any) -> int:
+    """Returns the size of a state's tensors in bytes."""
+    return sum(t.nbytes for t in flatten_state(state).values())
 
 
 AnyLearner = Learner[Any]

@@ -133,6 +133,16 @@ def unstack(batch: Task) -> list[Task]:
     ]
 
 
+def setting_name(n_way: int | Sequence[int] | None, n_shot: int | Sequence[int] | None) -> str:
+    """Returns such as `5-way 1-shot`, or `2–5-way 1-shot` for a range; empty for two None."""
+    numbers = {"way": n_way, "shot": n_shot}
+    return " ".join(
+        f"{n if isinstance(n, int) else '–'.join(map(str, n))}-{noun}"
+        for noun, n in numbers.items()
+        if n is not None
+    )
+
+
 def is_padded(task: Task) -> bool:
     """Whether a task or meta-batch has examples or columns of targets that are only padding."""
     y, weight = task.support.y, task.support.weight

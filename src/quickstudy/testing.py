@@ -315,7 +315,7 @@ def _answers(
     way: Literal["loop", "vmap"] = "loop",
     chunk_size: int | None = None,
 ) -> dict[str, Any]:
-    """What a learner gives for a meta-batch; the predictions are zero where it is padding."""
+    """Outputs of a learner for a meta-batch; predictions are zero where there is padding."""
 
     def answer(task: Task) -> dict[str, Tensor]:
         prediction = model.respond(task)
@@ -350,7 +350,7 @@ def _padded(part: Examples, n_more: int, columns: int) -> Examples:
 
 
 def _reloaded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What safetensors gives back, in the same order."""
+    """The tensors as safetensors gives them back, in the same order."""
     read = load(save({name: _clone(t).contiguous() for name, t in tensors.items()}))
     return {name: read[name] for name in tensors}
 

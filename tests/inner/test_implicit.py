@@ -29,7 +29,7 @@ def draw(seed: int, *shape: int) -> Tensor:
 def positive(seed: int, d: int = D) -> Tensor:
     """A symmetric positive definite matrix with eigenvalues between 1 and 4."""
     q, _ = torch.linalg.qr(draw(seed, d, d))
-    return q @ torch.diag(torch.linspace(1, 4, d, dtype=torch.float64)) @ q.T  # type: ignore[no-any-return]
+    return q @ torch.diag(torch.linspace(1, 4, d, dtype=torch.float64)) @ q.T
 
 
 def split(v: Tensor) -> Parameters:
@@ -54,7 +54,7 @@ def pulled(phi: Parameters, context: Context) -> Tensor:
 
 def optimum(a: Tensor, b: Tensor, theta: Tensor) -> Tensor:
     """phi*(theta) = (A + lam I)^{-1} (b + lam theta)."""
-    return torch.linalg.solve(a + LAM * torch.eye(D, dtype=a.dtype), b + LAM * theta)  # type: ignore[no-any-return]
+    return torch.linalg.solve(a + LAM * torch.eye(D, dtype=a.dtype), b + LAM * theta)
 
 
 def outer(phi: Tensor, target: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def implicit(phi: Tensor, steps: int = D, damping: float = 0.0) -> Tensor:
 
 def exact() -> Tensor:
     """The gradient of the outer loss at phi*(theta) by theta, from the closed form."""
-    return grad(lambda theta: outer(optimum(A, B, theta), TARGET))(THETA)  # type: ignore[no-any-return]
+    return grad(lambda theta: outer(optimum(A, B, theta), TARGET))(THETA)
 
 
 @pytest.mark.parametrize("d", [1, 2, 5, 8])
@@ -131,7 +131,7 @@ def test_hessian_with_every_norm(kind: NormKind | None) -> None:
         return (norm.run(net, phi, context[0])[0] - context[1]).square().mean()
 
     def slope(step: float, i: int) -> Parameters:
-        return grad(loss)({name: p + step * along[name] for name, p in phi.items()}, (x[i], y[i]))  # type: ignore[no-any-return]
+        return grad(loss)({name: p + step * along[name] for name, p in phi.items()}, (x[i], y[i]))
 
     mapped = vmap(lambda *context: hessian(loss, phi, context)(along))(x, y)
     for i in range(2):

@@ -35,7 +35,7 @@ from quickstudy.nets import MLP, Conv4, SharedLinear
 from quickstudy.task import Task, stack
 from quickstudy.tasks import Sinusoid
 from quickstudy.testing import random_tasks
-from quickstudy.training import loop as train
+from quickstudy.training.loop import train
 
 WIDTH, STEPS, LR = 8, 2, 0.1
 NAMES = {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from reference import in_context as reference
+from reference.agreement import compare, plain, start
 from small import blobs, quick
-from test_reference import compare, plain, start
 
 from quickstudy import UserError, build
 from quickstudy.evaluation.scores import score

@@ -8,8 +8,8 @@ import pytest
 import torch
 from cases import NORMS, ROW, WAY, conv
 from reference import logistic_head as reference
+from reference.agreement import compare, plain, start, task
 from small import blobs, taught
-from test_reference import compare, plain, start, task
 from torch import nn
 
 from quickstudy import UserError, build

@@ -9,8 +9,8 @@ import pytest
 import torch
 from cases import NORMS, WAY, conv
 from reference import mann as reference
+from reference.agreement import compare, plain, start, task
 from small import quick
-from test_reference import compare, plain, start, task
 from torch import Tensor, nn
 
 from quickstudy import UserError

@@ -8,8 +8,8 @@ import pytest
 import torch
 from cases import NORMS, WAY, conv
 from reference import snail as reference
+from reference.agreement import compare, plain, start, task
 from small import blobs, taught
-from test_reference import compare, plain, start, task
 
 from quickstudy import UserError, build
 from quickstudy.evaluation import meta_test as evaluate

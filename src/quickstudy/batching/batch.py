@@ -28,6 +28,8 @@ from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
 T = TypeVar("T")
+TOGETHER = 25
+"""Tasks that are predicted together where nothing else bounds them."""
 
 
 class MetaGradient(NamedTuple):
@@ -101,7 +103,7 @@ def map_tasks(
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
             return mapped(tasks)
         results = [f(task) for task in _unstacked(tasks)]
-    return tree_map(lambda *parts: torch.stack(parts), *results)  # type: ignore[no-any-return]
+    return tree_map(lambda *parts: torch.stack(parts), *results)
 
 
 def meta_gradient(

@@ -29,8 +29,9 @@ from quickstudy.compare.plans import (
 )
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import today
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import Split
 from quickstudy.training.settings import Training
 

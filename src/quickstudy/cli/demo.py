@@ -17,8 +17,9 @@ from quickstudy.figures import plots
 from quickstudy.figures.evaluation import evaluation_pictures
 from quickstudy.figures.page import Section, write_report
 from quickstudy.figures.sheet import Picture
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import today
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.metrics import half_width

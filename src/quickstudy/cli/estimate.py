@@ -6,13 +6,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from rich.console import Console
+from rich.table import Table
+
 from quickstudy.cli.console import status
 from quickstudy.cli.options import train_parser
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.rundir import write_atomically
+from quickstudy.training.estimate import Estimate
 from quickstudy.training.estimate import estimate as estimated
-from quickstudy.training.estimate import print_estimate
 from quickstudy.training.plan import build
+from quickstudy.training.settings import Training
 
 
 def estimate(argv: Sequence[str]) -> int:
@@ -25,5 +29,43 @@ def estimate(argv: Sequence[str]) -> int:
     if options["json"] is not None:
         content = json.dumps(asdict(found) | {"fits": found.fits} | machine(), indent=2)
         write_atomically(options["json"], content.encode())
-    print_estimate(found, type(learner).__name__, training)
+    _print(found, type(learner).__name__, training)
     return 0
+
+
+def _print(needs: Estimate, name: str, training: Training) -> None:
+    """What a meta-training needs, as a table in the terminal."""
+    table = Table(title=f"{name}, a step of {training.meta_batch} tasks")
+    table.add_column("")
+    table.add_column("tensors at most, MiB", justify="right")
+    for need in (needs.asked, *needs.others):
+        changes = " and ".join(_as_option(key, value) for key, value in need.change.items())
+        table.add_row(f"with {changes}" if changes else "as asked", _mebibytes(need.tensors))
+    Console().print(table)
+    print(f"besides: {needs.parameters} parameters, with optimizer {_mebibytes(needs.kept)} MiB")
+    if needs.measured is not None:
+        print(f"tried: a step took {_mebibytes(needs.measured)} MiB, kernels included")
+    if needs.available is not None:
+        verdict = "fits" if needs.fits else "may NOT fit"
+        print(
+            f"available: {_mebibytes(needs.available)} MiB; the step as asked {verdict}: kernels "
+            "can take as much again as the tensors"
+        )
+    if needs.seconds is not None:
+        whole = needs.seconds * needs.steps / 60
+        print(
+            f"time: {1000 * needs.seconds:.0f} ms a step, {whole:.1f} minutes for {needs.steps} "
+            "steps at most, validation not counted"
+        )
+
+
+def _as_option(key: str, value: object) -> str:
+    """A setting as it is given on the command line."""
+    if key.isupper():
+        return f"{key}={value}"
+    name = f"learner.{key}" if key == "meta_gradient" else key
+    return f"--{name.replace('_', '-')} {value}"
+
+
+def _mebibytes(n: int) -> str:
+    return f"{n / 2**20:.1f}" if n < 10 * 2**20 else f"{n / 2**20:.0f}"

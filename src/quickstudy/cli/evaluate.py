@@ -15,13 +15,15 @@ from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
-from quickstudy.evaluation.tuned import as_table, transferred
+from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.models.saved import load
+from quickstudy.task import setting_name
 from quickstudy.tasks import Split
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
@@ -168,7 +170,7 @@ def print_evaluation(result: JSON) -> None:
         table.add_row(name, _plus_minus(row[metric], row["ci95"], unit), difference)
     Console().print(table)
     if "optimizers" in result:
-        Console().print(as_table(result["optimizers"]))
+        Console().print(_optimizers(result["optimizers"]))
     if result["n_tasks_disjoint"]:
         apart = _plus_minus(result[f"{metric}_disjoint"], result["ci95_disjoint"], unit)
         print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
@@ -188,10 +190,27 @@ def print_evaluation(result: JSON) -> None:
 
 def setting(result: JSON) -> str:
     """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
-    way = f"{result['n_way']}-way " if result.get("n_way") else ""
-    return f"{way}{result['n_shot']}-shot" if result.get("n_shot") else str(result["tasks"])
+    n_way, n_shot = result.get("n_way"), result.get("n_shot")
+    return setting_name(n_way, n_shot) if n_shot else str(result["tasks"])
 
 
 def _plus_minus(value: float, half: float, unit: int) -> str:
     digits = 1 if unit == 100 else 4
     return f"{unit * value:.{digits}f} ± {unit * half:.{digits}f}"
+
+
+def _optimizers(result: JSON) -> Table:
+    """The last losses under each update rule, as a table in the terminal."""
+    steps = result["steps"]
+    chosen = f"step sizes chosen on {result['tuning_tasks']} meta-valid tasks; "
+    caption = f"{chosen if len(result['rules']) > 1 else ''}± is 95 %"
+    table = Table(title=f"loss after {steps} steps", caption=caption)
+    for column in ("rule", "step size", "loss", "learned minus it"):
+        table.add_column(column, justify="left" if column == "rule" else "right")
+    for row in result["rules"]:
+        lr, difference = "", ""
+        if "lr" in row:
+            lr = f"{row['lr']:g}"
+            difference = f"{row['difference']:.4f} ± {row['difference_ci95']:.4f}"
+        table.add_row(row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference)
+    return table

@@ -15,9 +15,10 @@ from quickstudy import catalog
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, setting
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import SOURCES
 from quickstudy.training.plan import resolve, run_training
 
@@ -208,4 +209,4 @@ def _read(recipe: Path) -> JSON:
             f"evaluate with expect; received none ({type(error).__name__}: {error}); see the files "
             "in recipes/."
         ) from error
-    return plan  # type: ignore[no-any-return]
+    return plan

@@ -16,7 +16,7 @@ from rich.console import Console
 from quickstudy import catalog
 from quickstudy.cli.options import TrainParser, train_parser
 from quickstudy.errors import UserError
-from quickstudy.files.rundir import write_atomically
+from quickstudy.files.atomic import write_atomically
 from quickstudy.search.settings import Search
 from quickstudy.search.space import JSON, read_space, space_text
 from quickstudy.search.spaces import default_space, usual_choices

@@ -16,9 +16,9 @@ from rich.table import Table as Printed
 from quickstudy.cli.console import status
 from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today
-from quickstudy.files.rundir import write_atomically
 from quickstudy.inputs.given import label_to_json
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge

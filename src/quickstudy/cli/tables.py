@@ -16,9 +16,10 @@ from rich.table import Table
 from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today
-from quickstudy.files.rundir import RunDirectory, write_atomically
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LearnerGenerator
 from quickstudy.models.saved import load, load_task

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.batching.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
+from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
+from quickstudy.metrics import half_width
 from quickstudy.task import Examples, Task, stack
 
 WIDE = 0.3
 """Width of an interval of accuracy from which on it says little."""
-TOGETHER = 25
+COVERAGE = math.erf(1.96 / math.sqrt(2))
+"""The part of a normal distribution within 1.96 standard deviations: 95 %."""
 
 
-class Quality(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Quality(Record):
     """Cross-validated quality of an adapted model on its own support set.
 
     Attributes:
@@ -82,7 +87,7 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
             )
         return Quality("accuracy", float(right.mean()), low, high, n, folds, warning)
     errors = (out - support.y.cpu()).double().square().mean(dim=1).numpy()
-    mean, half = float(errors.mean()), float(1.96 * errors.std(ddof=1) / np.sqrt(n))
+    mean, half = float(errors.mean()), half_width(errors)
     warning = None
     if half > mean / 2:
         warning = f"the error is known to {half:.3g} of {mean:.3g} only; add examples"
@@ -123,11 +128,17 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
 
 
 def wilson(correct: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a fraction. Source: Wilson, JASA 1927."""
-    n, p, z = len(correct), float(correct.mean()), 1.96
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    """Returns the 95 % interval of a fraction, as `(low, high)`.
+
+    Args:
+        correct: 1 for each right answer, else 0.
+
+    Source: Wilson: Probable Inference, JASA 1927.
+    """
+    from scipy.stats import binomtest  # a second's import, of which `import quickstudy` has no need
+
+    interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(COVERAGE, "wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _ranks(group: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.batching.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import FloatArray, half_width
@@ -52,7 +52,7 @@ class Scores:
 
 
 def score(
-    learner: AnyLearner, tasks: Iterable[Task], chunk: int = 25, temperature: float = 1.0
+    learner: AnyLearner, tasks: Iterable[Task], chunk: int = TOGETHER, temperature: float = 1.0
 ) -> Scores:
     """The learner's results on tasks, each adapted to and predicted on its own.
 
@@ -69,7 +69,7 @@ def score(
 def responses(
     learner: AnyLearner,
     tasks: Iterable[Task],
-    chunk: int = 25,
+    chunk: int = TOGETHER,
     answer: Callable[[Task], Tensor] | None = None,
 ) -> Iterator[tuple[Task, Tensor]]:
     """Each task with the learner's prediction for its queries, or with another answer to it."""

@@ -9,20 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.table import Table
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import build, learner_specs
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.learned_optimizer import LearnedOptimizer
+from quickstudy.metrics import FloatArray, half_width
 from quickstudy.rules import CLASSICAL, UpdateRule
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import Split, TaskSource
 
 JSON = dict[str, Any]
-FloatArray = NDArray[np.float64]
 LEARNING_RATES = tuple(float(f"{lr:.4g}") for lr in np.logspace(-4, 1, 21))
 """Quarter decades: the grid that each opponent's step size is chosen from."""
 NUMBERS_AT_ONCE = 1 << 25
@@ -127,7 +125,7 @@ def beside_tuned(
     progress("loss against steps")
     own = losses(learner, source, split, n_tasks, steps)
     value = float(own[:, -1].mean())
-    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": _half_width(own[:, -1])}
+    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(own[:, -1])}
     rows = [{"name": "learned", "curve": _curve(own), "loss": value, "ci95": result["loss_ci95"]}]
     n_tuning = max(4, min(n_tasks, NUMBERS_AT_ONCE // _size(source.task("valid", 0))))
     if with_opponents:
@@ -140,10 +138,10 @@ def beside_tuned(
                     "name": name,
                     "curve": _curve(other),
                     "loss": float(other[:, -1].mean()),
-                    "ci95": _half_width(other[:, -1]),
+                    "ci95": half_width(other[:, -1]),
                     "lr": lr,
                     "difference": float(difference.mean()),
-                    "difference_ci95": _half_width(difference),
+                    "difference_ci95": half_width(difference),
                 }
             )
         ends = (row["loss"] for row in rows[1:] if math.isfinite(row["loss"]))
@@ -153,23 +151,6 @@ def beside_tuned(
     about = {"steps": steps, "trained_steps": learner.inner_steps, "tuning_tasks": n_tuning}
     result["optimizers"] = {**about, "learning_rates": list(LEARNING_RATES), "rules": rows}
     return result
-
-
-def as_table(found: JSON) -> Table:
-    """The last losses, for the terminal."""
-    steps = found["steps"]
-    chosen = f"step sizes chosen on {found['tuning_tasks']} meta-valid tasks; "
-    caption = f"{chosen if len(found['rules']) > 1 else ''}± is 95 %"
-    table = Table(title=f"loss after {steps} steps", caption=caption)
-    for column in ("rule", "step size", "loss", "learned minus it"):
-        table.add_column(column, justify="left" if column == "rule" else "right")
-    for row in found["rules"]:
-        lr, difference = "", ""
-        if "lr" in row:
-            lr = f"{row['lr']:g}"
-            difference = f"{row['difference']:.4f} ± {row['difference_ci95']:.4f}"
-        table.add_row(row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference)
-    return table
 
 
 def _chunks(source: TaskSource, split: Split, n_tasks: int, like: torch.Tensor) -> Iterator[Task]:
@@ -186,8 +167,3 @@ def _size(task: Task) -> int:
 
 def _curve(values: FloatArray) -> list[float]:
     return [float(v) for v in values.mean(axis=0)]
-
-
-def _half_width(values: FloatArray) -> float:
-    """Half width of the 95 % interval of a mean."""
-    return float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.figures.sheet import NOUN, Metric, Picture, known, metric_text, write_text
+from quickstudy.figures.sheet import NOUN, Metric, Picture, known, metric_text
+from quickstudy.files.atomic import write_atomically
+from quickstudy.task import setting_name
 
 Evaluation = Mapping[str, Any]
 UNKNOWN = "not measured"
@@ -182,7 +184,8 @@ def write_page(path: str | Path, title: str, lead: str, body: Iterable[str]) -> 
         lead=paragraphs(lead, ' class="lead"'),
         body="\n".join(part for part in body if part),
     )
-    return write_text(path, page)
+    write_atomically(Path(path), page.encode())
+    return Path(path)
 
 
 def not_shown(limits: str) -> str:
@@ -326,11 +329,9 @@ def paragraphs(text: str, attributes: str = "") -> str:
 
 
 def _setting(evaluation: Evaluation) -> str:
-    way, shot = evaluation.get("n_way"), evaluation.get("n_shot")
-    parts = [] if _metric(evaluation) == "mse" or way is None else [f"{way}-way"]
-    parts += [] if shot is None else [f"{shot}-shot"]
-    tasks = evaluation.get("tasks")
-    return f"{' '.join(parts)} on {tasks}".strip() if tasks else " ".join(parts) or "evaluation"
+    n_way = None if _metric(evaluation) == "mse" else evaluation.get("n_way")
+    name, tasks = setting_name(n_way, evaluation.get("n_shot")), evaluation.get("tasks")
+    return f"{name} on {tasks}".strip() if tasks else name or "evaluation"
 
 
 def _metric(evaluation: Evaluation) -> Metric:

@@ -11,8 +11,6 @@ import html
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
 
 Metric = Literal["accuracy", "mse"]
 Row = Mapping[str, Any]
@@ -67,27 +66,11 @@ class Picture:
 
     def save(self, folder: str | Path) -> Path:
         """Writes `name.json` and `name.svg` into the folder; returns the path of the SVG."""
-        folder = Path(folder)
-        write_text(folder / f"{self.name}.json", json.dumps(self.data, allow_nan=False) + "\n")
-        return write_text(folder / f"{self.name}.svg", self.svg)
-
-
-def write_text(path: str | Path, text: str) -> Path:
-    """Writes a text file whole or not at all: temporary file, fsync, rename."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes a file that only its owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+        path = Path(folder) / f"{self.name}.svg"
+        data = json.dumps(self.data, allow_nan=False) + "\n"
+        write_atomically(path.with_name(f"{self.name}.json"), data.encode())
+        write_atomically(path, self.svg.encode())
+        return path
 
 
 def metric_text(value: float, metric: Metric, ci95: float | None = None) -> str:

@@ -1,15 +1,57 @@
-"""Records as JSON files hold them: no NaN, and the date."""
+"""Records as JSON files hold them: plain, without NaN, and the date."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
+
+
+class Record(Mapping[str, Any]):
+    """A result with typed fields that also reads as the JSON it is written as.
+
+    Subclasses are frozen dataclasses with `eq=False`, so that a record equals the dict it stands
+    for. `record["ci95"]`, `"ci95" in record`, `record.get("ci95")` and `{**record}` read
+    `to_json()`; `json.dumps` needs `record.to_json()`.
+
+    Example:
+        >>> @dataclass(frozen=True, eq=False)
+        ... class Timing(Record):
+        ...     tasks: int
+        >>> Timing(tasks=20)["tasks"]
+        20
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields by name as plain JSON; a record may name or leave out others."""
+        return {field.name: plain(getattr(self, field.name)) for field in fields(self)}
+
+    def __getitem__(self, key: str) -> Any:
+        return self.to_json()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_json())
+
+    def __len__(self) -> int:
+        return len(self.to_json())
+
+
+def plain(value: Any) -> Any:
+    """Returns the value with dicts for its records and lists for its tuples."""
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {key: plain(inside) for key, inside in value.items()}
+    return [plain(inside) for inside in value] if isinstance(value, list | tuple) else value
 
 
 def without_nan(value: Any) -> Any:
-    """The same with null for what JSON has no number for."""
-    if isinstance(value, dict):
+    """Returns the value as plain JSON, with null for what JSON has no number for."""
+    if isinstance(value, Mapping):
         return {key: without_nan(inside) for key, inside in value.items()}
     if isinstance(value, list):
         return [without_nan(inside) for inside in value]

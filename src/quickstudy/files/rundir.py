@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from quickstudy.errors import CheckpointError, UserError
+from quickstudy.files.atomic import write_atomically
 
 FORMAT = 1
 NOT_A_MODEL = (
@@ -32,30 +32,6 @@ NOT_A_MODEL = (
     ValueError,
 )
 JSON = dict[str, Any]
-
-
-def write_atomically(path: Path, content: bytes) -> str:
-    """Writes a file that is either whole or not there; returns its sha256."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        raise UserError(
-            f"{path}: cannot be written; received: {error.strerror}; choose another place."
-        ) from error
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
-    if folder is not None:
-        os.fsync(folder)
-        os.close(folder)
-    return hashlib.sha256(content).hexdigest()
 
 
 def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:
@@ -93,7 +69,7 @@ def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JS
 
 @contextmanager
 def reading_model(where: str) -> Iterator[None]:
-    """Inside, all that a well-formed file of wrong content sets off is a CheckpointError."""
+    """Turns every error that a well-formed file of wrong content causes into a CheckpointError."""
     try:
         yield
     except NOT_A_MODEL as error:
@@ -187,7 +163,7 @@ class RunDirectory:
                 f"{self.path / 'run.json'}: expected a name and a sha256 for each file; received "
                 f"{files!r}; restore it from a copy, or train again."
             )
-        return record  # type: ignore[no-any-return]
+        return record
 
     def save(self, record: JSON, files: dict[str, bytes]) -> None:
         """Writes files and then the record that names them; files it no longer names are removed.

@@ -98,4 +98,4 @@ class FEAT(Learner[FEATState]):
 
     def _adapted(self, c: Tensor, bias: Tensor) -> Tensor:
         """T(c) for vectors (n, features), each of which attends as the bias lets it."""
-        return self.norm(c + self.attention(c, *self.attention.keys_values(c, c), bias))  # type: ignore[no-any-return]
+        return self.norm(c + self.attention(c, *self.attention.keys_values(c, c), bias))

@@ -107,7 +107,7 @@ class GradientBased(Learner[AdaptedState], ABC):
         twin, seen = watched(self)
         twin.predict(state, x)
         *_, last = seen.values()
-        return last.taken.flatten(1)  # type: ignore[no-any-return]
+        return last.taken.flatten(1)
 
     def trajectory(self, support: Examples, steps: int) -> Iterator[AdaptedState]:
         """The states after 0, 1, ..., `steps` steps."""

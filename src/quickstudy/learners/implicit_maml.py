@@ -96,7 +96,7 @@ class ImplicitMAML(GradientBased):
         )
         # Zero, with gradient g by theta.
         carrier = sum(((p - p.detach()) * g[name]).sum() for name, p in theta.items())
-        return value + carrier  # type: ignore[no-any-return]
+        return value + carrier
 
     def _descent(self, support: Examples, embedded: Examples, steps: int) -> Iterator[Parameters]:
         inner_loss, attached, context = self._problem(support, embedded)

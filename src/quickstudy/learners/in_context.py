@@ -154,7 +154,7 @@ class InContext(Learner[InContextState]):
         *_, t = self._tokens_of_queries(state, z)
         t = self.norm(t)
         if self.kind == "regression":
-            return self.read_out(t)  # type: ignore[no-any-return]
+            return self.read_out(t)
         return mask_absent(t @ state.centres.T / math.sqrt(t.shape[1]), state.present)
 
     def _tokens_of_queries(self, state: InContextState, z: Tensor) -> Iterator[Tensor]:

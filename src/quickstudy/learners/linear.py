@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from quickstudy.learner import Contributions, Learner
@@ -45,7 +43,9 @@ class LogisticRegression(Learner[LinearState]):
         weight, bias = np.zeros((y.shape[1], x.shape[1])), np.zeros(y.shape[1])
         found = np.unique(classes)
         if len(found) > 1:
-            model = SklearnLogisticRegression(C=self.C, max_iter=1000).fit(x[keep], classes)
+            from sklearn import linear_model  # not at `import quickstudy`
+
+            model = linear_model.LogisticRegression(C=self.C, max_iter=1000).fit(x[keep], classes)
             if len(found) == 2:  # scikit-learn keeps one row: the log-odds of the second class.
                 weight[found], bias[found] = (
                     [-model.coef_[0], model.coef_[0]],
@@ -82,8 +82,10 @@ class RidgeRegression(Learner[LinearState]):
         self.alpha = alpha
 
     def adapt(self, support: Examples) -> LinearState:
+        from sklearn import linear_model  # not at `import quickstudy`
+
         x, y, keep = _arrays(support)
-        model = Ridge(alpha=self.alpha).fit(x[keep], y[keep])
+        model = linear_model.Ridge(alpha=self.alpha).fit(x[keep], y[keep])
         weight = model.coef_.reshape(y.shape[1], -1)
         bias = np.broadcast_to(model.intercept_, y.shape[1]).copy()
         return LinearState(

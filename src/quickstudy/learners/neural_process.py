@@ -159,7 +159,7 @@ class NeuralProcess(Learner[NeuralProcessState]):
         if self.attention is None:
             return state.read["r"][:, None].expand(-1, z.shape[0], -1)
         ignore = self._ignore(state)
-        return self.attention(z, state.read["key"], state.read["value"], ignore)  # type: ignore[no-any-return]
+        return self.attention(z, state.read["key"], state.read["value"], ignore)
 
     def _ignore(self, state: NeuralProcessState) -> Tensor:
         return ignoring(state.member)[:, None, None]  # (groups, heads, query, support)

@@ -12,15 +12,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from quickstudy import catalog
-from quickstudy.batching.batch import choose, map_tasks, threads
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
-from quickstudy.files.rundir import (
-    tensor_seal,
-    tensors_to_bytes,
-    write_atomically,
-)
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.given import (
     Array,
     Preprocess,
@@ -32,13 +29,12 @@ from quickstudy.inputs.given import (
     label_to_json,
     support_of,
 )
-from quickstudy.learner import AnyLearner, alone, flatten_state
+from quickstudy.learner import AnyLearner, alone, flatten_state, state_bytes
 from quickstudy.models.export import exported
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Examples, Kind, Task, stack
 
 TASK_FORMAT = 2
-TOGETHER = 25
 
 
 class Model:
@@ -212,9 +208,9 @@ class Adapted:
     @property
     def state_bytes(self) -> int:
         """Bytes of what was learned; the examples and the meta-trained weights not counted."""
-        return sum(t.nbytes for t in flatten_state(self.state).values())
+        return state_bytes(self.state)
 
-    def predict(self, X: Any, min_confidence: float = 0.0) -> Any:
+    def predict(self, X: Any, min_confidence: float = 0.0) -> Array | Any:
         """The label of each query `(queries,)`, or its values; of one query, just that.
 
         Args:

@@ -134,7 +134,7 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
     def predict(self, X: Any) -> Array:
         """The label of each query `(queries,)`."""
         best = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[best]  # type: ignore[no-any-return]
+        return self.classes_[best]
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class `(queries, classes)`."""

@@ -62,7 +62,7 @@ def scale(scaling: Scaling, x: Tensor) -> Scaled:
 
 
 class Described(NamedTuple):
-    """What the support says of each column and of the task.
+    """Statistics and embeddings of the support: of each column, and of the task.
 
     Shapes: classes (d, way, stats); columns (d, stats); task (stats,); relevance (d,), the share of
     a column's variance that is between the classes; deviation (d,), of u; two_valued (d,), 1 for a

@@ -100,7 +100,7 @@ class KerasNet(nn.Module):
         for key, before, now in zip(self._fixed, fixed, after, strict=True):
             if now is not before:
                 raise self._changing("a layer", key)
-        return out  # type: ignore[no-any-return]
+        return out
 
     def _changing(self, what: str, name: str) -> UserError:
         return UserError(

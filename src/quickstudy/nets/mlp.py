@@ -61,4 +61,4 @@ class MLP(nn.Module):
         self.n_features = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(torch.flatten(x, 1))  # type: ignore[no-any-return]
+        return self.layers(torch.flatten(x, 1))

@@ -59,9 +59,9 @@ class Conv2d(nn.Conv2d):
     def _convolve(self, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         b = None if b is None else b.to(w.dtype)
         if transformed() or not isinstance(self.padding, tuple) or self.padding_mode != "zeros":
-            return self._conv_forward(x, w, b)  # type: ignore[no-any-return]
+            return self._conv_forward(x, w, b)
         like = (self.stride, self.padding, self.dilation, self.groups)
-        return _Convolution.apply(x, w, b, like)  # type: ignore[no-any-return,no-untyped-call]
+        return _Convolution.apply(x, w, b, like)  # type: ignore[no-untyped-call]
 
 
 class _Convolution(Function):

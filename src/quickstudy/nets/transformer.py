@@ -67,9 +67,9 @@ class Attention(nn.Module):
         return self._split(self.key(compared)), self._split(self.value(read))
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
-        """What `x` (..., m, features) reads, of the same shape; bias (..., heads, m, n)."""
+        """Attends with `x` (..., m, features) and returns its shape; bias (..., heads, m, n)."""
         heads = attend(self._split(self.query(x)), key, value, bias)
-        return self.out(heads.transpose(-3, -2).flatten(-2))  # type: ignore[no-any-return]
+        return self.out(heads.transpose(-3, -2).flatten(-2))
 
     def shares(self, x: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
         """How `x` attends to what has these keys, (..., heads, m, n)."""
@@ -108,7 +108,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
         """The tokens `x` (..., m, features) after attending to these keys and values."""
         x = x + self.attention(of_each(self.norm_attention, x), key, value, bias)
-        return x + self.mlp(of_each(self.norm_mlp, x))  # type: ignore[no-any-return]
+        return x + self.mlp(of_each(self.norm_mlp, x))
 
     def shares(self, x: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
         """How the tokens `x` attend to what has these keys (..., heads, m, n)."""
@@ -186,7 +186,7 @@ class Patches(nn.Module):
         n, channels, height, width = x.shape
         tiles = x.reshape(n, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
         pixels = tiles.reshape(n, self.n_tokens, -1)
-        return self.linear(pixels)  # type: ignore[no-any-return]
+        return self.linear(pixels)
 
 
 class ColumnTokens(nn.Module):
@@ -203,4 +203,4 @@ class ColumnTokens(nn.Module):
 
 def of_each(norm: Norm, tokens: Tensor) -> Tensor:
     """Each token (..., features) normalised alone."""
-    return norm(tokens.flatten(0, -2)).view_as(tokens)  # type: ignore[no-any-return]
+    return norm(tokens.flatten(0, -2)).view_as(tokens)

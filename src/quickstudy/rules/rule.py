@@ -21,7 +21,7 @@ RuleState = dict[str, Tensor]
 
 
 class UpdateRule(nn.Module, ABC):
-    """What changes parameters, given gradients, and remembers what it needs in a state.
+    """An update rule: changes parameters, given gradients, and keeps its memory in a state.
 
     Nothing is stored on `self`, and no value is looked at, so that a rule runs under
     `torch.func.vmap` and is differentiated.

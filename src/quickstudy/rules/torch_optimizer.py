@@ -116,7 +116,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     @property
     def _kept(self) -> dict[Any, Any]:
-        """What torch saves with the optimizer; the rule's memory stands there under its own key."""
+        """Returns the state that torch saves; the rule's memory has a key of its own in it."""
         return self.state
 
     def _named(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What a search found: the best configuration, the trials, and why."""
+"""Results of a search: the best configuration, the trials, and the reasons."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rich.table import Table
 from quickstudy.errors import UserError
 from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
 from quickstudy.figures.sheet import Metric, metric_text
+from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.files.rundir import write_atomically
 from quickstudy.metrics import METRIC
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
@@ -82,7 +82,7 @@ def result_of(
 
 
 def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Past:
-    """What later searches on similar tasks may begin with."""
+    """The record from which later searches on similar tasks may begin."""
     by_key = {choice.key: choice.option for choice in space_of(result["space"]).choices}
     best, default = result["best"], result["default"]
     fixed = {k: v for k, v in result["fixed"].items() if k.startswith(("learner.", "net."))}
@@ -99,7 +99,7 @@ def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Pas
 
 
 def words(result: JSON, space: Space, whole: int) -> list[str]:
-    """What was found and why, in sentences."""
+    """The results and their reasons, in sentences."""
     best, default = result["best"], result["default"]
     metric: Metric = result["metric"]
     trials = [row for row in result["trials"] if row["state"] != "retried"]

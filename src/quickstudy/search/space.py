@@ -121,9 +121,9 @@ class Choice:
         return _number(value) and self.low <= value <= self.high
 
     def nearest(self, value: Any) -> Value:
-        """What is nearest to a value among what the choice can be."""
+        """The possible value of the choice that is nearest to another."""
         if self.holds(value):
-            return value  # type: ignore[no-any-return]
+            return value
         if self.values:
             return self.values[0]
         assert self.low is not None
@@ -150,7 +150,7 @@ class Choice:
         return round(value) if self.whole else value
 
     def to_json(self) -> JSON:
-        """What is not as in the signature."""
+        """The fields that differ from their defaults."""
         plain = {
             f.name: getattr(self, f.name)
             for f in fields(self)
@@ -223,7 +223,7 @@ class Space:
         return found
 
     def options(self, chosen: Mapping[str, Any]) -> JSON:
-        """What was chosen, as options of `quickstudy train` by dotted name."""
+        """The chosen values, as options of `quickstudy train` by dotted name."""
         by_key = {choice.key: choice.option for choice in self.choices}
         found = {by_key[key]: value for key, value in chosen.items() if key in by_key}
         depth = found.pop("net.depth", None)

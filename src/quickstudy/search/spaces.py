@@ -22,7 +22,7 @@ REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "NeuralProcess"]
 
 
 def default_space(source: TaskSource, net: str | None = None) -> Space:
-    """What may vary for these tasks: learner, inner and outer rates, network, norm, augmentation.
+    """The space for these tasks: learner, inner and outer rates, network, norm, augmentation.
 
     Args:
         source: The tasks.

@@ -64,7 +64,7 @@ def _made_at_once(error: sa.exc.DBAPIError) -> bool:
 
 @contextmanager
 def database(url: str) -> Iterator[None]:
-    """Inside, a database that cannot be used is the caller's error."""
+    """Turns failures of the database into errors that say which database to give."""
     try:
         yield
     except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What worked on earlier tasks, kept, so that a search on similar ones can begin with it.
+"""A store of configurations that worked, so that a search on similar tasks can begin with them.
 
 A store is a folder with one JSON file a search: the features of its tasks, its best choices and
 their score. Each file is written whole and never again, so searches that end at once both stay.
@@ -18,7 +18,7 @@ import numpy as np
 from platformdirs import user_data_dir
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.files.rundir import write_atomically
+from quickstudy.files.atomic import write_atomically
 from quickstudy.search.space import JSON, Space
 from quickstudy.tasks import TaskSource
 from quickstudy.tasks.meta_features import meta_features
@@ -28,7 +28,7 @@ TASKS = 8
 
 @dataclass(frozen=True)
 class Past:
-    """What an earlier search found.
+    """The results of an earlier search.
 
     Attributes:
         kind: Of its tasks.
@@ -62,7 +62,7 @@ def form(source: TaskSource) -> str:
 
 
 def task_features(source: TaskSource, n_tasks: int = TASKS) -> dict[str, float]:
-    """What the tasks are like: sizes, and the mean of meta-features over meta-train tasks.
+    """Features of a task source: sizes, and the mean of meta-features over meta-train tasks.
 
     Features of a regression task are those of telling targets above their median from the others.
 
@@ -119,7 +119,7 @@ def remembered(store: Path) -> list[Past]:
 def nearest(
     past: Sequence[Past], kind: str, shape: str, features: Mapping[str, float]
 ) -> list[tuple[float, Past]]:
-    """What was found on tasks of this kind and form, most similar first, each with its distance.
+    """Earlier results on tasks of this kind and form, nearest first, each with its distance.
 
         distance(a, b) = mean over the features that both have of |a_f - b_f| / (max_f - min_f)
 

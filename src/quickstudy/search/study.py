@@ -39,7 +39,7 @@ HEARTBEAT, GRACE = 5, 30  # seconds
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched, and how.
+    """A study: its space, its budget, and where its trials are kept.
 
     Attributes:
         out: Folder of the search.
@@ -86,7 +86,7 @@ class Plan:
         return self.out / "trials" / f"{number:04d}"
 
     def about(self) -> JSON:
-        """What workers of one study must agree on."""
+        """The settings that all workers of one study must share."""
         return {
             "space": self.space.to_json(),
             "fixed": self.fixed,
@@ -97,7 +97,7 @@ class Plan:
 
 @dataclass
 class Worked:
-    """What a worker did."""
+    """The work of one worker."""
 
     trials: int = 0
     interrupted: bool = False
@@ -243,7 +243,7 @@ def _pick(trial: optuna.Trial, choice: Choice) -> Any:
 
 
 def _todo(plan: Plan, now: list[Row]) -> Literal["run", "wait", "end"]:
-    """What a worker does next."""
+    """Chooses the next step of a worker."""
     counted = [row for row in now if row.state != "retried"]
     minutes = sum(row.seconds for row in now) / 60
     tasks = sum(row.tasks for row in now)

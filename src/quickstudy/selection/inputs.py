@@ -1,4 +1,4 @@
-"""What the policy is told: numbers about a task, and numbers about each configuration in it."""
+"""Inputs of the policy: numbers about a task, and numbers about each configuration in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quickstudy.selection.support import FEATURES
 
 Array = NDArray[Any]
 OWN = ("its own trial", "its own trial, by the rows")
-"""What is known of a configuration in a task: how much better than the mean of the trials it did;
+"""Features of a configuration in a task: how much better than the mean of the trials it did;
 and that by the logarithm of the rows, as a trial on more rows says more."""
 POINTS, ROWS = 0.05, 150
 """The unit of scores, and a number of rows about which their logarithm is taken."""
@@ -50,7 +50,7 @@ class Scaling(NamedTuple):
 
 
 def input_names(tried: Sequence[str]) -> list[str]:
-    """What `x` of `inputs_of` holds, in order."""
+    """Names of the columns of `x` of `inputs_of`, in order."""
     return [*FEATURES, *(f"{name}, tried" for name in tried), *["mean of the trials"][: len(tried)]]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from quickstudy.errors import CheckpointError, UserError
-from quickstudy.files.rundir import write_atomically
+from quickstudy.files.atomic import write_atomically
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, support_of
 from quickstudy.tasks.source import generator
@@ -289,7 +289,7 @@ def _read(path: Path, table: Table, protocol: Protocol) -> JSON:
             + "; ".join(f"{key} {_brief(then.get(key))}, not {_brief(how[key])}" for key in other)
             + "; choose another store, or remove the file to measure it again."
         )
-    return kept  # type: ignore[no-any-return]
+    return kept
 
 
 def _brief(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a selector leaves the user with: a fitted algorithm, and why it is this one."""
+"""A selected algorithm: fitted, with the reasons for the choice."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import CheckpointError
-from quickstudy.files.rundir import (
-    tensor_seal,
-    tensors_from_bytes,
-    tensors_to_bytes,
-    write_atomically,
-)
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
 from quickstudy.inputs.given import label_array, label_from_json, label_to_json
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.files.rundir import tensor_seal, tensors_to_bytes, write_atomically
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.given import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
@@ -143,7 +144,7 @@ class AlgorithmSelector:
 
     @property
     def inputs(self) -> list[str]:
-        """What the policy is told of a task, in order."""
+        """Names of the policy's inputs for a task, in order."""
         return input_names(self.tried)
 
     def logits(self, features: Mapping[str, float], trials: Mapping[str, float]) -> Array:
@@ -189,7 +190,7 @@ class AlgorithmSelector:
         return selected
 
     def explain(self, features: Mapping[str, float], trials: Mapping[str, float]) -> JSON:
-        """What is chosen for a task, and what speaks for it: plain JSON.
+        """The choice for a task and the reasons for it, as plain JSON.
 
         `for_it` splits the difference of the logits of the chosen configuration and of the
         runner-up into the contributions of the inputs, which add up to it exactly.

@@ -16,7 +16,7 @@ from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]
 FEATURES: tuple[str, ...] = ("log_columns", "categorical", *NAMES)
-"""What is known of a support set, in order."""
+"""Names of the features of a support set, in order."""
 
 
 @dataclass(frozen=True)

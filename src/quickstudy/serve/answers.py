@@ -193,7 +193,7 @@ def quality(tasks: Tasks, served: Served, entry: Entry) -> QualityAnswer:
                 reason=f"too few examples to estimate: {str(error).removeprefix('quality: ')}",
                 suspicious=found,
             )
-    return QualityAnswer(**_finite(measured._asdict()), suspicious=found)
+    return QualityAnswer(**_finite(measured.to_json()), suspicious=found)
 
 
 def mapped(tasks: Tasks, served: Served, entry: Entry, x: Tensor | None) -> list[Point]:

@@ -129,7 +129,7 @@ def create_app(
 
 @contextlib.contextmanager
 def _sweeping(server: Server, seconds: float) -> Iterator[None]:
-    """Inside, a thread sweeps time and again."""
+    """Runs a thread that sweeps in intervals."""
     over = threading.Event()
 
     def sweep() -> None:

@@ -29,7 +29,7 @@ _reading: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Payload:
-    """What a request carried.
+    """The body of a request, read.
 
     Attributes:
         kind: `"json"`, `"form"` or `"file"`.

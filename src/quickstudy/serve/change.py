@@ -1,4 +1,4 @@
-"""What a request makes of a task."""
+"""Changes of a task, from requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quickstudy.serve.states import Entry
 
 @dataclass(frozen=True)
 class Change:
-    """What a request makes of a task.
+    """A change of a task, ready to be written.
 
     Attributes:
         task: The task with its next settings and examples.
@@ -87,7 +87,7 @@ def labels_of(served: Served, given: Sequence[Example], pointer: str) -> list[An
 
 
 def needs(served: Served, task: Snapshot) -> str | None:
-    """What a task lacks to predict; None where it lacks nothing."""
+    """The reason why a task cannot predict yet; None where it can."""
     if not served.classifies:
         return None if task.examples else "needs an example; received none"
     have = len(set(task.labels))

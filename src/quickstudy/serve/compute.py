@@ -60,7 +60,7 @@ class Gate:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Inside, the request has a processor.
+        """Holds a processor for the request.
 
         Raises:
             Problem: Too many wait, or it waited too long.

@@ -1,4 +1,4 @@
-"""What every request passes first and every response last, whatever answers it."""
+"""Middleware: checks every request first and completes every response last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one client may ask of the server."""
+"""Limits on what one client may ask of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus. Nothing in it names a task, a tenant or a class."""
+"""Counters and histograms for Prometheus. Nothing in them names a task, a tenant or a class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What /openapi.json says of bodies, problems, headers, links and keys."""
+"""The description of the API: bodies, problems, headers, links and keys."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def operation(
     media: str | None = None,
     links: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What a route is declared with.
+    """The keyword arguments that declare a route.
 
     Args:
         answer: The body of its response.

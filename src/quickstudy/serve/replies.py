@@ -38,7 +38,7 @@ class RepeatedError(Exception):
 
 
 class Replies:
-    """What requests were answered.
+    """Replies by idempotency key.
 
     The reply is kept in the transaction of the change itself, so a request is done once, whatever
     happens between.

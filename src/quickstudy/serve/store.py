@@ -283,7 +283,7 @@ def _named(tenant: str, model: str, task_id: str) -> Sequence[Any]:
 
 
 def _task_row(task: Snapshot) -> dict[str, Any]:
-    """What of a task's own row changes."""
+    """The columns of a task's own row that change."""
     return {
         "display_name": task.display_name,
         "revision": task.number,

@@ -1,4 +1,4 @@
-"""What becomes of tasks: every change makes a new revision, adapted before it is kept."""
+"""Tasks and their revisions: every change makes a new revision, adapted before it is stored."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ class Tasks:
 
 
 class GoneError(Exception):
-    """What is to be read was erased meanwhile."""
+    """Raised where a row was erased while it was being read."""
 
 
 def overtaken(what: str) -> Problem:

@@ -1,4 +1,4 @@
-"""What a learner generator wrote for a task, and why."""
+"""The classifier that a learner generator wrote for a task, and the reasons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = {"logistic": "logistic", "svm": "RBF SVM", "mlp": "MLP"}
 
 
 def written(adapted: Adapted) -> JSON:
-    """What was generated, in plain JSON.
+    """The generated classifier, as plain JSON.
 
     Returns:
         `parts`: of each classifier its `share` in the answer; the `preference` that the network has

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError
+from quickstudy.files.atomic import replacing
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.scripts import (
@@ -354,17 +354,8 @@ def _write(path: Path, arrays: dict[str, Array]) -> None:
     """Adds the digest to the arrays and writes them so that readers see all of the file or none."""
     arrays["sha256"] = np.array(_digest(arrays))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
     except OSError as error:
         raise DataError(
             f"glyphs: the drawn pictures cannot be kept in {path.parent}; received {error}; "

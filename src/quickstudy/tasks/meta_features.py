@@ -1,4 +1,4 @@
-"""What kind of task a labelled matrix is, in numbers: its sizes, its columns, its classes, and how
+"""Meta-features of a labelled matrix, in numbers: its sizes, its columns, its classes, and how
 well very simple classifiers do on it.
 """
 
@@ -166,7 +166,7 @@ def _columns(x: Matrix, z: Matrix) -> dict[str, float]:
 
 
 def _information(x: Matrix, z: Matrix, y: Labels) -> dict[str, float]:
-    """What a column alone says of the class: a share of its entropy, and of its own variance."""
+    """Information of single columns on the class: shares of its entropy, and of their variance."""
     share = np.bincount(y) / len(y)
     entropy = _entropy(share)
     mutual = np.array([_mutual_information(column, y) for column in x.T])

@@ -121,7 +121,7 @@ def _columns(rng: Rng, rows: int, d: int) -> tuple[Array, Array]:
 
 
 def _scores(rng: Rng, causes: Array, columns: Array, way: int) -> Array:
-    """What speaks for each class `(rows, way)`, by a rule drawn at random."""
+    """Scores of each class `(rows, way)`, by a rule drawn at random."""
     rule = RULES[rng.integers(len(RULES))]
     d = columns.shape[1]
     used = rng.permutation(d)[: _between(rng, 1, d)]

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -137,44 +135,6 @@ def estimate(
         with threads(learner, training.batching):
             took = growth(step, like.device)
             return replace(found, measured=took, seconds=_seconds(step))
-
-
-def print_estimate(found: Estimate, name: str, training: Training) -> None:
-    """What a meta-training needs, as a table in the terminal."""
-    table = Table(title=f"{name}, a step of {training.meta_batch} tasks")
-    table.add_column("")
-    table.add_column("tensors at most, MiB", justify="right")
-    for need in (found.asked, *found.others):
-        changes = " and ".join(_as_option(key, value) for key, value in need.change.items())
-        table.add_row(f"with {changes}" if changes else "as asked", _mebibytes(need.tensors))
-    Console().print(table)
-    print(f"besides: {found.parameters} parameters, with optimizer {_mebibytes(found.kept)} MiB")
-    if found.measured is not None:
-        print(f"tried: a step took {_mebibytes(found.measured)} MiB, kernels included")
-    if found.available is not None:
-        verdict = "fits" if found.fits else "may NOT fit"
-        print(
-            f"available: {_mebibytes(found.available)} MiB; the step as asked {verdict}: kernels "
-            "can take as much again as the tensors"
-        )
-    if found.seconds is not None:
-        whole = found.seconds * found.steps / 60
-        print(
-            f"time: {1000 * found.seconds:.0f} ms a step, {whole:.1f} minutes for {found.steps} "
-            "steps at most, validation not counted"
-        )
-
-
-def _as_option(key: str, value: object) -> str:
-    """A setting as it is given on the command line."""
-    if key.isupper():
-        return f"{key}={value}"
-    name = f"learner.{key}" if key == "meta_gradient" else key
-    return f"--{name.replace('_', '-')} {value}"
-
-
-def _mebibytes(n: int) -> str:
-    return f"{n / 2**20:.1f}" if n < 10 * 2**20 else f"{n / 2**20:.0f}"
 
 
 def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:

@@ -24,6 +24,7 @@ from quickstudy.evaluation.calibration import fit_temperature
 from quickstudy.evaluation.scores import calibrate_population, responses, score
 from quickstudy.files import rundir
 from quickstudy.files.machine import machine
+from quickstudy.files.records import without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import METRIC, half_width
@@ -330,8 +331,8 @@ class _Run:
 
     def _log(self, values: dict[str, float]) -> None:
         if self.directory is not None and self.rank == 0:
-            # JSON has no NaN: a mean over no finite loss is null.
-            row = {k: v if math.isfinite(v) else None for k, v in values.items()}
+            # A mean over no finite loss is null.
+            row = without_nan(values)
             self.directory.log({"step": self.at.step, "seconds": round(self.at.seconds, 3), **row})
         if self.writer is not None:
             for name, value in values.items():

@@ -195,7 +195,7 @@ def nested(options: Mapping[str, Any]) -> JSON:
 
 def plain(options: JSON) -> JSON:
     """Options as JSON holds them: paths are text, and tuples are lists."""
-    return json.loads(json.dumps(options, default=str))  # type: ignore[no-any-return]
+    return json.loads(json.dumps(options, default=str))
 
 
 def hyphened(option: str) -> str:

@@ -6,10 +6,6 @@ import sys
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
-
 from quickstudy.errors import UserError
 
 
@@ -23,16 +19,19 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int = 0, shown: bool = True) -> None:
+        from rich import progress  # not at `import quickstudy`
+        from rich.console import Console
+
         self.console = Console(file=sys.stderr, quiet=not shown)
         self.lines = not self.console.is_terminal
-        self.bar = RichProgress(
-            TextColumn("meta-training"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("{task.fields[loss]}"),
-            TextColumn("{task.fields[valid]}"),
-            TimeRemainingColumn(),
+        self.bar = progress.Progress(
+            progress.TextColumn("meta-training"),
+            progress.BarColumn(bar_width=None),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[speed]}"),
+            progress.TextColumn("{task.fields[loss]}"),
+            progress.TextColumn("{task.fields[valid]}"),
+            progress.TimeRemainingColumn(),
             console=self.console,
             disable=self.lines or not shown,
         )

@@ -52,9 +52,8 @@ class Signature:
             if name not in self.skip:
                 default = factories[name]() if name in factories else parameter.default
                 dotted = f"{self.prefix}.{name}" if self.prefix else name
-                yield Option(
-                    dotted, parameter.annotation, None if name in self.left_out else default
-                )
+                default = None if name in self.left_out else default
+                yield Option(dotted, parameter.annotation, default)
 
 
 def fitted(value: Any, kind: Any) -> Any:

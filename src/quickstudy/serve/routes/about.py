@@ -32,7 +32,7 @@ def get_model(request: Request, model: ModelId) -> Response:
 
 @router.get("/v1/limits", **operation(LimitsAnswer, problems=(503,)))
 def get_limits(request: Request) -> Response:
-    """What one client may ask of the server."""
+    """The limits on what one client may ask."""
     server: Server = request.app.state.server
     return reply(LimitsAnswer(**server.tasks.limits.published()))
 
@@ -54,7 +54,7 @@ def readyz(request: Request) -> Response:
     "/metrics", **operation(problems=(401, 403, 503), media=CONTENT_TYPE_LATEST.split(";")[0])
 )
 def metrics(request: Request) -> Response:
-    """What the server has counted, for Prometheus."""
+    """Counters and histograms for Prometheus."""
     tasks = Call(request, ("admin",)).tasks
     return Response(tasks.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

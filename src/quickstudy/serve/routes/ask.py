@@ -1,4 +1,4 @@
-"""What is asked of models and tasks, and changes neither."""
+"""Routes that ask models and tasks, and change neither."""
 
 from __future__ import annotations
 

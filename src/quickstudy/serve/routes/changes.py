@@ -1,4 +1,4 @@
-"""What changes a task: its examples, its classes, its revisions."""
+"""Routes that change a task: its examples, its classes, its revisions."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What travels over HTTP: the bodies of requests and responses."""
+"""Bodies of HTTP requests and responses."""

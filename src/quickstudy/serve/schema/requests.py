@@ -140,7 +140,7 @@ class MapBody(Body):
 
 
 class PatchBody(Body):
-    """What is left out stays as it is."""
+    """A partial update: fields that are left out stay as they are."""
 
     display_name: DisplayName = ""
     classes: list[Label] = Field(default=[], max_length=MAX_CLASSES)

@@ -1,0 +1,62 @@
+"""Files that are whole or not there: written beside their place, flushed to the disk, renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from quickstudy.errors import UserError
+
+
+def write_atomically(path: Path, content: bytes) -> str:
+    """Writes a file that is either whole or not there.
+
+    Args:
+        path: The file; missing folders above it are made.
+        content: All of it.
+
+    Returns:
+        The sha256 of the content.
+
+    Raises:
+        UserError: The place cannot be written.
+        OSError: The disk is full or broken; the old file is left as it was.
+    """
+    try:
+        with replacing(path) as file:
+            file.write(content)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UserError(
+            f"{path}: cannot be written; received: {error.strerror}; choose another place."
+        ) from error
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Opens a temporary file that takes the place of `path` at the end, or is removed on an error.
+
+    Raises:
+        OSError: The file cannot be written; the old one is left as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Another process or thread may be writing the same path.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
+    folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
+    if folder is not None:  # so that the new name outlives a power failure
+        os.fsync(folder)
+        os.close(folder)

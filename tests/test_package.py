@@ -1,0 +1,115 @@
+"""The package as a user meets it: what importing it loads, its names, and its types."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import quickstudy as qs
+
+SLOW = (
+    "fastapi",
+    "jsonargparse",
+    "keras",
+    "matplotlib",
+    "optuna",
+    "pandas",
+    "rich",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+    "yaml",
+)
+"""Packages that `import quickstudy` must not wait for."""
+
+SCRIPT = """
+import quickstudy as qs
+from quickstudy.tasks import Episodes, arrays
+
+tasks = Episodes(arrays([[0.0], [1.0]], [0, 1]), n_way=2, n_shot=1, n_query=1)
+learner = qs.build("PrototypicalNetwork", tasks)
+result = qs.train(learner, tasks, qs.Training(steps=1), out="runs/mine")
+model = qs.load("runs/mine")
+adapted = model.adapt([[0.0], [1.0]], ["a", "b"])
+labels = adapted.predict([[0.0]])
+again = qs.load_task("mine.task")
+scores = qs.evaluate(learner, tasks)
+needs = qs.estimate(learner, tasks, qs.Training(steps=1))
+classifier = qs.FewShotClassifier("runs/mine").fit([[0.0], [1.0]], [0, 1])
+qs.lod("runs/mine")
+"""
+TYPES = {
+    "tasks": "quickstudy.tasks.episodes.Episodes",
+    "learner": "quickstudy.learner.Learner[Any]",
+    "result": "quickstudy.training.loop.Result",
+    "model": "quickstudy.models.adapted.Model",
+    "adapted": "quickstudy.models.adapted.Adapted",
+    "labels": "numpy.ndarray",
+    "again": "quickstudy.models.adapted.Adapted",
+    "scores": "dict[str, Any]",
+    "needs": "quickstudy.training.estimate.Estimate",
+    "classifier": "quickstudy.models.estimators.FewShotClassifier",
+    "qs.AlgorithmSelector": "def (",
+}
+"""How the type of each expression of the script begins."""
+
+
+def run(code: str) -> str:
+    """What a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_importing_the_package_loads_nothing_slow() -> None:
+    code = (
+        "import sys, torch; before = set(sys.modules)\n"
+        "import quickstudy\n"
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before})"
+    )
+    loaded = set(run(code).split())
+    assert "quickstudy" in loaded
+    assert loaded & set(SLOW) == set()
+
+
+@pytest.mark.parametrize("name", ["AlgorithmSelector", "FewShotClassifier", "FewShotRegressor"])
+def test_a_late_name_is_like_any_other(name: str) -> None:
+    code = (
+        f"import sys, quickstudy as qs; assert {name!r} in dir(qs); assert 'sklearn' not in "
+        f"sys.modules\nfrom quickstudy import {name}; assert qs.{name} is {name}\n"
+        f"print({name}.__name__)"
+    )
+    assert run(code).strip() == name
+
+
+def test_a_star_brings_every_public_name() -> None:
+    assert set(run("from quickstudy import *; print(*dir())").split()) >= set(qs.__all__)
+
+
+def test_a_name_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(AttributeError, match="'quickstudy' has no attribute 'lod'"):
+        qs.lod  # noqa: B018
+
+
+def test_a_users_script_has_types(tmp_path: Path) -> None:
+    """The installed package says that it has types, and they reach whoever uses it."""
+    (tmp_path / "script.py").write_text(
+        SCRIPT + "".join(f"reveal_type({expression})\n" for expression in TYPES)
+    )
+    # torch's own types would take four times as long, and none of them is asked about.
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nstrict = true\n[mypy-torch.*]\nfollow_imports = skip"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "script.py"], cwd=tmp_path, capture_output=True, text=True
+    )
+    revealed = re.findall(r'note: Revealed type is "(.*)"', done.stdout)
+    assert len(revealed) == len(TYPES), done.stdout + done.stderr
+    for (expression, start), kind in zip(TYPES.items(), revealed, strict=True):
+        assert kind.startswith(start), expression
+    errors = [line for line in done.stdout.splitlines() if ": error:" in line]
+    assert len(errors) == 1, done.stdout
+    assert 'Module has no attribute "lod"' in errors[0]
