@@ -9,6 +9,8 @@ from collections.abc import Callable
 import pytest
 from served_runs import Client, b64, corners, drawn, near, picture
 
+from quickstudy.serve.keys import EVERYBODY, Caller
+
 TASKS = "/v1/models/blobs/tasks"
 
 
@@ -164,3 +166,20 @@ def test_ids_of_two_models(client_of: Callable[..., Client]) -> None:
     assert client.get("/v2/models/task.same").json()["inputs"][0]["datatype"] == "FP32"
     client.delete(f"{TASKS}/same")
     assert client.get("/v2/models/task.same").json()["inputs"][0]["datatype"] == "BYTES"
+
+
+def test_a_request_looks_its_key_up_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = client.app.state.server
+    client.post(f"{TASKS}?task_id=mine", json={"support": corners()})
+    lookups: list[str | None] = []
+
+    def caller(authorization: str | None) -> Caller:
+        lookups.append(authorization)
+        return Caller(EVERYBODY, frozenset({"predict"}))
+
+    monkeypatch.setattr(server, "needs_key", True)
+    monkeypatch.setattr(server.keys, "caller", caller)
+    for name in ("task.mine", "blobs"):
+        lookups.clear()
+        assert client.get(f"/v2/models/{name}").status_code == 200
+        assert len(lookups) == 1

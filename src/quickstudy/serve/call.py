@@ -1,4 +1,4 @@
-"""One request: whose it is, what it may do, and how it is answered."""
+"""A request: whose it is, what it may do, and how a change that it asks for is answered."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ JSON = "application/json"
 
 @dataclass
 class Server:
-    """What all requests share.
+    """The state that all requests share.
 
     Attributes:
         tasks: The tasks.
-        keys: The keys.
-        replies: What requests were answered.
+        keys: The API keys.
+        replies: The replies to requests with an idempotency key.
         needs_match: Whether changes are taken with If-Match only.
         needs_key: Whether requests need a key: from when the first is made.
         samples: Example tasks by model; one that is not here yet is made when asked for.
@@ -53,20 +53,17 @@ class Server:
 
 
 class Call:
-    """One request.
+    """A request whose key was looked up.
 
     Args:
         request: The request.
-        scopes: What its key must allow, one of these.
-        model: The model it is about.
+        scopes: Its key must allow one of these.
 
     Raises:
-        Problem: Its key is none, or does not allow it; or there is no such model.
+        Problem: Its key is none, or does not allow it.
     """
 
-    def __init__(
-        self, request: Request, scopes: tuple[Scope, ...] = SCOPES, model: str | None = None
-    ) -> None:
+    def __init__(self, request: Request, scopes: tuple[Scope, ...] = SCOPES) -> None:
         self.request = request
         self.server: Server = request.app.state.server
         self.tasks: Tasks = self.server.tasks
@@ -81,13 +78,27 @@ class Call:
                 f"{', '.join(sorted(caller.scopes))}; use another key.",
             )
         self.tenant = caller.tenant
-        self._served: Served | None = None if model is None else self.tasks.model(model)
 
-    @property
-    def served(self) -> Served:
-        """The model that the request is about."""
-        assert self._served is not None
-        return self._served
+    def about(self, model: str) -> ModelCall:
+        """Returns the call as one about a model.
+
+        Raises:
+            Problem: There is no such model.
+        """
+        return ModelCall(self, self.tasks.model(model))
+
+
+class ModelCall:
+    """A call about one model.
+
+    Args:
+        call: The call.
+        served: The model.
+    """
+
+    def __init__(self, call: Call, served: Served) -> None:
+        self.request, self.server, self.tasks = call.request, call.server, call.tasks
+        self.tenant, self.served = call.tenant, served
 
     def check(self, task: Snapshot) -> None:
         """Compares If-Match with a task.
@@ -118,7 +129,7 @@ class Call:
         change: Callable[[], Change],
         view: Callable[[Served, Snapshot], BaseModel] = basic,
     ) -> Response:
-        """The response to a new task."""
+        """Creates a task, once for each idempotency key, and responds with it."""
 
         def work(after: Makes) -> Snapshot:
             return self.tasks.create(task, change(), after)
@@ -128,7 +139,7 @@ class Call:
     def changed(
         self, carried: Payload, task_id: str, make: Callable[[Snapshot], Change]
     ) -> Response:
-        """The response to a change of a task."""
+        """Changes a task, once for each idempotency key, and responds with it."""
 
         def work(after: Makes) -> Snapshot:
             return self.tasks.change(self.tenant, self.served, task_id, self.check, make, after)

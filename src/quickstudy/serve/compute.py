@@ -1,11 +1,10 @@
-"""The processor: who may use it, and passes through a network that requests share.
+"""Dynamic batching: concurrent requests share passes through a network, and take turns for it.
 
 How a matrix product is summed depends on its shape, so the last bits of a row's result depend on
-how many rows are computed with it. An answer must not depend on who else asks, so every row is
-computed in a pass of one fixed number of rows, its *tile*, filled up with copies where fewer are
-asked. The tile is 1, or `TILE` where a row is so little work that a pass of many takes hardly
-longer, and where it was tried that a row comes out the same, bit by bit, wherever it stands among
-whatever others.
+the size of its batch. A prediction must not depend on who else asks, so every batch has one fixed
+number of rows, its *tile*, and is filled up with copies where fewer are asked. The tile is 1, or
+`TILE` where a row is so little work that a batch takes hardly longer, and where it was tried that a
+row comes out the same, bit by bit, wherever it stands among whatever others.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def single_threaded() -> None:
 
 
 class Gate:
-    """Lets one request compute at a time, and a bounded number wait.
+    """A lock with a bounded queue: one request computes at a time.
 
     Gradient-based learners put the parameters of a task into their modules for the time of a call,
     where another thread would meet them.
@@ -60,7 +59,7 @@ class Gate:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Holds a processor for the request.
+        """Holds the processor for a request.
 
         Raises:
             Problem: Too many wait, or it waited too long.
@@ -91,7 +90,7 @@ class Gate:
 
 
 class _Part:
-    """The rows of one request on their way through a pass."""
+    """The rows of one request in a batch."""
 
     def __init__(self, x: Tensor) -> None:
         self.x, self.done = x, threading.Event()
@@ -100,9 +99,9 @@ class _Part:
 
 
 class Passes:
-    """Predictions, in which concurrent requests about one revision of a task share passes.
+    """Dynamic batching of the queries about one revision of a task.
 
-    The first that waits for the processor computes for all that came meanwhile.
+    The first request that waits for the processor computes for all that came meanwhile.
 
     Args:
         gate: To the processor.
@@ -114,7 +113,7 @@ class Passes:
         self._waiting: dict[tuple[str, int], list[_Part]] = {}
 
     def __call__(self, entry: Entry, x: Tensor) -> Array:
-        """Probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
+        """Returns probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
 
         Args:
             entry: A revision that is ready.
@@ -165,12 +164,12 @@ class Passes:
 
 
 def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
-    """Probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
+    """Returns probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
 
     Args:
         adapted: The adapted model.
         x: Inputs `(inputs, *x_shape)`.
-        tile: Rows of a pass; a transductive learner takes all at once.
+        tile: Rows of a batch; a transductive learner takes all at once.
     """
     n = len(x)
     if adapted.model.learner.transductive:
@@ -189,7 +188,7 @@ def _pass(adapted: Adapted, x: Tensor) -> Array:
 
 
 def tile(adapted: Adapted) -> int:
-    """Rows of a pass: `TILE` where a row is little work and comes out the same in any company."""
+    """Chooses the tile: `TILE` where a row is little work and comes out alike in any batch."""
     learner = adapted.model.learner
     if learner.transductive:
         return 1

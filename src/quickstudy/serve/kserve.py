@@ -22,11 +22,10 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from quickstudy.errors import UserError
-from quickstudy.serve import answers
+from quickstudy.serve.answers import Answers
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import added, fresh, labels_of
-from quickstudy.serve.change import ready as adapted_of
 from quickstudy.serve.limits import MAX_EXAMPLES, MAX_QUERY
 from quickstudy.serve.openapi import ASKS, operation
 from quickstudy.serve.problems import Problem, invalid
@@ -58,16 +57,22 @@ NAMED: Final = "/v2/models/{name}"
 VERSION: Final = NAMED + "/versions/{version}"
 
 
-class Asked:
-    """A model or task by its name in the protocol.
+class ModelOrTask:
+    """A model or a task by its name in the protocol.
 
     Args:
         request: The request.
         name: Id of a model, or `task.` and the id of a task.
         version: Of the model or task, the newest where None.
 
+    Attributes:
+        task: Id of the task; None for a model.
+        call: The call about the model, or about that of the task.
+        served: The model.
+        number: Of the task's revision; None for the newest.
+
     Raises:
-        Problem: There is none.
+        Problem: There is none, or the key is none, or does not allow it.
     """
 
     def __init__(self, request: Request, name: str, version: str | None) -> None:
@@ -80,19 +85,19 @@ class Asked:
             model = call.tasks.store.model_of(call.tenant, self.task, list(call.tasks.models))
         if model is None:
             raise self._missing()
-        self.call = Call(request, ("predict",), model)
+        self.call = call.about(model)
         self.served = self.call.served
         if self.task is None and version not in (None, self._digits):
             raise self._missing()
         self.number = self._number() if self.task is not None else None
 
     def entry(self) -> Entry:
-        """The revision that is asked."""
+        """Returns the revision of a task."""
         assert self.task is not None
         return self.call.tasks.entry(self.call.tenant, self.served, self.task, self.number)[0]
 
     def versions(self) -> list[str]:
-        """All versions, newest first."""
+        """Returns all versions, newest first."""
         if self.task is None:
             return [self._digits]
         tasks = self.call.tasks
@@ -175,13 +180,13 @@ def version_infer(request: Request, name: str, version: str, carried: Carried) -
 
 
 def _metadata(request: Request, name: str, version: str | None) -> Response:
-    asked = Asked(request, name, version)
-    served = asked.served
+    target = ModelOrTask(request, name, version)
+    served = target.served
     numbers = [-1, *served.model.x_shape]
     datatype = "FP32" if served.modality == "arrays" else "BYTES"
     shape = numbers if datatype == "FP32" else [-1]
     inputs = [TensorKind(name="query", datatype=datatype, shape=shape)]
-    if asked.task is None:
+    if target.task is None:
         labels = TensorKind(name="labels", datatype="BYTES", shape=[-1])
         if not served.classifies:
             labels = TensorKind(name="labels", datatype="FP64", shape=[-1, -1])
@@ -195,7 +200,7 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
     return reply(
         InferModel(
             name=name,
-            versions=asked.versions(),
+            versions=target.versions(),
             platform="quickstudy_torch",
             inputs=inputs,
             outputs=outputs,
@@ -204,52 +209,53 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
 
 
 def _ready(request: Request, name: str, version: str | None) -> Response:
-    asked = Asked(request, name, version)
-    can = asked.task is None or asked.entry().adapted is not None
+    target = ModelOrTask(request, name, version)
+    can = target.task is None or target.entry().adapted is not None
     return reply(InferReady(ready=can, live=True))
 
 
 def _infer(request: Request, name: str, version: str | None, carried: Payload) -> Response:
-    asked = Asked(request, name, version)
+    target = ModelOrTask(request, name, version)
     sent = body(InferBody, carried)
     tensors = {tensor.name: (i, tensor) for i, tensor in enumerate(sent.inputs)}
-    wanted = {"query"} if asked.task is not None else {"query", "support", "labels"}
+    wanted = {"query"} if target.task is not None else {"query", "support", "labels"}
     if len(tensors) < len(sent.inputs) or tensors.keys() != wanted:
         raise _bad(
             f"inputs: must be the tensors {', '.join(sorted(wanted))}, once each; received "
             f"{', '.join(t.name[:50] for t in sent.inputs)}; see /v2/models/{name}.",
             "/inputs",
         )
-    tasks, served = asked.call.tasks, asked.served
-    entry = _learned(asked, tensors) if asked.task is None else asked.entry()
+    tasks, served = target.call.tasks, target.served
+    entry = _learned(target, tensors) if target.task is None else target.entry()
     queries = _inputs(served, *tensors["query"], MAX_QUERY)
     pointer = f"/inputs/{tensors['query'][0]}/data"
     x = tasks.queries(served, queries, entry, pointer)
-    adapted = adapted_of(served, entry)
-    rows = answers.probabilities(tasks, served, entry, x)
+    answers = Answers(tasks, served, entry)
+    rows = answers.probabilities(x)
     n = len(rows)
     outputs = [
         Tensor(name="value", datatype="FP64", shape=list(rows.shape), data=rows.ravel().tolist())
     ]
     if served.classifies:
-        labels = [adapted.classes[i] for i in rows.argmax(axis=1)]
+        classes = answers.adapted.classes
+        labels = [classes[i] for i in rows.argmax(axis=1)]
         outputs[0].name = "probability"
-        outputs[0].parameters = {"classes": json.dumps(adapted.classes)}
+        outputs[0].parameters = {"classes": json.dumps(classes)}
         outputs.insert(0, Tensor(name="label", datatype="BYTES", shape=[n], data=labels))
     number = entry.snapshot.number
     return reply(
         InferAnswer(
             model_name=name,
-            model_version=str(number) if asked.task is not None else asked.versions()[0],
+            model_version=str(number) if target.task is not None else target.versions()[0],
             id=sent.id,
             outputs=outputs,
         )
     )
 
 
-def _learned(asked: Asked, tensors: dict[str, tuple[int, Tensor]]) -> Entry:
+def _learned(target: ModelOrTask, tensors: dict[str, tuple[int, Tensor]]) -> Entry:
     """A task of a request's own support."""
-    served, tasks = asked.served, asked.call.tasks
+    served, tasks = target.served, target.call.tasks
     support = _inputs(served, *tensors["support"], MAX_EXAMPLES)
     at, given = tensors["labels"]
     pointer = f"/inputs/{at}/data"
@@ -271,7 +277,7 @@ def _learned(asked: Asked, tensors: dict[str, tuple[int, Tensor]]) -> Entry:
         raise _bad(f"labels: {error.errors()[0]['msg']}; correct them.", pointer) from error
     labels = labels_of(served, examples, pointer)
     taken = tasks.take(served, support, f"/inputs/{tensors['support'][0]}/data")
-    task = fresh(served, asked.call.tenant, "")
+    task = fresh(served, target.call.tenant, "")
     return tasks.prepared(served, task, added(served, task, labels, taken))
 
 

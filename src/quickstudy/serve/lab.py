@@ -77,7 +77,7 @@ def page() -> Response:
 @router.get(MODEL + "/lab")
 def get_report(request: Request, model: ModelId) -> Response:
     """How a model was meta-trained and how good it is."""
-    return JSONResponse(reports(Call(request, model=model).served))
+    return JSONResponse(reports(Call(request).about(model).served))
 
 
 def report(served: Served) -> JSON:

@@ -1,4 +1,4 @@
-"""Requests with an Idempotency-Key: done once, answered alike each time."""
+"""Idempotency keys: a request that is sent again is not done again, and gets the first reply."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY: Final = r"[\x21-\x7e]{1,200}"
 
 
 class Reply(NamedTuple):
-    """A response as it is kept."""
+    """A response as it is stored."""
 
     status: int
     headers: dict[str, str]
@@ -34,14 +34,14 @@ Keep = Callable[[str, Reply], After]
 
 
 class RepeatedError(Exception):
-    """Another request with the key was kept first."""
+    """The reply to another request with the key was stored first."""
 
 
 class Replies:
-    """Replies by idempotency key.
+    """The replies to requests with an idempotency key, for a day.
 
-    The reply is kept in the transaction of the change itself, so a request is done once, whatever
-    happens between.
+    A reply is stored in the transaction of the change itself, so that a request is done once,
+    whatever happens between.
 
     Args:
         engine: Of the database.
@@ -53,14 +53,14 @@ class Replies:
         self._lock = threading.Lock()
 
     def once(self, tenant: str, key: str, request: bytes, work: Callable[[Keep], Reply]) -> Reply:
-        """The reply to a request: as it was given, or by doing the work.
+        """Returns the stored reply to a request, or does the work and stores its reply.
 
         Args:
-            tenant: Whose.
-            key: The Idempotency-Key.
-            request: What is asked: two requests of one key must not differ in it.
-            work: Does it; given what makes, of the uid of the task and the reply, what belongs to
-                the transaction.
+            tenant: Owner of the key.
+            key: The idempotency key.
+            request: A digest of the request: two requests with one key must not differ in it.
+            work: Does the work; it gets a function from the uid of a task and the reply to a
+                callback for the transaction of the change.
 
         Raises:
             Problem: The key is none, was used for another request, or that is not answered yet.
@@ -77,22 +77,22 @@ class Replies:
             return lambda connection: _keep(connection, tenant, key, uid, digest, reply)
 
         with self._in_flight(tenant, key):
-            found = self._find(tenant, key, digest)
-            if found is not None:
-                return found
+            stored = self._find(tenant, key, digest)
+            if stored is not None:
+                return stored
             try:
                 return work(keep)
             except (Problem, RepeatedError) as error:
                 # Another server may have done the same meanwhile.
-                found = self._find(tenant, key, digest)
-                if found is not None:
-                    return found
+                stored = self._find(tenant, key, digest)
+                if stored is not None:
+                    return stored
                 if isinstance(error, Problem):
                     raise
                 raise _in_progress() from None
 
     def sweep(self) -> None:
-        """Drops those that were kept long enough."""
+        """Deletes the replies that are older than a day."""
         with self.engine.execution_options(**WRITING).begin() as connection:
             connection.execute(delete(REPLIES).where(REPLIES.c.create_time < time.time() - KEPT))
 

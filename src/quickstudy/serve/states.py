@@ -1,4 +1,4 @@
-"""Adapted models at hand: the last used, within a number of bytes."""
+"""An LRU cache of adapted models, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ OF_EXAMPLE: Final = 256
 
 @dataclass
 class Entry:
-    """A revision of a task with what was computed from it.
+    """An entry of the cache: a revision of a task, and its adapted model.
 
     Attributes:
         snapshot: The revision.
         adapted: Its adapted model; None where it needs more examples.
         x: Inputs of the examples, in order.
-        tile: Rows that one pass takes; see `compute.tile`.
+        tile: Rows of a batch; see `compute.tile`.
         embedding: Features of the examples, and the typical distance between two of them; None
             until they are asked for.
     """
@@ -37,17 +37,17 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes it takes."""
+        """Size in bytes."""
         state = self.adapted.state_bytes if self.adapted is not None else 0
         # The features are counted before they are there, as if they were as many as the inputs.
         return OWN + 2 * self.x.nbytes + state + OF_EXAMPLE * len(self.snapshot.examples)
 
 
 class States:
-    """The entries that were used last.
+    """An LRU cache of adapted models, one revision a task, safe under threads.
 
     Args:
-        budget: Bytes they may take.
+        budget: Bytes that the entries may take together.
     """
 
     def __init__(self, budget: int) -> None:
@@ -56,7 +56,7 @@ class States:
         self._lock = threading.Lock()
 
     def get(self, uid: str, number: int) -> Entry | None:
-        """The entry of a task, if it is of this revision."""
+        """Returns the entry of a task, if it is of this revision, and marks it as used."""
         with self._lock:
             entry = self._entries.get(uid)
             if entry is None or entry.snapshot.number != number:
@@ -65,16 +65,16 @@ class States:
             return entry
 
     def latest(self, uid: str) -> Entry | None:
-        """The entry of a task, of any revision."""
+        """Returns the entry of a task, of any revision."""
         with self._lock:
             return self._entries.get(uid)
 
     def put(self, entry: Entry) -> None:
-        """Keeps an entry unless a later one of the task is here; lets go of the least used."""
+        """Adds an entry unless a later one of the task is here; evicts the least recently used."""
         uid = entry.snapshot.uid
         with self._lock:
-            there = self._entries.get(uid)
-            if there is not None and there.snapshot.number > entry.snapshot.number:
+            cached = self._entries.get(uid)
+            if cached is not None and cached.snapshot.number > entry.snapshot.number:
                 return
             self._drop(uid)
             self._entries[uid] = entry
@@ -83,12 +83,12 @@ class States:
                 self._drop(next(iter(self._entries)))
 
     def drop(self, uid: str) -> None:
-        """Forgets a task."""
+        """Removes a task."""
         with self._lock:
             self._drop(uid)
 
     def uids(self) -> list[str]:
-        """The tasks that are here."""
+        """Returns the tasks in the cache."""
         with self._lock:
             return list(self._entries)
 

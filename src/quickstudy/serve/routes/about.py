@@ -26,7 +26,7 @@ def list_models(request: Request) -> Response:
 @router.get(MODEL, **operation(ModelCard))
 def get_model(request: Request, model: ModelId) -> Response:
     """A model."""
-    call = Call(request, model=model)
+    call = Call(request).about(model)
     return reply(card(call.server, call.served))
 
 

@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from quickstudy.serve import answers
+from quickstudy.serve.answers import Answers
 from quickstudy.serve.bodies import Carried, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import added, fresh, labels_of
@@ -36,7 +36,7 @@ router = APIRouter()
 @router.post(MODEL + ":predict", **operation(StatelessAnswer, problems=ASKS, body=StatelessBody))
 def predict_once(request: Request, model: ModelId, carried: Carried) -> Response:
     """Learn from examples and answer queries, keeping nothing."""
-    call = Call(request, ("predict",), model)
+    call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
     asked = body(StatelessBody, carried)
     labels = labels_of(served, asked.support, "/support")
@@ -44,8 +44,8 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
     task = fresh(served, call.tenant, "")
     entry = tasks.prepared(served, task, added(served, task, labels, taken))
     x = tasks.queries(served, asked.query, entry)
-    found = answers.predictions(tasks, served, entry, x, asked.min_confidence, asked.nearest)
-    return reply(StatelessAnswer(model_version=served.version, predictions=found))
+    predictions = Answers(tasks, served, entry).predictions(x, asked.min_confidence, asked.nearest)
+    return reply(StatelessAnswer(model_version=served.version, predictions=predictions))
 
 
 @router.post(
@@ -54,18 +54,18 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
 )
 def predict(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Say what new inputs are."""
-    call = Call(request, ("predict",), model)
+    call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
     asked = body(PredictBody, carried, "query")
     entry, took = tasks.entry(call.tenant, served, task)
     x = tasks.queries(served, asked.query, entry)
     start = time.perf_counter()
-    found = answers.predictions(tasks, served, entry, x, asked.min_confidence, asked.nearest)
+    predictions = Answers(tasks, served, entry).predictions(x, asked.min_confidence, asked.nearest)
     return reply(
         Answer(
             task_revision=entry.snapshot.number,
             model_version=entry.snapshot.model_version,
-            predictions=found,
+            predictions=predictions,
             adapt_ms=took,
             predict_ms=round(1000 * (time.perf_counter() - start), 3),
         )
@@ -75,12 +75,12 @@ def predict(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
 @router.post(TASK + ":explain", **operation(Explanation, problems=ASKS, body=ExplainBody))
 def explain(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Say which examples decide what one input is."""
-    call = Call(request, ("predict",), model)
+    call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
     asked = body(ExplainBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
     x = tasks.queries(served, [asked.query], entry)
-    return reply(answers.explained(tasks, served, entry, x))
+    return reply(Answers(tasks, served, entry).explanation(x))
 
 
 @router.post(
@@ -89,31 +89,31 @@ def explain(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
 )
 def quality(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Say how good a task's model is, and which of its labels look wrong."""
-    call = Call(request, ("predict",), model)
+    call = Call(request, ("predict",)).about(model)
     body(EmptyBody, carried)
     entry, _ = call.tasks.entry(call.tenant, call.served, task)
-    return reply(answers.quality(call.tasks, call.served, entry))
+    return reply(Answers(call.tasks, call.served, entry).quality())
 
 
 @router.post(TASK + ":map", **operation(Map, problems=ASKS, body=MapBody, required=False))
 def place(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Place examples and queries in a plane: the likeness the network sees."""
-    call = Call(request, ("predict",), model)
+    call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
     asked = body(MapBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
     x = tasks.queries(served, asked.query, entry) if asked.query else None
-    points = answers.mapped(tasks, served, entry, x)
+    points = Answers(tasks, served, entry).points(x)
     return reply(Map(task_revision=entry.snapshot.number, points=points))
 
 
 @router.post(TASK + ":evaluate", **operation(Measured, problems=ASKS, body=EvaluateBody, form=True))
 def evaluate(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Measure a task's model on labelled queries."""
-    call = Call(request, ("predict",), model)
+    call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
     asked = body(EvaluateBody, carried, "query")
     labels = labels_of(served, asked.query, "/query")
     entry, _ = tasks.entry(call.tenant, served, task)
     x = tasks.queries(served, asked.query, entry)
-    return reply(answers.evaluated(tasks, served, entry, x, labels))
+    return reply(Answers(tasks, served, entry).measured(x, labels))

@@ -34,7 +34,7 @@ router = APIRouter()
 )
 def add_examples(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Add examples, of classes that are there or new."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     asked = body(ExamplesBody, carried, "examples")
     served, tasks = call.served, call.tasks
     labels = labels_of(served, asked.examples, "/examples")
@@ -51,7 +51,7 @@ def add_examples(request: Request, model: ModelId, task: TaskId, carried: Carrie
 @router.delete(TASK + "/examples/{example}", **operation(Task, problems=CHANGES))
 def remove_example(request: Request, model: ModelId, task: TaskId, example: ExampleId) -> Response:
     """Remove an example; its class stays declared, and earlier revisions keep it."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
 
     def shorter(old: Snapshot) -> Change:
         _has(old, [example])
@@ -64,7 +64,7 @@ def remove_example(request: Request, model: ModelId, task: TaskId, example: Exam
 @router.post(TASK + ":relabel", **operation(Task, problems=CHANGES, body=RelabelBody))
 def relabel(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Give examples other labels."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     asked = body(RelabelBody, carried).examples
     for i, label in asked.items():
         call.served.check_label(label, f"/examples/{i}")
@@ -83,7 +83,7 @@ def relabel(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
 @router.post(TASK + ":renameClass", **operation(Task, problems=CHANGES, body=RenameClassBody))
 def rename_class(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Call a class otherwise."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     asked = body(RenameClassBody, carried)
 
     def renamed(old: Snapshot) -> Change:
@@ -112,7 +112,7 @@ def rename_class(request: Request, model: ModelId, task: TaskId, carried: Carrie
 @router.post(TASK + ":removeClass", **operation(Task, problems=CHANGES, body=RemoveClassBody))
 def remove_class(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Remove a class with its examples; earlier revisions keep it."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     asked = body(RemoveClassBody, carried).label
 
     def without(old: Snapshot) -> Change:
@@ -131,7 +131,7 @@ def remove_class(request: Request, model: ModelId, task: TaskId, carried: Carrie
 @router.get(TASK + "/revisions", **operation(Revisions))
 def list_revisions(request: Request, model: ModelId, task: TaskId) -> Response:
     """The revisions that a task keeps, newest first."""
-    call = Call(request, model=model)
+    call = Call(request).about(model)
     found = call.tasks.read(call.tenant, call.served, task)
     rows = call.tasks.store.revisions(found.uid)
     return reply(
@@ -155,7 +155,7 @@ def rollback(
     carried: Carried,
 ) -> Response:
     """Make a new revision that is as an earlier one was."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     body(EmptyBody, carried)
 
     def back(old: Snapshot) -> Change:

@@ -29,7 +29,7 @@ def export_task(
     request: Request, model: ModelId, task: TaskId, format: Literal["task", "onnx"] = "task"
 ) -> Response:
     """A task as a file: for `quickstudy predict` and `:import`, or for ONNX runtimes."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     entry, _ = call.tasks.entry(call.tenant, call.served, task)
     content = written(call.tasks.gate, ready(call.served, entry), format)
     headers = {
@@ -42,7 +42,7 @@ def export_task(
 @router.post(TASKS + ":import", **operation(Task, status=201, problems=CHANGES, body=FILE))
 def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
     """A new task from a file that `:export` or `quickstudy adapt` wrote."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     served = call.served
     if carried.kind != "file":
         raise Problem(
@@ -62,7 +62,7 @@ def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
 @router.get(TASK + "/examples/{example}/image", **operation(problems=READS, media="image/png"))
 def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId) -> Response:
     """The picture of an example."""
-    call = Call(request, model=model)
+    call = Call(request).about(model)
     found = call.tasks.read(call.tenant, call.served, task)
     there = {i for i, _ in found.examples}
     content = call.tasks.store.contents(found.uid, [example]) if example in there else {}

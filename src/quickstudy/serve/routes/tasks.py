@@ -52,7 +52,7 @@ def list_tasks(
     page_token: str = "",
 ) -> Response:
     """The tasks of a model, in order of their ids."""
-    call = Call(request, model=model)
+    call = Call(request).about(model)
     size = min(page_size or MAX_PAGE, MAX_PAGE)
     found = call.tasks.store.page(call.tenant, call.served.id, _after(page_token), size + 1)
     token = _token(found[size - 1].id) if len(found) > size else ""
@@ -71,7 +71,7 @@ def create_task(
     task_id: Annotated[str | None, Query(pattern=ID)] = None,
 ) -> Response:
     """Create a task, with or without examples."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     asked = body(CreateBody, carried, "support")
     served = call.served
     if asked.classes and not served.classifies:
@@ -104,7 +104,7 @@ def create_task(
 )
 def create_example_task(request: Request, model: ModelId, carried: Carried) -> Response:
     """Create a task that is ready to be tried, with inputs to ask about."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     body(EmptyBody, carried)
     served = call.served
     found = call.server.sample(served)
@@ -135,7 +135,7 @@ def get_task(
     request: Request, model: ModelId, task: TaskId, view: Literal["BASIC", "FULL"] = "BASIC"
 ) -> Response:
     """A task; with `view=FULL` with the inputs of its examples."""
-    call = Call(request, model=model)
+    call = Call(request).about(model)
     found = call.tasks.read(call.tenant, call.served, task)
     shown: Any = basic(call.served, found)
     if view == "FULL":
@@ -146,7 +146,7 @@ def get_task(
 @router.patch(TASK, **operation(Task, problems=CHANGES, body=PatchBody))
 def update_task(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Change a task's name, lifetime, least confidence or declared classes."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     asked = body(PatchBody, carried)
     given = {key: getattr(asked, key) for key in asked.model_fields_set}
     if "ttl" in given:
@@ -172,7 +172,7 @@ def update_task(request: Request, model: ModelId, task: TaskId, carried: Carried
 @router.delete(TASK, **operation(status=204, problems=CHANGES))
 def delete_task(request: Request, model: ModelId, task: TaskId) -> Response:
     """Erase a task with its examples and revisions."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     call.tasks.delete(call.tenant, call.served, task, call.check)
     return Response(status_code=204)
 
@@ -180,7 +180,7 @@ def delete_task(request: Request, model: ModelId, task: TaskId) -> Response:
 @router.post(TASK + ":adapt", **operation(Task, problems=CHANGES, body=EmptyBody, required=False))
 def adapt_task(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Adapt a task to the version of the model that is served now."""
-    call = Call(request, ("adapt",), model)
+    call = Call(request, ("adapt",)).about(model)
     body(EmptyBody, carried)
     version = call.served.version
     return call.changed(
