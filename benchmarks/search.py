@@ -41,7 +41,7 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import keep_memory, machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.metrics import METRIC
+from quickstudy.metrics import named
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows
 from quickstudy.search.spaces import default_space, usual_choices
@@ -77,8 +77,8 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
     first = (("default", default), *(("usual", choices) for choices in others))
     folder = work_dir / family / str(seed)
     plan = Plan(
-        folder / "search", "", "search", space, fixed, source.kind, Budget(4 * steps), first,
-        TRIALS, seed=seed,
+        folder / "search", "", "search", space, fixed, source.metrics[0], Budget(4 * steps),
+        first, TRIALS, seed=seed,
     )  # fmt: skip
     test = [source.untouched.task("test", i) for i in range(TEST_TASKS)]
 
@@ -150,7 +150,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
         contenders[name] = summary(found, best, other, spent_)
     for name, like in (("default", usual), ("best", won)) if long else ():
         contenders[f"{name}, whole budget"] = alone(f"{name}, whole budget", like, cost)
-    return {"metric": METRIC[source.kind], "budget_cpu_seconds": cost, "contenders": contenders}
+    return {"metric": source.metrics[0].name, "budget_cpu_seconds": cost, "contenders": contenders}
 
 
 def compared(result: JSON) -> JSON:
@@ -158,7 +158,7 @@ def compared(result: JSON) -> JSON:
     table: JSON = {}
     for family, seeds in result["families"].items():
         runs = [*seeds.values()]
-        sign = 1 if runs[0]["metric"] == "accuracy" else -1
+        sign = named(runs[0]["metric"]).sign
         rows_: JSON = {}
         for name in runs[0]["contenders"]:
             values = np.array([np.mean(run["contenders"][name]["test"]) for run in runs])

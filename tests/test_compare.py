@@ -17,7 +17,7 @@ from torch import Tensor
 from quickstudy import UserError, build, compare, load
 from quickstudy.compare import measure
 from quickstudy.errors import CheckpointError
-from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import Learner

@@ -15,6 +15,7 @@ from test_report import HOSTILE, Page
 from quickstudy.compare.page import lead, write_comparison
 from quickstudy.compare.pictures import Point, _front, comparison_pictures, headline
 from quickstudy.compare.table import Cell, print_comparison, ranked, tables
+from quickstudy.metrics import ACCURACY, MSE
 
 JSON = dict[str, Any]
 
@@ -250,8 +251,8 @@ def test_the_front_is_what_no_other_beats_in_both() -> None:
         Point(name, False, cost, value, None)
         for name, cost, value in (("a", 1, 0.5), ("b", 2, 0.4), ("c", 3, 0.9), ("d", 3, 0.8))
     ]
-    assert [p.name for p in _front(points, "accuracy")] == ["a", "c"]
-    assert [p.name for p in _front(points, "mse")] == ["a", "b"]
+    assert [p.name for p in _front(points, ACCURACY)] == ["a", "c"]
+    assert [p.name for p in _front(points, MSE)] == ["a", "b"]
 
 
 def test_many_learners_fit() -> None:

@@ -12,12 +12,11 @@ from small import Watched, blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
 from quickstudy import UserError
-from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import baselines
+from quickstudy.evaluation.meta_test import baselines, evaluate
 from quickstudy.evaluation.scores import norm_name, responses, score, scores
 from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid
-from quickstudy.metrics import half_width, reliability
+from quickstudy.metrics import ACCURACY, half_width, reliability
 from quickstudy.task import Examples, Task, stack, unstack
 from quickstudy.tasks import Episodes, arrays
 
@@ -227,7 +226,7 @@ def test_no_task_is_refused() -> None:
 
 def test_responses_go_with_their_tasks() -> None:
     tasks = [blobs().task("test", index) for index in range(5)]
-    whole = scores(responses(NearestCentroid(), iter(tasks), chunk=2), "classification")
+    whole = scores(responses(NearestCentroid(), iter(tasks), chunk=2), [ACCURACY])
     single = [score(NearestCentroid(), [task]).mean for task in tasks]
     assert whole.per_task.tolist() == single
 

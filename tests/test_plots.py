@@ -17,7 +17,8 @@ import pytest
 
 from quickstudy.errors import UserError
 from quickstudy.figures import plots
-from quickstudy.figures.sheet import End, Picture, drawable, end_labels, metric_text, panel, sheet
+from quickstudy.figures.sheet import End, Picture, drawable, end_labels, panel, sheet
+from quickstudy.metrics import MSE
 
 HOSTILE = '<script>alert("1")</script> & $\\frac{$'
 
@@ -64,7 +65,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
     "episode_grid": episode,
     "learning_curve": lambda: plots.learning_curve(LEARNING),
     "accuracy_by_shots": lambda: plots.accuracy_by_shots(SHOTS, chance=0.2),
-    "accuracy_by_steps": lambda: plots.accuracy_by_steps(STEPS, metric="mse"),
+    "accuracy_by_steps": lambda: plots.accuracy_by_steps(STEPS, metric=MSE),
     "reliability": lambda: plots.reliability(BINS),
     "baseline_ladder": lambda: plots.baseline_ladder(LADDER, chance=0.2, learner="Learner"),
     "regression_fit": lambda: plots.regression_fit([FIT, FIT]),
@@ -163,7 +164,7 @@ def test_learning_curve_keeps_what_was_measured() -> None:
     assert "best validation accuracy 70.0 %" in picture.title
     rows = [{"step": k, "loss": 1.0, "valid_mse": 1.0 + k} for k in (1, 2)]
     assert (
-        "best validation mean squared error 2.000" in plots.learning_curve(rows, metric="mse").title
+        "best validation mean squared error 2.000" in plots.learning_curve(rows, metric=MSE).title
     )
 
 
@@ -182,7 +183,7 @@ def test_curves_are_sorted_and_titled_with_their_ends() -> None:
         {"n_shot": 1, "accuracy": 0.8, "ci95": None},
         {"n_shot": 5, "accuracy": 0.9, "ci95": 0.01},
     ]
-    title = plots.accuracy_by_steps(STEPS, metric="mse").title
+    title = plots.accuracy_by_steps(STEPS, metric=MSE).title
     assert title == "Learner: 1.000 with 0 inner steps, 0.333 with 2 inner steps"
 
 
@@ -198,7 +199,7 @@ def test_ladder_has_the_best_on_top() -> None:
     names = [row["name"] for row in plots.baseline_ladder(LADDER).data["rows"]]
     assert names == ["Learner", HOSTILE, "Worst"]
     rows = [{"name": "a", "mse": 2.0, "ci95": 0.1}, {"name": "b", "mse": 1.0, "ci95": 0.1}]
-    picture = plots.baseline_ladder(rows, metric="mse")
+    picture = plots.baseline_ladder(rows, metric=MSE)
     assert [row["name"] for row in picture.data["rows"]] == ["b", "a"]
     assert picture.title == "a 2.000; best baseline b 1.000"
 
@@ -222,12 +223,6 @@ def test_text_is_made_drawable() -> None:
 def test_dollars_are_no_formula() -> None:
     picture = plots.baseline_ladder([{"name": "$\\frac{$", "accuracy": 0.5}])
     assert "<!-- $\\frac{$ -->" in picture.svg
-
-
-def test_metric_text() -> None:
-    assert metric_text(0.93, "accuracy", 0.004) == "93.0 ± 0.4 %"
-    assert metric_text(0.3184, "mse", 0.012) == "0.318 ± 0.012"
-    assert metric_text(0.93, "accuracy") == "93.0 %"
 
 
 @pytest.mark.parametrize(

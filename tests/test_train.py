@@ -16,7 +16,7 @@ import torch
 from small import Watched, blobs, huge, maml, parameters, prototypical, quick, seal_of, sinusoid
 
 from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, load
-from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid

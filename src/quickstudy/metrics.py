@@ -1,18 +1,91 @@
-"""How good a prediction is, and how well a mean is known."""
+"""What is measured of predictions, which way is better, and how well a mean is known."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from quickstudy.task import Kind
+from quickstudy.errors import UserError
+from quickstudy.task import Examples, Kind
 
 FloatArray = NDArray[np.float64]
 
 
-METRIC: dict[Kind, str] = {"classification": "accuracy", "regression": "mse"}
+@dataclass(frozen=True)
+class Metric:
+    """A quality of the predictions on one task, and how it is written for people.
+
+    Attributes:
+        name: Its key in run directories, results and recipes.
+        noun: Its name in titles and on axes.
+        larger_is_better: Which way is better.
+        per_task: From the prediction for a task's queries and the queries to the value;
+            padding does not count.
+        kind: The targets that it is of.
+        unit: What follows a value.
+        scale: What a value is multiplied by when it is written: 100 for a fraction in percent.
+        digits: Digits after the point in tables and figures.
+        fine_digits: Those in the table of one evaluation.
+        lowest, highest: The values that can be.
+        chance: From the number of ways to the value of guessing; None where it has no such value.
+    """
+
+    name: str
+    noun: str
+    larger_is_better: bool
+    per_task: Callable[[Tensor, Examples], float]
+    kind: Kind
+    unit: str = ""
+    scale: int = 1
+    digits: int = 3
+    fine_digits: int = 4
+    lowest: float = 0.0
+    highest: float = math.inf
+    chance: Callable[[int], float] | None = None
+
+    @property
+    def sign(self) -> Literal[1, -1]:
+        """1 where a larger value is better, else -1; times it, larger is better."""
+        return 1 if self.larger_is_better else -1
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether values are fractions, which people read in percent."""
+        return self.unit == "%"
+
+    @property
+    def title(self) -> str:
+        """The noun with a capital letter."""
+        return f"{self.noun[0].upper()}{self.noun[1:]}"
+
+    @property
+    def label(self) -> str:
+        """The title with the unit: `Accuracy in %`."""
+        return f"{self.title} in {self.unit}" if self.unit else self.title
+
+    def number(self, value: float, ci95: float | None = None, digits: int | None = None) -> str:
+        """A value and its half width without the unit: `93.0 ± 0.4`."""
+        digits = self.digits if digits is None else digits
+        text = f"{self.scale * value:.{digits}f}"
+        return text if ci95 is None else f"{text} ± {self.scale * ci95:.{digits}f}"
+
+    def text(self, value: float, ci95: float | None = None) -> str:
+        """A value as people read it: `93.0 ± 0.4 %` of a fraction, `0.318 ± 0.012` of an error."""
+        number = self.number(value, ci95)
+        return f"{number} {self.unit}" if self.unit else number
+
+    def difference_text(self, value: float, ci95: float | None = None) -> str:
+        """The size of a difference: in points where values are in percent."""
+        number = self.number(abs(value), ci95)
+        unit = "points" if self.is_fraction else self.unit
+        return f"{number} {unit}" if unit else number
 
 
 def half_width(values: FloatArray) -> float:
@@ -51,3 +124,157 @@ def reliability(
         ece += row["count"] / len(index) * abs(row["accuracy"] - row["confidence"])
         bins.append(row)
     return ece, bins
+
+
+def roc_auc(scores: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> float:
+    """Area under the ROC curve, of each class against the others, the mean over classes.
+
+    A half where the query has one class only.
+
+    Args:
+        scores: Score of each class `(queries, classes)`.
+        classes: The class of each column.
+        y: The class of each query.
+    """
+    areas = []
+    for column, label in zip(scores.T, classes, strict=True):
+        positive = y == label
+        ones, zeros = int(positive.sum()), int((~positive).sum())
+        if ones and zeros:
+            _, place, ties = np.unique(column, return_inverse=True, return_counts=True)
+            rank = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1, ties share their mean
+            areas.append((rank[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    return float(np.mean(areas)) if areas else 0.5
+
+
+def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """log N(y; mean, std^2) of each element, in nats."""
+    return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
+
+
+def _accuracy(prediction: Tensor, query: Examples) -> float:
+    logits, y = _real(prediction, query)
+    return float((logits.double().argmax(dim=-1) == y.argmax(dim=-1)).double().mean())
+
+
+def _mse(prediction: Tensor, query: Examples) -> float:
+    values, y = _real(prediction, query)
+    return float((values - y).double().square().mean())
+
+
+def _auc(prediction: Tensor, query: Examples) -> float:
+    logits, y = _real(prediction, query)
+    probability = torch.softmax(logits.double(), dim=-1).cpu().numpy()
+    return roc_auc(probability, np.arange(y.shape[1]), y.argmax(dim=-1).cpu().numpy())
+
+
+def _cross_entropy(prediction: Tensor, query: Examples) -> float:
+    logits, y = _real(prediction, query)
+    return float(-(y.double() * torch.log_softmax(logits.double(), dim=-1)).sum(dim=-1).mean())
+
+
+def _log_likelihood(prediction: Tensor, query: Examples) -> float:
+    """Of predictions that hold a mean and a standard deviation, `(query, outputs, 2)`."""
+    distribution, y = _real(prediction, query)
+    density = log_density(y, distribution[..., 0], distribution[..., 1])
+    return float(density.double().sum(dim=1).mean())
+
+
+def _real(prediction: Tensor, query: Examples) -> tuple[Tensor, Tensor]:
+    """The predictions and targets of the queries that are no padding."""
+    real = query.weight > 0
+    return prediction[real], query.y[real]
+
+
+def _one_of(n_way: int) -> float:
+    return 1 / n_way
+
+
+ACCURACY = Metric(
+    name="accuracy",
+    noun="accuracy",
+    larger_is_better=True,
+    per_task=_accuracy,
+    kind="classification",
+    unit="%",
+    scale=100,
+    digits=1,
+    fine_digits=1,
+    highest=1.0,
+    chance=_one_of,
+)
+MSE = Metric(
+    name="mse",
+    noun="mean squared error",
+    larger_is_better=False,
+    per_task=_mse,
+    kind="regression",
+)
+AUC = Metric(
+    name="auc",
+    noun="ROC-AUC",
+    larger_is_better=True,
+    per_task=_auc,
+    kind="classification",
+    highest=1.0,
+)
+LOG_LIKELIHOOD = Metric(
+    name="log_likelihood",
+    noun="log-likelihood",
+    larger_is_better=True,
+    per_task=_log_likelihood,
+    kind="regression",
+    unit="nats",
+    lowest=-math.inf,
+)
+LOSS = Metric(
+    name="loss",
+    noun="cross-entropy",
+    larger_is_better=False,
+    per_task=_cross_entropy,
+    kind="classification",
+    unit="nats",
+)
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric for metric in (ACCURACY, MSE, AUC, LOG_LIKELIHOOD, LOSS)
+}
+"""The metrics that results may name; a domain adds its own with `register`."""
+DEFAULT: dict[Kind, tuple[Metric, ...]] = {"classification": (ACCURACY,), "regression": (MSE,)}
+"""What is measured on tasks whose source says nothing else; the first is the headline."""
+
+
+def register(metric: Metric) -> Metric:
+    """Adds a metric to those that results may name, and returns it.
+
+    Raises:
+        UserError: Another one has its name.
+    """
+    if METRICS.setdefault(metric.name, metric) != metric:
+        raise UserError(
+            f"metric {metric.name!r}: the name must be free; received a second metric of this "
+            "name; give it another."
+        )
+    return metric
+
+
+def named(name: str) -> Metric:
+    """Returns the metric of this name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name not in METRICS:
+        raise UserError(
+            f"unknown metric: expected one of {', '.join(METRICS)}; received {name!r}; choose one "
+            "of these."
+        )
+    return METRICS[name]
+
+
+def validation(row: Mapping[str, Any]) -> tuple[Metric, float] | None:
+    """The metric and value of a validation that a row of metrics.jsonl holds, if it holds one."""
+    for name, metric in METRICS.items():
+        if (value := row.get(f"valid_{name}")) is not None:
+            return metric, float(value)
+    return None

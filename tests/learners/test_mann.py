@@ -14,8 +14,7 @@ from small import quick
 from torch import Tensor, nn
 
 from quickstudy import UserError
-from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import by_instance
+from quickstudy.evaluation.meta_test import by_instance, evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.learners import MANN, PrototypicalNetwork
 from quickstudy.learners.mann import Memory

@@ -13,12 +13,10 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from quickstudy import UserError, build
-from quickstudy.evaluation import meta_test as evaluate
-from quickstudy.evaluation.meta_test import likelihood
+from quickstudy.evaluation.meta_test import evaluate, likelihood
 from quickstudy.evaluation.scores import score
 from quickstudy.learners import NearestCentroid, NeuralProcess
-from quickstudy.learners.neural_process import log_density
-from quickstudy.metrics import half_width
+from quickstudy.metrics import half_width, log_density
 from quickstudy.nets import MLP
 from quickstudy.task import Examples, Task
 from quickstudy.tasks import GaussianProcess

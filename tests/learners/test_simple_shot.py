@@ -11,7 +11,7 @@ from small import Watched, blobs, quick, sinusoid, taught
 from torch import Tensor, nn
 
 from quickstudy import UserError, build, load
-from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import calibrate_population
 from quickstudy.learners import SimpleShot
 from quickstudy.nets import MLP

@@ -12,7 +12,7 @@ from reference.agreement import compare, plain, start, task
 from small import blobs, taught
 
 from quickstudy import UserError, build
-from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learners import SNAIL
 from quickstudy.nets import MLP
 from quickstudy.nets.norm import NormKind

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from quickstudy.metrics import MSE
 from quickstudy.search.space import Space, space_of
 from quickstudy.search.study import Plan, work
 from quickstudy.search.trial import Budget
@@ -41,7 +42,7 @@ def small_plan(out: Path, **changed: Any) -> Plan:
         "name": "search",
         "space": small_space(),
         "fixed": FIXED,
-        "kind": "regression",
+        "metric": MSE,
         "budget": Budget(36),
         "trials": 6,
         "heartbeat": (1, 3),

@@ -13,9 +13,10 @@ from made import ONCE, collection, made
 from sklearn.metrics import roc_auc_score
 
 from quickstudy import CheckpointError, UserError
+from quickstudy.metrics import roc_auc
 from quickstudy.selection import CONFIGURATIONS, Measured, measure
 from quickstudy.selection.configurations import CHEAP
-from quickstudy.selection.matrix import _splits, roc_auc, table_weights, trial
+from quickstudy.selection.matrix import _splits, table_weights, trial
 from quickstudy.selection.support import FEATURES, support_of
 from quickstudy.tasks.tables import Table
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from quickstudy import UserError
 from quickstudy.catalog import build, build_tasks
 from quickstudy.cli.main import main
-from quickstudy.evaluation import meta_test as evaluate
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import calibrate_population
 from quickstudy.task import Task
 from quickstudy.tasks import SPLITS, Augmented, Episodes, GroupedRows, arrays

@@ -22,7 +22,7 @@ from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
-from quickstudy.metrics import half_width
+from quickstudy.metrics import ACCURACY, half_width
 from quickstudy.models.adapted import Model
 from quickstudy.models.saved import load
 from quickstudy.task import Task, examples
@@ -101,7 +101,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     for picture in [*pictures, digits_grid]:
         picture.save(out / "pictures")
     minutes = (time.monotonic() - started) / 60
-    best = max(found["baselines"].values(), key=lambda row: row["accuracy"])
+    best = max(found["baselines"].values(), key=lambda row: row[ACCURACY.name])
     report = write_report(
         out / "report.html",
         title="Learning characters of unseen scripts from one example",
@@ -117,8 +117,9 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
         limits=LIMITS,
     )
     print(
-        f"5-way 1-shot on unseen scripts: {100 * found['accuracy']:.1f} %, best baseline "
-        f"{100 * best['accuracy']:.1f} %; {minutes:.1f} minutes in all\nreport: {report.resolve()}"
+        f"5-way 1-shot on unseen scripts: {ACCURACY.text(found[ACCURACY.name])}, best baseline "
+        f"{ACCURACY.text(best[ACCURACY.name])}; {minutes:.1f} minutes in all\n"
+        f"report: {report.resolve()}"
     )
     return 0
 
@@ -182,12 +183,12 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Picture]:
         "n_query": None,
         "n_tasks": N_DRAWS,
         "n_tasks_disjoint": None,
-        "metric": "accuracy",
-        "accuracy": float(own.mean()),
+        "metric": ACCURACY.name,
+        ACCURACY.name: float(own.mean()),
         "ci95": half_width(own),
         "baselines": {
             name: {
-                "accuracy": float(of.mean()),
+                ACCURACY.name: float(of.mean()),
                 "ci95": half_width(of),
                 "difference": float((own - of).mean()),
                 "difference_ci95": half_width(own - of),

@@ -22,6 +22,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load
 from quickstudy.task import setting_name
 from quickstudy.tasks import Split
@@ -156,23 +157,23 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
 
 def print_evaluation(result: JSON) -> None:
     """The headline and the ladder of an evaluation, as a table in the terminal."""
-    metric = result["metric"]
-    unit = 100 if metric == "accuracy" else 1
+    metric = named(result["metric"])
+    name = metric.name
     table = Table(
         title=f"{result['tasks']}/{result['split']}, {setting(result)}, {result['n_tasks']} tasks",
         caption=f"norm: {result['norm']}; ± is 95 %; differences are paired over the same tasks",
     )
-    for column in ("", f"{metric}{' %' if unit == 100 else ''}", "learner minus it"):
+    for column in ("", f"{name} {metric.unit}".strip(), "learner minus it"):
         table.add_column(column, justify="right" if column else "left")
-    table.add_row(result["learner"], _plus_minus(result[metric], result["ci95"], unit), "")
-    for name, row in result["baselines"].items():
-        difference = _plus_minus(row["difference"], row["difference_ci95"], unit)
-        table.add_row(name, _plus_minus(row[metric], row["ci95"], unit), difference)
+    table.add_row(result["learner"], _plus_minus(result[name], result["ci95"], metric), "")
+    for rung, row in result["baselines"].items():
+        difference = _plus_minus(row["difference"], row["difference_ci95"], metric)
+        table.add_row(rung, _plus_minus(row[name], row["ci95"], metric), difference)
     Console().print(table)
     if "optimizers" in result:
         Console().print(_optimizers(result["optimizers"]))
     if result["n_tasks_disjoint"]:
-        apart = _plus_minus(result[f"{metric}_disjoint"], result["ci95_disjoint"], unit)
+        apart = _plus_minus(result[f"{name}_disjoint"], result["ci95_disjoint"], metric)
         print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
     if "ece" in result:
         print(
@@ -180,8 +181,8 @@ def print_evaluation(result: JSON) -> None:
             f"{result['temperature']:.2f} of meta-valid {100 * result['ece_uncalibrated']:.1f} %"
         )
     if "log_likelihood" in result:
-        value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], 1)
-        print(f"log-likelihood of a query: {value} nats")
+        value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], LOG_LIKELIHOOD)
+        print(f"log-likelihood of a query: {value} {LOG_LIKELIHOOD.unit}")
     if "log_likelihood_gap" in result:
         best, worst = result["reference"]["oracle"], result["reference"]["constant"]
         missing = 100 * result["log_likelihood_gap"]
@@ -194,9 +195,8 @@ def setting(result: JSON) -> str:
     return setting_name(n_way, n_shot) if n_shot else str(result["tasks"])
 
 
-def _plus_minus(value: float, half: float, unit: int) -> str:
-    digits = 1 if unit == 100 else 4
-    return f"{unit * value:.{digits}f} ± {unit * half:.{digits}f}"
+def _plus_minus(value: float, half: float, metric: Metric) -> str:
+    return metric.number(value, half, metric.fine_digits)
 
 
 def _optimizers(result: JSON) -> Table:

@@ -19,6 +19,7 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.metrics import ACCURACY
 from quickstudy.tasks import SOURCES
 from quickstudy.training.plan import resolve, run_training
 
@@ -161,7 +162,7 @@ def _numbers(measured: JSON, metric: str) -> JSON:
         rows = measured.get("by_instance", [])
         row = next((row for row in rows if str(row["instance"]) == number), None)
         if row is not None:
-            return {metric: round(row["accuracy"], 5), "ci95": round(row["ci95"], 5)}
+            return {metric: round(row[ACCURACY.name], 5), "ci95": round(row["ci95"], 5)}
     elif f"{metric} ci95" in measured:
         paired = {key: f"{metric} {key}" for key in ("ci95", "p")}
         of = {metric: metric, **paired}

@@ -101,7 +101,7 @@ def search_planned(
         name=settings.study,
         space=space,
         fixed=plain(fixed),
-        kind=source.kind,
+        metric=source.metrics[0],
         budget=budget,
         first=first,
         trials=settings.trials,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table as Printed
@@ -22,7 +22,7 @@ from quickstudy.files.records import today
 from quickstudy.inputs.given import label_to_json
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge
-from quickstudy.selection.matrix import Metric, Protocol, measure
+from quickstudy.selection.matrix import Protocol, measure
 from quickstudy.selection.opponents import OPPONENTS
 from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.policy import PolicyTraining
@@ -68,7 +68,7 @@ class Selection:
     support: Path | None = None
     query: Path | None = None
     target: str = "target"
-    metric: Metric = "accuracy"
+    metric: Literal["accuracy", "auc"] = "accuracy"
     store: Path | None = None
     folds: int = 10
     out: Path | None = None

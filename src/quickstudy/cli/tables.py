@@ -22,9 +22,10 @@ from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LearnerGenerator
+from quickstudy.metrics import named
 from quickstudy.models.saved import load, load_task
 from quickstudy.tabular.generated import written
-from quickstudy.tabular.measure import measure
+from quickstudy.tabular.measure import METRICS, measure
 from quickstudy.tabular.pictures import generated_picture, results_pictures
 from quickstudy.tasks import Subtables
 
@@ -147,11 +148,13 @@ def print_result(result: JSON) -> None:
         title=f"{result['n_tables']} unseen tables, {result['n_splits']} splits",
         caption="± is 95 % over the tables; p of Wilcoxon's signed-rank test, paired by table",
     )
-    for column in ("", "ROC-AUC", "generator minus it", "p", "accuracy", "generator minus it", "p"):
-        shown.add_column(column, justify="right" if column else "left")
+    shown.add_column("")
+    for metric in METRICS:
+        for column in (named(metric).noun, "generator minus it", "p"):
+            shown.add_column(column, justify="right")
     for name, mean in result["means"].items():
         row = [name]
-        for metric in ("auc", "accuracy"):
+        for metric in METRICS:
             row.append(f"{mean[metric]:.4f}")
             apart = result["against"].get(name, {}).get(metric)
             if apart is None:

@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from quickstudy.batching.batch import TOGETHER
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
 from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import norm_name, responses, scores
 from quickstudy.files.machine import machine
 from quickstudy.learner import flatten_state
-from quickstudy.metrics import METRIC, FloatArray, half_width
+from quickstudy.metrics import FloatArray, Metric, half_width
 from quickstudy.task import Task, cast
 from quickstudy.tasks.source import Split, TaskSource
 from quickstudy.version import __version__
 
 JSON = dict[str, Any]
-BLOCK = 25
 WARM_UP = 2
 
 
@@ -42,7 +42,7 @@ class Found:
     """What one learner did on the tasks of one setting.
 
     Attributes:
-        values: Accuracy or mean squared error of each task.
+        values: The metric of each task.
         not_finite: Tasks with a prediction that is not finite.
         adapt_ms: Median time of adapting to one task.
         state_bytes: Median size of an adapted state.
@@ -109,7 +109,7 @@ def compare(
     entries += baseline_entries(entries) if with_baselines else []
     names = [entry.name for entry in entries]
     check_request(names, n_tasks, reference)
-    metric = METRIC[source.kind]
+    metric = source.metrics[0]
     shown: list[JSON] = []
     results: dict[str, list[JSON]] = {name: [] for name in names}
     modes = {entry.name: entry.learner.training for entry in entries}
@@ -120,7 +120,7 @@ def compare(
             label = setting_name(setting._asdict())
             drawn = (setting.source.task(split, index) for index in range(n_tasks))
             say = _prefixed(progress, f"{label}, task")
-            found = _measured(entries, drawn, timed_tasks, say)
+            found = _measured(entries, drawn, metric, timed_tasks, say)
             apart = _apart(entries, setting.source, split, n_tasks, progress, label) or found
             n_apart = max(len(each.values) for each in apart.values())
             if n_apart < 2:  # One task has no interval.
@@ -142,7 +142,7 @@ def compare(
             entry.learner.train(modes[entry.name])
     about = source.describe()
     return {
-        "metric": metric,
+        "metric": metric.name,
         "tasks": about.get("name"),
         "tasks_options": about,
         "split": split,
@@ -151,7 +151,10 @@ def compare(
         "reference": reference,
         "settings": shown,
         "rows": [{**_about(entry), "results": results[entry.name]} for entry in entries],
-        "timing": {"tasks": min(timed_tasks, n_tasks, BLOCK), "threads": torch.get_num_threads()},
+        "timing": {
+            "tasks": min(timed_tasks, n_tasks, TOGETHER),
+            "threads": torch.get_num_threads(),
+        },
         **machine(),
         "version": __version__,
     }
@@ -217,16 +220,20 @@ def _prefixed(progress: Callable[[str], None], words: str) -> Callable[[str], No
 
 
 def _measured(
-    entries: list[Entry], tasks: Iterable[Task], timed_tasks: int, say: Callable[[str], None]
+    entries: list[Entry],
+    tasks: Iterable[Task],
+    metric: Metric,
+    timed_tasks: int,
+    say: Callable[[str], None],
 ) -> dict[str, Found]:
     """Puts the tasks to every learner, and times them on the first ones."""
     found = {entry.name: Found() for entry in entries}
     remaining, done = iter(tasks), 0
-    while block := list(islice(remaining, BLOCK)):
+    while block := list(islice(remaining, TOGETHER)):
         for entry in entries:
             if not found[entry.name].reason:
                 say(f"{done + 1} on: {entry.name}")
-                _ask(entry, block, found[entry.name], done)
+                _ask(entry, block, metric, found[entry.name], done)
         if timed_tasks and not done:
             able = [entry for entry in entries if not found[entry.name].reason]
             _time(able, block[:timed_tasks], found)
@@ -234,7 +241,7 @@ def _measured(
     return found
 
 
-def _ask(entry: Entry, block: list[Task], found: Found, done: int) -> None:
+def _ask(entry: Entry, block: list[Task], metric: Metric, found: Found, done: int) -> None:
     """Adds the results on some tasks; a learner that cannot serve them says why."""
     learner = entry.learner
     try:
@@ -243,7 +250,7 @@ def _ask(entry: Entry, block: list[Task], found: Found, done: int) -> None:
     except UserError as error:
         found.reason = str(error)
         return
-    found.values += scores(answers, learner.kind).per_task.tolist()
+    found.values += scores(answers, [metric]).per_task.tolist()
     found.not_finite += sum(
         not bool(torch.isfinite(prediction[task.query.weight > 0]).all())
         for task, prediction in answers
@@ -291,15 +298,16 @@ def _apart(
     say = _prefixed(progress, f"{label}, disjoint task")
     try:
         drawn: Iterator[Task] = islice(source.disjoint(split), n_tasks)
-        return _measured(entries, drawn, 0, say)
+        return _measured(entries, drawn, source.metrics[0], 0, say)
     except UserError:
         return {}
 
 
-def _best(entries: list[Entry], found: dict[str, Found], metric: str) -> str | None:
+def _best(entries: list[Entry], found: dict[str, Found], metric: Metric) -> str | None:
     """The name of the best of the learners that were given."""
-    sign = 1 if metric == "accuracy" else -1
-    means = {entry.name: sign * found[entry.name].mean for entry in entries if not entry.baseline}
+    means = {
+        entry.name: metric.sign * found[entry.name].mean for entry in entries if not entry.baseline
+    }
     able = {name: mean for name, mean in means.items() if math.isfinite(mean)}
     return max(able, key=lambda name: able[name]) if able else None
 
@@ -307,7 +315,7 @@ def _best(entries: list[Entry], found: dict[str, Found], metric: str) -> str | N
 def _result(
     name: str,
     reference: str | None,
-    metric: str,
+    metric: Metric,
     found: dict[str, Found],
     apart: dict[str, Found],
 ) -> JSON:
@@ -323,7 +331,7 @@ def _result(
         theirs = _values(of[reference]) if reference is not None else values[:0]
         paired = values - theirs if len(values) == len(theirs) else values[:0]
         result |= {
-            f"{metric}{ending}": _mean(values),
+            f"{metric.name}{ending}": _mean(values),
             f"ci95{ending}": _number(half_width(values)),
             f"difference{ending}": _mean(paired),
             f"difference_ci95{ending}": _number(half_width(paired)),

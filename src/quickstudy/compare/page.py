@@ -17,7 +17,8 @@ from quickstudy.figures.page import (
     settings_table,
     write_page,
 )
-from quickstudy.figures.sheet import Picture, known, metric_text
+from quickstudy.figures.sheet import Picture, known
+from quickstudy.metrics import named
 
 JSON = dict[str, Any]
 LIMITS = (
@@ -70,8 +71,8 @@ def write_comparison(
 def lead(result: JSON) -> str:
     """Who is best, and whether these tasks can tell it from the next."""
     text = f"{headline(result)}."
-    metric, settings = result["metric"], result["settings"]
-    rows = [row for row in ranked(result) if known(row["results"][0], metric)]
+    metric, settings = named(result["metric"]), result["settings"]
+    rows = [row for row in ranked(result) if known(row["results"][0], metric.name)]
     if len(rows) < 2:
         return text
     reference, (first, second) = settings[0]["reference"], rows[:2]
@@ -81,7 +82,7 @@ def lead(result: JSON) -> str:
     if not known(found, "difference_ci95"):
         return text
     apart = abs(found["difference"])
-    shown = metric_text(apart, metric, found["difference_ci95"]).replace(" %", " points")
+    shown = metric.difference_text(apart, found["difference_ci95"])
     text += f" In {setting_name(settings[0])} it is {shown} ahead of {second['name']}"
     if len(settings) > 1:
         text = text.replace(" it is ", f" {first['name']} is ")

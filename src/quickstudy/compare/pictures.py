@@ -16,21 +16,20 @@ from quickstudy.figures.sheet import (
     BLUE,
     DASHED,
     INK,
-    NOUN,
     SERIES,
     SOFT,
-    Metric,
     Picture,
     drawable,
     known,
     metric_axis,
-    metric_text,
+    metric_limits,
     numbers,
     panel,
     percent,
     picture,
     sheet,
 )
+from quickstudy.metrics import Metric, named
 
 JSON = dict[str, Any]
 MARKERS = "osD^vPX"
@@ -63,10 +62,10 @@ def comparison_pictures(result: JSON) -> list[Picture]:
 
 def headline(result: JSON) -> str:
     """Who is best, in one line."""
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     settings = result["settings"]
     tops = [ranked(result, i)[0] for i in range(len(settings))]
-    names = [top["name"] for i, top in enumerate(tops) if known(top["results"][i], metric)]
+    names = [top["name"] for i, top in enumerate(tops) if known(top["results"][i], metric.name)]
     if not names:
         return "Nothing could be measured"
     often = max(dict.fromkeys(names), key=names.count)
@@ -74,13 +73,13 @@ def headline(result: JSON) -> str:
         of = "all" if names.count(often) == len(settings) else f"{names.count(often)} of"
         return f"{often[:40]} is best in {of} {len(settings)} settings"
     found = tops[0]["results"][0]
-    best = metric_text(found[metric], metric, found["ci95"])
+    best = metric.text(found[metric.name], found["ci95"])
     return f"{often[:40]} is best in {setting_name(settings[0])}: {best}"
 
 
 def by_learner(result: JSON) -> Picture:
     """The metric of every learner in every setting, with its intervals."""
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     settings, rows = result["settings"], ranked(result)
     names = [setting_name(setting) for setting in settings]
     pitch = 0.22 + 0.14 * len(settings)
@@ -99,39 +98,40 @@ def by_learner(result: JSON) -> Picture:
         for i, name in enumerate(names):
             shift = 0.14 / pitch * (i - (len(names) - 1) / 2)
             colour, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
-            at = [y for y, row in enumerate(rows) if known(row["results"][i], metric)]
+            at = [y for y, row in enumerate(rows) if known(row["results"][i], metric.name)]
             found = [{"name": rows[y]["name"], **rows[y]["results"][i]} for y in at]
-            kept = numbers(f"comparison: {name}", found, metric) if found else []
+            kept = numbers(f"comparison: {name}", found, metric.name) if found else []
             axes.errorbar(
-                [row[metric] for row in kept], [y + shift for y in at], fmt=marker, color=colour,
+                [row[metric.name] for row in kept], [y + shift for y in at],
+                fmt=marker, color=colour,
                 xerr=[row["ci95"] or 0 for row in kept], ms=5, elinewidth=1.3, capsize=2,
                 label=name,
             )  # fmt: skip
             drawn.append({"setting": name, "chance": _chance(result, i), "rows": kept})
-        axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=NOUN[metric])
+        axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel=metric.noun)
         low, high = axes.get_xlim()
-        axes.set_xlim(max(0, low), min(1.005, high) if metric == "accuracy" else high)
+        axes.set_xlim(*metric_limits((low, high), metric))
         chances = (_chance(result, i) for i in range(len(settings)))
         guesses = {chance for chance in chances if chance is not None and chance > low}
         for chance in sorted(guesses):
             axes.axvline(chance, color=SOFT, linewidth=1, linestyle=DASHED, zorder=1)
         axes.grid(axis="y", visible=False)
-        if metric == "accuracy":
+        if metric.is_fraction:
             axes.xaxis.set_major_formatter(percent)
         height = figure.get_size_inches()[1]
         key: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0.01, 1 - 0.36 / height)}
         figure.legend(ncols=4, frameon=False, handletextpad=0.3, columnspacing=1.4, **key)
         caption = (
-            f"{'Further right' if metric == 'accuracy' else 'Further left'} is better. Whiskers "
+            f"{'Further right' if metric.larger_is_better else 'Further left'} is better. Whiskers "
             "are 95 % confidence intervals over the same tasks; baselines are in italics"
         )
         caption += "; a dashed line is guessing." if guesses else "."
-        return picture(figure, "comparison", caption, {"metric": metric, "settings": drawn})
+        return picture(figure, "comparison", caption, {"metric": metric.name, "settings": drawn})
 
 
 def by_shots(result: JSON) -> list[Picture]:
     """The metric against shots, one picture for each number of ways with several shots."""
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     settings = result["settings"]
     made = []
     for way in {str(setting["n_way"]): setting["n_way"] for setting in settings}.values():
@@ -142,7 +142,7 @@ def by_shots(result: JSON) -> list[Picture]:
             row["name"]: [
                 {**row["results"][i], "n_shot": settings[i]["n_shot"]}
                 for i in at
-                if known(row["results"][i], metric)
+                if known(row["results"][i], metric.name)
             ]
             for row in ranked(result, at[0])
         }
@@ -165,10 +165,10 @@ def by_cost(result: JSON, cost: str) -> Picture:
         result: What `compare` returned.
         cost: `"adapt_ms"` or `"minutes"`.
     """
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     name, noun = COSTS[cost]
     points, where = _points(result, cost), setting_name(result["settings"][0])
-    title = f"{NOUN[metric].capitalize()} in {where} against {noun}"
+    title = f"{metric.title} in {where} against {noun}"
     with sheet(4.2, title) as figure:
         axes = panel(figure, 0.55, 0.6, right=0.4)
         axes.set_xscale("log")
@@ -193,7 +193,7 @@ def by_cost(result: JSON, cost: str) -> Picture:
         axes.xaxis.set_minor_formatter("")
         axes.set_xlabel(noun)
         _label(axes, points)
-        better = "higher" if metric == "accuracy" else "lower"
+        better = "higher" if metric.larger_is_better else "lower"
         caption = f"Further left is cheaper, {better} is better; open diamonds are baselines. "
         if len(front) > 1:
             caption += "No other beats those on the dashed line in both. "
@@ -203,7 +203,13 @@ def by_cost(result: JSON, cost: str) -> Picture:
             many = f"{threads} thread{'s' * (threads != 1)}"
             caption += f" Median time of {n} tasks, one at a time, on {many}."
         rows = [point._asdict() for point in points]
-        data = {"metric": metric, "setting": where, "cost": cost, "chance": chance, "rows": rows}
+        data = {
+            "metric": metric.name,
+            "setting": where,
+            "cost": cost,
+            "chance": chance,
+            "rows": rows,
+        }
         return picture(figure, name, caption, data)
 
 
@@ -221,7 +227,7 @@ def _points(result: JSON, cost: str) -> list[Point]:
 
 def _front(points: list[Point], metric: Metric) -> list[Point]:
     """Those that no other beats in both, cheapest first."""
-    sign = 1 if metric == "accuracy" else -1
+    sign = metric.sign
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.cost, -sign * p.value)):
         if not front or sign * point.value > sign * front[-1].value:
@@ -267,6 +273,6 @@ def _label(axes: Axes, points: list[Point]) -> None:
 
 
 def _chance(result: JSON, setting: int) -> float | None:
-    """Accuracy of guessing."""
-    way = result["settings"][setting]["n_way"]
-    return 1 / way if result["metric"] == "accuracy" and isinstance(way, int) else None
+    """The metric of guessing."""
+    way, metric = result["settings"][setting]["n_way"], named(result["metric"])
+    return metric.chance(way) if metric.chance and isinstance(way, int) else None

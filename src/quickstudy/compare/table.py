@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy.compare.measure import setting_name
+from quickstudy.metrics import Metric, named
 
 JSON = dict[str, Any]
 NONE = "–"
@@ -59,12 +60,11 @@ def tables(result: JSON) -> Tables:
 
 def ranked(result: JSON, setting: int = 0) -> list[JSON]:
     """The rows, best first by the mean in a setting, those without one last."""
-    metric = result["metric"]
-    sign = -1 if metric == "accuracy" else 1
+    metric = named(result["metric"])
 
     def key(row: JSON) -> float:
-        value = row["results"][setting][metric]
-        return math.inf if value is None else sign * value
+        value = row["results"][setting][metric.name]
+        return math.inf if value is None else -metric.sign * value
 
     return sorted(result["rows"], key=key)
 
@@ -97,11 +97,11 @@ def _rich(cell: Cell) -> Text:
 
 
 def _outcomes(result: JSON, rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
-    metric = result["metric"]
-    settings = result["settings"]
+    metric, settings = named(result["metric"]), result["settings"]
+    key = metric.name
     best = [ranked(result, i)[0]["name"] for i in range(len(settings))]
     apart = any(
-        row["results"][i][f"{metric}_disjoint"] not in (None, row["results"][i][metric])
+        row["results"][i][f"{key}_disjoint"] not in (None, row["results"][i][key])
         for row in rows
         for i in range(len(settings))
     )
@@ -115,11 +115,11 @@ def _outcomes(result: JSON, rows: list[JSON], heads: list[str], notes: list[str]
             if found["not_finite"]:
                 lost = f"{found['not_finite']} of {setting['n_tasks']} tasks"
                 marks += _mark(notes, f"{lost} gave predictions that are not finite")
-            lines = [plus_minus(found[metric], found["ci95"], metric) + marks]
+            lines = [plus_minus(found[key], found["ci95"], metric) + marks]
             if apart:
-                value, half = found[f"{metric}_disjoint"], found["ci95_disjoint"]
+                value, half = found[f"{key}_disjoint"], found["ci95_disjoint"]
                 lines.append(plus_minus(value, half, metric))
-            measured = found[metric] is not None
+            measured = found[key] is not None
             if measured and row["name"] == setting["reference"]:
                 lines.append("best" if result["reference"] is None else NONE)
             else:
@@ -128,7 +128,7 @@ def _outcomes(result: JSON, rows: list[JSON], heads: list[str], notes: list[str]
         shown.append(Row([head, *(f"  {label}" for label in labels)], cells, row["baseline"]))
     counts = [s["n_tasks_disjoint"] for s in settings]
     many = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
-    caption = f"{'Accuracy in %' if metric == 'accuracy' else 'Mean squared error'}; ± is 95 %; "
+    caption = f"{metric.label}; ± is 95 %; "
     caption += f"disjoint tasks, {many} of each kind, share no example; " * apart
     caption += "differences are paired over the same tasks."
     return Grid([setting_name(setting) for setting in settings], shown, caption)
@@ -171,16 +171,12 @@ def _adapting(result: JSON, rows: list[JSON], heads: list[str]) -> Grid:
     return Grid([setting_name(setting) for setting in result["settings"]], shown, caption)
 
 
-def plus_minus(value: float | None, half: float | None, metric: str) -> str:
-    """Such as `90.2 ± 1.0`, in percent for an accuracy."""
-    if value is None:
-        return NONE
-    scale, digits = (100, 1) if metric == "accuracy" else (1, 3)
-    text = f"{scale * value:.{digits}f}".replace("-", "−")
-    return text if half is None else f"{text} ± {scale * half:.{digits}f}"
+def plus_minus(value: float | None, half: float | None, metric: Metric) -> str:
+    """A value with its interval, such as `90.2 ± 1.0`, in percent for an accuracy."""
+    return NONE if value is None else metric.number(value, half).replace("-", "−")
 
 
-def difference(found: JSON, metric: str) -> str:
+def difference(found: JSON, metric: Metric) -> str:
     """The paired difference to the reference, with its sign."""
     value = found["difference"]
     text = plus_minus(value, found["difference_ci95"], metric)

@@ -14,7 +14,7 @@ from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import half_width
+from quickstudy.metrics import ACCURACY, MSE, half_width
 from quickstudy.task import Examples, Task, stack
 
 WIDE = 0.3
@@ -85,13 +85,13 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
                 f"{n} examples leave an interval of {100 * (high - low):.0f} points; add examples, "
                 "or judge the model on labelled queries of your own"
             )
-        return Quality("accuracy", float(right.mean()), low, high, n, folds, warning)
+        return Quality(ACCURACY.name, float(right.mean()), low, high, n, folds, warning)
     errors = (out - support.y.cpu()).double().square().mean(dim=1).numpy()
     mean, half = float(errors.mean()), half_width(errors)
     warning = None
     if half > mean / 2:
         warning = f"the error is known to {half:.3g} of {mean:.3g} only; add examples"
-    return Quality("mse", mean, max(mean - half, 0.0), mean + half, n, folds, warning)
+    return Quality(MSE.name, mean, max(mean - half, 0.0), mean + half, n, folds, warning)
 
 
 @torch.no_grad()

@@ -20,8 +20,7 @@ from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.learned_optimizer import LearnedOptimizer
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
 from quickstudy.learners.nearest_centroid import NearestCentroid
-from quickstudy.learners.neural_process import log_density
-from quickstudy.metrics import METRIC, half_width, reliability
+from quickstudy.metrics import ACCURACY, LOG_LIKELIHOOD, Metric, half_width, reliability
 from quickstudy.task import Examples, Task, cast
 from quickstudy.tasks.source import Split, TaskSource
 
@@ -40,15 +39,14 @@ def likelihood(
     if learner.kind != "regression" or distribution is None:
         return {}
 
-    def densities(task: Task) -> Tensor:
-        mean, std = distribution(learner.adapt(task.support), task.query.x)
-        return log_density(task.query.y, mean, std)
+    def moments(task: Task) -> Tensor:
+        return torch.stack(distribution(learner.adapt(task.support), task.query.x), dim=-1)
 
     tasks = (source.task(split, index) for index in range(n_tasks))
     found = np.array(
         [
-            float(each[task.query.weight > 0].double().sum(dim=1).mean())
-            for task, each in responses(learner, tasks, answer=densities)
+            LOG_LIKELIHOOD.per_task(each, task.query)
+            for task, each in responses(learner, tasks, answer=moments)
         ]
     )
     value = float(found.mean())
@@ -116,21 +114,22 @@ def evaluate(
         `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps` (or
         what `beside_tuned` gives), `baselines`, and `by_instance` where there is `sequence_logits`.
     """
-    source, metric = source.untouched, METRIC[learner.kind]
+    source = source.untouched
+    metric = source.metrics[0]
     ladder = baselines(learner) if with_baselines else {}
 
     def tasks(of: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
         return (of.task(split, index) for index in range(n))
 
     progress(type(learner).__name__)
-    found = score(learner, tasks(), temperature=temperature)
+    found = score(learner, tasks(), temperature=temperature, metrics=source.metrics)
     result: dict[str, Any] = {
         "learner": type(learner).__name__,
         "split": split,
         "norm": norm_name(learner),
         "n_tasks": n_tasks,
-        "metric": metric,
-        metric: found.mean,
+        "metric": metric.name,
+        metric.name: found.mean,
         "ci95": found.ci95,
         "median": float(np.median(found.per_task)),
         "not_finite": int((~np.isfinite(found.per_task)).sum()),
@@ -144,10 +143,10 @@ def evaluate(
     result["baselines"] = {}
     for name, baseline in ladder.items():
         progress(name)
-        other = score(baseline, tasks())
+        other = score(baseline, tasks(), metrics=[metric])
         difference = found.per_task - other.per_task
         result["baselines"][name] = {
-            metric: other.mean,
+            metric.name: other.mean,
             "ci95": other.ci95,
             "difference": float(difference.mean()),
             "difference_ci95": half_width(difference),
@@ -159,16 +158,19 @@ def evaluate(
             curve = []
             for n_shot in shots:
                 try:
-                    at = score(one, tasks(source.resized(n_shot=n_shot), n))
+                    shown = tasks(source.resized(n_shot=n_shot), n)
+                    at = score(one, shown, metrics=[metric])
                 except UserError:
                     continue
-                curve.append({"n_shot": n_shot, metric: at.mean, "ci95": at.ci95})
+                curve.append({"n_shot": n_shot, metric.name: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
     if isinstance(learner, LearnedOptimizer):
         result |= beside_tuned(learner, source, split, n_tasks, with_baselines, progress)
     elif steps and isinstance(learner, GradientBased):
         progress("inner steps")
-        result["by_steps"] = by_steps(learner, list(tasks(n=min(n_tasks, curve_tasks))), steps)
+        result["by_steps"] = by_steps(
+            learner, list(tasks(n=min(n_tasks, curve_tasks))), steps, metric
+        )
     sequence_logits = getattr(learner, "sequence_logits", None)
     if learner.kind == "classification" and sequence_logits is not None:
         progress("instances")
@@ -177,7 +179,12 @@ def evaluate(
 
 
 def _disjoint(
-    learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int, found: Scores, metric: str
+    learner: AnyLearner,
+    source: TaskSource,
+    split: Split,
+    n_tasks: int,
+    found: Scores,
+    metric: Metric,
 ) -> dict[str, Any]:
     """Mean and interval over tasks that share no example; those of an unlimited family never do."""
     try:
@@ -186,10 +193,10 @@ def _disjoint(
         over = found
     else:
         if len(apart) < 2:
-            return {f"{metric}_disjoint": None, "ci95_disjoint": None, "n_tasks_disjoint": 0}
-        over = score(learner, apart)
+            return {f"{metric.name}_disjoint": None, "ci95_disjoint": None, "n_tasks_disjoint": 0}
+        over = score(learner, apart, metrics=[metric])
     return {
-        f"{metric}_disjoint": over.mean,
+        f"{metric.name}_disjoint": over.mean,
         "ci95_disjoint": over.ci95,
         "n_tasks_disjoint": len(over.per_task),
     }
@@ -197,10 +204,9 @@ def _disjoint(
 
 @torch.no_grad()
 def by_steps(
-    learner: GradientBased, tasks: list[Task], steps: tuple[int, ...]
+    learner: GradientBased, tasks: list[Task], steps: tuple[int, ...], metric: Metric
 ) -> list[dict[str, Any]]:
-    """The result after each of these numbers of inner steps, by the tasks' mean."""
-    metric = METRIC[learner.kind]
+    """The metric after each of these numbers of inner steps, by the tasks' mean."""
     answers: dict[int, list[tuple[Task, Tensor]]] = {n: [] for n in steps}
     like = next(learner.parameters())
     training = learner.training
@@ -211,8 +217,8 @@ def by_steps(
             if n in answers:
                 answers[n].append((task, learner.predict(state, task.query.x)))
     learner.train(training)
-    found = {n: scores(answers[n], learner.kind) for n in steps}
-    return [{"inner_steps": n, metric: found[n].mean, "ci95": found[n].ci95} for n in steps]
+    found = {n: scores(answers[n], [metric]) for n in steps}
+    return [{"inner_steps": n, metric.name: found[n].mean, "ci95": found[n].ci95} for n in steps]
 
 
 def by_instance(
@@ -235,6 +241,6 @@ def by_instance(
             found.setdefault(n, []).append(float(right[instance == n].mean()))
     means = {n: np.array(values) for n, values in found.items()}
     return [
-        {"instance": n, "accuracy": float(values.mean()), "ci95": half_width(values)}
+        {"instance": n, ACCURACY.name: float(values.mean()), "ci95": half_width(values)}
         for n, values in sorted(means.items())
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,15 +13,19 @@ from torch import Tensor
 from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import FloatArray, half_width
+from quickstudy.metrics import DEFAULT, FloatArray, Metric, half_width
 from quickstudy.nets.norm import (
     calibrate,
     check_calibrated,
     check_no_running_statistics,
     kinds,
 )
-from quickstudy.task import Kind, Task, cast, stack, unstack
+from quickstudy.task import Task, cast, stack, unstack
 from quickstudy.tasks.source import TaskSource
+
+CALIBRATION_TASKS = 1 << 40
+"""Index of the first meta-train task that population statistics are estimated on; outer steps take
+those before it."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,15 @@ class Scores:
     """Results on a sequence of tasks.
 
     Attributes:
-        per_task: Accuracy (a fraction) or mean squared error of each task.
+        per_task: The headline metric of each task.
+        others: Further metrics of each task, by name.
         confidence: Largest predicted probability of every query of every task; empty in regression.
         correct: 1 where that class is right, else 0.
         uncalibrated: As `confidence`, without the temperature.
     """
 
     per_task: FloatArray
+    others: dict[str, FloatArray]
     confidence: FloatArray
     correct: FloatArray
     uncalibrated: FloatArray
@@ -52,17 +58,24 @@ class Scores:
 
 
 def score(
-    learner: AnyLearner, tasks: Iterable[Task], chunk: int = TOGETHER, temperature: float = 1.0
+    learner: AnyLearner,
+    tasks: Iterable[Task],
+    chunk: int = TOGETHER,
+    temperature: float = 1.0,
+    metrics: Sequence[Metric] = (),
 ) -> Scores:
-    """The learner's results on tasks, each adapted to and predicted on its own.
+    """Measures the learner on tasks, each adapted to and predicted on its own.
 
     Args:
         learner: Used in eval mode.
         tasks: The tasks.
         chunk: Tasks vectorised at a time.
         temperature: What logits are divided by before they become probabilities.
+        metrics: What is measured, the headline first; the default of the learner's targets where
+            empty.
     """
-    return scores(responses(learner, tasks, chunk), learner.kind, temperature)
+    measured = metrics or DEFAULT[learner.kind]
+    return scores(responses(learner, tasks, chunk), measured, temperature)
 
 
 @torch.no_grad()
@@ -90,28 +103,35 @@ def responses(
         learner.train(training)
 
 
-def scores(answers: Iterable[tuple[Task, Tensor]], kind: Kind, temperature: float = 1.0) -> Scores:
-    """Scores of predictions for the queries of tasks; padding does not count."""
-    per_task: list[float] = []
+def scores(
+    answers: Iterable[tuple[Task, Tensor]], metrics: Sequence[Metric], temperature: float = 1.0
+) -> Scores:
+    """Scores of predictions for the queries of tasks; padding does not count.
+
+    Raises:
+        UserError: There is no task.
+    """
+    values: dict[str, list[float]] = {metric.name: [] for metric in metrics}
     confidence: list[FloatArray] = []
     correct: list[FloatArray] = []
     uncalibrated: list[FloatArray] = []
     for task, prediction in answers:
-        real = task.query.weight > 0
-        y, out = task.query.y[real], prediction[real]
-        if kind == "regression":
-            per_task.append(float((out - y).double().square().mean()))
+        for metric in metrics:
+            values[metric.name].append(metric.per_task(prediction, task.query))
+        if metrics[0].kind == "regression":
             continue
-        z = out.double()
+        real = task.query.weight > 0
+        z, y = prediction[real].double(), task.query.y[real]
         right = (z.argmax(dim=-1) == y.argmax(dim=-1)).double()
-        per_task.append(float(right.mean()))
         confidence.append(torch.softmax(z / temperature, dim=-1).amax(dim=-1).cpu().numpy())
         uncalibrated.append(torch.softmax(z, dim=-1).amax(dim=-1).cpu().numpy())
         correct.append(right.cpu().numpy())
-    if not per_task:
+    headline, *others = values.items()
+    if not headline[1]:
         raise UserError("evaluate: needs at least one task; received none; raise n_tasks.")
     flat = (np.concatenate([np.zeros(0), *each]) for each in (confidence, correct, uncalibrated))
-    return Scores(np.array(per_task), *flat)
+    further = {name: np.array(each) for name, each in others}
+    return Scores(np.array(headline[1]), further, *flat)
 
 
 def norm_name(learner: AnyLearner) -> str:
@@ -125,11 +145,10 @@ def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int =
         return
     like = next(learner.parameters(), torch.zeros(()))
     source = source.untouched if learner.episodic else source.untouched.flat()
-    first = 1 << 40
     calibrate(
         learner,
         (
-            lambda i=i: learner(cast(source.task("train", first + i), like))  # type: ignore[misc]
+            lambda i=i: learner(cast(source.task("train", CALIBRATION_TASKS + i), like))  # type: ignore[misc]
             for i in range(n_tasks)
         ),
     )

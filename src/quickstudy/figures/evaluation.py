@@ -7,17 +7,18 @@ from typing import Any
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
 from quickstudy.figures.sheet import Picture
+from quickstudy.metrics import named
 
 JSON = dict[str, Any]
 
 
 def evaluation_pictures(result: JSON) -> list[Picture]:
     """The pictures of an evaluation."""
-    metric, name, ladder = result["metric"], result["learner"], result["baselines"]
-    chance = 1 / result["n_way"] if isinstance(result.get("n_way"), int) else None
-    chance = chance if metric == "accuracy" else None
+    metric, name, ladder = named(result["metric"]), result["learner"], result["baselines"]
+    way = result.get("n_way")
+    chance = metric.chance(way) if metric.chance and isinstance(way, int) else None
     rows = [{"name": name, **result}, *({"name": n, **b} for n, b in ladder.items())]
-    rows = [{key: row[key] for key in ("name", metric, "ci95")} for row in rows]
+    rows = [{key: row[key] for key in ("name", metric.name, "ci95")} for row in rows]
     pictures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
     curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}
     drawn = {n: rows for n, rows in curves.items() if rows}

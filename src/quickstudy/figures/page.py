@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.figures.sheet import NOUN, Metric, Picture, known, metric_text
+from quickstudy.figures.sheet import Picture, known
 from quickstudy.files.atomic import write_atomically
+from quickstudy.metrics import ACCURACY, METRICS, MSE, Metric
 from quickstudy.task import setting_name
 
 Evaluation = Mapping[str, Any]
@@ -203,12 +204,12 @@ def _result(evaluation: Evaluation) -> str:
     n, n_disjoint = evaluation.get("n_tasks"), evaluation.get("n_tasks_disjoint")
     cards = [
         (
-            f"{NOUN[metric].capitalize()}, {_setting(evaluation)}",
-            _value(evaluation, metric, metric, "ci95"),
+            f"{metric.title}, {_setting(evaluation)}",
+            _value(evaluation, metric, metric.name, "ci95"),
             f"95 % confidence interval over {_count(n)} tasks",
         )
     ]
-    if (disjoint := f"{metric}_disjoint") in evaluation or "ci95_disjoint" in evaluation:
+    if (disjoint := f"{metric.name}_disjoint") in evaluation or "ci95_disjoint" in evaluation:
         many = f"{_count(n_disjoint)} " if n_disjoint is not None else ""
         cards.append((
             f"The same over {many}disjoint tasks",
@@ -219,14 +220,14 @@ def _result(evaluation: Evaluation) -> str:
         name, best = baselines[0]
         cards.append((
             f"Best baseline: {name}",
-            _value(best, metric, metric, "ci95"),
+            _value(best, metric, metric.name, "ci95"),
             f"paired difference {_difference(best, metric)}",
         ))  # fmt: skip
-    if metric == "accuracy":
-        ece = metric_text(evaluation["ece"], "accuracy") if known(evaluation, "ece") else UNKNOWN
+    if metric.kind == "classification":
+        ece = ACCURACY.text(evaluation["ece"]) if known(evaluation, "ece") else UNKNOWN
         note = "mean gap between confidence and accuracy"
         if known(evaluation, "ece_uncalibrated"):
-            raw = metric_text(evaluation["ece_uncalibrated"], "accuracy")
+            raw = ACCURACY.text(evaluation["ece_uncalibrated"])
             note += f"; without a temperature {raw}"
         cards.append(("Calibration error", ece, note))
     shown = "\n".join(
@@ -239,10 +240,10 @@ def _result(evaluation: Evaluation) -> str:
 def _ladder(evaluation: Evaluation, metric: Metric) -> list[tuple[str, Evaluation]]:
     """The baselines, best first, those not measured last."""
     worst = float("inf")
-    sign = -1 if metric == "accuracy" else 1
+    name, sign = metric.name, -metric.sign
     return sorted(
         (evaluation.get("baselines") or {}).items(),
-        key=lambda item: sign * item[1][metric] if known(item[1], metric) else worst,
+        key=lambda item: sign * item[1][name] if known(item[1], name) else worst,
     )
 
 
@@ -254,19 +255,19 @@ def _ladder_table(
     learner = str(evaluation.get("learner") or "the learner")
     rows = [(learner, evaluation, "–")]
     rows += [(name, row, _difference(row, metric)) for name, row in baselines]
-    sign = -1 if metric == "accuracy" else 1
-    rows.sort(key=lambda r: sign * r[1][metric] if known(r[1], metric) else float("inf"))
+    key, sign = metric.name, -metric.sign
+    rows.sort(key=lambda r: sign * r[1][key] if known(r[1], key) else float("inf"))
     cells = "\n".join(
         f'<tr{OWN if row is evaluation else ""}><th scope="row">{escape(name)}</th>'
-        f"<td>{_value(row, metric, metric, 'ci95')}</td><td>{escape(difference)}</td></tr>"
+        f"<td>{_value(row, metric, key, 'ci95')}</td><td>{escape(difference)}</td></tr>"
         for name, row, difference in rows
     )
-    better = "higher" if metric == "accuracy" else "lower"
+    better = "higher" if metric.larger_is_better else "lower"
     return (
         '<div class="scroll">\n<table class="ladder">\n'
         f"<caption>On the same tasks with the same support examples; {better} is better. "
         f"The difference is {escape(learner)} minus the method, paired by task.</caption>\n"
-        f'<thead><tr><th scope="col">method</th><th scope="col">{NOUN[metric]}</th>'
+        f'<thead><tr><th scope="col">method</th><th scope="col">{metric.noun}</th>'
         f'<th scope="col">difference</th></tr></thead>\n'
         f"<tbody>\n{cells}\n</tbody>\n</table>\n</div>"
     )
@@ -279,7 +280,7 @@ def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
         "n_way": "ways", "n_shot": "shots", "n_query": "queries a class",
         "n_tasks": "test tasks", "minutes": "minutes", "date": "date", "command": "command",
     }  # fmt: skip
-    if _metric(evaluation) == "mse":
+    if _metric(evaluation).kind == "regression":
         names |= {"n_shot": "support examples", "n_query": "queries"}
         del names["n_way"]
     rows = [(label, evaluation.get(key)) for key, label in names.items()]
@@ -329,25 +330,25 @@ def paragraphs(text: str, attributes: str = "") -> str:
 
 
 def _setting(evaluation: Evaluation) -> str:
-    n_way = None if _metric(evaluation) == "mse" else evaluation.get("n_way")
+    n_way = None if _metric(evaluation).kind == "regression" else evaluation.get("n_way")
     name, tasks = setting_name(n_way, evaluation.get("n_shot")), evaluation.get("tasks")
     return f"{name} on {tasks}".strip() if tasks else name or "evaluation"
 
 
 def _metric(evaluation: Evaluation) -> Metric:
-    metric = evaluation.get("metric") or ("mse" if "mse" in evaluation else "accuracy")
-    if metric not in NOUN:
+    name = evaluation.get("metric") or (MSE if MSE.name in evaluation else ACCURACY).name
+    if name not in METRICS:
         raise UserError(
-            f"write_report: an evaluation's metric must be one of {sorted(NOUN)}; received "
-            f"{metric!r}; write it with quickstudy evaluate."
+            f"write_report: an evaluation's metric must be one of {sorted(METRICS)}; received "
+            f"{name!r}; write it with quickstudy evaluate."
         )
-    return "mse" if metric == "mse" else "accuracy"
+    return METRICS[name]
 
 
 def _value(row: Evaluation, metric: Metric, key: str, ci: str) -> str:
     if not known(row, key):
         return UNKNOWN
-    return metric_text(row[key], metric, row[ci] if known(row, ci) else None)
+    return metric.text(row[key], row[ci] if known(row, ci) else None)
 
 
 def _difference(row: Evaluation, metric: Metric) -> str:
@@ -355,7 +356,7 @@ def _difference(row: Evaluation, metric: Metric) -> str:
     if not known(row, "difference"):
         return UNKNOWN
     interval = row["difference_ci95"] if known(row, "difference_ci95") else None
-    text = metric_text(abs(row["difference"]), metric, interval).replace(" %", " points")
+    text = metric.difference_text(row["difference"], interval)
     return f"{'−' if row['difference'] < 0 else '+'}{text}"
 
 

@@ -19,13 +19,11 @@ from quickstudy.figures.sheet import (
     DASHED,
     FAINT,
     INK,
-    NOUN,
     SERIES,
     SOFT,
     VERMILLION,
     WIDTH,
     End,
-    Metric,
     Picture,
     Row,
     drawable,
@@ -33,7 +31,6 @@ from quickstudy.figures.sheet import (
     finite,
     known,
     metric_axis,
-    metric_text,
     numbers,
     panel,
     percent,
@@ -41,6 +38,7 @@ from quickstudy.figures.sheet import (
     pixels,
     sheet,
 )
+from quickstudy.metrics import ACCURACY, Metric
 
 
 def episode_grid(
@@ -136,7 +134,7 @@ def episode_grid(
         return picture(figure, "episode_grid", caption, data)
 
 
-def learning_curve(rows: Sequence[Row], *, metric: Metric = "accuracy") -> Picture:
+def learning_curve(rows: Sequence[Row], *, metric: Metric = ACCURACY) -> Picture:
     """The meta-training loss and the validation metric against the steps of the outer loop.
 
     Args:
@@ -144,7 +142,7 @@ def learning_curve(rows: Sequence[Row], *, metric: Metric = "accuracy") -> Pictu
             or null. More than 400 losses are drawn and kept as means of equal groups.
         metric: What validation measured.
     """
-    key = f"valid_{metric}"
+    key = f"valid_{metric.name}"
     losses = numbers("learning_curve", [r for r in rows if known(r, "loss")], "step", "loss")
     valid = [{"step": r["step"], key: r[key]} for r in rows if known(r, key)]
     valid = numbers("learning_curve", valid, "step", key) if valid else []
@@ -157,13 +155,13 @@ def learning_curve(rows: Sequence[Row], *, metric: Metric = "accuracy") -> Pictu
     smooth = weight @ loss / weight.sum(axis=1)
     title = f"Loss {smooth[-1]:.3g} after {pairs[-1, 0]:,.0f} steps"
     if valid:
-        best = (max if metric == "accuracy" else min)(valid, key=lambda r: r[key])
-        title += f"; best validation {NOUN[metric]} {metric_text(best[key], metric)}"
+        best = max(valid, key=lambda r: metric.sign * r[key])
+        title += f"; best validation {metric.noun} {metric.text(best[key])}"
     with sheet(4.6 if valid else 3, title) as figure:
         axes = panel(figure, 2.1 if valid else 0.55, 0.55)
         axes.plot(step, loss, color=BLUE, alpha=0.35, linewidth=0.8)
         axes.plot(step, smooth, color=BLUE, linewidth=2)
-        axes.set_ylabel("loss (nats)" if metric == "accuracy" else "loss")
+        axes.set_ylabel("loss (nats)" if metric.kind == "classification" else "loss")
         axes.set(ylim=(0, 1.04 * loss.max()), xlim=(0, max(r["step"] for r in losses + valid)))
         end_labels(axes, [End(step[-1], smooth[-1], BLUE, "training", "smoothed")])
         if valid:
@@ -174,7 +172,7 @@ def learning_curve(rows: Sequence[Row], *, metric: Metric = "accuracy") -> Pictu
             axes.plot(x, y, color=VERMILLION, linewidth=1.6, marker="o", ms=3.5, clip_on=False)
             axes.plot(best["step"], best[key], "o", ms=9, mfc="none", color=INK, clip_on=False)
             metric_axis(axes, metric)
-            note = metric_text(y[-1], metric)
+            note = metric.text(y[-1])
             end_labels(axes, [End(x[-1], y[-1], VERMILLION, "validation", note)])
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_xlabel("steps of the outer loop")
@@ -182,25 +180,25 @@ def learning_curve(rows: Sequence[Row], *, metric: Metric = "accuracy") -> Pictu
         if valid:
             caption += " Below, the same model on fixed validation tasks; the ring is the best."
         drawn = [{"step": float(a), "loss": float(b)} for a, b in zip(step, loss, strict=True)]
-        data = {"metric": metric, "loss": drawn, "valid": valid}
+        data = {"metric": metric.name, "loss": drawn, "valid": valid}
         return picture(figure, "learning_curve", caption, data)
 
 
 def accuracy_by_shots(
-    curves: Mapping[str, Sequence[Row]], *, metric: Metric = "accuracy", chance: float | None = None
+    curves: Mapping[str, Sequence[Row]], *, metric: Metric = ACCURACY, chance: float | None = None
 ) -> Picture:
     """The metric against support examples a class, for a learner (first) and its baselines.
 
     Args:
         curves: By name, rows `{"n_shot", metric, "ci95"}`; `ci95` is a half width and may be null.
-        metric: `"accuracy"`, a fraction, or `"mse"`.
+        metric: What was measured.
         chance: Accuracy of guessing.
     """
     return _curves("accuracy_by_shots", "n_shot", curves, metric, chance)
 
 
 def accuracy_by_steps(
-    curves: Mapping[str, Sequence[Row]], *, metric: Metric = "accuracy", chance: float | None = None
+    curves: Mapping[str, Sequence[Row]], *, metric: Metric = ACCURACY, chance: float | None = None
 ) -> Picture:
     """The metric against inner steps: as `accuracy_by_shots`, with `"inner_steps"` in the rows."""
     return _curves("accuracy_by_steps", "inner_steps", curves, metric, chance)
@@ -214,41 +212,42 @@ def _curves(
     chance: float | None,
 ) -> Picture:
     checked = {
-        who: sorted(numbers(f"{name}: {who}", rows, key, metric), key=lambda r: r[key])
+        who: sorted(numbers(f"{name}: {who}", rows, key, metric.name), key=lambda r: r[key])
         for who, rows in (curves or {"curves": ()}).items()
     }
     who, rows = next(iter(checked.items()))
-    noun = "inner step" if key == "inner_steps" else "shot" if metric == "accuracy" else "example"
+    classes = metric.kind == "classification"
+    noun = "inner step" if key == "inner_steps" else "shot" if classes else "example"
     said = [
-        f"{metric_text(r[metric], metric)} with {r[key]:g} {noun}{'s' * (r[key] != 1)}"
+        f"{metric.text(r[metric.name])} with {r[key]:g} {noun}{'s' * (r[key] != 1)}"
         for r in (rows[0], rows[-1])[: len(rows)]
     ]
     with sheet(max(3.9, 1.15 + 0.36 * len(checked)), f"{who[:24]}: {', '.join(said)}") as figure:
         axes, ends = panel(figure, 0.55, 0.6, right=2), []
         for i, (who, rows) in enumerate(checked.items()):
             colour, marker = SERIES[i % len(SERIES)], "osD^vPX"[i % 7]
-            x, y, ci = (np.array([r[k] or 0 for r in rows]) for k in (key, metric, "ci95"))
+            x, y, ci = (np.array([r[k] or 0 for r in rows]) for k in (key, metric.name, "ci95"))
             axes.fill_between(x, y - ci, y + ci, color=colour, alpha=0.18, linewidth=0)
             width, order = (1.4, 3) if i else (2.6, 4)
             axes.plot(x, y, color=colour, marker=marker, ms=5, lw=width, zorder=order)
-            note = metric_text(y[-1], metric, rows[-1]["ci95"])
+            note = metric.text(y[-1], rows[-1]["ci95"])
             ends.append(End(x[-1], y[-1], colour, who, note))
         ticks = sorted({r[key] for rows in checked.values() for r in rows})
         if chance is not None:
             axes.axhline(chance, color=SOFT, linewidth=1, linestyle=DASHED)
-            ends.append(End(ticks[-1], chance, SOFT, "guessing", metric_text(chance, metric)))
+            ends.append(End(ticks[-1], chance, SOFT, "guessing", metric.text(chance)))
         if key == "n_shot":
             axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-        examples = "shots: support examples a class" if metric == "accuracy" else "support examples"
+        examples = "shots: support examples a class" if classes else "support examples"
         axes.set_xlabel(examples if key == "n_shot" else "inner steps on the support set")
         metric_axis(axes, metric)
         end_labels(axes, ends)
         caption = (
             "Further left, fewer examples." if key == "n_shot" else "At 0 nothing is adapted yet."
         ) + " The band is the 95 % confidence interval of the mean over tasks."
-        data = {"metric": metric, "chance": chance, "curves": checked}
+        data = {"metric": metric.name, "chance": chance, "curves": checked}
         return picture(figure, name, caption, data)
 
 
@@ -265,7 +264,7 @@ def reliability(bins: Sequence[Row], ece: float | None = None) -> Picture:
     low, high, count, sure, right = (np.array([b[k] for b in full]) for k in columns)
     gap = (count * (sure - right)).sum() / count.sum()
     ece = float((count * np.abs(sure - right)).sum() / count.sum()) if ece is None else ece
-    title = f"Calibration error {metric_text(ece, 'accuracy')}: on average "
+    title = f"Calibration error {ACCURACY.text(ece)}: on average "
     title += f"{'over' if gap > 0 else 'under'}confident by {100 * abs(gap):.1f} points"
     with sheet(5, title) as figure:
         axes = panel(figure, 1.75, 0.6, left=0.9, right=1.6)
@@ -274,7 +273,7 @@ def reliability(bins: Sequence[Row], ece: float | None = None) -> Picture:
         axes.plot(sure, right, color=BLUE, marker="o", markersize=5, linewidth=1.4)
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
         axes.tick_params(labelbottom=False)
-        metric_axis(axes, "accuracy")
+        metric_axis(axes, ACCURACY)
         honest = End(1, 1, SOFT, "honest", "as right as sure")
         end_labels(axes, [honest, End(sure[-1], right[-1], BLUE, "measured")])
         axes = panel(figure, 0.55, 3.5, left=0.9, right=1.6)
@@ -294,7 +293,7 @@ def reliability(bins: Sequence[Row], ece: float | None = None) -> Picture:
 def baseline_ladder(
     rows: Sequence[Row],
     *,
-    metric: Metric = "accuracy",
+    metric: Metric = ACCURACY,
     chance: float | None = None,
     learner: str | None = None,
 ) -> Picture:
@@ -302,41 +301,40 @@ def baseline_ladder(
 
     Args:
         rows: `{"name", metric, "ci95"}`.
-        metric: `"accuracy"`, a fraction, or `"mse"`.
+        metric: What was measured.
         chance: Accuracy of guessing.
         learner: Name of the row to emphasise; the first where omitted.
     """
-    checked = numbers("baseline_ladder", rows, metric)
+    checked = numbers("baseline_ladder", rows, metric.name)
     learner = checked[0]["name"] if learner is None else learner
-    sign = -1 if metric == "accuracy" else 1
-    checked.sort(key=lambda r: sign * r[metric])
+    checked.sort(key=lambda r: -metric.sign * r[metric.name])
     own = next((r for r in checked if r["name"] == learner), checked[0])
     others = [r for r in checked if r is not own]
-    title = f"{own['name'][:24]} {metric_text(own[metric], metric)}"
+    title = f"{own['name'][:24]} {metric.text(own[metric.name])}"
     for best in others[:1]:
-        title += f"; best baseline {best['name'][:24]} {metric_text(best[metric], metric)}"
+        title += f"; best baseline {best['name'][:24]} {metric.text(best[metric.name])}"
     with sheet(1.15 + 0.36 * len(checked), title) as figure:
         axes = panel(figure, 0.5, 0.65, left=1.9)
         across = axes.get_yaxis_transform()
         for y, row in enumerate(checked):
-            value, ci = row[metric], row["ci95"]
+            value, ci = row[metric.name], row["ci95"]
             axes.barh(y, value, 0.62, color=BLUE if row is own else "#aab4bf")
             if ci is not None:
                 axes.errorbar(value, y, xerr=ci, color=INK, capsize=3, elinewidth=1.2)
-            weight, note = "bold" if row is own else "normal", metric_text(value, metric, ci)
+            weight, note = "bold" if row is own else "normal", metric.text(value, ci)
             who = axes.text(-0.02, y, drawable(row["name"], 22), ha="right", transform=across)
             said = axes.text(1.02, y, note, transform=across)
             for text in (who, said):
                 text.set(va="center", weight=weight)
-        axes.set(ylim=(len(checked) - 0.5, -0.5), yticks=[], xlabel=NOUN[metric])
-        axes.set_xlim(0, 1 if metric == "accuracy" else None)
-        if metric == "accuracy":
+        axes.set(ylim=(len(checked) - 0.5, -0.5), yticks=[], xlabel=metric.noun)
+        axes.set_xlim(0, metric.highest if metric.is_fraction else None)
+        if metric.is_fraction:
             axes.xaxis.set_major_formatter(percent)
         if chance is not None:
             axes.axvline(chance, color=INK, linewidth=1, linestyle=DASHED)
             axes.text(chance, -0.6, "guessing", ha="center", va="bottom", size=8, color=SOFT)
         caption = "Same tasks, same support examples; whiskers are 95 % confidence intervals."
-        data = {"metric": metric, "chance": chance, "learner": learner, "rows": checked}
+        data = {"metric": metric.name, "chance": chance, "learner": learner, "rows": checked}
         return picture(figure, "baseline_ladder", caption, data)
 
 

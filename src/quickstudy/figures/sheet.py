@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -28,15 +28,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.metrics import METRICS, Metric
 
-Metric = Literal["accuracy", "mse"]
 Row = Mapping[str, Any]
 
 WIDTH = 7.2  # inches: 691 CSS pixels
 INK, SOFT, FAINT, BLUE, VERMILLION = "#1f2328", "#646b75", "#d5d9de", "#0072b2", "#d55e00"
 SERIES = (BLUE, VERMILLION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHED: Any = (0, (4, 3))
-NOUN = {"accuracy": "accuracy", "mse": "mean squared error"}
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "text.parse_math": False,
     "axes.edgecolor": SOFT, "axes.labelcolor": INK, "axes.axisbelow": True, "axes.grid": True,
@@ -71,13 +70,6 @@ class Picture:
         write_atomically(path.with_name(f"{self.name}.json"), data.encode())
         write_atomically(path, self.svg.encode())
         return path
-
-
-def metric_text(value: float, metric: Metric, ci95: float | None = None) -> str:
-    """A number as people read it: `93.0 ± 0.4 %` for a fraction, `0.318 ± 0.012` for an error."""
-    scale, digits, unit = (100, 1, " %") if metric == "accuracy" else (1, 3, "")
-    interval = "" if ci95 is None else f" ± {scale * ci95:.{digits}f}"
-    return f"{scale * value:.{digits}f}{interval}{unit}"
 
 
 class End(NamedTuple):
@@ -132,6 +124,7 @@ def numbers(where: str, rows: Sequence[Row], *keys: str) -> list[dict[str, Any]]
         raise UserError(
             f"{where}: need at least one row with {', '.join(keys)}; received none; measure first."
         )
+    fractions = tuple(name for name, metric in METRICS.items() if metric.is_fraction)
     for i, row in enumerate(rows):
         for key in keys:
             if not known(row, key):
@@ -139,7 +132,7 @@ def numbers(where: str, rows: Sequence[Row], *keys: str) -> list[dict[str, Any]]
                     f"{where}: row {i} needs a finite number {key!r}; received {row.get(key)!r}; "
                     "leave the row out if it was not measured."
                 )
-            if key.endswith("accuracy") and not 0 <= row[key] <= 1:
+            if key.endswith(fractions) and not 0 <= row[key] <= 1:
                 raise UserError(
                     f"{where}: row {i} needs {key!r} as a fraction in [0, 1]; received "
                     f"{row[key]!r}; divide percentages by 100."
@@ -190,11 +183,16 @@ def drawable(text: str, limit: int) -> str:
 
 def metric_axis(axes: Axes, metric: Metric) -> None:
     """Names the vertical axis, in percent where it is a fraction, and keeps it in what can be."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(0, low), min(1.005, high) if metric == "accuracy" else high)
-    axes.set_ylabel(NOUN[metric])
-    if metric == "accuracy":
+    axes.set_ylim(*metric_limits(axes.get_ylim(), metric))
+    axes.set_ylabel(metric.noun)
+    if metric.is_fraction:
         axes.yaxis.set_major_formatter(percent)
+
+
+def metric_limits(limits: tuple[float, float], metric: Metric) -> tuple[float, float]:
+    """The limits of an axis without what values of the metric cannot be."""
+    low, high = limits
+    return max(metric.lowest, low), min(1.005 * metric.highest, high)
 
 
 def percent(value: float, position: object = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner
 from quickstudy.learners.prototypical import embed
+from quickstudy.metrics import log_density
 from quickstudy.nets import norm, width
 from quickstudy.nets.transformer import Attention, ignoring
 from quickstudy.task import Examples, Kind, Task, mask_absent
@@ -163,11 +163,6 @@ class NeuralProcess(Learner[NeuralProcessState]):
 
     def _ignore(self, state: NeuralProcessState) -> Tensor:
         return ignoring(state.member)[:, None, None]  # (groups, heads, query, support)
-
-
-def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """log N(y; mean, std^2) of each element, in nats."""
-    return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
 
 
 def mlp(n_in: int, hidden: int, n_layers: int, n_out: int) -> nn.Sequential:

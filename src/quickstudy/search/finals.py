@@ -76,7 +76,7 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
         run = plan.run(row.number)
         first = RunDirectory(run).read()["training"]["valid_tasks"]
         tasks = (source.untouched.task("valid", first + i) for i in range(n_tasks))
-        each[row.number] = score(load(run).learner, tasks).per_task
+        each[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         spent[row.number] = time.process_time() - started
     usual = None if default is None else each.get(default.number)
     results = []
@@ -123,7 +123,7 @@ def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:
             continue
         if row["state"] == "given up":
             run_training(resolve({**row["options"], "out": run}), resume=True, show=False)
-        scores[name] = score(load(run).learner, tasks).per_task
+        scores[name] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         metric, mean = result["metric"], float(scores[name].mean())
         result_of[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
     if len(scores) == 2:

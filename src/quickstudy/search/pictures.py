@@ -15,7 +15,6 @@ from quickstudy.figures.sheet import (
     DASHED,
     FAINT,
     INK,
-    NOUN,
     SOFT,
     VERMILLION,
     Picture,
@@ -26,6 +25,7 @@ from quickstudy.figures.sheet import (
     picture,
     sheet,
 )
+from quickstudy.metrics import Metric, named
 from quickstudy.search.space import JSON, Choice, space_of
 
 GREY = "#9aa1a9"
@@ -39,7 +39,7 @@ def search_pictures(result: JSON) -> list[Picture]:
 
 def course(result: JSON) -> Picture:
     """The metric of each trial as the search spends its time."""
-    metric, best = result["metric"], result["best"]["number"]
+    metric, best = named(result["metric"]), result["best"]["number"]
     lines, failed, spent = [], [], 0.0
     for row in sorted(result["trials"], key=lambda row: (row["began"], row["number"])):
         cost = row["cpu_seconds"] / 60
@@ -50,9 +50,9 @@ def course(result: JSON) -> Picture:
             failed.append(spent + cost)
         spent += cost
     default = result["default"] and result["default"]["score"]
-    with sheet(4.0, f"{len(lines)} trials: {NOUN[metric]} as the search goes on") as figure:
+    with sheet(4.0, f"{len(lines)} trials: {metric.noun} as the search goes on") as figure:
         axes = panel(figure, 0.55, 0.75, right=0.35)
-        if metric == "mse":
+        if not metric.larger_is_better:
             axes.set_yscale("log")
         ends = []
         for line in lines:
@@ -74,7 +74,7 @@ def course(result: JSON) -> Picture:
             axes.plot(failed, [0.02] * len(failed), "|", color=INK, ms=9,
                       transform=axes.get_xaxis_transform())  # fmt: skip
         metric_axis(axes, metric)
-        if metric == "mse":
+        if not metric.larger_is_better:
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter("{x:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())
@@ -93,7 +93,7 @@ def course(result: JSON) -> Picture:
             "Each line is one trial, from its first validation to its last. Trials that fall "
             "behind are given up, so that the time goes to the others."
         )
-        return picture(figure, "course", caption, {"metric": metric, "lines": lines,
+        return picture(figure, "course", caption, {"metric": metric.name, "lines": lines,
                        "default": default, "failed": failed})  # fmt: skip
 
 
@@ -201,9 +201,9 @@ def _strip(axes: Axes, i: int, choice: Choice, now: JSON, made: list[Any]) -> li
     return [whole.place(value) for value in made]
 
 
-def _limits(ends: list[float], metric: str) -> tuple[float, float]:
+def _limits(ends: list[float], metric: Metric) -> tuple[float, float]:
     """An axis on which the good half of the trials can be told apart."""
-    if metric == "accuracy":
+    if metric.larger_is_better:
         low, high = min(ends), max(ends)
         room = 0.06 * (high - low) or 0.05
         return low - room, high + room

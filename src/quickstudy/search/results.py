@@ -14,11 +14,10 @@ from rich.table import Table
 
 from quickstudy.errors import UserError
 from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
-from quickstudy.figures.sheet import Metric, metric_text
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
-from quickstudy.metrics import METRIC
+from quickstudy.metrics import named
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
 from quickstudy.search.pictures import search_pictures
@@ -61,7 +60,7 @@ def result_of(
     result: JSON = {
         "name": plan.name,
         "tasks": source.describe(),
-        "metric": METRIC[plan.kind],
+        "metric": plan.metric.name,
         **plan.about(),
         "space_now": space.to_json(),
         "adjusted": adjusted,
@@ -101,15 +100,15 @@ def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Pas
 def words(result: JSON, space: Space, whole: int) -> list[str]:
     """The results and their reasons, in sentences."""
     best, default = result["best"], result["default"]
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     trials = [row for row in result["trials"] if row["state"] != "retried"]
     first = f"Trial {best['number']} is the best of {len(trials)}: {_named(best)} with "
     won = next(iter(result["finals"]), None)
     if won is None:
-        first += f"{metric_text(best['score'], metric)} {_noun(metric)} on the meta-valid tasks"
+        first += f"{metric.text(best['score'])} {metric.noun} on the meta-valid tasks"
     else:
         first += (
-            f"{metric_text(won['score'], metric, won['ci95'])} {_noun(metric)} in the finals of "
+            f"{metric.text(won['score'], won['ci95'])} {metric.noun} in the finals of "
             f"{len(result['finals'])} trials, on {won['n_tasks']} further meta-valid tasks"
         )
     if default is None:
@@ -120,12 +119,12 @@ def words(result: JSON, space: Space, whole: int) -> list[str]:
         first += f"; the default configuration failed ({default['reason']})."
     elif won is not None and won["ahead"] is not None:
         first += (
-            f", {metric_text(won['ahead'], metric, won['ahead_ci95'])} better than the default "
+            f", {metric.text(won['ahead'], won['ahead_ci95'])} better than the default "
             "configuration on the same tasks."
         )
     else:
         early = " when it was given up" if default["state"] == "given up" else ""
-        reached = metric_text(default["score"], metric)
+        reached = metric.text(default["score"])
         first += f"; the default configuration reached {reached}{early}."
     said = [first]
     if default is not None and default["number"] != best["number"]:
@@ -186,55 +185,55 @@ def write(plan: Plan, result: JSON, json: Path | None) -> None:
 
 def show(result: JSON, out: Path) -> None:
     """The trials on the terminal, best first, and what was found in words."""
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     table = Table(title=f"the best of {len(result['trials'])} trials")
-    for column in ("trial", _noun(metric), "in the finals", "tasks", "end", "from", "learner"):
+    for column in ("trial", metric.noun, "in the finals", "tasks", "end", "from", "learner"):
         table.add_column(column, justify="right" if column in ("trial", "tasks") else "left")
     rows = {row["number"]: row for row in result["trials"]}
-    played = {one["number"]: metric_text(one["score"], metric) for one in result["finals"]}
+    played = {one["number"]: metric.text(one["score"]) for one in result["finals"]}
     order = [*played, *(number for number in result["rank"] if number not in played)]
     for number in order[:10]:
         row = rows[number]
-        score = "" if row["score"] is None else metric_text(row["score"], metric)
+        score = "" if row["score"] is None else metric.text(row["score"])
         about = (str(row["tasks"]), row["state"], row["origin"], _named(row))
         table.add_row(str(number), score, played.get(number, ""), *about)
     Console().print(table)
     for text in result["words"]:
         print(text)
     for name, test in result.get("test", {}).items():
-        print(f"meta-test, {name}: {metric_text(test[metric], metric, test['ci95'])}")
+        print(f"meta-test, {name}: {metric.text(test[metric.name], test['ci95'])}")
     print(f"config: {out / 'best.yaml'}; page: {(out / 'search.html').resolve()}")
 
 
 def _finals(result: JSON) -> str:
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
     for one in result["finals"]:
         ahead = one["ahead"]
         if ahead is not None:
-            ahead = metric_text(ahead, metric, one["ahead_ci95"])
+            ahead = metric.text(ahead, one["ahead_ci95"])
         if rows[one["number"]]["origin"] == "default":
             ahead = "is the default"
-        cells = (metric_text(one["score"], metric, one["ci95"]), ahead or "")
+        cells = (metric.text(one["score"], one["ci95"]), ahead or "")
         lines.append(_line(one["number"], [*cells, _named(rows[one["number"]])]))
-    heads = ("trial", _noun(metric), "better than the default by", "learner")
+    heads = ("trial", metric.noun, "better than the default by", "learner")
     text = f"On {result['finals'][0]['n_tasks']} meta-valid tasks that chose none of them, ± 95 %."
     return f"<p>{text}</p>\n{_table(heads, lines)}"
 
 
 def _trials(result: JSON) -> str:
-    metric: Metric = result["metric"]
+    metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
     for number in result["rank"]:
         row = rows[number]
-        score = "" if row["score"] is None else metric_text(row["score"], metric)
+        score = "" if row["score"] is None else metric.text(row["score"])
         chosen = ", ".join(f"{k.split(' (')[0]} {_value(v)}" for k, v in row["choices"].items())
         note = f"<small>{escape(row['reason'][:200])}</small>" if row["reason"] else ""
         cells = (score, row["tasks"], row["state"], row["origin"], chosen)
         lines.append(_line(number, cells, note))
-    heads = ("trial", _noun(metric), "tasks seen", "end", "from", "choices")
+    heads = ("trial", metric.noun, "tasks seen", "end", "from", "choices")
     return _table(heads, lines)
 
 
@@ -273,10 +272,6 @@ def _settings(result: JSON) -> list[tuple[str, object]]:
 
 def _named(row: JSON) -> str:
     return str(row["options"].get("learner", {}).get("name", ""))
-
-
-def _noun(metric: Metric) -> str:
-    return "accuracy" if metric == "accuracy" else "mean squared error"
 
 
 def _value(value: object) -> str:

@@ -25,13 +25,13 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from quickstudy.errors import UserError
+from quickstudy.metrics import Metric
 from quickstudy.search.rows import Row, attempts, rows
 from quickstudy.search.sampler import Variations
 from quickstudy.search.space import JSON, Choice, Space, space_of
 from quickstudy.search.storage import database, open_storage
 from quickstudy.search.trial import Budget, run_trial, whole_options
 from quickstudy.search.zoom import ranked, zoomed
-from quickstudy.task import Kind
 
 ATTEMPTS = 3
 HEARTBEAT, GRACE = 5, 30  # seconds
@@ -47,7 +47,7 @@ class Plan:
         name: Name of the study in it.
         space: What may vary.
         fixed: Options that all trials share, by dotted name.
-        kind: Of the tasks.
+        metric: What validation measures.
         budget: What a trial may cost, and when it is given up.
         first: Choices to try before others, by where they come from.
         trials: Trials at most; failed ones count.
@@ -65,7 +65,7 @@ class Plan:
     name: str
     space: Space
     fixed: JSON
-    kind: Kind
+    metric: Metric
     budget: Budget
     first: Sequence[tuple[str, JSON]] = ()
     trials: int = 30
@@ -79,7 +79,7 @@ class Plan:
     @property
     def sign(self) -> int:
         """1 where a larger metric is better, else -1."""
-        return 1 if self.kind == "classification" else -1
+        return self.metric.sign
 
     def run(self, number: int) -> Path:
         """The run directory of a trial."""

@@ -13,6 +13,7 @@ from typing import Any
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.files.machine import out_of_memory
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.metrics import validation
 from quickstudy.training.plan import nested, resolve, run_training, without_none
 
 JSON = dict[str, Any]
@@ -144,10 +145,10 @@ def _validations(run: Path) -> Iterator[tuple[int, float]]:
     """Step and best metric so far of each validation that the run's checkpoint knows of."""
     directory = RunDirectory(run)
     record = directory.read()
-    sign = 1 if record["kind"] == "classification" else -1
     best = -math.inf
     for row in directory.metrics():
-        value = next((v for k, v in row.items() if k in ("valid_accuracy", "valid_mse")), None)
-        if row["step"] <= record["step"] and value is not None:
-            best = max(best, sign * value)
-            yield row["step"], sign * best
+        validated = validation(row)
+        if row["step"] <= record["step"] and validated is not None:
+            metric, value = validated
+            best = max(best, metric.sign * value)
+            yield row["step"], metric.sign * best

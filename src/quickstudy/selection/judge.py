@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.selection.configurations import CONFIGURATIONS
-from quickstudy.selection.matrix import Measured, Metric
+from quickstudy.selection.matrix import Measured
 from quickstudy.selection.opponents import OPPONENTS, Opponent, table_means
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.tasks.source import generator
@@ -28,7 +28,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 
 def judge(
     measured: Sequence[Measured],
-    metric: Metric,
+    metric: str,
     tried: Sequence[str],
     folds: int | None = None,
     opponents: Mapping[str, Opponent] = OPPONENTS,
@@ -83,7 +83,7 @@ def judge(
 
 def _result(
     measured: Sequence[Measured],
-    metric: Metric,
+    metric: str,
     tried: Sequence[str],
     folds: int,
     chosen: dict[str, Array],

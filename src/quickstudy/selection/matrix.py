@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.metrics import roc_auc
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, support_of
 from quickstudy.tasks.source import generator
@@ -24,7 +25,6 @@ from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]
 JSON = dict[str, Any]
-Metric = Literal["accuracy", "auc"]
 FORMAT = 1
 
 
@@ -98,11 +98,11 @@ class Measured(NamedTuple):
     scores: dict[str, Score]
     trials: dict[str, Score]
 
-    def scored(self, metric: Metric) -> Array:
+    def scored(self, metric: str) -> Array:
         """The score of each configuration `(configurations,)`."""
         return np.array([getattr(score, metric) for score in self.scores.values()])
 
-    def tried(self, metric: Metric, names: Iterable[str]) -> dict[str, float]:
+    def tried(self, metric: str, names: Iterable[str]) -> dict[str, float]:
         """The score of some trials."""
         return {name: getattr(self.trials[name], metric) for name in names}
 
@@ -195,27 +195,6 @@ def fit_and_score(
     seconds = time.process_time() - begin
     accuracy = float((classes[scores.argmax(axis=1)] == query.y).mean())
     return Score(accuracy, roc_auc(scores, classes, query.y), seconds)
-
-
-def roc_auc(scores: Array, classes: Array, y: Array) -> float:
-    """Area under the ROC curve, of each class against the others, the mean over classes.
-
-    A half where the query has one class only.
-
-    Args:
-        scores: Score of each class `(queries, classes)`.
-        classes: The class of each column.
-        y: The class of each query.
-    """
-    areas = []
-    for column, label in zip(scores.T, classes, strict=True):
-        positive = y == label
-        ones, zeros = int(positive.sum()), int((~positive).sum())
-        if ones and zeros:
-            _, place, ties = np.unique(column, return_inverse=True, return_counts=True)
-            rank = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1, ties share their mean
-            areas.append((rank[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-    return float(np.mean(areas)) if areas else 0.5
 
 
 def _splits(table: Table, protocol: Protocol) -> list[tuple[Array, Array]]:

@@ -12,7 +12,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from quickstudy.selection.configurations import CONFIGURATIONS
 from quickstudy.selection.inputs import Scaling, inputs_of, ridge
-from quickstudy.selection.matrix import Measured, Metric, table_weights
+from quickstudy.selection.matrix import Measured, table_weights
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selector import VALUE_PENALTY, AlgorithmSelector
 
@@ -20,13 +20,13 @@ Array = NDArray[Any]
 Chooser = Callable[[Sequence[Measured]], Array]
 """Tasks -> how likely each configuration is chosen in each `(tasks, configurations)`."""
 Training = PolicyTraining | None
-Opponent = Callable[[Sequence[Measured], Metric, Sequence[str], Training], Chooser]
+Opponent = Callable[[Sequence[Measured], str, Sequence[str], Training], Chooser]
 """Tasks to learn from, the metric, what is tried, and how a policy is trained -> a chooser."""
 NEIGHBOURS = 10
 
 
 def policy_gradient(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+    train: Sequence[Measured], metric: str, tried: Sequence[str], training: Training
 ) -> Chooser:
     """The selector."""
     selector = AlgorithmSelector.fit_measured(train, metric, tried, training=training)
@@ -39,14 +39,14 @@ def policy_gradient(
 
 
 def at_random(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+    train: Sequence[Measured], metric: str, tried: Sequence[str], training: Training
 ) -> Chooser:
     """Any configuration, each as likely as every other."""
     return lambda tasks: np.full((len(tasks), len(CONFIGURATIONS)), 1 / len(CONFIGURATIONS))
 
 
 def single_best(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+    train: Sequence[Measured], metric: str, tried: Sequence[str], training: Training
 ) -> Chooser:
     """The configuration that is best in the mean over the tables."""
     mean = table_weights(train) @ np.array([task.scored(metric) for task in train])
@@ -54,7 +54,7 @@ def single_best(
 
 
 def nearest_tables(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+    train: Sequence[Measured], metric: str, tried: Sequence[str], training: Training
 ) -> Chooser:
     """The best in the mean over the tables with the nearest meta-features.
 
@@ -82,7 +82,7 @@ def nearest_tables(
 
 def regression(
     train: Sequence[Measured],
-    metric: Metric,
+    metric: str,
     tried: Sequence[str],
     training: Training,
     forest: bool = True,
@@ -113,7 +113,7 @@ def regression(
 
 
 def cross_validation(
-    train: Sequence[Measured], metric: Metric, tried: Sequence[str], training: Training
+    train: Sequence[Measured], metric: str, tried: Sequence[str], training: Training
 ) -> Chooser:
     """The best trial; learns nothing from other tables."""
     names = list(CONFIGURATIONS)
@@ -139,7 +139,7 @@ OPPONENTS: dict[str, Opponent] = {
 }
 
 
-def table_means(tasks: Iterable[Measured], metric: Metric) -> tuple[list[str], Array]:
+def table_means(tasks: Iterable[Measured], metric: str) -> tuple[list[str], Array]:
     """The tables, and the mean score of each configuration over the splits of each."""
     rows: dict[str, list[Array]] = {}
     for task in tasks:

@@ -20,9 +20,10 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.given import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
+from quickstudy.metrics import ACCURACY
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
 from quickstudy.selection.inputs import OWN, POINTS, Scaling, input_names, inputs_of, ridge
-from quickstudy.selection.matrix import Measured, Metric, Protocol, measure, table_weights, trial
+from quickstudy.selection.matrix import Measured, Protocol, measure, table_weights, trial
 from quickstudy.selection.policy import Policy, PolicyTraining, train_policy
 from quickstudy.selection.selected import Selected, read_sealed
 from quickstudy.selection.support import Support, encode, rows_of
@@ -69,7 +70,7 @@ class AlgorithmSelector:
         scaling: Scaling,
         value: Array,
         tried: Sequence[str],
-        metric: Metric,
+        metric: str,
         protocol: Protocol,
         tables: Sequence[str],
     ) -> None:
@@ -83,7 +84,7 @@ class AlgorithmSelector:
         cls,
         tables: Sequence[Table],
         store: Path,
-        metric: Metric = "accuracy",
+        metric: str = ACCURACY.name,
         tried: Collection[str] = CHEAP,
         protocol: Protocol | None = None,
         training: PolicyTraining | None = None,
@@ -112,7 +113,7 @@ class AlgorithmSelector:
     def fit_measured(
         cls,
         measured: Sequence[Measured],
-        metric: Metric = "accuracy",
+        metric: str = ACCURACY.name,
         tried: Collection[str] = CHEAP,
         protocol: Protocol | None = None,
         training: PolicyTraining | None = None,

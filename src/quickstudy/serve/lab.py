@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +24,10 @@ from quickstudy.explain.pictures import layers
 from quickstudy.figures import plots
 from quickstudy.figures.evaluation import evaluation_pictures
 from quickstudy.figures.page import machine_rows
-from quickstudy.figures.sheet import Metric, Picture
+from quickstudy.figures.sheet import Picture
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.adapted import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
@@ -110,11 +112,11 @@ def _own(served: Served) -> Iterable[Picture]:
     model, task = load(served.run), _task(served.record.get("tasks_spec"))
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
         yield _episode(model, task)
-    try:
-        metric: Metric = "accuracy" if model.kind == "classification" else "mse"
-        yield plots.learning_curve(list(RunDirectory(served.run).metrics()), metric=metric)
-    except UserError:  # a run of no steps
-        pass
+    rows = list(RunDirectory(served.run).metrics())
+    validated = next(filter(None, map(validation, rows)), None)
+    metric = validated[0] if validated else DEFAULT[model.kind][0]
+    with suppress(UserError):  # a run of no steps
+        yield plots.learning_curve(rows, metric=metric)
     if task is not None and isinstance(model.learner, GradientBased):
         with torch.no_grad():
             state = model.learner.adapt(task.support)

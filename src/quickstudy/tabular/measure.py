@@ -24,6 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from quickstudy.learner import AnyLearner
+from quickstudy.metrics import ACCURACY, AUC
 from quickstudy.task import examples
 from quickstudy.tasks.subtables import Cells, encode
 from quickstudy.tasks.tables import Table
@@ -31,7 +32,7 @@ from quickstudy.tasks.tables import Table
 JSON = dict[str, Any]
 Array = NDArray[Any]
 MOST_ROWS, MOST_QUERIES = 1000, 2000
-METRICS = ("auc", "accuracy")
+METRICS = (AUC.name, ACCURACY.name)
 FOREST = "random forest"
 OPPONENTS: dict[str, Callable[[int], Any]] = {
     "logistic regression": lambda seed: LogisticRegression(),
@@ -168,7 +169,7 @@ def _on_table(learners: Mapping[str, AnyLearner], table: Table, n_splits: int, s
             right = float((scores.argmax(axis=1) == asked).mean())
             found[name].append([area(scores, asked), right, end - start, end - start])
         sizes = {"rows": len(y), "features": support_x.shape[1], "classes": scores.shape[1]}
-    keys = ("auc", "accuracy", "fit_seconds", "seconds")
+    keys = (*METRICS, "fit_seconds", "seconds")
     row: JSON = {"name": table.name, "family": table.family, **sizes}
     for name, values in found.items():
         array = np.array(values)

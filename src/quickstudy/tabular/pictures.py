@@ -23,24 +23,24 @@ from quickstudy.figures.sheet import (
     picture,
     sheet,
 )
+from quickstudy.metrics import ACCURACY, AUC, Metric
 
 JSON = dict[str, Any]
-NAMES = {"auc": "ROC-AUC", "accuracy": "accuracy"}
 MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
 
 
 def results_pictures(result: JSON) -> list[Picture]:
     """The pictures of what `quickstudy.tabular.measure.measure` found."""
-    return [paired(result, metric) for metric in NAMES]
+    return [paired(result, metric) for metric in (AUC, ACCURACY)]
 
 
-def paired(result: JSON, metric: str) -> Picture:
+def paired(result: JSON, metric: Metric) -> Picture:
     """A dot a table: the generator's score over that of each opponent.
 
     Args:
         result: What `quickstudy.tabular.measure.measure` found.
-        metric: `"auc"` or `"accuracy"`.
+        metric: One that is measured on each table.
 
     Raises:
         UserError: There is no table.
@@ -48,11 +48,11 @@ def paired(result: JSON, metric: str) -> Picture:
     opponents, tables = list(result["against"])[:MOST_OPPONENTS], result["tables"]
     if not tables:
         raise UserError("paired: need at least one table; received none; measure first.")
-    ours = [table["generator"][metric] for table in tables]
-    theirs = {name: [table[name][metric] for table in tables] for name in opponents}
+    ours = [table["generator"][metric.name] for table in tables]
+    theirs = {name: [table[name][metric.name] for table in tables] for name in opponents}
     low = min(min(ours), *(min(values) for values in theirs.values())) - 0.02
     side, gap, left, bottom = 1.85, 0.25, 0.78, 0.52
-    with sheet(bottom + side + 0.75, f"{NAMES[metric]} on {len(tables)} unseen tables") as figure:
+    with sheet(bottom + side + 0.75, f"{metric.noun} on {len(tables)} unseen tables") as figure:
         width, height = figure.get_size_inches()
         for i, name in enumerate(opponents):
             x = left + i * (side + gap)
@@ -69,7 +69,7 @@ def paired(result: JSON, metric: str) -> Picture:
                     linewidths=0,
                     alpha=0.8,
                 )
-            apart = result["against"][name][metric]
+            apart = result["against"][name][metric.name]
             half = "" if apart["ci95"] is None else f" ± {100 * apart['ci95']:.1f}"
             difference = f"{100 * apart['difference']:+.1f}{half} points"
             axes.set_title(difference.replace("-", "−"), size=8.5, loc="left")
@@ -86,10 +86,10 @@ def paired(result: JSON, metric: str) -> Picture:
             "A mark a table, the mean over its splits. Above the diagonal the generated classifier "
             "is better (circles), below the other (squares)."
         )
-        data = {"metric": metric, "tables": [table["name"] for table in tables]}
+        data = {"metric": metric.name, "tables": [table["name"] for table in tables]}
         return picture(
             figure,
-            f"tables-{metric}",
+            f"tables-{metric.name}",
             caption,
             {**data, "generator": ours, **theirs, "against": result["against"]},
         )

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -88,6 +89,10 @@ class Augmented(TaskSource):
     @property
     def kind(self) -> Kind:  # type: ignore[override]
         return self.source.kind
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return self.source.metrics
 
     @property
     def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from quickstudy.errors import UserError
+from quickstudy.metrics import DEFAULT, Metric
 from quickstudy.task import Kind, Task, stack
 
 Split = Literal["train", "valid", "test"]
@@ -40,6 +41,11 @@ class TaskSource(ABC):
     x_shape: tuple[int, ...]
     n_out: int
     preprocess: Any
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured of predictions on these tasks; the first is the headline."""
+        return DEFAULT[self.kind]
 
     @abstractmethod
     def task(self, split: Split, index: int) -> Task:

@@ -27,7 +27,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import METRIC, half_width
+from quickstudy.metrics import half_width
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Task, cast
@@ -126,7 +126,7 @@ class _Run:
         self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
-        self.metric = METRIC[learner.kind]
+        self.metric = source.metrics[0]
         self.at = _Counters()
         self.best_weights: dict[str, Tensor] = {}
         self.directory: RunDirectory | None = None
@@ -282,18 +282,21 @@ class _Run:
         calibrate_population(self.learner, self.source)
         mine = share(range(settings.valid_tasks))
         with self._memory(), own_random_numbers(self.learner, settings.seed, 0, self.rank):
-            found = score(self.learner, self._valid_tasks(mine)).per_task if mine else np.zeros(0)
-        values = gather(found, settings.valid_tasks)
+            values = np.zeros(0)
+            if mine:
+                tasks = self._valid_tasks(mine)
+                values = score(self.learner, tasks, metrics=[self.metric]).per_task
+        values = gather(values, settings.valid_tasks)
         value = float(values.mean())
-        sign = 1 if self.metric == "accuracy" else -1
+        sign = self.metric.sign
         if math.isfinite(value) and (at.best is None or sign * (value - at.best) > 0):
             at.best, at.best_step, at.since_best = value, at.step, 0
             self.best_weights = _weights(self.learner)
         else:
             at.since_best += 1
         speed = at.step * settings.meta_batch / max(at.seconds, 1e-9)
-        progress.valid(at.step, self.metric, value, half_width(values), speed)
-        self._log({f"valid_{self.metric}": value, "valid_ci95": half_width(values)})
+        progress.valid(at.step, self.metric.name, value, half_width(values), speed)
+        self._log({f"valid_{self.metric.name}": value, "valid_ci95": half_width(values)})
         best = math.nan if at.best is None else at.best
         told = watch is not None and watch(at.step, best)
         return self._enough() or ("watch" if told else None)
@@ -301,7 +304,7 @@ class _Run:
     def _enough(self) -> Stop | None:
         """Why the validations so far say to stop, if they do; so a finished run stays finished."""
         target, patience, best = self.settings.target, self.settings.patience, self.at.best
-        sign = 1 if self.metric == "accuracy" else -1
+        sign = self.metric.sign
         if target is not None and best is not None and sign * (best - target) >= 0:
             return "target"
         if patience is not None and self.at.since_best >= patience:
