@@ -9,7 +9,7 @@ from quickstudy import Training, build
 from quickstudy.catalog import build_tasks
 from quickstudy.cli.explain import explained_in_pictures
 from quickstudy.explain import Method
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.tasks import Pictures
 from quickstudy.training.loop import train
 

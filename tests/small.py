@@ -18,7 +18,7 @@ from quickstudy.evaluation.scores import calibrate_population, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm
-from quickstudy.task import Task
+from quickstudy.task import Kind, Task
 from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
 from quickstudy.training.loop import Result, train
 
@@ -50,8 +50,22 @@ class Watched(TaskSource):
 
     def __init__(self, source: TaskSource, change: Callable[[Split, int, Task], Task]) -> None:
         self.source, self.change = source, change
-        self.kind, self.x_shape, self.n_out = source.kind, source.x_shape, source.n_out
-        self.preprocess = source.preprocess
+
+    @property
+    def kind(self) -> Kind:
+        return self.source.kind
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return self.source.x_shape
+
+    @property
+    def n_out(self) -> int:
+        return self.source.n_out
+
+    @property
+    def preprocess(self) -> Any:
+        return self.source.preprocess
 
     def task(self, split: Split, index: int) -> Task:
         return self.change(split, index, self.source.task(split, index))

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from quickstudy import UserError, build, compare, load
 from quickstudy.compare import measure
+from quickstudy.compare.comparison import Comparison
 from quickstudy.errors import CheckpointError
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import score
+from quickstudy.files.records import plain
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork
@@ -66,20 +68,20 @@ class Draws(PrototypicalNetwork):
         return state._replace(prototypes=state.prototypes + torch.randn(()))
 
 
-def of(result: JSON, name: str) -> JSON:
+def of(result: Comparison | JSON, name: str) -> JSON:
     """The row of this name."""
     return next(row for row in result["rows"] if row["name"] == name)
 
 
-def without_times(result: JSON) -> JSON:
-    result = json.loads(json.dumps(result, allow_nan=False))
+def without_times(comparison: Comparison | JSON) -> JSON:
+    result: JSON = json.loads(json.dumps(plain(comparison), allow_nan=False))
     for row in result["rows"]:
         for found in row["results"]:
             found.pop("adapt_ms")
     return result
 
 
-def quickly(learners: Any, source: Any, **options: Any) -> JSON:
+def quickly(learners: Any, source: Any, **options: Any) -> Comparison:
     """A comparison of few tasks without baselines."""
     options = {"n_tasks": 6, "timed_tasks": 1, "with_baselines": False, **options}
     return compare(learners, source, **options)
@@ -98,6 +100,22 @@ def test_the_numbers_are_those_of_evaluate() -> None:
         for key in ("accuracy", "ci95", "accuracy_disjoint", "ci95_disjoint", "not_finite"):
             assert got[key] == want[key], (name, key)
         assert found["settings"][0]["n_tasks_disjoint"] == want["n_tasks_disjoint"]
+
+
+def test_the_record_is_typed_and_reads_as_its_json() -> None:
+    found = quickly({"mine": prototypical(blobs())}, blobs(), n_way=(2, 4), n_tasks=3)
+    outcome = found.rows[0].results[0]
+    assert " ".join(found.to_json()) == (
+        "metric tasks tasks_options split seed n_tasks reference settings rows timing machine "
+        "version"
+    )
+    assert " ".join(found["rows"][0]["results"][0]) == (
+        "not_finite adapt_ms state_bytes reason accuracy ci95 difference difference_ci95 "
+        "accuracy_disjoint ci95_disjoint difference_disjoint difference_ci95_disjoint"
+    )
+    assert outcome.score.mean == found["rows"][0]["results"][0]["accuracy"]
+    assert [setting.n_way for setting in found.settings] == [2, 4]
+    assert found == json.loads(json.dumps(found.to_json()))
 
 
 def test_the_baselines_are_those_of_evaluate() -> None:
@@ -269,7 +287,7 @@ class Slow(Spy):
 def test_the_time_is_the_median_after_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(measure, "time", clock)
-    monkeypatch.setattr(measure, "_apart", lambda *_: {})
+    monkeypatch.setattr(measure, "_disjoint", lambda *_: {})
     learners = {"a": Slow(clock, [9, 9, 1, 3, 2]), "b": Slow(clock, [9, 9, 5, 5, 5])}
     found = quickly(learners, sinusoid(), timed_tasks=3)
     assert of(found, "a")["results"][0]["adapt_ms"] == pytest.approx(2000)
@@ -278,7 +296,7 @@ def test_the_time_is_the_median_after_warming_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_learners_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "_apart", lambda *_: {})
+    monkeypatch.setattr(measure, "_disjoint", lambda *_: {})
     spies = {name: Spy() for name in "ab"}
     log: list[str] = []
     for spy in spies.values():

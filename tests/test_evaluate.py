@@ -12,7 +12,7 @@ from small import Watched, blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
 from quickstudy import UserError
-from quickstudy.evaluation.meta_test import baselines, evaluate
+from quickstudy.evaluation.meta_test import evaluate, ladder_of
 from quickstudy.evaluation.scores import norm_name, responses, score, scores
 from quickstudy.learner import Learner
 from quickstudy.learners import NearestCentroid
@@ -233,12 +233,12 @@ def test_responses_go_with_their_tasks() -> None:
 
 def test_the_ladder_has_no_meta_training() -> None:
     learner = prototypical(blobs())
-    ladder = baselines(learner)
+    ladder = ladder_of(learner, blobs())
     for baseline in ladder.values():
         assert not list(baseline.meta_parameters())
     with torch.no_grad():
         for p in learner.parameters():
             p.fill_(7.0)
-    again = baselines(learner)["FineTuning"]
+    again = ladder_of(learner, blobs())["FineTuning"]
     for p, q in zip(ladder["FineTuning"].parameters(), again.parameters(), strict=True):
         assert torch.equal(p, q), "the network is drawn anew"

@@ -18,7 +18,8 @@ from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, RidgeRegression
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.tasks import Pictures
 
 TABLE = Columns({"visits": Numeric(5.0, 2.0, 5.0), "plan": Categorical(("basic", "plus"))})

@@ -25,7 +25,8 @@ from quickstudy import QuickstudyError, UserError
 from quickstudy.cli.main import main
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork, RidgeRegression
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.nets import MLP, Conv4
 from quickstudy.tasks import Pictures
 

@@ -11,9 +11,8 @@ import yaml
 from test_recipes import PROFILES
 
 from quickstudy import UserError
-from quickstudy.catalog import LEARNERS, NETS
+from quickstudy.catalog import LEARNERS, NETS, SOURCES
 from quickstudy.cli.options import train_parser
-from quickstudy.tasks import SOURCES
 from quickstudy.training.plan import build, flat, nested, resolve
 
 JSON = dict[str, Any]

@@ -9,8 +9,8 @@ import torch
 from quickstudy import load_task
 from quickstudy.errors import UserError
 from quickstudy.learners import LearnerGenerator
-from quickstudy.models.adapted import Model
 from quickstudy.models.estimators import FewShotClassifier
+from quickstudy.models.model import Model
 from quickstudy.tasks import Columns
 
 AGES = [1, 2.5, None, 4, float("nan"), 6, 7, 8]

@@ -22,7 +22,8 @@ from quickstudy.errors import (
 )
 from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.learner import Learner
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load, load_task
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate

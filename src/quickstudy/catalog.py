@@ -9,22 +9,27 @@ import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from quickstudy import learners, nets
+from quickstudy import tasks as task_sources
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import SharedLinear
 from quickstudy.task import Kind
-from quickstudy.tasks import SOURCES, Augmented, Dataset, Episodes, TaskSource
+from quickstudy.tasks import Augmented, Dataset, Episodes, TaskSource
+from quickstudy.tasks.source import flat_batches
 
 Spec = dict[str, Any]
 T = TypeVar("T")
 
+Builder = Callable[..., Dataset | TaskSource]
+
 BASELINES = ("FineTuning", "LogisticRegression", "NearestCentroid", "RidgeRegression")
+"""Learners without meta-parameters: rungs of a ladder, and nothing to train."""
 LEARNERS: dict[str, type[AnyLearner]] = {
     name: getattr(learners, name) for name in sorted(learners.__all__) if name not in BASELINES
 }
@@ -37,6 +42,26 @@ NETS: dict[str, type[nn.Module]] = {
 # For pictures, and for other inputs, where none is named.
 DEFAULT_NETS = ("Conv4", "MLP")
 HEADS = ("shared", "per_class", "zero")
+
+
+class Listed(NamedTuple):
+    """A source in the list.
+
+    Attributes:
+        load: Imports what makes it; so a domain is imported only when its tasks are asked for.
+        gives_classes: Whether that makes a `Dataset`, from whose classes `Episodes` draws tasks,
+            rather than the tasks themselves.
+    """
+
+    load: Callable[[], Builder]
+    gives_classes: bool = False
+
+
+_OF_CLASSES = ("glyphs", "omniglot", "folder", "table")
+SOURCES: dict[str, Listed] = {
+    name: Listed(partial(task_sources.SOURCES.__getitem__, name), name in _OF_CLASSES)
+    for name in task_sources.SOURCES
+}
 
 
 def lookup(kind: str, name: str, among: dict[str, T]) -> T:
@@ -53,6 +78,15 @@ def lookup(kind: str, name: str, among: dict[str, T]) -> T:
             + (f"did you mean {hint}?" if hint else "choose one of these.")
         )
     return among[name]
+
+
+def tasks_builder(name: str) -> Builder:
+    """What makes the tasks of this name.
+
+    Raises:
+        UserError: There are none; the nearest name is suggested.
+    """
+    return lookup("tasks", name, SOURCES).load()
 
 
 def build_net(
@@ -129,7 +163,7 @@ def build(
         "seed": seed,
     }
     if "n_classes" in inspect.signature(lookup("learner", spec["name"], LEARNERS)).parameters:
-        specs["n_classes"] = tasks.flat().n_out
+        specs["n_classes"] = flat_batches(tasks).n_out
     return from_specs(specs)
 
 
@@ -210,7 +244,7 @@ def build_tasks(spec: Spec) -> TaskSource:
     """
     options = dict(spec)
     name, augment = options.pop("name"), options.pop("augment", None)
-    source = lookup("tasks", name, SOURCES)
+    source = tasks_builder(name)
     own = inspect.signature(source).parameters
     drawing = {k: options[k] for k in ("n_way", "n_shot", "n_query", "seed") if k in options}
     if "n_way" in drawing and makes_tasks(name):
@@ -229,22 +263,17 @@ def build_tasks(spec: Spec) -> TaskSource:
 
 def seed_splits(name: str) -> bool:
     """Whether the seed of these tasks decides which classes are meta-test, besides the draws."""
-    source = lookup("tasks", name, SOURCES)
-    return not makes_tasks(name) and "seed" in inspect.signature(source).parameters
+    return not makes_tasks(name) and "seed" in inspect.signature(tasks_builder(name)).parameters
 
 
 def makes_tasks(name: str) -> bool:
     """Whether these tasks come as they are, rather than as episodes that are drawn from classes."""
-    source = lookup("tasks", name, SOURCES)
-    if isinstance(source, type):
-        return True
-    returned = get_type_hints(source)["return"]
-    return Dataset not in (returned, *get_args(returned))
+    return not lookup("tasks", name, SOURCES).gives_classes
 
 
 def _of_tasks(tasks: TaskSource, net: str | Spec | None) -> Spec:
     """The network asked for; without a name, options of the one that the tasks are about."""
-    given, own = _spec(net or {}), getattr(tasks, "net", None)
+    given, own = _spec(net or {}), tasks.net
     return given if own is None or "name" in given else {**own, **given}
 
 

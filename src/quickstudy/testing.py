@@ -93,7 +93,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
             )
             try:
                 mapped = _answers(model, batch, "vmap", chunk_size)
-            except Exception as error:
+            except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
                 what = where.format("the learner cannot run")
                 raise AssertionError(f"{what}; received {error!r}; {advice}") from error
             for name, value in looped.items():

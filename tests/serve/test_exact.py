@@ -14,9 +14,11 @@ from served_runs import Client, b64, corners, drawn, listening, near, picture
 from small import blobs, prototypical, quick
 from torch import Tensor
 
+from quickstudy.inputs import Encoded
 from quickstudy.learner import Learner
 from quickstudy.learners import PrototypicalNetwork
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.nets import MLP
 from quickstudy.serve.app import create_app
 from quickstudy.serve.compute import TILE, Gate, Passes, outputs, tile
@@ -131,7 +133,7 @@ def adapted(case: Case) -> Adapted:
     labels = [*range(way)] * (len(x) // way)
     if learner.kind == "regression":
         labels = torch.rand(len(x), case.n_out).tolist()
-    return Adapted(model, x, labels)
+    return Adapted(model, model.read(Encoded(x), labels))
 
 
 class City(Learner[dict[str, Tensor]]):

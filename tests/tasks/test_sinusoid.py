@@ -5,6 +5,7 @@ import torch
 from quickstudy.errors import UserError
 from quickstudy.task import stack
 from quickstudy.tasks.sinusoid import Sinusoid
+from quickstudy.tasks.source import of_size
 
 
 def fit(x, y):
@@ -58,9 +59,9 @@ def test_splits_seeds_and_indices_differ():
 def test_resized():
     source = Sinusoid().resized(n_shot=3)
     assert source.task("test", 0).support.x.shape == (3, 1)
-    with pytest.raises(UserError, match="ways and shots"):
-        source.resized(n_way=5)
-    with pytest.raises(UserError, match="unlimited"):
-        source.disjoint("test")
+    assert source.resized(n_way=5) is None
+    with pytest.raises(UserError, match=r"Sinusoid: ways and shots are fixed .* n_way=5"):
+        of_size(source, n_way=5)
+    assert source.disjoint("test") is None
     with pytest.raises(UserError, match="n_shot=0"):
         Sinusoid(n_shot=0)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.models.adapted import Model
 from quickstudy.models.saved import load
-from quickstudy.tasks import Columns
-from quickstudy.tasks.folder import labelled_pictures
-from quickstudy.tasks.table import read_rows
 
 
 def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int:
@@ -24,7 +19,7 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
         target: Column of the labels, for a CSV file.
     """
     model = load(run)
-    X, y = _support(model, support, target)
+    X, y = model.preprocess.read_labelled(support, target, model.kind)
     start = time.perf_counter()
     adapted = model.adapt(X, y)
     took = 1000 * (time.perf_counter() - start)
@@ -45,21 +40,3 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
         if q.warning is not None:
             print(f"quality: {q.warning}")
     return 0
-
-
-def _support(model: Model, support: Path, target: str | None) -> tuple[Any, list[Any]]:
-    if isinstance(model.preprocess, Columns) or model.learner.reads_columns:
-        if target is None:
-            raise UserError(
-                f"adapt: needs the column of the labels in {support}; received none; give --target."
-            )
-        rows = read_rows(support)
-        values = [row.pop(target) for row in rows if target in row]
-        if len(values) < len(rows):
-            raise UserError(
-                f"adapt: {support} needs a column {target!r}; received {sorted(rows[0])}; give the "
-                "--target that is there."
-            )
-        return rows, [float(v) for v in values] if model.kind == "regression" else values
-    paths, labels = labelled_pictures(support)
-    return paths, labels

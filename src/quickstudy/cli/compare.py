@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from torch import nn
 
 from quickstudy import catalog
 from quickstudy.cli.console import status
@@ -171,7 +172,7 @@ def compare_planned(asked: Comparison, training: JSON, command: str) -> int:
     spec = tasks_spec(records, asked.tasks, drawing, asked.seed)
     source = catalog.build_tasks(spec)
     # All that can be wrong is found out before anything is trained.
-    ladder = catalog.BASELINES if asked.baselines else ()
+    ladder = source.rungs(nn.Identity()) if asked.baselines else {}
     names = [plan.name for plan in planned]
     check_request([*names, *ladder], asked.n_tasks, asked.reference)
     settings_of(source, asked.n_way, asked.n_shot, asked.split)
@@ -198,14 +199,14 @@ def compare_planned(asked: Comparison, training: JSON, command: str) -> int:
             asked.baselines,
             progress=say,
         )
-    comparison |= {"date": today(), "command": command}
-    text = json.dumps(comparison, indent=2).encode()
+    comparison = replace(comparison, date=today(), command=command)
+    text = json.dumps(comparison.to_json(), indent=2).encode()
     if asked.json is not None:
         write_atomically(asked.json, text)
     print_comparison(comparison)
     if asked.out is not None:
         write_atomically(asked.out / "comparison.json", text)
-        pictures = comparison_pictures(comparison)
+        pictures = comparison_pictures(comparison.to_json())
         for picture in pictures:
             picture.save(asked.out / "pictures")
         page = write_comparison(asked.out / "comparison.html", comparison, pictures)

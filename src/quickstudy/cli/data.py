@@ -12,7 +12,7 @@ from rich.table import Table
 from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
-from quickstudy.tasks import SOURCES, SPLITS, Dataset
+from quickstudy.tasks import SPLITS, Dataset
 from quickstudy.training.plan import without_none
 
 
@@ -30,7 +30,7 @@ def data(
         path: Folder or file of your own data.
         target: Column to predict, where they are tables.
     """
-    builder = catalog.lookup("tasks", name, SOURCES)
+    builder = catalog.tasks_builder(name)
     options = {"data_dir": data_dir, "path": path, "target": target}
     given = without_none(options)
     with status() as say:

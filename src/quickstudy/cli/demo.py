@@ -23,7 +23,7 @@ from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
 from quickstudy.metrics import ACCURACY, half_width
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes

@@ -31,7 +31,6 @@ from quickstudy.cli.tables import generated, tables
 from quickstudy.cli.train import train
 from quickstudy.errors import QuickstudyError
 from quickstudy.files.machine import keep_memory
-from quickstudy.tasks import SOURCES
 from quickstudy.training.signatures import REQUIRED
 from quickstudy.version import __version__
 
@@ -133,7 +132,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "generated": (generated, "quickstudy generated mine.task --pictures why"),
     "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
-    "data": (data, f"quickstudy data glyphs\n\nnames: {', '.join(SOURCES)}"),
+    "data": (data, f"quickstudy data glyphs\n\nnames: {', '.join(catalog.SOURCES)}"),
     "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
-from quickstudy.tasks import Columns
-from quickstudy.tasks.table import read_rows
 
 JSON = dict[str, Any]
 
@@ -27,7 +25,8 @@ def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: b
     adapted = load_task(task)
     names, X = [str(path) for path in inputs], queries(adapted.model, inputs)
     names = names if len(names) == len(X) else [f"row {i + 1}" for i in range(len(X))]
-    answers = adapted.predict(X, min_confidence).tolist()
+    encoded = adapted.model.inputs(X)
+    answers = adapted.predict(encoded, min_confidence).tolist()
     if adapted.classes_ is None:
         rows: list[JSON] = [
             {"input": name, "prediction": value} for name, value in zip(names, answers, strict=True)
@@ -42,7 +41,7 @@ def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: b
                     str(c): float(v) for c, v in zip(adapted.classes, p, strict=True)
                 },
             }
-            for name, label, p in zip(names, answers, adapted.predict_proba(X), strict=True)
+            for name, label, p in zip(names, answers, adapted.predict_proba(encoded), strict=True)
         ]
     if json:
         print(jsonlib.dumps(rows, indent=2))
@@ -55,9 +54,7 @@ def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: b
 
 
 def queries(model: Model, inputs: list[Path]) -> list[Any]:
-    """What the named files ask: pictures, or the rows of tables."""
+    """The inputs in the named files."""
     if not inputs:
         raise UserError("predict: needs something to predict; received no input; name some files.")
-    if isinstance(model.preprocess, Columns):
-        return [row for path in inputs for row in read_rows(path)]
-    return list(inputs)
+    return model.preprocess.read_queries(inputs)

@@ -20,7 +20,6 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
-from quickstudy.tasks import SOURCES
 from quickstudy.training.plan import resolve, run_training
 
 JSON = dict[str, Any]
@@ -147,7 +146,7 @@ def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
 
 def _place(tasks: str, data_dir: Path) -> JSON:
     """The option that says where the data of these tasks lie."""
-    own = inspect.signature(catalog.lookup("tasks", tasks, SOURCES)).parameters
+    own = inspect.signature(catalog.tasks_builder(tasks)).parameters
     return {"data_dir" if "data_dir" in own else "path": data_dir}
 
 

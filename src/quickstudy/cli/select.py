@@ -19,7 +19,8 @@ from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today
-from quickstudy.inputs.given import label_to_json
+from quickstudy.inputs.files import read_rows
+from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.judge import judge
 from quickstudy.selection.matrix import Protocol, measure
@@ -28,7 +29,6 @@ from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
-from quickstudy.tasks.table import read_rows
 from quickstudy.tasks.tables import read_tables
 
 JSON = dict[str, Any]

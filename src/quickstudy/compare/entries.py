@@ -11,11 +11,11 @@ from typing import Any
 
 from quickstudy.catalog import from_specs, learner_specs
 from quickstudy.errors import UserError
-from quickstudy.evaluation.meta_test import baselines
+from quickstudy.evaluation.meta_test import ladder_of
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import FineTuning
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.tasks.source import TaskSource
@@ -73,13 +73,13 @@ def given_entries(learners: Mapping[str, Given], source: TaskSource) -> list[Ent
     return [_entry(name, given, source) for name, given in learners.items()]
 
 
-def baseline_entries(entries: list[Entry]) -> list[Entry]:
+def baseline_entries(entries: list[Entry], source: TaskSource) -> list[Entry]:
     """The baselines of `evaluate`, once for all learners.
 
     FineTuning trains the network of the first learner that has one, without its head.
     """
     for entry in entries:
-        ladder = baselines(entry.learner)
+        ladder = ladder_of(entry.learner, source)
         if "FineTuning" in ladder:
             break
     notes = {"FineTuning": (f"fine-tunes the network of {entry.name} from scratch",)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from quickstudy.figures.page import (
 from quickstudy.figures.sheet import Picture, known
 from quickstudy.metrics import named
 
-JSON = dict[str, Any]
 LIMITS = (
     "Each learner was meta-trained once: the intervals cover the choice of tasks, not that of the "
     "seed. Intervals over episodes treat the data's classes as fixed; those over tasks that share "
@@ -36,13 +35,13 @@ CHOSEN = (
 
 
 def write_comparison(
-    path: str | Path, result: JSON, pictures: Sequence[Picture] = (), title: str = ""
+    path: str | Path, result: Mapping[str, Any], pictures: Sequence[Picture] = (), title: str = ""
 ) -> Path:
     """Writes the page of a comparison: tables of outcomes and cost, pictures, settings, limits.
 
     Args:
         path: File to write, whole or not at all.
-        result: What `compare` returned.
+        result: What `compare` returned, or the JSON of one.
         pictures: Shown with their captions.
         title: Heading of the page; says what was compared on what where empty.
 
@@ -68,7 +67,7 @@ def write_comparison(
     return write_page(path, title or f"{many} compared on {result['tasks']}", lead(result), body)
 
 
-def lead(result: JSON) -> str:
+def lead(result: Mapping[str, Any]) -> str:
     """Who is best, and whether these tasks can tell it from the next."""
     text = f"{headline(result)}."
     metric, settings = named(result["metric"]), result["settings"]
@@ -117,7 +116,7 @@ def _lines(lines: Sequence[str]) -> str:
     return escape(first) + "".join(f"<small>{escape(line.strip())}</small>" for line in others)
 
 
-def _settings(result: JSON) -> list[tuple[str, Any]]:
+def _settings(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
     about = {k: v for k, v in result["tasks_options"].items() if not k.startswith("n_")}
     rows: list[tuple[str, Any]] = [
         ("tasks", result["tasks"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def comparison_pictures(result: JSON) -> list[Picture]:
     return made
 
 
-def headline(result: JSON) -> str:
+def headline(result: Mapping[str, Any]) -> str:
     """Who is best, in one line."""
     metric = named(result["metric"])
     settings = result["settings"]

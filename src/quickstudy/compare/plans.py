@@ -12,7 +12,7 @@ from typing import Any
 from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.tasks import SOURCES, TaskSource
+from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import (
     DEFAULTS,
     DRAWING,
@@ -174,7 +174,7 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
 
 def _data(spec: JSON) -> JSON:
     """What of a task source's spec says which data it is."""
-    own = inspect.signature(catalog.lookup("tasks", spec["name"], SOURCES)).parameters
+    own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
     apart = {*DRAWING, *PLACES, "seed"}
     found = {k: v for k, v in options.items() if k == "name" or (k in own and k not in apart)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rich.console import Console
@@ -48,8 +49,12 @@ class Tables(NamedTuple):
     notes: list[str]
 
 
-def tables(result: JSON) -> Tables:
-    """The tables of what `compare` returned, best learner of the first setting on top."""
+def tables(result: Mapping[str, Any]) -> Tables:
+    """Returns the tables of a comparison, the best learner of the first setting on top.
+
+    Args:
+        result: What `compare` returned, or the JSON of one.
+    """
     notes: list[str] = []
     rows = ranked(result)
     heads = [row["name"] + "".join(_mark(notes, text) for text in row["notes"]) for row in rows]
@@ -58,7 +63,7 @@ def tables(result: JSON) -> Tables:
     return Tables(outcomes, training, _adapting(result, rows, heads), notes)
 
 
-def ranked(result: JSON, setting: int = 0) -> list[JSON]:
+def ranked(result: Mapping[str, Any], setting: int = 0) -> list[JSON]:
     """The rows, best first by the mean in a setting, those without one last."""
     metric = named(result["metric"])
 
@@ -69,7 +74,7 @@ def ranked(result: JSON, setting: int = 0) -> list[JSON]:
     return sorted(result["rows"], key=key)
 
 
-def print_comparison(result: JSON) -> None:
+def print_comparison(result: Mapping[str, Any]) -> None:
     """Prints the tables of a comparison, as wide as they are where nothing bounds them."""
     *grids, notes = tables(result)
     tasks = f"{result['tasks']}/{result['split']}, {result['n_tasks']} tasks of each kind"
@@ -96,7 +101,9 @@ def _rich(cell: Cell) -> Text:
     return text
 
 
-def _outcomes(result: JSON, rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
+def _outcomes(
+    result: Mapping[str, Any], rows: list[JSON], heads: list[str], notes: list[str]
+) -> Grid:
     metric, settings = named(result["metric"]), result["settings"]
     key = metric.name
     best = [ranked(result, i)[0]["name"] for i in range(len(settings))]
@@ -155,7 +162,7 @@ def _training(rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
     return Grid(columns, shown, caption)
 
 
-def _adapting(result: JSON, rows: list[JSON], heads: list[str]) -> Grid:
+def _adapting(result: Mapping[str, Any], rows: list[JSON], heads: list[str]) -> Grid:
     shown = []
     for head, row in zip(heads, rows, strict=True):
         cells = [

@@ -15,11 +15,8 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score, scores
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner
-from quickstudy.learners.fine_tuning import FineTuning
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.learners.learned_optimizer import LearnedOptimizer
-from quickstudy.learners.linear import LogisticRegression, RidgeRegression
-from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.metrics import ACCURACY, LOG_LIKELIHOOD, Metric, half_width, reliability
 from quickstudy.task import Examples, Task, cast
 from quickstudy.tasks.source import Split, TaskSource
@@ -51,9 +48,9 @@ def likelihood(
     )
     value = float(found.mean())
     result: dict[str, Any] = {"log_likelihood": value, "log_likelihood_ci95": half_width(found)}
-    known = getattr(source, "log_likelihoods", None)
-    if known is not None:
-        bounds = [known(split, index) for index in range(n_tasks)]
+    every = (source.log_likelihoods(split, index) for index in range(n_tasks))
+    bounds = [each for each in every if each is not None]
+    if bounds:
         oracle, constant = (
             float(np.mean([b[name] for b in bounds])) for name in ("oracle", "constant")
         )
@@ -62,19 +59,11 @@ def likelihood(
     return result
 
 
-def baselines(learner: AnyLearner) -> dict[str, AnyLearner]:
-    """The ladder a meta-learner has to climb: simple methods without meta-training."""
+def ladder_of(learner: AnyLearner, source: TaskSource) -> dict[str, AnyLearner]:
+    """The simple opponents of a learner on these tasks, by name; none for an update rule."""
     if isinstance(learner, LearnedOptimizer):
         return {}  # It has opponents of its own: `quickstudy.evaluation.tuned`.
-    ladder: dict[str, AnyLearner] = (
-        {"NearestCentroid": NearestCentroid(), "LogisticRegression": LogisticRegression()}
-        if learner.kind == "classification"
-        else {"RidgeRegression": RidgeRegression()}
-    )
-    net = encoder(learner)
-    if net is not None:
-        ladder["FineTuning"] = FineTuning(net, learner.kind)
-    return ladder
+    return source.rungs(encoder(learner))
 
 
 def evaluate(
@@ -116,7 +105,7 @@ def evaluate(
     """
     source = source.untouched
     metric = source.metrics[0]
-    ladder = baselines(learner) if with_baselines else {}
+    ladder = ladder_of(learner, source) if with_baselines else {}
 
     def tasks(of: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
         return (of.task(split, index) for index in range(n))
@@ -134,6 +123,8 @@ def evaluate(
         "median": float(np.median(found.per_task)),
         "not_finite": int((~np.isfinite(found.per_task)).sum()),
     }
+    for further, values in found.others.items():
+        result |= {further: float(values.mean()), f"{further}_ci95": half_width(values)}
     result |= _disjoint(learner, source, split, n_tasks, found, metric)
     if learner.kind == "classification":
         result["ece"], result["reliability"] = reliability(found.confidence, found.correct)
@@ -158,9 +149,11 @@ def evaluate(
             curve = []
             for n_shot in shots:
                 try:
-                    shown = tasks(source.resized(n_shot=n_shot), n)
-                    at = score(one, shown, metrics=[metric])
-                except UserError:
+                    sized = source.resized(n_shot=n_shot)
+                    if sized is None:
+                        continue
+                    at = score(one, tasks(sized, n), metrics=[metric])
+                except UserError:  # More shots than the data give or the learner takes.
                     continue
                 curve.append({"n_shot": n_shot, metric.name: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
@@ -187,11 +180,11 @@ def _disjoint(
     metric: Metric,
 ) -> dict[str, Any]:
     """Mean and interval over tasks that share no example; those of an unlimited family never do."""
-    try:
-        apart = list(islice(source.disjoint(split), n_tasks))
-    except UserError:
+    drawn = source.disjoint(split)
+    if drawn is None:
         over = found
     else:
+        apart = list(islice(drawn, n_tasks))
         if len(apart) < 2:
             return {f"{metric.name}_disjoint": None, "ci95_disjoint": None, "n_tasks_disjoint": 0}
         over = score(learner, apart, metrics=[metric])

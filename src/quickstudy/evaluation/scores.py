@@ -21,7 +21,7 @@ from quickstudy.nets.norm import (
     kinds,
 )
 from quickstudy.task import Task, cast, stack, unstack
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, flat_batches
 
 CALIBRATION_TASKS = 1 << 40
 """Index of the first meta-train task that population statistics are estimated on; outer steps take
@@ -144,7 +144,7 @@ def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int =
     if "population" not in kinds(learner):
         return
     like = next(learner.parameters(), torch.zeros(()))
-    source = source.untouched if learner.episodic else source.untouched.flat()
+    source = source.untouched if learner.episodic else flat_batches(source.untouched)
     calibrate(
         learner,
         (

@@ -39,9 +39,7 @@ from quickstudy.figures.sheet import (
     picture,
     sheet,
 )
-from quickstudy.inputs.given import Preprocess
-from quickstudy.inputs.images import Pictures
-from quickstudy.inputs.rows import Columns
+from quickstudy.inputs import InputKind
 
 JSON = dict[str, Any]
 MOST, GREY = 12, "#aab4bf"
@@ -51,7 +49,7 @@ def explanation_pictures(
     found: JSON,
     support: ArrayLike | None = None,
     query: ArrayLike | None = None,
-    preprocess: Preprocess = None,
+    preprocess: InputKind | None = None,
 ) -> list[Picture]:
     """All pictures that an explanation allows.
 
@@ -59,7 +57,7 @@ def explanation_pictures(
         found: What `Explanation.to_json` gave.
         support: Inputs of the support, which stand beside the bars where they are pictures.
         query: Input of the query.
-        preprocess: Whether the inputs are pictures, or the columns of a table and of which names.
+        preprocess: The kind of the inputs, as a model has it.
 
     Shapes:
         support (n, *x), query (*x)
@@ -68,9 +66,14 @@ def explanation_pictures(
         UserError: There are more or fewer inputs than support examples.
     """
     n, inputs = len(found["influence"]), None
-    columns = preprocess.features if isinstance(preprocess, Columns) else None
-    if isinstance(preprocess, Pictures) and support is not None and query is not None:
-        inputs = drawn(support, query, preprocess.ink)
+    columns = images = None
+    if preprocess is not None:
+        columns = preprocess.features
+        if support is not None and query is not None:
+            both = np.concatenate([np.asarray(support), np.asarray(query)[None]])
+            images = preprocess.images(both)
+    if images is not None:
+        inputs = drawn(images.values, images.ink)
         if len(inputs.support) != n:
             raise UserError(
                 f"explanation: needs the input of each of the {n} support examples; received "

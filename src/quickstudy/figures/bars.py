@@ -46,12 +46,10 @@ class Inputs(NamedTuple):
     ink: bool
 
 
-def drawn(support: ArrayLike, query: ArrayLike, ink: bool) -> Inputs:
-    """Inputs `(n, channels, height, width)` and `(channels, height, width)` as pictures."""
-    both = np.concatenate([np.asarray(support), np.asarray(query)[None]])
-    both = both[:, 0] if both.shape[1] == 1 else np.moveaxis(both, 1, -1)
-    both = pixels("explanation: inputs", both)
-    return Inputs(both[:-1], both[-1], ink)
+def drawn(values: ArrayLike, ink: bool) -> Inputs:
+    """Images `(n, height, width[, 3])` of the support and, the last, of the query."""
+    levels = pixels("explanation: inputs", values)
+    return Inputs(levels[:-1], levels[-1], ink)
 
 
 def bars_of(

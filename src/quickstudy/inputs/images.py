@@ -1,32 +1,40 @@
-"""From any picture to a model's input: the same way in meta-training and for a user's photo."""
+"""Pictures of any size and mode, as square inputs: in meta-training as for a user's photo."""
 
 from __future__ import annotations
 
-import io
 import os
-import struct
-import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.files import labelled_files
+from quickstudy.inputs.ink import border, only_ink
+from quickstudy.inputs.kind import JSON, Array, Form, Images, InputKind, Shape
+from quickstudy.inputs.pixels import (
+    BROKEN,
+    flatten,
+    from_array,
+    from_base64,
+    is_one_picture,
+    read_file,
+    read_upload,
+)
+from quickstudy.inputs.vectors import is_float_array, nested_numbers, numbers
+from quickstudy.task import Kind
 
-Grey = NDArray[np.float32]
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS = 64_000_000  # the largest phone cameras have 50; decoded to RGB this takes 192 MB
-WORKING_SIDE = 512  # ink is looked for in no more detail than this
-MIN_CONTRAST = 12.0  # grey levels of 255 between paper and ink
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
+STORED_SIDE: Final = 512
+"""Longer side of a picture that a request sends, or twice the network's."""
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Pictures(InputKind):
     """How pictures become inputs.
 
     A picture that is not square is padded with the colour of its border, never distorted. With
@@ -45,6 +53,9 @@ class Pictures:
     Raises:
         UserError: Sizes out of range, or colour with `ink`.
     """
+
+    form = "image"
+    modality = "pictures"
 
     size: int = 28
     mode: Literal["L", "RGB"] = "L"
@@ -77,149 +88,74 @@ class Pictures:
         """
         if isinstance(picture, (str, os.PathLike, bytes)):
             name = "the uploaded picture" if isinstance(picture, bytes) else os.fspath(picture)
-            image = _read(picture, str(name))
+            image = read_file(picture, str(name))
         elif isinstance(picture, Image.Image):
             name, image = f"a PIL image of mode {picture.mode}", picture
         else:
             name = "an array"
-            image = _from_array(picture, any_range=self.ink)
+            image = from_array(picture, any_range=self.ink)
         try:
-            flat = _flatten(ImageOps.exif_transpose(image), self.mode, self.ink)
+            flat = flatten(ImageOps.exif_transpose(image), self.mode, self.ink)
         except BROKEN as error:
             raise UserError(
                 f"Pictures: {name} cannot be decoded; received: {error}; save it again as PNG."
             ) from error
         if self.ink:
-            flat = _only_ink(flat, str(name))
+            flat = only_ink(flat, str(name))
             return _brightest_255(_framed(flat, self.size, self.fill))[None]
         framed = np.asarray(_framed(flat, self.size, 1.0, _border_colour(flat)))
         return framed[None] if self.mode == "L" else framed.transpose(2, 0, 1).copy()
 
-    def to_json(self) -> dict[str, Any]:
-        """The arguments, for the run directory."""
+    def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
+        values = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
+        if is_float_array(values):
+            encoded, single = numbers(values, x_shape, advice=", or pass pictures as uint8")
+            if not single and values.size and values.max() > 1.5:
+                raise UserError(
+                    "inputs: floating-point pictures must be in 0 .. 1; received values up to "
+                    f"{values.max():g}; divide them, or pass uint8."
+                )
+            return encoded, single
+        single = is_one_picture(values)
+        pictures = [values] if single else list(values)
+        if not pictures:
+            raise UserError("inputs: need at least one picture; received none; pass some.")
+        levels = np.stack([self(picture) for picture in pictures])
+        return levels.astype(np.float32) / 255, single
+
+    def to_json(self) -> JSON:
         return {"kind": "pictures", **asdict(self)}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """The same pictures from what `to_json` gave."""
+    def from_json(cls, data: JSON) -> Self:
         return cls(**{key: value for key, value in data.items() if key != "kind"})
 
+    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
+        return labelled_files(path)
 
-def _read(source: Any, name: str) -> Image.Image:
-    """A decoded picture from a path or the bytes of a file."""
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"Pictures: {name} cannot be opened; received: {error.strerror or error}; check the "
-            "path."
-        ) from error
-    advice = f"give a whole picture as {', '.join(FORMATS)}."
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image.size, name)
-            # A JPEG is decoded at a fraction of its size where that is detail enough.
-            image.draft(None, (2 * WORKING_SIDE, 2 * WORKING_SIDE))
-            image.load()
-            return image
-    except UserError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(
-            f"Pictures: {name} is too large; received: {error}; scale it down below "
-            f"{MAX_PIXELS:,} pixels."
-        ) from error
-    except UnidentifiedImageError as error:
-        received = f"{len(data)} bytes that start with {data[:12]!r}" if data else "an empty file"
-        raise UserError(
-            f"Pictures: {name} is not a picture that can be read; received {received}; {advice}"
-        ) from error
-    except BROKEN as error:
-        raise UserError(
-            f"Pictures: {name} is damaged or cut short; received {len(data)} bytes and: {error}; "
-            f"{advice}"
-        ) from error
+    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
+        return list(paths)
 
+    def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
+        if form == "values":
+            return nested_numbers(value, x_shape)
+        if form != self.form:
+            raise self.refusal(form)
+        return read_upload(from_base64(value["b64"]), max(STORED_SIDE, 2 * self.size))
 
-def _check_size(size: tuple[int, int], name: str) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
-        raise UserError(
-            f"Pictures: {name} is too large; received {size[0]}x{size[1]} pixels; scale it down "
-            f"below {MAX_PIXELS:,} pixels."
-        )
+    def to_request(self, x: Any) -> JSON:
+        return {"values": x}
 
+    def card(self) -> JSON:
+        return {"columns": None, "drawings": self.ink}
 
-def _from_array(picture: Any, any_range: bool) -> Image.Image:
-    """An array or tensor as a PIL image of 8 bits a channel."""
-    array = np.asarray(picture.detach().cpu() if hasattr(picture, "detach") else picture)
-    received = f"received dtype {array.dtype} and shape {array.shape}"
-    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3):
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
-        raise UserError(
-            f"Pictures: an array must have the shape (h, w), (h, w, 1 | 3 | 4) or (1 | 3, h, w); "
-            f"{received}; give one picture, channels first or last."
-        )
-    if array.size == 0 or array.dtype.kind not in "buif":
-        raise UserError(
-            f"Pictures: an array must hold numbers, at least one; {received}; give a path, a PIL "
-            "image or an array of pixels."
-        )
-    _check_size((array.shape[1], array.shape[0]), "an array")
-    if array.dtype == np.uint8:
-        return Image.fromarray(np.ascontiguousarray(array))
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"Pictures: pixels must be finite; {received} with NaN or infinity in "
-            f"{int((~np.isfinite(values)).sum())} place(s); fill these."
-        )
-    low, high = (values.min(), values.max()) if any_range else (0.0, 1.0)
-    if array.dtype.kind in "ui" and not any_range:
-        high = 255.0
-    if values.min() < low or values.max() > high:
-        raise UserError(
-            f"Pictures: pixels must be uint8 in 0 .. 255 or numbers in 0 .. {high:g}; {received} "
-            f"with values in {values.min():g} .. {values.max():g}; scale them."
-        )
-    scaled = np.rint(255 * (values - low) / max(high - low, np.finfo(float).tiny))
-    return Image.fromarray(scaled.astype(np.uint8))
-
-
-def _flatten(image: Image.Image, mode: Literal["L", "RGB"], ink: bool) -> Image.Image:
-    """The picture with 8 bits a channel, without palette or transparency."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("pixels that are not finite")
-        low, high = (values.min(), values.max()) if image.mode == "F" else (0, 65535)
-        grey = 255 * (values - low) / max(high - low, np.finfo(float).tiny)
-        return Image.fromarray(np.rint(grey.clip(0, 255)).astype(np.uint8)).convert(mode)
-    if not image.has_transparency_data:
-        return image.convert("RGB").convert(mode) if image.mode == "P" else image.convert(mode)
-    rgba = image.convert("RGBA")
-    alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
-    grey = np.asarray(rgba.convert("RGB").convert("L"))
-    # White ink on a transparent ground would vanish on white.
-    light = ink and (grey * alpha).sum() > 127 * alpha.sum()
-    ground = Image.new("RGBA", rgba.size, "black" if light else "white")
-    return Image.alpha_composite(ground, rgba).convert("RGB").convert(mode)
-
-
-def _border(values: NDArray[Any]) -> NDArray[Any]:
-    """True on the outermost ring, a thirtieth of the shorter side wide."""
-    height, width = values.shape[:2]
-    ring = max(1, min(height, width) // 30)
-    mask = np.ones((height, width), dtype=bool)
-    mask[ring : height - ring, ring : width - ring] = False
-    return mask
+    def images(self, x: Array) -> Images:
+        return Images(x[:, 0] if x.shape[1] == 1 else np.moveaxis(x, 1, -1), self.ink)
 
 
 def _border_colour(image: Image.Image) -> tuple[int, ...]:
     values = np.asarray(image)
-    return tuple(int(v) for v in np.atleast_1d(np.median(values[_border(values)], axis=0)))
+    return tuple(int(v) for v in np.atleast_1d(np.median(values[border(values)], axis=0)))
 
 
 def _framed(
@@ -233,41 +169,6 @@ def _framed(
     small = image.resize((width, height), Image.Resampling.BILINEAR)
     frame.paste(small, ((size - width) // 2, (size - height) // 2))
     return frame
-
-
-def _only_ink(image: Image.Image, name: str) -> Image.Image:
-    """The ink of a drawing, bright on 0, cropped to itself."""
-    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    if min(image.size) > 128:  # single specks of a photo are not ink
-        image = image.filter(ImageFilter.BoxBlur(1))
-    grey = np.asarray(image, dtype=np.float32)
-    away = grey - _light(grey)
-    noise = float(np.median(np.abs(away[_border(grey)])))
-    away = away if away.max() > -away.min() else -away
-    peak = float(away.max())
-    if peak < max(MIN_CONTRAST, 10 * noise):  # noise alone reaches 7.5
-        raise UserError(
-            f"Pictures: {name} shows no ink; received a picture whose grey levels differ from its "
-            f"border by at most {peak:.0f} of 255; give a drawing with more contrast."
-        )
-    full = float(np.median(away[away > peak / 2]))
-    low = min(5 * noise, full / 2)
-    strength = ((away - low) / (full - low)).clip(0, 1)
-    rows, columns = (np.flatnonzero((strength > 0.25).any(axis=axis)) for axis in (1, 0))
-    ink = strength[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return Image.fromarray(np.rint(255 * ink).astype(np.uint8))
-
-
-def _light(grey: Grey) -> Grey:
-    """The paper without the ink: a plane through the border pixels that are near its median."""
-    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
-    plane = np.stack([np.ones_like(x), x / grey.shape[1], y / grey.shape[0]], axis=-1)
-    border = _border(grey)
-    off = np.abs(grey[border] - np.median(grey[border]))
-    near = off <= 3 * np.median(off) + 1
-    coefficients, *_ = np.linalg.lstsq(plane[border][near], grey[border][near], rcond=None)
-    light: Grey = (plane @ coefficients).astype(np.float32)
-    return light
 
 
 def _brightest_255(image: Image.Image) -> NDArray[np.uint8]:

@@ -1,19 +1,31 @@
-"""From the rows of a table to a model's input: the same in meta-training and for a user's rows."""
+"""Rows of a table, as standardised and one-hot numbers: in meta-training as for a user's rows."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.cells import (
+    is_infinite,
+    is_missing,
+    is_number,
+    is_row,
+    named_rows,
+    to_number,
+)
+from quickstudy.inputs.files import labelled_rows, read_rows
+from quickstudy.inputs.kind import JSON, Array, Form, InputKind, Shape
+from quickstudy.inputs.vectors import nested_numbers, numbers
+from quickstudy.task import Kind
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 MAX_VALUES = 50
 MOSTLY = 0.8
 FEWEST = 5
@@ -41,12 +53,16 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class Columns:
+class Columns(InputKind):
     """How the rows of a table become inputs, with statistics of the meta-train rows.
 
     Attributes:
         columns: How each column is taken, by name, in the order of the table.
     """
+
+    form = "row"
+    modality = "rows"
+    reads_cells = True
 
     columns: dict[str, Numeric | Categorical]
 
@@ -75,7 +91,7 @@ class Columns:
             if name not in categorical and all(
                 is_missing(row[place]) or is_number(row[place]) for row in rows
             ):
-                values = np.array([float(cell) for cell in cells] or [0.0])
+                values = np.array([to_number(cell) for cell in cells] or [0.0])
                 std = float(values.std())
                 columns[name] = Numeric(
                     float(values.mean()), std if std > 0 else 1.0, float(np.median(values))
@@ -102,7 +118,7 @@ class Columns:
             columns = _of_numbers(X)
             varies = not np.array_equal(X, np.broadcast_to(X[:1], X.shape), equal_nan=True)
         else:
-            names, rows = _named_rows(X)
+            names, rows = named_rows(X)
             columns, varies = {}, False
             for name, cells in zip(names, zip(*rows, strict=True), strict=True):
                 known = [cell for cell in cells if not is_missing(cell)]
@@ -129,14 +145,14 @@ class Columns:
 
     @property
     def features(self) -> list[str]:
-        """What each number of an input is: a column, or one value of a column of names."""
-        found: list[str] = []
+        """The name of each number of an input: a column, or one value of a column of names."""
+        names: list[str] = []
         for name, column in self.columns.items():
             if isinstance(column, Categorical):
-                found += [f"{name}: {value}" for value in column.values]
+                names += [f"{name}: {value}" for value in column.values]
             else:
-                found += [name, *([f"{name}: missing"] if column.indicator else [])]
-        return found
+                names += [name, *([f"{name}: missing"] if column.indicator else [])]
+        return names
 
     def __call__(self, rows: Any) -> NDArray[np.float32]:
         """Inputs `(rows, features)` from rows, or `(features,)` from one row.
@@ -153,12 +169,17 @@ class Columns:
             rows = rows.to_dict(orient="records")
         if _is_matrix(rows) and self._fits(rows):
             return self._encoded(rows)
-        one = isinstance(rows, Mapping) or not _is_row(next(iter(rows), None))
+        one = isinstance(rows, Mapping) or not is_row(next(iter(rows), None))
         x = np.array([self._row(row, i) for i, row in enumerate([rows] if one else rows)])
         return x[0] if one else x
 
-    def to_json(self) -> dict[str, Any]:
-        """The statistics, for the run directory."""
+    def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
+        if isinstance(X, Tensor):
+            return numbers(X, x_shape)
+        rows = self(X)
+        return (rows[None], True) if rows.ndim == 1 else (rows, False)
+
+    def to_json(self) -> JSON:
         return {
             "kind": "columns",
             "columns": {
@@ -171,14 +192,42 @@ class Columns:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """The same columns from what `to_json` gave."""
+    def from_json(cls, data: JSON) -> Self:
         return cls(
             {
                 name: Categorical(tuple(c["values"])) if "values" in c else Numeric(**c)
                 for name, c in data["columns"].items()
             }
         )
+
+    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
+        return labelled_rows(path, target, targets)
+
+    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
+        return [row for path in paths for row in read_rows(path)]
+
+    def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
+        if form == "values":
+            return nested_numbers(value, x_shape)
+        if form != self.form:
+            raise self.refusal(form)
+        # Columns that the model does not know are not kept.
+        return {name: value[name] for name in self.columns if name in value}
+
+    def to_request(self, x: Any) -> JSON:
+        """The row that an input came from; a missing number is its median."""
+        row: dict[str, str | float | None] = {}
+        for name, column in self.columns.items():
+            if isinstance(column, Numeric):
+                row[name] = float(np.float32(x[0] * column.std + column.mean))
+                x = x[1:]
+            else:
+                here, x = x[: len(column.values)], x[len(column.values) :]
+                row[name] = column.values[int(np.argmax(here))] if max(here, default=0) else None
+        return {"row": row}
+
+    def card(self) -> JSON:
+        return {"columns": list(self.columns), "drawings": False}
 
     def _fits(self, rows: NDArray[Any]) -> bool:
         """Whether a matrix of numbers can be taken column by column."""
@@ -223,32 +272,11 @@ class Columns:
                     f"Columns: the column {name} holds numbers; received {cell!r} in row {number}; "
                     "give a finite number, or None where it is missing."
                 )
-            value = column.median if is_missing(cell) else float(cell)
+            value = column.median if is_missing(cell) else to_number(cell)
             x.append((value - column.mean) / column.std)
             if column.indicator:
                 x.append(float(is_missing(cell)))
         return np.array(x, dtype=np.float32)
-
-
-def completed(X: Any) -> Any:
-    """Rows of a task as mappings, each with every column that one of them has; others as given."""
-    if not isinstance(X, list | tuple) or not all(isinstance(row, Mapping) for row in X):
-        return X
-    names = dict.fromkeys(name for row in X for name in row)
-    return [{name: row.get(name) for name in names} for row in X]
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell is empty or says that its value is missing."""
-    return cell.strip().lower() in MISSING
-
-
-def is_number(cell: str) -> bool:
-    """Whether a cell is a finite number."""
-    try:
-        return math.isfinite(float(cell))
-    except ValueError:
-        return False
 
 
 def _is_matrix(X: Any) -> bool:
@@ -274,31 +302,11 @@ def _of_numbers(X: NDArray[Any]) -> dict[str, Numeric | Categorical]:
     return columns
 
 
-def _named_rows(X: Any) -> tuple[list[str], list[list[str]]]:
-    """The names of the columns of X, and its cells as text."""
-    if hasattr(X, "columns") and hasattr(X, "to_numpy"):
-        names, rows = [str(name) for name in X.columns], X.to_numpy().tolist()
-    else:
-        rows = X.tolist() if hasattr(X, "tolist") else list(X)
-        if rows and isinstance(rows[0], Mapping):
-            names = list(rows[0])
-            rows = [[row.get(name) for name in names] for row in rows]
-        else:
-            rows = [list(row) if _is_row(row) else [row] for row in rows]
-            names = [f"x{i}" for i in range(len(rows[0]) if rows else 0)]
-    if not names or len({len(row) for row in rows}) != 1:
-        raise UserError(
-            "adapt: X must hold rows of the same columns, at least one of each; received "
-            f"{len(rows)} row(s) of {sorted({len(row) for row in rows})} cells; pass a table."
-        )
-    return names, [["" if cell is None else str(cell) for cell in row] for row in rows]
-
-
 def _check_kind(name: str, known: Sequence[str]) -> None:
     """Raises where a column of numbers has text in it, or a number that is not finite."""
     distinct = set(known)
     other = sorted(cell for cell in distinct if not is_number(cell))
-    infinite = [cell for cell in other if cell.strip().lower().lstrip("+-") in ("inf", "infinity")]
+    infinite = [cell for cell in other if is_infinite(cell)]
     numbers = len(distinct) - len(other)
     if infinite or (other and numbers >= max(FEWEST, MOSTLY * len(distinct))):
         raise UserError(
@@ -306,9 +314,3 @@ def _check_kind(name: str, known: Sequence[str]) -> None:
             f"{(infinite or other)[0]!r} in it; correct it, give None where a value is missing, or "
             "let no cell of the column be a number if they are names."
         )
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, (Mapping, list, tuple, np.ndarray)) or (
-        hasattr(value, "ndim") and value.ndim == 1
-    )

@@ -1,182 +1,30 @@
-"""What a user holds: a meta-trained model, and what it becomes after a few examples."""
+"""A model of one task, as users hold it: what a meta-trained model becomes by a few examples."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy import catalog
-from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
-from quickstudy.inputs.given import (
-    Array,
-    Preprocess,
-    columns_of_task,
-    encode,
-    is_many,
-    label_array,
-    label_list,
-    label_to_json,
-    support_of,
-)
-from quickstudy.learner import AnyLearner, alone, flatten_state, state_bytes
+from quickstudy.inputs import Encoded, SupportSet
+from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
+from quickstudy.learner import alone, flatten_state, state_bytes
 from quickstudy.models.export import exported
-from quickstudy.nets.norm import check_calibrated
-from quickstudy.task import Examples, Kind, Task, stack
+
+if TYPE_CHECKING:
+    from quickstudy.models.model import Model
 
 TASK_FORMAT = 2
-
-
-class Model:
-    """A meta-trained learner, ready for new tasks.
-
-    Args:
-        learner: In eval mode from now on.
-        x_shape: Shape of one input.
-        preprocess: What pictures or rows go through; None for plain arrays.
-        temperature: What logits are divided by before they become probabilities.
-
-    Attributes:
-        fingerprint: A sha256 of all that decides what the model answers: weights, settings,
-            preprocessing and temperature.
-    """
-
-    def __init__(
-        self,
-        learner: AnyLearner,
-        x_shape: tuple[int, ...],
-        preprocess: Preprocess = None,
-        temperature: float = 1.0,
-    ) -> None:
-        check_calibrated(learner)
-        self.learner = learner.eval().requires_grad_(False)
-        self.x_shape, self.preprocess, self.temperature = x_shape, preprocess, temperature
-        self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
-
-    def to_json(self) -> dict[str, Any]:
-        """All but the weights."""
-        return {
-            "specs": catalog.learner_specs(self.learner),
-            "learner": type(self.learner).__name__,
-            "x_shape": list(self.x_shape),
-            "preprocess": self.preprocess and self.preprocess.to_json(),
-            "temperature": self.temperature,
-        }
-
-    @property
-    def kind(self) -> Kind:
-        """What the targets are."""
-        return self.learner.kind
-
-    def adapt(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
-        """A model of a new task from its few examples.
-
-        Args:
-            X: Examples: paths, PIL images, or arrays. Pictures in uint8 of any size are treated
-                like the meta-training pictures; floating-point arrays are taken as inputs, and must
-                be `(examples, *x_shape)`, for pictures in 0 .. 1 with ink 1.
-                A learner that `reads_columns` takes any table: arrays, data frames, rows as lists
-                or mappings; numbers, text and missing cells.
-            y: A label for each: any hashable values, or numbers in regression.
-
-        Raises:
-            UserError: Lengths differ, inputs have another shape or are not finite, or there is one
-                class only.
-        """
-        model, X = self.for_rows(X, y)
-        return Adapted(model, *model._given(X, y))
-
-    def for_rows(self, X: Any, y: Any) -> tuple[Model, Any]:
-        """The model for the columns of a task, if the learner reads them, and the task's rows.
-
-        Rows as mappings come back with every column that one of them has, None where it is absent.
-
-        Raises:
-            UserError: X is no table that can be learned from, or y values rather than classes.
-        """
-        if not self.learner.reads_columns:
-            return self, X
-        X, x_shape, preprocess = columns_of_task(X, y)
-        return self.for_columns(x_shape, preprocess), X
-
-    def for_columns(self, x_shape: tuple[int, ...], preprocess: Preprocess) -> Model:
-        """The same model for inputs of another length, of a learner that `reads_columns`."""
-        return Model(self.learner, x_shape, preprocess, self.temperature)
-
-    def adapt_batch(
-        self, tasks: Iterable[tuple[Any, Sequence[Hashable] | Array | Tensor]]
-    ) -> list[Adapted]:
-        """Models of many new tasks; to rounding what `adapt` makes of each.
-
-        Tasks of one size are learned side by side where that is faster.
-
-        Args:
-            tasks: X and y of each, as in `adapt`.
-
-        Raises:
-            UserError: As in `adapt`; says which task.
-        """
-        found: list[Adapted | None] = []
-        alike: dict[Any, list[tuple[int, Tensor, list[Any], Examples]]] = {}
-        models = []
-        for number, (X, y) in enumerate(tasks):
-            try:
-                model, X = self.for_rows(X, y)
-                models.append(model)
-                x, labels = model._given(X, y)
-                support, _ = _support(self, x, labels)
-            except UserError as error:
-                raise UserError(f"adapt_batch, task {number}: {error}") from error
-            sizes = (support.x.shape, support.y.shape)
-            alike.setdefault(sizes, []).append((number, x, labels, support))
-            found.append(None)
-        how = choose(self.learner, "auto")
-        for group in alike.values():
-            for first in range(0, len(group), TOGETHER):
-                part = group[first : first + TOGETHER]
-                batch = stack([Task(support, support) for *_, support in part])
-                with torch.no_grad(), threads(self.learner, "auto"), alone(self.learner):
-                    states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
-                for i, (number, x, labels, _) in enumerate(part):
-                    state = tree_map(lambda t, i=i: t[i], states)
-                    found[number] = Adapted(models[number], x, labels, state)
-        return [adapted for adapted in found if adapted is not None]
-
-    def inputs(self, X: Any) -> tuple[Tensor, bool]:
-        """Inputs `(examples, *x_shape)`, and whether X was one example rather than many."""
-        dtype = next((p.dtype for p in self.learner.parameters()), torch.float32)
-        device = next((p.device for p in self.learner.parameters()), torch.device("cpu"))
-        values, single = encode(X, self.x_shape, self.preprocess)
-        if not len(values):
-            raise UserError("inputs: need at least one example; received none; pass some.")
-        x = torch.as_tensor(values).to(device, dtype)
-        bad = ~torch.isfinite(x).flatten(1).all(dim=1)
-        if bad.any():
-            raise UserError(
-                f"inputs: must be finite as {str(dtype).removeprefix('torch.')}; received NaN, "
-                "infinity or too large a number in example(s) "
-                f"{torch.nonzero(bad).flatten()[:5].tolist()}; remove or fill these values."
-            )
-        return x, single
-
-    def _given(self, X: Any, y: Any) -> tuple[Tensor, list[Any]]:
-        x, single = self.inputs(X)
-        if single:
-            raise UserError(
-                f"adapt: X must hold several examples; received one of shape {tuple(x.shape[1:])}; "
-                "pass a list or an array with the examples along its first axis."
-            )
-        return x, label_list(y)
 
 
 class Adapted:
@@ -191,14 +39,19 @@ class Adapted:
         state: What the learner made of the examples.
     """
 
-    def __init__(self, model: Model, x: Tensor, labels: list[Any], state: Any = None) -> None:
-        self.model, self.support_x, self.labels = model, x, labels
-        self.support, self.classes = _support(model, x, labels)
+    def __init__(self, model: Model, support: SupportSet, state: Any = None) -> None:
+        self.model, self.support = model, support.examples
+        self.labels, self.classes = support.labels, support.classes
         if state is None:
             with torch.no_grad(), alone(model.learner):
                 state = model.learner.adapt(self.support)
         # As a file gives it back: other strides may mean another kernel, and other last bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
+
+    @property
+    def support_x(self) -> Tensor:
+        """The encoded inputs it learned from `(examples, *x_shape)`."""
+        return self.support.x
 
     @property
     def classes_(self) -> Array | None:
@@ -214,7 +67,7 @@ class Adapted:
         """The label of each query `(queries,)`, or its values; of one query, just that.
 
         Args:
-            X: Queries, in the forms that `adapt` takes.
+            X: Queries, in the forms that `adapt` takes, or encoded by `Model.inputs`.
             min_confidence: Probability below which the answer is None: not sure.
 
         Raises:
@@ -232,11 +85,11 @@ class Adapted:
             values = values[:, 0] if values.shape[1] == 1 else values
             return values[0] if single else values
         sure, best = self._probabilities(out).max(dim=1)
-        found = [
+        labels = [
             self.classes[i] if p >= min_confidence else None
             for i, p in zip(best.tolist(), sure.tolist(), strict=True)
         ]
-        return found[0] if single else label_array(found)
+        return labels[0] if single else label_array(labels)
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class `(queries, way)`; of one query `(way,)`.
@@ -261,7 +114,7 @@ class Adapted:
                 f"update: every example needs a label; received {len(x)} examples and {len(more)} "
                 "labels; pass as many of one as of the other."
             )
-        return Adapted(self.model, torch.cat([self.support_x, x]), [*self.labels, *more])
+        return self._taught(torch.cat([self.support_x, x]), [*self.labels, *more])
 
     def without(self, indices: int | Sequence[int]) -> Adapted:
         """A new model that never saw these support examples, counted from 0 as they were given.
@@ -276,8 +129,8 @@ class Adapted:
                 f"without: indices must be of support examples, 0 .. {n - 1}; received "
                 f"{sorted(out)[:5]}; choose some of these."
             )
-        kept = [i for i in range(n) if i not in out]
-        return Adapted(self.model, self.support_x[kept], [self.labels[i] for i in kept])
+        left = [i for i in range(n) if i not in out]
+        return self._taught(self.support_x[left], [self.labels[i] for i in left])
 
     def quality(self, max_folds: int = 5) -> Quality:
         """How good this model is, by cross-validation on its own support set.
@@ -376,11 +229,20 @@ class Adapted:
 
     def exported(self, suffix: str) -> bytes:
         """What `export` writes."""
-        model = self.model
         return exported(
-            suffix, model.learner, self.state, self.support_x, self.classes, model.temperature,
-            model.preprocess, model.fingerprint,
-        )  # fmt: skip
+            suffix,
+            self.model.learner,
+            self.state,
+            self.support_x,
+            classes=self.classes,
+            temperature=self.model.temperature,
+            preprocess=self.model.preprocess,
+            fingerprint=self.model.fingerprint,
+        )
+
+    def _taught(self, x: Tensor, labels: list[Any]) -> Adapted:
+        """The model of a task of these encoded examples."""
+        return Adapted(self.model, self.model.read(Encoded(x), labels))
 
     def _probabilities(self, out: Tensor) -> Tensor:
         return torch.softmax(out.double() / self.model.temperature, dim=1)
@@ -389,8 +251,3 @@ class Adapted:
         x, single = self.model.inputs(X)
         with torch.no_grad(), alone(self.model.learner):
             return self.model.learner.predict(self.state, x), single
-
-
-def _support(model: Model, x: Tensor, labels: list[Any]) -> tuple[Examples, list[Any]]:
-    n_out = (catalog.learner_specs(model.learner) or {}).get("n_out")
-    return support_of(model.kind, n_out, x, labels)

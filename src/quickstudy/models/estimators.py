@@ -12,12 +12,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.given import Array
+from quickstudy.inputs import Columns
+from quickstudy.inputs.labels import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
-from quickstudy.tasks import Columns
 
 
 class _FewShot(BaseEstimator):  # type: ignore[misc]
@@ -90,9 +91,8 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
 
 def _takes_rows(model: Any) -> bool:
-    """Whether a model takes the rows of a table as they are; that without meta-training does."""
-    reads = isinstance(model, Model) and model.learner.reads_columns
-    return model is None or reads or isinstance(getattr(model, "preprocess", None), Columns)
+    """Whether a model takes the cells of a table as they are; that without meta-training does."""
+    return model is None or (isinstance(model, Model) and model.preprocess.reads_cells)
 
 
 class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._export.verifier import SpecViolationError
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import QuickstudyError, UserError
-from quickstudy.inputs.given import Preprocess, label_to_json
+from quickstudy.inputs import InputKind
+from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
 from quickstudy.version import __version__
 
@@ -26,6 +28,11 @@ BATCHES = (1, 2, 7)
 """Numbers of queries that every exported model is asked at once, to compare it with PyTorch."""
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest number of an output where that is above 1."""
+NOT_EXPORTED = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
+    *(ValueError, SpecViolationError),
+)
+"""What exporters raise for a learner that is not tensor operations alone."""
 N_QUERIES = "n_queries"
 ABOUT = "quickstudy.json"
 """Name of the metadata in a `.pt2` file."""
@@ -81,7 +88,7 @@ def exported(
     support_x: Tensor,
     classes: Sequence[Any] = (),
     temperature: float = 1.0,
-    preprocess: Preprocess = None,
+    preprocess: InputKind | None = None,
     fingerprint: str = "",
 ) -> bytes:
     """An adapted model as the content of a file that runs without quickstudy.
@@ -97,7 +104,7 @@ def exported(
         support_x: Inputs `(examples, *x)` of the kind that it will be asked about.
         classes: Labels, in the order of the columns; written as metadata, like the rest.
         temperature: Divides the logits before they become probabilities.
-        preprocess: What pictures or rows go through before they are inputs.
+        preprocess: The kind of its inputs; written as metadata.
         fingerprint: That of the meta-trained model.
 
     Raises:
@@ -227,7 +234,7 @@ def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:
+    except NOT_EXPORTED as error:
         reason, *_ = [*str(error).strip().splitlines(), type(error).__name__]
         raise UserError(
             f"export: a {type(predictor.learner).__name__} must be tensor operations alone to be "

@@ -1,4 +1,4 @@
-"""What was kept is had back: the model of a run directory, and an adapted model from its file."""
+"""Loads models from run directories, and adapted models from files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from quickstudy.files.rundir import (
     tensors_from_bytes,
     under,
 )
-from quickstudy.inputs.given import Preprocess, label_from_json, preprocess_from_json
+from quickstudy.inputs import Encoded, InputKind, kind_from_json
+from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
-from quickstudy.models.adapted import TASK_FORMAT, Adapted, Model
+from quickstudy.models.adapted import TASK_FORMAT, Adapted
+from quickstudy.models.model import Model
 
 
 def load(
@@ -52,7 +54,7 @@ def load(
         return Model(
             learner,
             tuple(record["x_shape"]),
-            preprocess_from_json(record.get("preprocess")),
+            kind_from_json(record.get("preprocess")),
             float(record.get("temperature", 1.0)),
         )
 
@@ -110,18 +112,18 @@ def task_from_bytes(
         if with_model or model is None:
             model = _model_of(header, tensors, learner)
         elif model.learner.reads_columns:
-            model = model.for_columns(*_inputs_of(header))
+            model = model.taking(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:
             raise CheckpointError(
                 f"{name}: expected the model of fingerprint {header['fingerprint'][:16]}...; "
                 f"received {model.fingerprint[:16]}...; load it with the model it was adapted from."
             )
         labels = [label_from_json(label) for label in header["labels"]]
-        support, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
-        adapted = Adapted(model, support, labels, state)
+        x, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
+        adapted = Adapted(model, model.read(Encoded(x), labels), state)
         # What the state does not fit is found out now rather than at the first question.
-        if support.shape[1:] != model.x_shape or len(adapted.predict(support[:1])) != 1:
-            raise ValueError(f"support examples of shape {tuple(support.shape[1:])}")
+        if x.shape[1:] != model.x_shape or len(adapted.predict(x[:1])) != 1:
+            raise ValueError(f"support examples of shape {tuple(x.shape[1:])}")
         return adapted
 
 
@@ -134,8 +136,8 @@ def _model_of(
     return Model(learner, *_inputs_of(header), float(header["temperature"]))
 
 
-def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], Preprocess]:
-    return tuple(header["x_shape"]), preprocess_from_json(header["preprocess"])
+def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], InputKind]:
+    return tuple(header["x_shape"]), kind_from_json(header["preprocess"])
 
 
 def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:

@@ -16,10 +16,11 @@ from torch import Tensor
 from quickstudy.errors import CheckpointError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
-from quickstudy.inputs.given import label_array, label_from_json, label_to_json
+from quickstudy.inputs.cells import cells_in
+from quickstudy.inputs.labels import label_array, label_from_json, label_to_json
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
-from quickstudy.selection.support import Support, encode, rows_in
+from quickstudy.selection.support import Support, encode
 
 Array = NDArray[Any]
 JSON = dict[str, Any]
@@ -52,7 +53,7 @@ class Selected:
 
     def encode(self, X: Any) -> Array:
         """Rows as numbers `(rows, features)`, by what is known of the support."""
-        rows = rows_in(X, list(self.support.columns.columns))
+        rows = cells_in(X, list(self.support.columns.columns))
         return encode(self.support.columns, rows, np.zeros(len(rows))).x
 
     def predict(self, X: Any) -> Array:

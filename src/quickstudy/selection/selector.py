@@ -18,7 +18,8 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
-from quickstudy.inputs.given import distinct_classes, label_list
+from quickstudy.inputs.cells import strict_rows
+from quickstudy.inputs.labels import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
 from quickstudy.metrics import ACCURACY
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
@@ -26,7 +27,7 @@ from quickstudy.selection.inputs import OWN, POINTS, Scaling, input_names, input
 from quickstudy.selection.matrix import Measured, Protocol, measure, table_weights, trial
 from quickstudy.selection.policy import Policy, PolicyTraining, train_policy
 from quickstudy.selection.selected import Selected, read_sealed
-from quickstudy.selection.support import Support, encode, rows_of
+from quickstudy.selection.support import Support, encode
 from quickstudy.tasks.source import generator
 from quickstudy.tasks.tables import Table
 
@@ -165,7 +166,7 @@ class AlgorithmSelector:
             UserError: Rows are of different columns, values are infinite or all missing, or there
                 is one class.
         """
-        names, rows = rows_of(X)
+        names, rows = strict_rows(X)
         labels = label_list(y)
         if len(labels) != len(rows):
             raise UserError(

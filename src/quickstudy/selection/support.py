@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.errors import UserError
-from quickstudy.inputs.rows import Categorical, Columns, Numeric, is_missing
+from quickstudy.inputs.cells import is_missing
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.tasks.meta_features import NAMES, meta_features
 from quickstudy.tasks.tables import Table
 
@@ -68,60 +68,3 @@ def support_of(table: Table, support: Array, query: Array) -> tuple[Support, Sup
     y = np.unique(table.y, return_inverse=True)[1]
     asked = [table.rows[i] for i in query]
     return encode(columns, rows, y[support]), encode(columns, asked, y[query])
-
-
-def rows_of(X: Any) -> tuple[list[str], list[list[str]]]:
-    """Names of the columns of a user's rows, and the cells as text; `x0`, `x1` without names."""
-    if hasattr(X, "columns"):
-        names = [str(name) for name in X.columns]
-    else:
-        first = next(iter(X), None)
-        if not isinstance(first, Mapping | Sequence | np.ndarray) or isinstance(first, str):
-            raise UserError(
-                "adapt: X must be rows, each a mapping from column name to value or a sequence of "
-                f"values; received {type(X).__name__} of {type(first).__name__}; pass a table."
-            )
-        names = [str(k) for k in first] if isinstance(first, Mapping) else columns_named(len(first))
-    if not names or len(set(names)) < len(names):
-        raise UserError(
-            f"adapt: X needs columns of different names; received {', '.join(names) or 'none'}; "
-            "rename them."
-        )
-    return names, rows_in(X, names)
-
-
-def columns_named(n: int) -> list[str]:
-    return [f"x{i}" for i in range(n)]
-
-
-def rows_in(X: Any, names: Sequence[str]) -> list[list[str]]:
-    """The cells of a user's rows as text, in the order of the names.
-
-    Raises:
-        UserError: A row has other columns, or an infinite value.
-    """
-    rows = []
-    if hasattr(X, "columns"):
-        X = X.to_dict("records")
-    for number, row in enumerate(X):
-        if isinstance(row, Mapping):
-            row = {str(name): value for name, value in row.items()}
-            absent = [name for name in names if name not in row]
-            values = [row.get(name) for name in names]
-        else:
-            values = list(row)
-            absent = [] if len(values) == len(names) else list(names)
-        if absent:
-            raise UserError(
-                f"rows: row {number} needs the columns {', '.join(names)}; received "
-                f"{', '.join(map(str, row)):.200}; add what is missing (None where unknown)."
-            )
-        cells = ["" if value is None or value != value else str(value) for value in values]
-        wrong = [c for c in cells if c.strip().lower().lstrip("+-") in ("inf", "infinity")]
-        if wrong:
-            raise UserError(
-                f"rows: values must be finite; received {wrong[0]} in row {number}; correct it, or "
-                "give None."
-            )
-        rows.append(cells)
-    return rows

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from quickstudy.inputs import Encoded
 from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
 from quickstudy.serve.problems import Problem
@@ -183,7 +184,7 @@ def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
 
 def _pass(adapted: Adapted, x: Tensor) -> Array:
     ask = adapted.predict_proba if adapted.model.kind == "classification" else adapted.predict
-    rows: Array = np.asarray(ask(x)).reshape(len(x), -1)
+    rows: Array = np.asarray(ask(Encoded(x))).reshape(len(x), -1)
     return rows
 
 

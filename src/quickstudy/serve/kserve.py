@@ -183,7 +183,7 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
     target = ModelOrTask(request, name, version)
     served = target.served
     numbers = [-1, *served.model.x_shape]
-    datatype = "FP32" if served.modality == "arrays" else "BYTES"
+    datatype = "FP32" if served.model.preprocess.form == "values" else "BYTES"
     shape = numbers if datatype == "FP32" else [-1]
     inputs = [TensorKind(name="query", datatype=datatype, shape=shape)]
     if target.task is None:
@@ -297,7 +297,7 @@ def _inputs(served: Served, at: int, given: Tensor, most: int) -> list[Input]:
         plain: list[dict[str, Any]] = [
             {"values": np.array(row, dtype=np.float64).reshape(shape).tolist()} for row in rows
         ]
-    elif served.modality == "rows":
+    elif served.model.preprocess.form == "row":
         try:
             plain = [{"row": json.loads(text)} for text in flat]
         except (ValueError, RecursionError) as error:

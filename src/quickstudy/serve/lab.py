@@ -28,7 +28,7 @@ from quickstudy.figures.sheet import Picture
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import DEFAULT, validation
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import PAGE
@@ -147,7 +147,7 @@ def _episode(model: Model, task: Task) -> Picture:
         sure.argmax(axis=1).tolist(),
         query.y.argmax(dim=1).tolist(),
         confidence=sure.max(axis=1).tolist(),
-        ink=bool(getattr(model.preprocess, "ink", False)),
+        ink=model.preprocess.card()["drawings"],
     )
 
 

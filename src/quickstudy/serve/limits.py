@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.pixels import MAX_UPLOAD_PIXELS, UPLOAD_FORMATS
 
 # Part of the published schema, so the same for every server.
 MAX_EXAMPLES: Final = 1000  # of a task
@@ -19,9 +20,6 @@ MAX_CELL: Final = 1000  # characters of a value of a row
 MAX_REVISIONS: Final = 50  # that a task keeps
 MAX_PAGE: Final = 100  # tasks of a page
 MAX_TTL: Final = 10 * 365 * 24 * 3600  # seconds
-MAX_PIXELS: Final = 24_000_000  # of a picture that is sent
-STORED_SIDE: Final = 512  # longer side of a picture that is kept, or twice the network's
-PICTURE_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,6 @@ class Limits:
             "revisions": MAX_REVISIONS,
             "page_size": MAX_PAGE,
             "ttl_seconds": MAX_TTL,
-            "picture_pixels": MAX_PIXELS,
-            "picture_formats": list(PICTURE_FORMATS),
+            "picture_pixels": MAX_UPLOAD_PIXELS,
+            "picture_formats": list(UPLOAD_FORMATS),
         }

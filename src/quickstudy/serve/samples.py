@@ -6,14 +6,11 @@ import base64
 import io
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from PIL import Image
 from sklearn.datasets import load_iris
 
 from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
-from quickstudy.inputs.images import Pictures
-from quickstudy.inputs.rows import Columns, Numeric
 from quickstudy.serve.schema.requests import Example, Input
 from quickstudy.serve.served import Served
 from quickstudy.task import Examples
@@ -49,7 +46,7 @@ def sample(served: Served) -> Sample | None:
     None for a model of other inputs whose tasks have no name, or are not to be had here.
     """
     try:
-        if isinstance(served.model.preprocess, Pictures):
+        if served.model.preprocess.form == "image":
             return _glyphs()
         if served.reads_columns:
             return _flowers()
@@ -109,23 +106,7 @@ def _own(served: Served, source: TaskSource) -> Sample:
 
 
 def _inputs(served: Served, examples: Examples) -> list[dict[str, Any]]:
-    preprocess = served.model.preprocess
-    if isinstance(preprocess, Columns):
-        return [{"row": _row(preprocess, x)} for x in examples.x.tolist()]
-    return [{"values": x} for x in examples.x.tolist()]
-
-
-def _row(columns: Columns, x: list[float]) -> dict[str, str | float | None]:
-    """The row that an input came from; a missing number is its median."""
-    row: dict[str, str | float | None] = {}
-    for name, column in columns.columns.items():
-        if isinstance(column, Numeric):
-            row[name] = float(np.float32(x[0] * column.std + column.mean))
-            x = x[1:]
-        else:
-            here, x = x[: len(column.values)], x[len(column.values) :]
-            row[name] = column.values[int(np.argmax(here))] if max(here, default=0) else None
-    return row
+    return [served.model.preprocess.to_request(x) for x in examples.x.tolist()]
 
 
 def _drawn(ink: Any) -> str:

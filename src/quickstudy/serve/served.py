@@ -13,12 +13,12 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.inputs.images import Pictures
-from quickstudy.inputs.rows import Columns
+from quickstudy.inputs import SupportSet, stored
 from quickstudy.learner import flatten_state
-from quickstudy.models.adapted import Adapted, Model
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
-from quickstudy.serve.content import Plain, encoded, modality, picture, plain
+from quickstudy.serve.content import Plain, encoded, plain
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import ID, Input
 
@@ -71,11 +71,6 @@ class Served:
         return f"sha256:{self.model.fingerprint}"
 
     @property
-    def modality(self) -> str:
-        """`"pictures"`, `"rows"` or `"arrays"`."""
-        return modality(self.model)
-
-    @property
     def reads_columns(self) -> bool:
         """Whether every task has columns of its own."""
         return self.model.learner.reads_columns
@@ -93,23 +88,22 @@ class Served:
 
     def card(self) -> dict[str, Any]:
         """What clients see of the model."""
-        specs, preprocess = self.record.get("specs") or {}, self.model.preprocess
+        specs, kind = self.record.get("specs") or {}, self.model.preprocess
         return {
             "name": f"models/{self.id}",
             "id": self.id,
-            "modality": self.modality,
+            "modality": kind.modality,
             "kind": self.model.kind,
             "learner": self.record["learner"],
             "net": None if self.reads_columns else (specs.get("net") or {}).get("name"),
             "version": self.version,
             "x_shape": [-1] if self.reads_columns else list(self.model.x_shape),
-            "columns": list(preprocess.columns) if isinstance(preprocess, Columns) else None,
-            "drawings": isinstance(preprocess, Pictures) and preprocess.ink,
             "temperature": self.model.temperature,
+            **kind.card(),
         }
 
     def plain(self, given: Input, pointer: str) -> Plain:
-        """What an input is.
+        """Reads an input.
 
         Raises:
             Problem: It is not one of this model.
@@ -121,7 +115,7 @@ class Served:
 
     def picture(self, data: bytes) -> bytes | None:
         """A kept input as PNG; None where it is no picture."""
-        return picture(data, self.model.preprocess)
+        return stored.to_png(data, self.model.preprocess)
 
     def check_label(self, label: Any, pointer: str) -> None:
         """Checks that a label is text in classification, and numbers in regression.
@@ -153,26 +147,26 @@ def encode(model: Model, given: Iterable[Plain], pointer: str = "") -> Tensor:
     return torch.cat(rows)
 
 
-def for_rows(model: Model, rows: list[Plain], labels: list[Any]) -> tuple[Model, list[Plain]]:
-    """A model whose learner reads columns, for those of a task, and the rows with all of them.
+def read(model: Model, X: Any, labels: list[Any]) -> SupportSet:
+    """The examples of a task, from its rows or encoded inputs.
 
     Raises:
-        Problem: It cannot be learned from these rows.
+        Problem: It cannot be learned from them.
     """
     try:
-        return model.for_rows(rows, labels)
+        return model.read(X, labels)
     except UserError as error:
         raise invalid(error) from error
 
 
-def adapt(model: Model, x: Tensor, labels: list[Any]) -> Adapted:
+def adapt(model: Model, support: SupportSet) -> Adapted:
     """The model of a task.
 
     Raises:
         Problem: It cannot be learned from these examples.
     """
     try:
-        adapted = Adapted(model, x, labels)
+        adapted = Adapted(model.taking(support.x_shape, support.kind), support)
     except UserError as error:
         raise invalid(error) from error
     parts = flatten_state(adapted.state).values()

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes
-from quickstudy.inputs.given import label_from_json
+from quickstudy.inputs.labels import label_from_json
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.serve.change import Taken
 from quickstudy.serve.compute import Gate

@@ -7,20 +7,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from quickstudy.models.adapted import Model
+from quickstudy.inputs import Encoded, stored
+from quickstudy.models.model import Model
 from quickstudy.serve.change import Change, Taken, missing, needs, ready
 from quickstudy.serve.compute import Gate, Passes, tile
-from quickstudy.serve.content import Plain, kept, restored
+from quickstudy.serve.content import Plain, kept
 from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
 from quickstudy.serve.metrics import Metrics
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.schema.requests import Input
-from quickstudy.serve.served import Served, adapt, encode, for_rows
+from quickstudy.serve.served import Served, adapt, encode, read
 from quickstudy.serve.snapshot import Snapshot, sealed
 from quickstudy.serve.states import Entry, States
 from quickstudy.serve.store import After, ConflictError, ExistsError, FullError, Store
@@ -284,38 +285,33 @@ class Tasks:
             return torch.zeros((0, *model.x_shape))
         return torch.stack([rows[i] for i, _ in task.examples])
 
-    def _table(self, task: Snapshot, change: Change, model: Model) -> tuple[Model, Tensor]:
-        """The model for the columns of a task's rows, and its inputs: all made of all rows."""
-        rows = self._plain(task, change, [i for i, _ in task.examples])
-        with self.gate():
-            model, rows = for_rows(model, rows, task.labels)
-            return model, encode(model, rows)
-
     def _plain(self, task: Snapshot, change: Change, ids: Sequence[str]) -> list[Plain]:
         """Examples as they are kept, or are about to be."""
         new = change.contents
         there = self.store.contents(task.uid, [i for i in ids if i not in new]) | new
         if not there.keys() >= {*ids}:
             raise GoneError
-        return [restored(there[i].data) for i in ids]
+        return [stored.from_bytes(there[i].data) for i in ids]
 
     def _computed(self, task: Snapshot, change: Change) -> tuple[Entry, float]:
         """The entry of a revision, and the milliseconds of its adaptation."""
-        served, adapted, took, rows = self.models[task.model], None, 0.0, 1
+        served = self.models[task.model]
         model, enough = self.versions.get(task.model_version), needs(served, task) is None
+        X: Any = None
         if not served.reads_columns:
-            x = self._inputs(task, change, model)
-        elif enough:
-            model, x = self._table(task, change, model)
-        else:
-            x = torch.zeros((len(task.examples), 0))
-        if enough:
-            with self.gate(), self.metrics.timed(self.metrics.adapt, served.id) as clock:
-                adapted = adapt(model, x, task.labels)
-            took = clock.milliseconds
-            with self.gate():
-                rows = tile(adapted)
-        return Entry(task, adapted, x, rows), took
+            X = Encoded(self._inputs(task, change, model))
+        elif enough:  # All inputs are made of all rows.
+            X = self._plain(task, change, [i for i, _ in task.examples])
+        if not enough:
+            x = torch.zeros((len(task.examples), 0)) if X is None else X.x
+            return Entry(task, None, x), 0.0
+        with self.gate():
+            support = read(model, X, task.labels)
+        with self.gate(), self.metrics.timed(self.metrics.adapt, served.id) as clock:
+            adapted = adapt(model, support)
+        with self.gate():
+            rows = tile(adapted)
+        return Entry(task, adapted, adapted.support_x, rows), clock.milliseconds
 
 
 class GoneError(Exception):

@@ -10,7 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import delete, insert, select, update
 
-from quickstudy.models.adapted import Model
+from quickstudy.models.model import Model
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.served import Served, Version
 from quickstudy.serve.tables import REVISIONS, VERSIONS, WRITING

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from quickstudy.inputs import stored
 from quickstudy.serve.change import missing, needs
-from quickstudy.serve.content import to_json
 from quickstudy.serve.schema.responses import (
     ClassOfTask,
     ExampleOfTask,
@@ -35,7 +35,7 @@ def full(served: Served, task: Snapshot, store: Store) -> FullTask:
     if any(i not in contents for i, _ in task.examples):
         raise missing(served, task.id)
     examples = [
-        FullExample(id=i, label=label, input=to_json(contents[i].data))
+        FullExample(id=i, label=label, input=stored.to_request(contents[i].data))
         for i, label in task.examples
     ]
     return FullTask(**_fields(served, task), examples=examples)

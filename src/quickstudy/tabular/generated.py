@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.cells import default_names
 from quickstudy.learners import LearnerGenerator
 from quickstudy.models.adapted import Adapted
-from quickstudy.tasks import Columns
 
 JSON = dict[str, Any]
 NAMES = {"logistic": "logistic", "svm": "RBF SVM", "mlp": "MLP"}
@@ -32,9 +32,9 @@ def written(adapted: Adapted) -> JSON:
             "generated: needs a task of a LearnerGenerator; received one of a "
             f"{type(learner).__name__}; see quickstudy explain for others."
         )
-    why, preprocess = state.why, adapted.model.preprocess
+    why = state.why
     d = why["columns"].shape[1]
-    names = preprocess.features if isinstance(preprocess, Columns) else [f"x{i}" for i in range(d)]
+    names = adapted.model.preprocess.features or default_names(d)
     share = why["columns"] / why["columns"].mean(dim=1, keepdim=True).clamp(min=1e-12)
     counts = (state.shares[:, None] * share).sum(dim=0)
     parts = [

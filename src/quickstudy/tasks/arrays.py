@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.pixels import channels_first
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.source import SPLITS, Split, generator
 
@@ -125,11 +126,8 @@ def _inputs(X: Any) -> Array:
             f"shape {x.shape}; convert text to numbers, and reshape single numbers to (examples, "
             "1)."
         )
-    if x.dtype == np.uint8 and x.ndim == 3:
-        return x[:, None]
-    if x.dtype == np.uint8 and x.ndim == 4:
-        channels_last = x.shape[-1] in (1, 3, 4) and x.shape[1] not in (1, 3, 4)
-        return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if channels_last else x
+    if x.dtype == np.uint8 and x.ndim in (3, 4):
+        return channels_first(x)
     with np.errstate(over="ignore"):
         values = x.astype(np.float32)
     finite = np.isfinite(values).all(axis=tuple(range(1, x.ndim)))

@@ -9,9 +9,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
@@ -87,7 +88,7 @@ class Augmented(TaskSource):
             )
 
     @property
-    def kind(self) -> Kind:  # type: ignore[override]
+    def kind(self) -> Kind:
         return self.source.kind
 
     @property
@@ -95,16 +96,24 @@ class Augmented(TaskSource):
         return self.source.metrics
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return self.source.x_shape
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         return self.source.n_out
 
     @property
     def preprocess(self) -> Any:
         return self.source.preprocess
+
+    @property
+    def net(self) -> dict[str, Any] | None:
+        return self.source.net
+
+    @property
+    def shares_outputs(self) -> bool:
+        return self.source.shares_outputs
 
     @property
     def untouched(self) -> TaskSource:
@@ -130,19 +139,27 @@ class Augmented(TaskSource):
         }
         return {**self.source.describe(), "augment": augment}
 
-    def disjoint(self, split: Split) -> Iterator[Task]:
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        return self.source.rungs(net)
+
+    def log_likelihoods(self, split: Split, index: int) -> dict[str, float] | None:
+        return self.source.log_likelihoods(split, index)
+
+    def disjoint(self, split: Split) -> Iterator[Task] | None:
         return self.source.disjoint(split)
 
-    def flat(self) -> TaskSource:
+    def flat(self) -> TaskSource | None:
         if self.rotations or self.mix:
             raise UserError(
                 "augment: rotations and mix make new classes for a task; received a learner that "
                 "is trained on batches of all classes at once; use warp alone."
             )
-        return replace(self, source=self.source.flat())
+        flat = self.source.flat()
+        return None if flat is None else replace(self, source=flat)
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
-        return replace(self, source=self.source.resized(n_way, n_shot))
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
+        resized = self.source.resized(n_way, n_shot)
+        return None if resized is None else replace(self, source=resized)
 
 
 def turned(task: Task, rng: np.random.Generator) -> Task:

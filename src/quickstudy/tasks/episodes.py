@@ -134,11 +134,11 @@ class Episodes(TaskSource):
         return np.zeros(len(pool.names), dtype=np.int64)
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return tuple(next(iter(self.data.pools.values())).x.shape[1:])
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         return _bounds(self.n_way)[1]
 
     @property
@@ -260,11 +260,11 @@ class Flat(TaskSource):
     kind: Kind = field(default="classification", init=False)
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return self.episodes.x_shape
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         """Number of meta-train classes."""
         return len(self.episodes.pool("train").names)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.inputs.files import folders, labelled_files
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.arrays import arrays, class_pools
 from quickstudy.tasks.episodes import ClassPool, Dataset
@@ -21,7 +22,6 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "validation": "valid",
     "test": "test",
 }
-SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
 
 def folder(
@@ -59,7 +59,7 @@ def folder(
             f"{'of a file' if path.exists() else 'where nothing is'}; check the path."
         )
     pictures = Pictures(size, mode, ink)
-    inside = _folders(path)
+    inside = folders(path)
     names = {each.name for each in inside}
     if "train" in names and names <= SPLIT_FOLDERS.keys():
         pools: dict[Split, ClassPool] = {}
@@ -78,41 +78,9 @@ def folder(
     return arrays(x, labels, name=path.name, valid=valid, test=test, seed=seed, preprocess=pictures)
 
 
-def labelled_pictures(path: Path) -> tuple[list[Path], list[str]]:
-    """The files in all class folders of a folder, and the class of each.
-
-    Raises:
-        DataError: There is no such folder.
-        UserError: It has no class folders, or a class folder holds no picture or a folder.
-    """
-    if not path.is_dir():
-        raise DataError(
-            f"folder: {path} must be a folder of class folders; received "
-            f"{'a file' if path.exists() else 'no such folder'}; check the path."
-        )
-    files, labels = [], []
-    for folder_of_class in _folders(path):
-        inside = _visible(folder_of_class)
-        wrong = next((file for file in inside if file.is_dir()), None)
-        if wrong or not inside:
-            raise UserError(
-                f"folder: a class folder must hold pictures only; received {folder_of_class} with "
-                f"{f'the folder {wrong.name} in it' if wrong else 'no picture'}; give every class "
-                "one folder of pictures, or delete this one."
-            )
-        files += inside
-        labels += [folder_of_class.name] * len(inside)
-    if not labels:
-        raise UserError(
-            f"folder: {path} needs one folder of pictures for each class; received "
-            f"{len(_visible(path))} file(s) and no folder; sort the pictures into class folders."
-        )
-    return files, labels
-
-
 def _read(path: Path, pictures: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
     """The pictures of all class folders of a folder, and the class of each."""
-    files, labels = labelled_pictures(path)
+    files, labels = labelled_files(path)
     return np.stack([pictures(file) for file in files]), labels
 
 
@@ -127,15 +95,3 @@ def _check_apart(path: Path, pools: dict[Split, ClassPool]) -> None:
                     "one folder, and the classes are split for you."
                 )
             seen[name] = split
-
-
-def _visible(path: Path) -> list[Path]:
-    return sorted(
-        each
-        for each in path.iterdir()
-        if not each.name.startswith(".") and each.name not in SYSTEM_FILES
-    )
-
-
-def _folders(path: Path) -> list[Path]:
-    return [each for each in _visible(path) if each.is_dir()]

@@ -85,6 +85,10 @@ class GaussianProcess(TaskSource):
                     f" received {getattr(self, name)}; give a larger number, or two in order."
                 )
 
+    @property
+    def shares_outputs(self) -> bool:
+        return True
+
     def task(self, split: Split, index: int) -> Task:
         support, query = self.batch(split, [index])
         return Task(Examples(*(t[0] for t in support)), Examples(*(t[0] for t in query)))
@@ -128,9 +132,9 @@ class GaussianProcess(TaskSource):
             "constant": float(log_density(query[1], np.zeros(1), marginal).mean()),
         }
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
         if n_way is not None:
-            return super().resized(n_way, n_shot)
+            return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
 
     def describe(self) -> dict[str, Any]:

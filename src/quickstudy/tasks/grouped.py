@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -43,8 +43,8 @@ class GroupedRows(TaskSource):
     x: Array
     y: Array
     groups: dict[Split, list[Array]]
-    kind: Kind
-    about: dict[str, Any]
+    kind: Kind = "classification"
+    about: dict[str, Any] = field(default_factory=dict)
     n_shot: int = 5
     n_query: int = 15
     seed: int = 0
@@ -58,14 +58,19 @@ class GroupedRows(TaskSource):
             )
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return tuple(self.x.shape[1:])
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         if self.kind == "regression":
             return 1
         return max(len(np.unique(self.y[rows])) for each in self.groups.values() for rows in each)
+
+    @property
+    def shares_outputs(self) -> bool:
+        """Values are in one unit; the classes of a task are numbered for it alone."""
+        return self.kind == "regression"
 
     def task(self, split: Split, index: int) -> Task:
         rng = generator(self.seed, split, index)
@@ -78,9 +83,9 @@ class GroupedRows(TaskSource):
         for rows in self._groups(split):
             yield self._task(rng, rows)
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
         if n_way is not None:
-            return super().resized(n_way, n_shot)
+            return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
 
     def describe(self) -> dict[str, Any]:

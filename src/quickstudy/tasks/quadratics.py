@@ -8,8 +8,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -60,13 +62,17 @@ class Quadratics(TaskSource):
             )
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return (self.dimensions,)
 
     @property
     def net(self) -> dict[str, Any]:
         """The linear map theta."""
         return {"name": "MLP", "hidden": (), "head": "zero"}
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        """None: opponents of an update rule are tuned rules, `quickstudy.evaluation.tuned`."""
+        return {}
 
     def task(self, split: Split, index: int) -> Task:
         support, query = self.batch(split, [index])

@@ -53,6 +53,10 @@ class Sinusoid(TaskSource):
                 f"n_query={self.n_query}; give both parts of a task a point."
             )
 
+    @property
+    def shares_outputs(self) -> bool:
+        return True
+
     def task(self, split: Split, index: int) -> Task:
         support, query = self.batch(split, [index])
         return Task(Examples(*(t[0] for t in support)), Examples(*(t[0] for t in query)))
@@ -71,9 +75,9 @@ class Sinusoid(TaskSource):
             Examples(*(t[:, self.n_shot :].contiguous() for t in points)),
         )
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
         if n_way is not None:
-            return super().resized(n_way, n_shot)
+            return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
 
     def describe(self) -> dict[str, Any]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
+from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
 from quickstudy.task import Kind, Task, stack
+from quickstudy.tasks.rungs import default_rungs
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+T = TypeVar("T", bound="TaskSource")
 
 
 def generator(seed: int, stream: str, index: int) -> np.random.Generator:
@@ -30,22 +34,29 @@ def generator(seed: int, stream: str, index: int) -> np.random.Generator:
 class TaskSource(ABC):
     """A family of tasks with a meta-train, a meta-valid and a meta-test split.
 
-    Attributes:
-        kind: What the targets are.
-        x_shape: Shape of one input.
-        n_out: Largest number of ways, or number of regression outputs.
-        preprocess: What turns a user's picture or row into an input; None for plain arrays.
+    A subclass gives the four properties below, `task` and `describe`; everything else has a
+    default.
     """
 
-    kind: Kind
-    x_shape: tuple[int, ...]
-    n_out: int
-    preprocess: Any
+    @property
+    @abstractmethod
+    def kind(self) -> Kind:
+        """What the targets are."""
 
     @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """What is measured of predictions on these tasks; the first is the headline."""
-        return DEFAULT[self.kind]
+    @abstractmethod
+    def x_shape(self) -> tuple[int, ...]:
+        """Shape of one input."""
+
+    @property
+    @abstractmethod
+    def n_out(self) -> int:
+        """Largest number of ways, or number of regression outputs."""
+
+    @property
+    @abstractmethod
+    def preprocess(self) -> Any:
+        """What turns a user's picture or row into an input; None for plain arrays."""
 
     @abstractmethod
     def task(self, split: Split, index: int) -> Task:
@@ -56,40 +67,92 @@ class TaskSource(ABC):
         """What the tasks are, for reports: plain JSON."""
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is measured of predictions on these tasks; the first is the headline."""
+        return DEFAULT[self.kind]
+
+    @property
+    def net(self) -> dict[str, Any] | None:
+        """Name and options of the network that the tasks are about; None where they are of none."""
+        return None
+
+    @property
+    def shares_outputs(self) -> bool:
+        """Whether an output means the same in every task, so that one model can serve them all."""
+        return False
+
+    @property
     def untouched(self) -> TaskSource:
         """The tasks as the data give them, without augmentation."""
         return self
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        """The simple opponents that a meta-learner has to beat on these tasks, by name.
+
+        Args:
+            net: The meta-learner's network from inputs to features; None where it has none.
+        """
+        return default_rungs(self.kind, net)
+
+    def log_likelihoods(self, split: Split, index: int) -> dict[str, float] | None:
+        """Bounds of the mean log-density of a task's query targets; None where they are unknown.
+
+        Returns:
+            `oracle`, which no learner can beat on average, and `constant`, of a prediction that
+            ignores the support; in nats.
+        """
+        return None
 
     def batch(self, split: Split, indices: Iterable[int]) -> Task:
         """A meta-batch of tasks, padded to the largest."""
         return stack([self.task(split, index) for index in indices])
 
-    def disjoint(self, split: Split) -> Iterator[Task]:
-        """Tasks that share no example; as many as the data give.
+    def disjoint(self, split: Split) -> Iterator[Task] | None:
+        """Tasks that share no example; None for an unlimited family, whose tasks never do."""
+        return None
+
+    def flat(self) -> TaskSource | None:
+        """Mini-batches of examples of all classes at once; None where tasks share no classes."""
+        return None
+
+    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
+        """The same family with another number of ways or shots, where a number is given.
+
+        Returns:
+            None where the data fix such a number.
 
         Raises:
-            UserError: The family is unlimited, so that any tasks are disjoint.
+            UserError: The data do not give so many.
         """
-        raise UserError(
-            f"{type(self).__name__}: tasks are drawn from an unlimited family; received a request "
-            "for disjoint ones; use the tasks themselves, they share no example."
-        )
+        return None
 
-    def flat(self) -> TaskSource:
-        """Mini-batches of examples of all classes at once, for a learner that knows no episodes.
 
-        Raises:
-            UserError: The tasks do not share classes.
-        """
-        raise UserError(
-            f"{type(self).__name__}: the tasks share no classes; received a request for batches of "
-            "all classes, which a learner that is not episodic trains on; choose another learner, "
-            "such as PrototypicalNetwork or MAML."
-        )
+def flat_batches(source: TaskSource) -> TaskSource:
+    """Mini-batches of examples of all classes at once, for a learner that knows no episodes.
 
-    def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
-        """The same family with another number of ways or shots; None leaves it."""
+    Raises:
+        UserError: The tasks do not share classes.
+    """
+    flat = source.flat()
+    if flat is None:
         raise UserError(
-            f"{type(self).__name__}: ways and shots are fixed by the data; received n_way={n_way}, "
-            f"n_shot={n_shot}; leave them out."
+            f"{type(source.untouched).__name__}: the tasks share no classes; received a request "
+            "for batches of all classes, which a learner that is not episodic trains on; choose "
+            "another learner, such as PrototypicalNetwork or MAML."
         )
+    return flat
+
+
+def of_size(source: T, n_way: int | None = None, n_shot: int | None = None) -> T:
+    """The tasks with another number of ways or shots; None leaves it.
+
+    Raises:
+        UserError: The data fix these numbers, or do not give so many.
+    """
+    resized = source.resized(n_way, n_shot)
+    if resized is None:
+        raise UserError(
+            f"{type(source.untouched).__name__}: ways and shots are fixed by the data; received "
+            f"n_way={n_way}, n_shot={n_shot}; leave them out."
+        )
+    return resized

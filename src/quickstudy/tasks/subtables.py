@@ -134,11 +134,11 @@ class Subtables(TaskSource):
         object.__setattr__(self, "cells", {table.name: Cells.of(table) for table in every})
 
     @property
-    def x_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+    def x_shape(self) -> tuple[int, ...]:
         return (self.n_features,)
 
     @property
-    def n_out(self) -> int:  # type: ignore[override]
+    def n_out(self) -> int:
         return self.n_classes
 
     def task(self, split: Split, index: int) -> Task:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import gzip
-import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.errors import DataError, UserError
-from quickstudy.inputs.rows import Columns, is_missing, is_number
+from quickstudy.errors import UserError
+from quickstudy.inputs.cells import is_infinite, is_missing, is_number, to_number
+from quickstudy.inputs.files import TextTable, read_table
+from quickstudy.inputs.rows import Columns
 from quickstudy.task import Kind
 from quickstudy.tasks.arrays import class_pools, split_names
 from quickstudy.tasks.episodes import Dataset
@@ -23,14 +22,6 @@ from quickstudy.tasks.grouped import GroupedRows
 
 Array = NDArray[Any]
 FEW_VALUES = 20
-
-
-class Rows(NamedTuple):
-    """A table as text: names of the columns, rows, and the line of the file each row ends on."""
-
-    header: list[str]
-    rows: list[list[str]]
-    lines: list[int]
 
 
 def table(
@@ -69,7 +60,7 @@ def table(
             infinite, a target missing, or there are too few classes or groups.
     """
     path = Path(path)
-    text = _read(path)
+    text = read_table(path)
     special = [target] if task is None else [target, task]
     values, groups = (_filled(text, column, path) for column in (special[0], special[-1]))
     names = [column for column in text.header if column not in special]
@@ -119,63 +110,7 @@ def table(
     )
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, each by column name.
-
-    Raises:
-        DataError: The file cannot be read.
-        UserError: It is not a table.
-    """
-    text = _read(path)
-    return [dict(zip(text.header, row, strict=True)) for row in text.rows]
-
-
-def _read(path: Path) -> Rows:
-    """The cells of a file as text."""
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"table: {path} must be text in UTF-8; received a byte that is not, at "
-            f"position {error.start}; save the table as CSV in UTF-8."
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"table: {path} cannot be read; received: {error}; check the path, or fetch the file "
-            "again."
-        ) from error
-    first = text.split("\n", 1)[0]
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=first.count))
-    rows, lines = [], []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for row in reader:
-            if row and len(row) != len(header):
-                raise UserError(
-                    f"table: every row needs as many cells as the header, {len(header)}; received "
-                    f"{len(row)} in line {reader.line_num} of {path}; quote cells that contain the "
-                    "separator, or fill the row."
-                )
-            if row:
-                rows.append(row)
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        raise UserError(
-            f"table: {path} is not a CSV table; received in line {reader.line_num}: {error}; save "
-            "it again as CSV."
-        ) from error
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if not rows or repeated:
-        received = f"the column {repeated[0]!r} twice" if repeated else f"{len(rows)} rows"
-        raise UserError(
-            f"table: {path} needs a header of different names and at least one row; received "
-            f"{received}; correct the file."
-        )
-    return Rows(header, rows, lines)
-
-
-def _filled(text: Rows, column: str, path: Path) -> list[str]:
+def _filled(text: TextTable, column: str, path: Path) -> list[str]:
     """The cells of a column in which none may be missing."""
     if column not in text.header:
         near = difflib.get_close_matches(column, text.header, n=1, cutoff=0.3)
@@ -202,7 +137,7 @@ def _numbers(values: Sequence[str], lines: Sequence[int], target: str, path: Pat
                 f"table: for regression every value of {target} must be a finite number; received "
                 f"{value!r} in line {line} of {path}; correct it, or pass kind='classification'."
             )
-    return np.array([float(value) for value in values])
+    return np.array([to_number(value) for value in values])
 
 
 def _check_finite(
@@ -210,7 +145,7 @@ def _check_finite(
 ) -> None:
     for row, line in zip(cells, lines, strict=True):
         for cell, name in zip(row, names, strict=True):
-            if cell.strip().lower().lstrip("+-") in ("inf", "infinity"):
+            if is_infinite(cell):
                 raise UserError(
                     f"table: cells must be finite; received {cell!r} in the column {name}, line "
                     f"{line} of {path}; correct it, or leave the cell empty."

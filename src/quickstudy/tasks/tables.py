@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.inputs.rows import is_missing, is_number
+from quickstudy.inputs.cells import is_missing, is_number
+from quickstudy.inputs.files import read_rows
 from quickstudy.tasks.source import SPLITS, Split, generator
-from quickstudy.tasks.table import read_rows
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -73,12 +75,19 @@ class TrainingRuns(TaskSource):
             )
         self.parts, self.name = parts, name
         self.n_shot, self.n_query, self.seed = n_shot, n_query, seed
-        self.x_shape = (1, *parts["train"][0].pictures.shape[1:])
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (1, *self.parts["train"][0].pictures.shape[1:])
 
     @property
     def net(self) -> dict[str, Any]:
         """A perceptron of 20 sigmoid units."""
         return {"name": "MLP", "hidden": (20,), "activation": "sigmoid", "head": "per_class"}
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        """None: opponents of an update rule are tuned rules, `quickstudy.evaluation.tuned`."""
+        return {}
 
     def task(self, split: Split, index: int) -> Task:
         rng = generator(self.seed, f"{self.name}/{split}", index)

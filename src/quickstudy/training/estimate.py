@@ -23,7 +23,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.nets.norm import unpadded
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Examples, Task, cast, is_padded
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.settings import Training
 
 TRY_SECONDS = 3.0
@@ -102,7 +102,7 @@ def estimate(
     training = training or Training()
     parameters = training.place(learner)
     like = next(iter(parameters.values()))
-    meta_train = source if learner.episodic else source.flat()
+    meta_train = source if learner.episodic else flat_batches(source)
     how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:

@@ -31,7 +31,7 @@ from quickstudy.metrics import half_width
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Task, cast
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, flat_batches, of_size
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.progress import Progress, tensorboard
@@ -122,7 +122,7 @@ class _Run:
         self.rank = world()[0]
         check_no_running_statistics(learner, type(learner).__name__)
         self.learner, self.source, self.settings = learner, source, training
-        self.meta_train = source if learner.episodic else source.flat()
+        self.meta_train = source if learner.episodic else flat_batches(source)
         self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
@@ -313,7 +313,7 @@ class _Run:
 
     def _valid_tasks(self, indices: Iterable[int]) -> Iterator[Task]:
         ways = self.settings.valid_n_way
-        source = self.source if ways is None else self.source.resized(ways)
+        source = self.source if ways is None else of_size(self.source, ways)
         return (source.task("valid", index) for index in indices)
 
     def _agreed_halt(self) -> Stop | None:

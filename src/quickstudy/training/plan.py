@@ -16,7 +16,7 @@ import torch.distributed as dist
 from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.tasks import SOURCES, Augmented, Episodes, TaskSource
+from quickstudy.tasks import Augmented, Episodes, TaskSource
 from quickstudy.training.loop import Result, Watch
 from quickstudy.training.loop import train as meta_train
 from quickstudy.training.settings import Training
@@ -46,7 +46,7 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
         UserError: There is no learner, source or network of this name.
     """
     method = catalog.lookup("learner", learner, catalog.LEARNERS)
-    source = catalog.lookup("tasks", tasks, SOURCES)
+    source = catalog.tasks_builder(tasks)
     drawing = source if catalog.makes_tasks(tasks) else Episodes
     yield Signature(Training)
     yield Signature(drawing, skip=inspect.signature(drawing).parameters.keys() - {*DRAWING})

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from quickstudy.inputs.kind import Form
 from quickstudy.serve.limits import (
     MAX_CELL,
     MAX_CLASSES,
@@ -88,6 +89,13 @@ class Input(Body):
         default=None, max_length=MAX_COLUMNS
     )
     values: Numbers | None = None
+
+    @property
+    def form(self) -> tuple[Form, Any]:
+        """The form in which it is given, and the JSON in that form."""
+        if self.image is not None:
+            return "image", {"b64": self.image.b64}
+        return ("values", self.values) if self.row is None else ("row", self.row)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Input:

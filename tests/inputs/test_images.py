@@ -8,8 +8,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from quickstudy.errors import UserError
+from quickstudy.inputs import pixels
 from quickstudy.inputs.images import Pictures
-from quickstudy.tasks import pictures
 
 INK = Pictures(size=28, ink=True)
 GREY = Pictures(size=20)
@@ -183,7 +183,7 @@ def test_bad_files(tmp_path, data, message):
 
 
 def test_too_many_pixels(monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_PIXELS", 80 * 120 - 1)
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 80 * 120 - 1)
     for picture in (encoded(glyph()), np.asarray(glyph())):
         with pytest.raises(UserError, match="80x120 pixels"):
             GREY(picture)

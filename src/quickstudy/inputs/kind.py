@@ -1,0 +1,140 @@
+"""`InputKind`: what a user hands over, and what a network gets of it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from numpy.typing import NDArray
+
+from quickstudy.errors import UserError
+from quickstudy.task import Kind
+
+Array = NDArray[Any]
+JSON = dict[str, Any]
+Shape = tuple[int, ...]
+Form = Literal["image", "row", "values"]
+Modality = Literal["pictures", "rows", "arrays"]
+
+
+class Images(NamedTuple):
+    """Inputs as people look at them.
+
+    Attributes:
+        values: `(n, height, width)`, or `(n, height, width, 3)` in colour, in 0 .. 1.
+        ink: Whether they are ink 1 on paper 0, to be drawn dark on light.
+    """
+
+    values: Array
+    ink: bool
+
+
+class InputKind(ABC):
+    """Everything that depends on what an input is: pictures, rows of a table, vectors.
+
+    The same rules serve Python, scikit-learn, the command line, the server and the page: each is
+    written once, in the kind, and takes plain values (arrays, paths, JSON). A kind is immutable and
+    compares by value. Its JSON stands in run directories and task files, where a fingerprint of the
+    model covers it.
+
+    Attributes:
+        form: Key under which a request gives one input.
+        modality: What clients are told that the inputs are.
+        reads_cells: Whether an input is cells of a table, which may be text or missing.
+    """
+
+    form: ClassVar[Form]
+    modality: ClassVar[Modality]
+    reads_cells: ClassVar[bool] = False
+
+    @abstractmethod
+    def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
+        """Inputs `(examples, *x_shape)`, and whether X was one example rather than many.
+
+        A tensor of floating-point numbers is taken as encoded already.
+
+        Raises:
+            UserError: X holds no inputs of this kind and shape.
+        """
+
+    @abstractmethod
+    def to_json(self) -> JSON | None:
+        """All that `from_json` needs, and the name of the kind as `kind`."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, data: JSON) -> Self:
+        """The same kind from what `to_json` gave."""
+
+    @abstractmethod
+    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
+        """Examples of a file or folder, as `encode` takes them, and the label of each.
+
+        Args:
+            path: File or folder.
+            target: Column of the labels, for a table.
+            targets: Whether labels are classes or values.
+
+        Raises:
+            DataError: There is no such file or folder, or it cannot be read.
+            UserError: It does not hold labelled examples.
+        """
+
+    @abstractmethod
+    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
+        """The inputs of files, each as `encode` takes it.
+
+        Raises:
+            DataError: A file cannot be read.
+            UserError: It does not hold inputs of this kind.
+        """
+
+    @abstractmethod
+    def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
+        """One input of a request, without what it came in: the pixels of a file, a row, numbers.
+
+        Nested numbers are `values` for every kind: an input that is encoded already. What comes
+        back is what `quickstudy.inputs.stored` writes and reads.
+
+        Args:
+            form: Key of the input in the request.
+            value: The JSON under that key.
+            x_shape: Shape of one encoded input.
+
+        Raises:
+            UserError: It is of another kind, or not what it says it is.
+        """
+
+    @abstractmethod
+    def to_request(self, x: Any) -> JSON:
+        """An encoded input, as nested lists, as a request would give it."""
+
+    @abstractmethod
+    def card(self) -> JSON:
+        """What clients are told of the kind beside its modality: `columns` and `drawings`."""
+
+    def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
+        """The kind for the examples of one task, these examples as it takes them, and their shape.
+
+        Only a kind whose rules differ from task to task says something of its own here.
+        """
+        return self, X, x_shape
+
+    @property
+    def features(self) -> list[str] | None:
+        """The name of each number of an encoded input; None where they have none."""
+        return None
+
+    def images(self, x: Array) -> Images | None:
+        """Encoded inputs `(n, *x_shape)` as images for people; None where they are none."""
+        return None
+
+    def refusal(self, form: Form) -> UserError:
+        """The error of an input that a request gives in a form of another kind."""
+        received = "a row" if form == "row" else "an image"
+        return UserError(
+            f"input: this model takes {self.modality}; received {received}; give the input as "
+            f"{self.form!r}."
+        )

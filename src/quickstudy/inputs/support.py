@@ -1,0 +1,127 @@
+"""Reads what a user hands over, once: from X and y to what a learner takes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from quickstudy.errors import UserError
+from quickstudy.inputs.kind import InputKind, Shape
+from quickstudy.inputs.labels import distinct_classes, label_list, real_targets
+from quickstudy.task import Examples, Kind, examples
+
+
+class Encoded(NamedTuple):
+    """Inputs as a network takes them.
+
+    Attributes:
+        x: `(examples, *x_shape)`.
+        single: Whether they were handed over as one example rather than as many.
+    """
+
+    x: Tensor
+    single: bool = False
+
+
+class SupportSet(NamedTuple):
+    """The few labelled examples of a task, read.
+
+    Attributes:
+        kind: What they went through; of this task alone where every task has columns of its own.
+        labels: The label of each, as it was handed over.
+        examples: What a learner takes: inputs, targets and weights.
+        classes: The labels in the order of the targets' columns; empty in regression.
+    """
+
+    kind: InputKind
+    labels: list[Any]
+    examples: Examples
+    classes: list[Any]
+
+    @property
+    def x_shape(self) -> Shape:
+        """Shape of one input."""
+        return tuple(self.examples.x.shape[1:])
+
+
+def encode(X: Any, kind: InputKind, x_shape: Shape, like: Tensor) -> Encoded:
+    """Inputs of any form as a network takes them; those that are encoded come back as they are.
+
+    Args:
+        X: One example or several, in a form that `kind` takes.
+        kind: What they are.
+        x_shape: Shape of one encoded input.
+        like: A tensor of the type and on the device that the network computes with.
+
+    Raises:
+        UserError: There are none, they have another form or shape, or are not finite.
+    """
+    if isinstance(X, Encoded):
+        return X
+    values, single = kind.encode(X, x_shape)
+    if not len(values):
+        raise UserError("inputs: need at least one example; received none; pass some.")
+    x = torch.as_tensor(values).to(like.device, like.dtype)
+    bad = ~torch.isfinite(x).flatten(1).all(dim=1)
+    if bad.any():
+        raise UserError(
+            f"inputs: must be finite as {str(x.dtype).removeprefix('torch.')}; received NaN, "
+            "infinity or too large a number in example(s) "
+            f"{torch.nonzero(bad).flatten()[:5].tolist()}; remove or fill these values."
+        )
+    return Encoded(x, single)
+
+
+def read(
+    X: Any,
+    y: Any,
+    kind: InputKind,
+    x_shape: Shape,
+    *,
+    targets: Kind,
+    n_out: int | None,
+    like: Tensor,
+) -> SupportSet:
+    """The labelled examples of a task, checked and made plain.
+
+    Args:
+        X: Examples in a form that `kind` takes, or `Encoded`.
+        y: A label for each: any hashable values, or numbers in regression.
+        kind: What the examples are.
+        x_shape: Shape of one encoded input.
+        targets: Whether labels are classes or values.
+        n_out: Number of values of a target in regression, where it is known.
+        like: A tensor of the type and on the device that the network computes with.
+
+    Raises:
+        UserError: Lengths differ, inputs have another form or shape or are not finite, labels do
+            not fit the targets, or there is one class only.
+    """
+    if not isinstance(X, Encoded):
+        kind, X, x_shape = kind.for_task(X, y, x_shape)
+    x, single = encode(X, kind, x_shape, like)
+    if single:
+        raise UserError(
+            f"adapt: X must hold several examples; received one of shape {tuple(x.shape[1:])}; "
+            "pass a list or an array with the examples along its first axis."
+        )
+    labels = label_list(y)
+    if len(x) != len(labels):
+        raise UserError(
+            f"adapt: every example needs a label; received {len(x)} examples and "
+            f"{len(labels)} labels; pass as many of one as of the other."
+        )
+    if targets == "classification":
+        classes = distinct_classes(labels)
+        column = {label: i for i, label in enumerate(classes)}
+        y = torch.tensor([column[label] for label in labels], device=x.device)
+        return SupportSet(kind, labels, examples(x, y, len(classes)), classes)
+    support = examples(x, real_targets(labels).to(x))
+    if n_out is not None and support.y.shape[1] != n_out:
+        raise UserError(
+            f"adapt: each target must have {n_out} value(s), as in meta-training; received "
+            f"{support.y.shape[1]}; pass y of shape (examples, {n_out})."
+        )
+    return SupportSet(kind, labels, support, [])

@@ -1,0 +1,163 @@
+"""A meta-trained model, as users hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from quickstudy import catalog
+from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
+from quickstudy.errors import UserError
+from quickstudy.files.rundir import tensor_seal
+from quickstudy.inputs import Encoded, InputKind, SupportSet, TaskColumns, Vectors, read
+from quickstudy.inputs.labels import Array
+from quickstudy.inputs.support import encode
+from quickstudy.learner import AnyLearner, alone
+from quickstudy.models.adapted import Adapted
+from quickstudy.nets.norm import check_calibrated
+from quickstudy.task import Kind, Task, stack
+
+
+class Model:
+    """A meta-trained learner, ready for new tasks.
+
+    Args:
+        learner: In eval mode from now on.
+        x_shape: Shape of one input.
+        preprocess: The kind of its inputs; `Vectors` where omitted.
+        temperature: What logits are divided by before they become probabilities.
+
+    Attributes:
+        preprocess: The kind of its inputs; `TaskColumns` of it for a learner that `reads_columns`.
+        n_out: Number of values of a target in regression; None where it is not known.
+        fingerprint: A sha256 of all that decides what the model answers: weights, settings,
+            preprocessing and temperature.
+    """
+
+    def __init__(
+        self,
+        learner: AnyLearner,
+        x_shape: tuple[int, ...],
+        preprocess: InputKind | None = None,
+        temperature: float = 1.0,
+    ) -> None:
+        check_calibrated(learner)
+        self.learner = learner.eval().requires_grad_(False)
+        kind = Vectors() if preprocess is None else preprocess
+        self.preprocess = TaskColumns(kind) if learner.reads_columns else kind
+        self.x_shape, self.temperature = x_shape, temperature
+        self._specs = catalog.learner_specs(learner)
+        self.n_out: int | None = (self._specs or {}).get("n_out")
+        self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the weights."""
+        return {
+            "specs": self._specs,
+            "learner": type(self.learner).__name__,
+            "x_shape": list(self.x_shape),
+            "preprocess": self.preprocess.to_json(),
+            "temperature": self.temperature,
+        }
+
+    @property
+    def kind(self) -> Kind:
+        """What the targets are."""
+        return self.learner.kind
+
+    def adapt(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
+        """A model of a new task from its few examples.
+
+        Args:
+            X: Examples: paths, PIL images, or arrays. Pictures in uint8 of any size are treated
+                like the meta-training pictures; floating-point arrays are taken as inputs, and must
+                be `(examples, *x_shape)`, for pictures in 0 .. 1 with ink 1.
+                A learner that `reads_columns` takes any table: arrays, data frames, rows as lists
+                or mappings; numbers, text and missing cells.
+            y: A label for each: any hashable values, or numbers in regression.
+
+        Raises:
+            UserError: Lengths differ, inputs have another shape or are not finite, or there is one
+                class only.
+        """
+        support = self.read(X, y)
+        return Adapted(self.taking(support.x_shape, support.kind), support)
+
+    def adapt_batch(
+        self, tasks: Iterable[tuple[Any, Sequence[Hashable] | Array | Tensor]]
+    ) -> list[Adapted]:
+        """Models of many new tasks; to rounding what `adapt` makes of each.
+
+        Tasks of one size are learned side by side where that is faster.
+
+        Args:
+            tasks: X and y of each, as in `adapt`.
+
+        Raises:
+            UserError: As in `adapt`; says which task.
+        """
+        models: list[Model] = []
+        supports: list[SupportSet] = []
+        alike: dict[Any, list[int]] = {}
+        for number, (X, y) in enumerate(tasks):
+            try:
+                support = self.read(X, y)
+            except UserError as error:
+                raise UserError(f"adapt_batch, task {number}: {error}") from error
+            models.append(self.taking(support.x_shape, support.kind))
+            supports.append(support)
+            sizes = (support.examples.x.shape, support.examples.y.shape)
+            alike.setdefault(sizes, []).append(number)
+        adapted: dict[int, Adapted] = {}
+        how = choose(self.learner, "auto")
+        for group in alike.values():
+            for first in range(0, len(group), TOGETHER):
+                numbers = group[first : first + TOGETHER]
+                batch = stack([Task(supports[n].examples, supports[n].examples) for n in numbers])
+                with torch.no_grad(), threads(self.learner, "auto"), alone(self.learner):
+                    states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
+                for i, n in enumerate(numbers):
+                    state = tree_map(lambda t, i=i: t[i], states)
+                    adapted[n] = Adapted(models[n], supports[n], state)
+        return [adapted[n] for n in range(len(supports))]
+
+    def inputs(self, X: Any) -> Encoded:
+        """Inputs as the network takes them, in any form that `adapt` takes.
+
+        What comes back may be asked about instead of X, and is then not encoded again.
+
+        Raises:
+            UserError: Inputs have another shape or are not finite, or there are none.
+        """
+        return encode(X, self.preprocess, self.x_shape, self._like)
+
+    def read(self, X: Any, y: Any) -> SupportSet:
+        """The examples of a task as the learner takes them; X and y as in `adapt`, or encoded.
+
+        Raises:
+            UserError: As in `adapt`.
+        """
+        return read(
+            X,
+            y,
+            self.preprocess,
+            self.x_shape,
+            targets=self.kind,
+            n_out=self.n_out,
+            like=self._like,
+        )
+
+    def taking(self, x_shape: tuple[int, ...], kind: InputKind) -> Model:
+        """The same model for inputs of this shape and kind."""
+        if kind is self.preprocess:
+            return self
+        return Model(self.learner, x_shape, kind, self.temperature)
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the type and on the device that the learner computes with."""
+        return next(self.learner.parameters(), torch.empty(0, dtype=torch.float32))
