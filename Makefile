@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-more lint bench pictures clean
+.PHONY: demo test test-more lint bench figures clean
 
 demo: $(VENV)/.ready
 	$(BIN)/quickstudy demo --out demo
@@ -25,8 +25,8 @@ bench:
 	benchmarks/.venv/bin/python benchmarks/run.py
 	benchmarks/.venv/bin/python benchmarks/page.py
 
-pictures: $(VENV)/.ready
-	$(BIN)/python docs/pictures.py
+figures: $(VENV)/.ready
+	$(BIN)/python docs/figures.py
 
 # The exact torch first and alone: where a CPU build is at hand it serves, and nothing later brings
 # another one.

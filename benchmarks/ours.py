@@ -17,9 +17,8 @@ from quickstudy.evaluation.scores import calibrate_population
 from quickstudy.files.machine import keep_memory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import ANIL, MAML, PrototypicalNetwork
-from quickstudy.nets import MLP, Conv4
+from quickstudy.nets import MLP, Conv4, passing
 from quickstudy.nets.norm import NormKind
-from quickstudy.nets.second_order import bf16_convolutions
 from quickstudy.task import Examples, Task, stack
 from quickstudy.tasks import ClassPool, Dataset, Episodes
 from quickstudy.training.outer import outer_step
@@ -53,7 +52,7 @@ def gradient(
     """
     keep_memory()
     learner = learner.to(dtype)
-    batch.lay_out(learner, "auto")
+    batch.to_channels_last(learner, "auto")
     parts = [Task(examples(x, y), examples(x_q, y_q)) for x, y, x_q, y_q in in_dtype(work, dtype)]
     found = stack(parts)
     parameters = learner.meta_parameters()
@@ -103,7 +102,7 @@ def bf16(make: Callable[[Work, torch.dtype], Contender]) -> Callable[..., Conten
     """The same with convolutions in bfloat16; in float64, where gradients are checked, as it is."""
 
     def made(work: Work, dtype: torch.dtype) -> Contender:
-        ALWAYS.enter_context(bf16_convolutions())
+        ALWAYS.enter_context(passing.bf16())
         return make(work, dtype)
 
     return made
@@ -134,7 +133,7 @@ def train(work: Work, dtype: torch.dtype) -> Contender:
     keep_memory()
     episodes, index = source(work), iter(range(10**9))
     learner = PrototypicalNetwork(encoder("population")).train()
-    batch.lay_out(learner, "auto")
+    batch.to_channels_last(learner, "auto")
     optimizer, recorder = (
         torch.optim.Adam(learner.parameters(), lr=1e-3),
         Recorder(learner, after=0.0),

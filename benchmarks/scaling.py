@@ -39,7 +39,7 @@ def main() -> None:
     keep_memory()
     work = Work("scaling", "maml", (), n_tasks=TASKS, steps=STEPS)
     learner = MAML(net_for(work), inner_lr=LR["conv"], inner_steps=STEPS).train()
-    batch.lay_out(learner, "auto")
+    batch.to_channels_last(learner, "auto")
     optimizer = torch.optim.SGD(learner.parameters(), lr=0.0)
     episodes, recorder = source(work), Recorder(learner, after=0.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -15,9 +16,12 @@ import sqlalchemy as sa
 
 
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port below those that the system lends to connections, so that none takes it meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as server, contextlib.suppress(OSError):
+            server.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
@@ -39,11 +43,12 @@ def postgres() -> Iterator[str]:
         data, log, port = f"{folder}/data", f"{folder}/log", free_port()
         settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
         run("initdb", "-D", data, "-U", "quick", "-A", "trust", "-E", "UTF8", "--no-sync")
-        run("pg_ctl", "-D", data, "-w", "-l", log, "-o", f"{settings} -c fsync=off", "start")
+        waits = ("-w", "-t", "300")
+        run("pg_ctl", "-D", data, *waits, "-l", log, "-o", f"{settings} -c fsync=off", "start")
         try:
             yield f"postgresql://quick@127.0.0.1:{port}/postgres"
         finally:
-            run("pg_ctl", "-D", data, "-w", "-m", "fast", "stop")
+            run("pg_ctl", "-D", data, *waits, "-m", "fast", "stop")
 
 
 def new_database(url: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, Tags
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.learners.prototypical import class_means, squared_distances
 from quickstudy.nets import MLP, Norm, SharedLinear
@@ -74,7 +75,7 @@ class DrawsUndeclaredNoise(Honest):
 
 
 class ChangesTheTask(Honest):
-    vmappable = False
+    tags = Tags(vmappable=False)
 
     def adapt(self, support: Examples) -> State:
         support.x.mul_(1 + 1e-13)
@@ -82,7 +83,7 @@ class ChangesTheTask(Honest):
 
 
 class ChangesItsState(Honest):
-    vmappable = False
+    tags = Tags(vmappable=False)
 
     def predict(self, state: State, x: Tensor) -> Tensor:
         prediction = super().predict(state, x)
@@ -187,7 +188,7 @@ class LeaksAcrossQueries(PrototypicalNetwork):
         torch.manual_seed(0)
         layers = nn.Unflatten(1, (2, 3)), Norm(2, "batch"), nn.Flatten(), nn.Linear(N_IN, N_HIDDEN)
         super().__init__(nn.Sequential(*layers))
-        self.transductive = False
+        self.tags = Tags()
 
 
 # check_relabelling
@@ -207,7 +208,7 @@ class FirstOrderDeclaredExact(MAML):
         torch.manual_seed(0)
         net = nn.Sequential(MLP((N_IN,), (N_HIDDEN,)), SharedLinear(N_HIDDEN))
         super().__init__(net, inner_lr=0.1, inner_steps=2, meta_gradient="first")
-        self.exact_meta_gradient = True
+        self.tags = replace(self.tags, exact_meta_gradient=True)
 
 
 class DetachesPrototypes(Honest):

@@ -11,7 +11,7 @@ from small import blobs, sinusoid
 from torch import nn
 
 from quickstudy import UserError, build, catalog, learners
-from quickstudy.catalog import build_tasks, encoder, from_specs, learner_specs, lookup
+from quickstudy.catalog import build_tasks, encoder, from_specs, lookup
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.tasks import Episodes, Sinusoid, arrays
@@ -49,13 +49,13 @@ def test_the_seed_decides_the_weights_and_nothing_else_changes() -> None:
 def test_specs_build_the_same_again() -> None:
     net = {"name": "MLP", "hidden": [8, 4], "norm": "layer", "head": "per_class"}
     made = build({"name": "MAML", "inner_steps": 2}, blobs(), net=net)
-    specs = json.loads(json.dumps(learner_specs(made)))
+    specs = json.loads(json.dumps(made.specs))
     again = from_specs(specs)
     assert isinstance(again, MAML)
     assert again.inner_steps == 2
     assert made.state_dict().keys() == again.state_dict().keys()
     assert all(torch.equal(t, made.state_dict()[name]) for name, t in again.state_dict().items())
-    assert learner_specs(PrototypicalNetwork(nn.Identity())) is None
+    assert PrototypicalNetwork(nn.Identity()).specs is None
 
 
 def test_the_network_fits_learner_and_inputs() -> None:

@@ -512,7 +512,7 @@ def test_a_closed_pipe_is_no_error(classes: Path) -> None:
     )
     os.close(read)
     os.close(write)
-    _, errors = process.communicate(timeout=100)
+    _, errors = process.communicate(timeout=600)
     assert "Traceback" not in errors
 
 

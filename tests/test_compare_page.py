@@ -1,4 +1,4 @@
-"""The tables, pictures and page of a comparison hold its numbers, and say what is missing."""
+"""The tables, figures and page of a comparison hold its numbers, and say what is missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from test_report import HOSTILE, Page
 
+from quickstudy.compare.figures import comparison_figures, headline
 from quickstudy.compare.page import lead, write_comparison
-from quickstudy.compare.pictures import Point, _front, comparison_pictures, headline
 from quickstudy.compare.table import Cell, print_comparison, ranked, tables
+from quickstudy.figures.scatter import Point, front
 from quickstudy.metrics import ACCURACY, MSE
 
 JSON = dict[str, Any]
@@ -187,26 +188,26 @@ def test_the_terminal_shows_text_as_it_is_and_wraps_nothing(
     assert "glyphs/test, 600 tasks of each kind" in lines[0]
 
 
-# Pictures
+# Figures
 
 
-def test_pictures_are_self_contained_deterministic_and_saved_whole(tmp_path: Path) -> None:
+def test_figures_are_self_contained_deterministic_and_saved_whole(tmp_path: Path) -> None:
     result = changed()
     result["rows"][0]["name"] = HOSTILE
-    made = comparison_pictures(result)
-    assert made == comparison_pictures(result)
+    made = comparison_figures(result)
+    assert made == comparison_figures(result)
     names = ["comparison", "accuracy_by_shots_5-way", "accuracy_by_time", "accuracy_by_training"]
-    assert [picture.name for picture in made] == names
-    for picture in made:
-        root = ET.fromstring(picture.svg)
+    assert [figure.name for figure in made] == names
+    for figure in made:
+        root = ET.fromstring(figure.svg)
         assert not root.findall(".//{*}script")
-        assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", picture.svg)
-        picture.save(tmp_path)
-        assert json.loads((tmp_path / f"{picture.name}.json").read_text()) == picture.data
+        assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", figure.svg)
+        figure.save(tmp_path)
+        assert json.loads((tmp_path / f"{figure.name}.json").read_text()) == figure.data
 
 
-def test_pictures_are_drawn_from_the_numbers() -> None:
-    dots, shots, time, training = comparison_pictures(RESULT)
+def test_figures_are_drawn_from_the_numbers() -> None:
+    dots, shots, time, training = comparison_figures(RESULT)
     assert dots.title == "best is best in 2 of 3 settings"
     assert [s["setting"] for s in dots.data["settings"]] == tables(RESULT).outcomes.columns
     assert [s["chance"] for s in dots.data["settings"]] == [0.2, 0.2, 0.05]
@@ -232,18 +233,18 @@ def test_pictures_are_drawn_from_the_numbers() -> None:
 def test_guessing_is_drawn_where_the_numbers_are_near_it() -> None:
     result = one_setting()
     result["rows"][2]["results"][0] |= {"accuracy": 0.15}
-    assert "a dashed line is guessing" in comparison_pictures(result)[0].caption
+    assert "a dashed line is guessing" in comparison_figures(result)[0].caption
 
 
-def test_pictures_of_errors_and_of_little() -> None:
-    made = comparison_pictures(as_mse(RESULT))
-    assert [picture.name for picture in made][1] == "accuracy_by_shots"
+def test_figures_of_errors_and_of_little() -> None:
+    made = comparison_figures(as_mse(RESULT))
+    assert [figure.name for figure in made][1] == "accuracy_by_shots"
     assert "Further left is better" in made[0].caption
     little = one_setting()
     little["rows"] = little["rows"][:1]
-    assert [picture.name for picture in comparison_pictures(little)] == ["comparison"]
+    assert [figure.name for figure in comparison_figures(little)] == ["comparison"]
     little["rows"][0]["results"] = [found(None)]
-    assert comparison_pictures(little) == []
+    assert comparison_figures(little) == []
 
 
 def test_the_front_is_what_no_other_beats_in_both() -> None:
@@ -251,16 +252,16 @@ def test_the_front_is_what_no_other_beats_in_both() -> None:
         Point(name, False, cost, value, None)
         for name, cost, value in (("a", 1, 0.5), ("b", 2, 0.4), ("c", 3, 0.9), ("d", 3, 0.8))
     ]
-    assert [p.name for p in _front(points, ACCURACY)] == ["a", "c"]
-    assert [p.name for p in _front(points, MSE)] == ["a", "b"]
+    assert [p.name for p in front(points, ACCURACY)] == ["a", "c"]
+    assert [p.name for p in front(points, MSE)] == ["a", "b"]
 
 
 def test_many_learners_fit() -> None:
     result = changed()
     for i in range(12):
         result["rows"].append({**copy.deepcopy(result["rows"][0]), "name": f"learner {i}"})
-    for picture in comparison_pictures(result):
-        assert all(f"<!-- learner {i} -->" in picture.svg for i in range(12)), picture.name
+    for figure in comparison_figures(result):
+        assert all(f"<!-- learner {i} -->" in figure.svg for i in range(12)), figure.name
 
 
 # Words
@@ -295,15 +296,15 @@ def test_the_lead_says_whether_the_best_is_told_from_the_next() -> None:
 
 
 def test_the_page_is_whole_accessible_and_fetches_nothing(tmp_path: Path) -> None:
-    pictures = comparison_pictures(RESULT)
-    path = write_comparison(tmp_path / "page.html", RESULT, pictures)
+    figures = comparison_figures(RESULT)
+    path = write_comparison(tmp_path / "page.html", RESULT, figures)
     source = path.read_text(encoding="utf-8")
     page = Page(source)
     assert "default-src 'none'" in source
     assert not page.all("script")
     assert "http://" not in source
     assert "https://" not in source
-    assert len(page.all("img")) == len(pictures)
+    assert len(page.all("img")) == len(figures)
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     for words in (
         "3 learners compared on glyphs",
@@ -319,14 +320,14 @@ def test_the_page_is_whole_accessible_and_fetches_nothing(tmp_path: Path) -> Non
         "command quickstudy compare a b",
     ):
         assert words in page.text, words
-    assert write_comparison(tmp_path / "again.html", RESULT, pictures).read_text() == source
+    assert write_comparison(tmp_path / "again.html", RESULT, figures).read_text() == source
 
 
 def test_everything_from_outside_is_escaped(tmp_path: Path) -> None:
     result = changed(tasks=HOSTILE, command=HOSTILE, machine={HOSTILE: HOSTILE}, split=HOSTILE)
     result["rows"][0] |= {"name": HOSTILE, "norm": HOSTILE, "notes": [HOSTILE], "run": HOSTILE}
     result["rows"][1]["results"][2]["reason"] = HOSTILE
-    path = write_comparison(tmp_path / "p.html", result, comparison_pictures(result), HOSTILE)
+    path = write_comparison(tmp_path / "p.html", result, comparison_figures(result), HOSTILE)
     source = path.read_text(encoding="utf-8")
     assert "<script" not in source
     assert Page(source).text.count(HOSTILE) >= 10

@@ -29,7 +29,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from PIL import Image
 from small import draw_classes
 from test_architecture import LAYERS, ORDER, SOURCE
 
-from quickstudy import Training, build
+from quickstudy import Training, build, inputs
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser, train_parser
 from quickstudy.errors import UserError
@@ -80,6 +80,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the pages' snippets name."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(inputs, "KINDS", dict(inputs.KINDS))
     rng = np.random.default_rng(0)
     draw_classes(tmp_path / "my_classes", 32, 6)
     draw_classes(tmp_path / "my_folder", 3, 2)
@@ -135,7 +136,7 @@ def test_snippets_run(page: Path, place: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page, "python"):
         # Blank lines first, so that a traceback tells the line of the page.
-        code = compile("\n" * block.line + block.code, str(page), "exec")
+        code = compile("\n" * block.line + block.code, str(page), "exec", dont_inherit=True)
         exec(code, namespace)
     for words, run in commands(page):
         if run:

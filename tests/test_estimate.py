@@ -19,7 +19,7 @@ from quickstudy.batching.batch import first_piece, remedies
 from quickstudy.cli.main import main
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, RidgeRegression
-from quickstudy.task import cast
+from quickstudy.task import to_like
 from quickstudy.tasks import Sinusoid
 from quickstudy.training.estimate import _Alive, _peak, estimate
 
@@ -52,7 +52,7 @@ def test_tensors_count_as_long_as_they_exist() -> None:
 def test_tensors_without_memory_count_as_real_ones(batching: Any) -> None:
     source = Sinusoid(n_shot=1000, n_query=1000)
     learner = maml(source, inner_steps=2)
-    tasks = cast(source.batch("train", range(5)), next(learner.parameters()))
+    tasks = to_like(source.batch("train", range(5)), next(learner.parameters()))
     piece = first_piece(learner, tasks, batching)
     parameters = learner.meta_parameters()
     with _Alive([*parameters.values(), *piece.tasks.support, *piece.tasks.query]) as alive:
@@ -139,7 +139,7 @@ def test_nothing_changes() -> None:
     torch.testing.assert_close(dict(learner.state_dict()), before, rtol=0, atol=0)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert found.seconds is not None
-    assert 0 < found.seconds < MODULE.TRY_SECONDS
+    assert found.seconds > 0
 
 
 def test_the_most_demanding_step_counts() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from small import draw_classes, maml, quick, sinusoid
 
 from quickstudy import load_task
-from quickstudy.cli.explain import explained_in_pictures
+from quickstudy.cli.explain import explained_in_figures
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
@@ -150,7 +150,10 @@ def test_an_adapted_model_explains_in_labels(tmp_path: Path) -> None:
     assert found.labels == clf.labels
     assert found.classes == clf.classes
     np.testing.assert_allclose(found.probabilities or [], clf.predict_proba(query), rtol=1e-6)
-    assert found.suspicious == clf.suspicious()
+    # Of adaptations that are asked about another number of queries.
+    assert [each.id for each in found.suspicious] == [each.id for each in clf.suspicious()]
+    likely = [each.probability for each in clf.suspicious()]
+    assert [each.probability for each in found.suspicious] == pytest.approx(likely, rel=1e-5)
     assert (clf.suspicious()[0].id, clf.suspicious()[0].answer) == (4, "class01")
     best = int(np.argmax([value if value is not None else -np.inf for value in found.influence]))
     p = clf.classes.index("class01")
@@ -196,6 +199,6 @@ def test_pictures_of_a_query_in_colour(tmp_path: Path) -> None:
     pictures = [rng.integers(0, 256, (8, 8, 3), dtype=np.uint8) for _ in range(4)]
     clf = model.adapt(pictures, list("aabb"))
     query = Image.fromarray(pictures[2])
-    made = explained_in_pictures(clf, query, clf.explain(query).to_json())
+    made = explained_in_figures(clf, query, clf.explain(query).to_json())
     assert [picture.name for picture in made] == ["influence", "nearest", "suspicious"]
     assert made[0].svg.count("<image") == 5

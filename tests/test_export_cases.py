@@ -17,7 +17,7 @@ from quickstudy.errors import UserError
 from quickstudy.models.export import exported
 from quickstudy.nets import calibrate
 from quickstudy.nets.norm import kinds
-from quickstudy.task import cast
+from quickstudy.task import to_like
 from quickstudy.testing import random_tasks
 
 # What docs/export.md says of each case that cannot be exported.
@@ -38,7 +38,7 @@ def one_registry() -> Any:
 def test_the_file_says_what_the_learner_says(case: Case) -> None:
     torch.manual_seed(0)
     learner = case.build()
-    task = cast(random_tasks(learner.kind, case.x_shape, case.n_out)[0], torch.zeros(()))
+    task = to_like(random_tasks(learner.kind, case.x_shape, case.n_out)[0], torch.zeros(()))
     if "population" in kinds(learner):
         calibrate(learner, [lambda: learner(task)])
     learner.eval().requires_grad_(False)

@@ -64,6 +64,8 @@ def test_trajectory_starts_at_theta_and_ends_at_the_state() -> None:
             assert not torch.equal(value, before.parameters[name]), name
     torch.testing.assert_close(states[0].parameters, dict(learner.net.named_parameters()))
     torch.testing.assert_close(states[3].parameters, learner.adapt(task.support).parameters)
+    ways = zip(states[0].parameters.values(), states[3].parameters.values(), strict=True)
+    assert not any(torch.allclose(theta, phi) for theta, phi in ways)
 
 
 def test_maml_refuses_running_statistics() -> None:

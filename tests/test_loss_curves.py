@@ -1,4 +1,4 @@
-"""The picture of loss against steps."""
+"""The figure of loss against steps."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ ROWS = [
 
 
 def test_it_says_what_was_measured() -> None:
-    picture = loss_curves(ROWS, trained_steps=1)
-    assert picture == loss_curves(ROWS, trained_steps=1)
-    assert picture.title == "Loss 0.01 after 2 steps; best tuned rule Adam 0.2"
-    assert picture.data == {"trained_steps": 1, "rules": ROWS}
+    figure = loss_curves(ROWS, trained_steps=1)
+    assert figure == loss_curves(ROWS, trained_steps=1)
+    assert figure.title == "Loss 0.01 after 2 steps; best tuned rule Adam 0.2"
+    assert figure.data == {"trained_steps": 1, "rules": ROWS}
     assert loss_curves(ROWS[:1]).title == "Loss 0.01 after 2 steps"
 
 
 def test_a_rule_that_diverges_is_drawn_as_far_as_it_goes() -> None:
-    picture = loss_curves([{"name": "learned", "curve": [1.0, 2.0, math.inf]}, *ROWS[1:]])
-    assert picture.title == "Loss diverged after 2 steps; best tuned rule Adam 0.2"
-    assert picture.data["rules"][0] == {"name": "learned", "curve": [1.0, 2.0]}
+    figure = loss_curves([{"name": "learned", "curve": [1.0, 2.0, math.inf]}, *ROWS[1:]])
+    assert figure.title == "Loss diverged after 2 steps; best tuned rule Adam 0.2"
+    assert figure.data["rules"][0] == {"name": "learned", "curve": [1.0, 2.0]}
 
 
 @pytest.mark.parametrize(

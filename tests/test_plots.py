@@ -1,4 +1,4 @@
-"""The pictures say what they were given, in the same bytes, and refuse what is no number."""
+"""The figures say what they were given, in the same bytes, and refuse what is no number."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ import pytest
 
 from quickstudy.errors import UserError
 from quickstudy.figures import plots
-from quickstudy.figures.sheet import End, Picture, drawable, end_labels, panel, sheet
+from quickstudy.figures.curves import End, label_ends
+from quickstudy.figures.episode import episode_grid
+from quickstudy.figures.sheet import Figure, drawable, panel, sheet
 from quickstudy.metrics import MSE
 
 HOSTILE = '<script>alert("1")</script> & $\\frac{$'
 
 
-def episode(**changes: Any) -> Picture:
+def episode(**changes: Any) -> Figure:
     rng = np.random.default_rng(0)
     arguments: dict[str, Any] = {
         "support": rng.random((3, 2, 6, 6)),
@@ -34,7 +36,7 @@ def episode(**changes: Any) -> Picture:
         "confidence": [0.9, 0.5, 0.8, 0.4, 0.95],
         "ink": True,
     }
-    return plots.episode_grid(**arguments | changes)
+    return episode_grid(**arguments | changes)
 
 
 LEARNING = [
@@ -61,7 +63,7 @@ LADDER = [
 X = [0.0, 1.0, 2.0]
 FIT = {"support_x": [0.5], "support_y": [1.0], "x": X, "truth": X, "predictions": {0: X, 10: X}}
 
-PICTURES: dict[str, Callable[[], Picture]] = {
+FIGURES: dict[str, Callable[[], Figure]] = {
     "episode_grid": episode,
     "learning_curve": lambda: plots.learning_curve(LEARNING),
     "accuracy_by_shots": lambda: plots.accuracy_by_shots(SHOTS, chance=0.2),
@@ -72,27 +74,27 @@ PICTURES: dict[str, Callable[[], Picture]] = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_picture_is_self_contained_deterministic_and_saved_whole(name: str, tmp_path: Path) -> None:
-    picture = PICTURES[name]()
-    assert picture == PICTURES[name]()
-    assert picture.name == name
-    root = ET.fromstring(picture.svg)
-    assert root.get("aria-label") == picture.title
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_self_contained_deterministic_and_saved_whole(name: str, tmp_path: Path) -> None:
+    figure = FIGURES[name]()
+    assert figure == FIGURES[name]()
+    assert figure.name == name
+    root = ET.fromstring(figure.svg)
+    assert root.get("aria-label") == figure.title
     assert not root.findall(".//{*}script")
     assert not root.findall(".//{*}metadata")
-    outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", picture.svg)
+    outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", figure.svg)
     assert "http" not in outside
-    path = picture.save(tmp_path)
-    assert path.read_text(encoding="utf-8") == picture.svg
-    assert json.loads((tmp_path / f"{name}.json").read_text()) == picture.data
+    path = figure.save(tmp_path)
+    assert path.read_text(encoding="utf-8") == figure.svg
+    assert json.loads((tmp_path / f"{name}.json").read_text()) == figure.data
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{name}.json", f"{name}.svg"]
 
 
 def test_numbers_that_are_no_python_numbers_become_json(tmp_path: Path) -> None:
     rows = [{"name": "a", "accuracy": np.float32(0.5), "ci95": np.nan, "other": [1]}]
-    picture = plots.baseline_ladder(rows)
-    assert picture.data["rows"] == [{"name": "a", "accuracy": 0.5, "ci95": None}]
+    figure = plots.baseline_ladder(rows)
+    assert figure.data["rows"] == [{"name": "a", "accuracy": 0.5, "ci95": None}]
     bins = [BINS[0] | {"accuracy": np.nan}, BINS[1] | {"count": np.int64(10)}]
     assert plots.reliability(bins).data["bins"] == BINS[:2]
     plots.reliability(bins).save(tmp_path)
@@ -108,8 +110,8 @@ def test_style_of_the_user_does_not_matter() -> None:
 def test_save_leaves_the_old_file_when_writing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = plots.baseline_ladder(LADDER)
-    path = picture.save(tmp_path)
+    figure = plots.baseline_ladder(LADDER)
+    path = figure.save(tmp_path)
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
@@ -117,20 +119,20 @@ def test_save_leaves_the_old_file_when_writing_fails(
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         plots.baseline_ladder(LADDER[:1]).save(tmp_path)
-    assert path.read_text(encoding="utf-8") == picture.svg
+    assert path.read_text(encoding="utf-8") == figure.svg
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_episode_data_are_the_inputs() -> None:
     support = np.arange(3 * 1 * 2 * 2, dtype=np.uint8).reshape(3, 1, 2, 2)
     query = np.full((1, 2, 2), 0.5)
-    picture = plots.episode_grid(support, query, [2], [1])
-    assert picture.data["support"] == support.tolist()
-    assert picture.data["query"] == [[[128, 128], [128, 128]]]
-    assert picture.data["predicted"] == [2]
-    assert picture.data["truth"] == [1]
-    assert picture.data["confidence"] is None
-    assert picture.title == "0 of 1 queries go to the right class"
+    figure = episode_grid(support, query, [2], [1])
+    assert figure.data["support"] == support.tolist()
+    assert figure.data["query"] == [[[128, 128], [128, 128]]]
+    assert figure.data["predicted"] == [2]
+    assert figure.data["truth"] == [1]
+    assert figure.data["confidence"] is None
+    assert figure.title == "0 of 1 queries go to the right class"
     assert episode().data["labels"] == ["a", HOSTILE, "漢字"]
     assert episode().title == "4 of 5 queries go to the right class"
 
@@ -138,8 +140,8 @@ def test_episode_data_are_the_inputs() -> None:
 def test_episode_takes_colour_and_unequal_shots() -> None:
     rng = np.random.default_rng(1)
     support = [rng.random((n, 4, 4, 3)) for n in (1, 3)]
-    picture = plots.episode_grid(support, rng.random((2, 4, 4, 3)), [0, 0], [0, 1])
-    assert [len(shots) for shots in picture.data["support"]] == [1, 3]
+    figure = episode_grid(support, rng.random((2, 4, 4, 3)), [0, 0], [0, 1])
+    assert [len(shots) for shots in figure.data["support"]] == [1, 3]
 
 
 def test_wrong_queries_are_marked_without_colour() -> None:
@@ -151,17 +153,17 @@ def test_wrong_queries_are_marked_without_colour() -> None:
 
 
 def test_learning_curve_keeps_what_was_measured() -> None:
-    picture = plots.learning_curve(LEARNING)
-    assert picture.data["loss"] == [
+    figure = plots.learning_curve(LEARNING)
+    assert figure.data["loss"] == [
         {"step": 1.0, "loss": 1.6},
         {"step": 2.0, "loss": 0.9},
         {"step": 4.0, "loss": 0.4},
     ]
-    assert [(r["step"], r["valid_accuracy"]) for r in picture.data["valid"]] == [
+    assert [(r["step"], r["valid_accuracy"]) for r in figure.data["valid"]] == [
         (2, 0.7),
         (3, 0.65),
     ]
-    assert "best validation accuracy 70.0 %" in picture.title
+    assert "best validation accuracy 70.0 %" in figure.title
     rows = [{"step": k, "loss": 1.0, "valid_mse": 1.0 + k} for k in (1, 2)]
     assert (
         "best validation mean squared error 2.000" in plots.learning_curve(rows, metric=MSE).title
@@ -170,16 +172,16 @@ def test_learning_curve_keeps_what_was_measured() -> None:
 
 def test_long_learning_curve_is_drawn_from_means_of_groups() -> None:
     rows = [{"step": k, "loss": float(k % 2)} for k in range(1, 1601)]
-    picture = plots.learning_curve(rows)
-    assert len(picture.data["loss"]) == 400
-    assert {r["loss"] for r in picture.data["loss"]} == {0.5}
-    assert picture.title == "Loss 0.5 after 1,600 steps"
+    figure = plots.learning_curve(rows)
+    assert len(figure.data["loss"]) == 400
+    assert {r["loss"] for r in figure.data["loss"]} == {0.5}
+    assert figure.title == "Loss 0.5 after 1,600 steps"
 
 
 def test_curves_are_sorted_and_titled_with_their_ends() -> None:
-    picture = plots.accuracy_by_shots(SHOTS)
-    assert picture.title == "Learner: 80.0 % with 1 shot, 90.0 % with 5 shots"
-    assert picture.data["curves"]["Learner"] == [
+    figure = plots.accuracy_by_shots(SHOTS)
+    assert figure.title == "Learner: 80.0 % with 1 shot, 90.0 % with 5 shots"
+    assert figure.data["curves"]["Learner"] == [
         {"n_shot": 1, "accuracy": 0.8, "ci95": None},
         {"n_shot": 5, "accuracy": 0.9, "ci95": 0.01},
     ]
@@ -188,10 +190,10 @@ def test_curves_are_sorted_and_titled_with_their_ends() -> None:
 
 
 def test_reliability_measures_the_gap() -> None:
-    picture = plots.reliability(BINS)
-    assert picture.data["ece"] == pytest.approx((10 * 0.1 + 30 * 0.02) / 40)
-    assert picture.data["bins"] == BINS
-    assert picture.title == "Calibration error 4.0 %: on average overconfident by 4.0 points"
+    figure = plots.reliability(BINS)
+    assert figure.data["ece"] == pytest.approx((10 * 0.1 + 30 * 0.02) / 40)
+    assert figure.data["bins"] == BINS
+    assert figure.title == "Calibration error 4.0 %: on average overconfident by 4.0 points"
     assert "Calibration error 12.0 %" in plots.reliability(BINS, 0.12).title
 
 
@@ -199,18 +201,18 @@ def test_ladder_has_the_best_on_top() -> None:
     names = [row["name"] for row in plots.baseline_ladder(LADDER).data["rows"]]
     assert names == ["Learner", HOSTILE, "Worst"]
     rows = [{"name": "a", "mse": 2.0, "ci95": 0.1}, {"name": "b", "mse": 1.0, "ci95": 0.1}]
-    picture = plots.baseline_ladder(rows, metric=MSE)
-    assert [row["name"] for row in picture.data["rows"]] == ["b", "a"]
-    assert picture.title == "a 2.000; best baseline b 1.000"
+    figure = plots.baseline_ladder(rows, metric=MSE)
+    assert [row["name"] for row in figure.data["rows"]] == ["b", "a"]
+    assert figure.title == "a 2.000; best baseline b 1.000"
 
 
 def test_end_labels_do_not_overlap() -> None:
-    with sheet(4, "") as figure:
-        axes = panel(figure, 0.5, 0.5, right=2)
+    with sheet(4, "") as canvas:
+        axes = panel(canvas, 0.5, 0.5, right=2)
         axes.set(xlim=(0, 1), ylim=(0, 1))
-        end_labels(axes, [End(1, y, "k", f"name {y}") for y in (0.5, 0.99, 0.505, 0.98, 0.51)])
+        label_ends(axes, [End(1, y, "k", f"name {y}") for y in (0.5, 0.99, 0.505, 0.98, 0.51)])
         heights = sorted(text.get_position()[1] for text in axes.texts if "name" in text.get_text())
-        assert np.diff(heights).min() * axes.bbox.height / figure.dpi > 0.34
+        assert np.diff(heights).min() * axes.bbox.height / canvas.dpi > 0.34
         assert heights[-1] <= 1
 
 
@@ -221,8 +223,8 @@ def test_text_is_made_drawable() -> None:
 
 
 def test_dollars_are_no_formula() -> None:
-    picture = plots.baseline_ladder([{"name": "$\\frac{$", "accuracy": 0.5}])
-    assert "<!-- $\\frac{$ -->" in picture.svg
+    figure = plots.baseline_ladder([{"name": "$\\frac{$", "accuracy": 0.5}])
+    assert "<!-- $\\frac{$ -->" in figure.svg
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,6 @@ def test_dollars_are_no_formula() -> None:
         (lambda: plots.regression_fit([FIT | {"support_y": [math.inf]}]), "finite"),
     ],
 )
-def test_bad_input_is_refused(draw: Callable[[], Picture], message: str) -> None:
+def test_bad_input_is_refused(draw: Callable[[], Figure], message: str) -> None:
     with pytest.raises(UserError, match=message):
         draw()

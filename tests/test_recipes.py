@@ -81,7 +81,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
         shots = n_shot if runs else entry.get("n_shot", n_shot)
         prediction = learner.respond(a_task(options, way, shots))
         assert prediction.isfinite().all()
-    if learner.episodic:
+    if learner.tags.episodic:
         assert learner(a_task(options, n_way, n_shot)).isfinite()
 
 

@@ -52,6 +52,7 @@ def test_a_recording_gives_what_the_step_gives(make: Any, way: Batching) -> None
     for number, tasks in enumerate(batches(shape, 5)):
         found = meta_gradient(learner, tasks, way, recorder=recorder)
         want = meta_gradient(learner, tasks, way)
+        # Bit by bit: the clock says when a step is recorded, and a run resumes to the same bits.
         torch.testing.assert_close(found, want, rtol=0, atol=0)
         assert bool(recorder._relied_on) == (number >= 1), "recorded, then tried"
         with torch.no_grad():  # As an optimizer does it.

@@ -86,9 +86,9 @@ def written(folder: Path, *evaluations: dict[str, Any], **more: Any) -> tuple[st
 
 
 def test_page_is_whole_accessible_and_fetches_nothing(tmp_path: Path) -> None:
-    pictures = [plots.baseline_ladder([{"name": HOSTILE, "accuracy": 0.5, "ci95": 0.1}])] * 2
-    section = Section("Digits", "One.\n\nTwo.", EVALUATION | {"accuracy": 0.71}, pictures)
-    source, page = written(tmp_path, EVALUATION, pictures=pictures, sections=[section])
+    figures = [plots.baseline_ladder([{"name": HOSTILE, "accuracy": 0.5, "ci95": 0.1}])] * 2
+    section = Section("Digits", "One.\n\nTwo.", EVALUATION | {"accuracy": 0.71}, figures)
+    source, page = written(tmp_path, EVALUATION, figures=figures, sections=[section])
     assert source.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
     assert "default-src 'none'" in source
@@ -97,10 +97,10 @@ def test_page_is_whole_accessible_and_fetches_nothing(tmp_path: Path) -> None:
     assert not page.all("script")
     assert len(page.all("figure")) == len(page.all("figcaption")) == len(page.all("img")) == 4
     for image in page.all("img"):
-        assert image["alt"] == pictures[0].title
+        assert image["alt"] == figures[0].title
         kind, _, content = str(image["src"]).partition(",")
         assert kind == "data:image/svg+xml;base64"
-        assert b64decode(content).decode() == pictures[0].svg
+        assert b64decode(content).decode() == figures[0].svg
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
     identifiers = re.findall(r'\sid="([^"]*)"', source)
     assert len(identifiers) == len(set(identifiers))

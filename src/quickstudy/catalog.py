@@ -41,6 +41,11 @@ NETS: dict[str, type[nn.Module]] = {
 }
 # For pictures, and for other inputs, where none is named.
 DEFAULT_NETS = ("Conv4", "MLP")
+DECIDED_BY_LEARNER: dict[str, Spec] = {
+    "Conv4": {"norm": "population", "pools": 4},
+    "ResNet12": {"norm": "population"},
+}
+"""Options of networks that a learner may set by `Tags.net_options`, and their usual values."""
 HEADS = ("shared", "per_class", "zero")
 
 
@@ -151,7 +156,9 @@ def build(
         UserError: Unknown name or option.
 
     Example:
-        >>> learner = build("PrototypicalNetwork", tasks, net={"name": "Conv4", "hidden": 32})
+        >>> learner = qs.build("PrototypicalNetwork", tasks, net={"name": "MLP", "hidden": [32]})
+        >>> learner.adapt(support).prototypes.shape
+        torch.Size([2, 32])
     """
     spec = _spec(learner)
     specs = {
@@ -172,12 +179,9 @@ def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) 
     pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
     of_pictures, of_others = DEFAULT_NETS
     spec = {"name": of_pictures if pictures else of_others, **(_spec(net) if net else {})}
-    own = inspect.signature(lookup("net", spec["name"], NETS)).parameters
-    builder = lookup("learner", learner, LEARNERS)
-    if "norm" in own and own["norm"].default is not None:  # A network may do without one.
-        spec.setdefault("norm", builder.default_norm)
-    if "pools" in own:
-        spec.setdefault("pools", builder.default_pools)
+    wishes = lookup("learner", learner, LEARNERS).tags.net_options
+    for option, usual in DECIDED_BY_LEARNER.get(spec["name"], {}).items():
+        spec.setdefault(option, wishes.get(option, usual))
     return spec
 
 
@@ -189,7 +193,7 @@ def options_of_default_nets() -> list[str]:
 
 
 def from_specs(specs: Spec) -> AnyLearner:
-    """A learner from what `learner_specs` says of it."""
+    """A learner from the `specs` of one that `build` made."""
     learner = dict(specs["learner"])
     builder = lookup("learner", learner.pop("name"), LEARNERS)
     with torch.random.fork_rng(devices=[]):
@@ -201,8 +205,8 @@ def from_specs(specs: Spec) -> AnyLearner:
                 tuple(specs["x_shape"]),
                 specs["n_out"],
                 specs["kind"],
-                builder.needs_head,
-                builder.default_head,
+                builder.tags.needs_head,
+                builder.tags.default_head,
             )
         learner |= {k: specs[k] for k in ("n_out", "n_classes") if k in parameters}
         if "kind" in parameters:
@@ -213,28 +217,18 @@ def from_specs(specs: Spec) -> AnyLearner:
                 "choose another learner, such as MAML."
             )
         made = _call("learner", builder.__name__, builder, learner)
-    vars(made)["specs"] = specs
+    made.specs = specs
     return made
-
-
-def learner_specs(learner: AnyLearner) -> Spec | None:
-    """How to build a learner again; None for one that was not made by `build`."""
-    specs = getattr(learner, "specs", None)
-    return specs if isinstance(specs, dict) else None
 
 
 def encoder(learner: AnyLearner) -> nn.Module | None:
     """A learner's network from inputs to features, without its head; None if it has no network."""
-    specs = learner_specs(learner)
+    specs = learner.specs
     if specs is not None:
         shape, n_out, kind = tuple(specs["x_shape"]), specs["n_out"], specs["kind"]
         with torch.random.fork_rng(devices=[]):
             return build_net(specs["net"], shape, n_out, kind, with_head=False)
-    net = getattr(learner, "net", None)
-    heads = nn.Linear | SharedLinear if learner.needs_head else SharedLinear
-    if isinstance(net, nn.Sequential) and isinstance(net[-1], heads):
-        return net[:-1]
-    return net if isinstance(net, nn.Module) else None
+    return learner.feature_network()
 
 
 def build_tasks(spec: Spec) -> TaskSource:

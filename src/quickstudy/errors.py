@@ -6,28 +6,61 @@ Every message has three parts: what was wrong and where, what was received, and 
 
 
 class QuickstudyError(Exception):
-    """Anything quickstudy raises on purpose."""
+    """Anything quickstudy raises on purpose.
+
+    Example:
+        >>> try:
+        ...     model = qs.load("nowhere")
+        ... except qs.QuickstudyError as error:
+        ...     print(error.exit_code)
+        3
+    """
 
     exit_code = 1
 
 
 class UserError(QuickstudyError, ValueError):
-    """The caller's input or usage is wrong; safe to show to them (HTTP 4xx)."""
+    """The caller's input or usage is wrong; safe to show to them (HTTP 4xx).
+
+    Example:
+        >>> qs.build("MAMML", tasks)
+        Traceback (most recent call last):
+        quickstudy.errors.UserError: unknown learner: expected one of ...; did you mean MAML?
+    """
 
     exit_code = 2
 
 
 class DataError(QuickstudyError):
-    """Data are missing, truncated, or not what their checksum says."""
+    """Data are missing, truncated, or not what their checksum says.
+
+    Example:
+        >>> qs.tasks.folder("nowhere")
+        Traceback (most recent call last):
+        quickstudy.errors.DataError: ...
+    """
 
     exit_code = 3
 
 
 class CheckpointError(DataError):
-    """A run directory or saved task is missing, incomplete, from another version, or altered."""
+    """A run directory or saved task is missing, incomplete, from another version, or altered.
+
+    Example:
+        >>> qs.load("nowhere")
+        Traceback (most recent call last):
+        quickstudy.errors.CheckpointError: ...
+    """
 
 
 class NonFiniteError(QuickstudyError):
-    """Meta-training produced non-finite losses for too many steps in a row."""
+    """Meta-training produced non-finite losses for too many steps in a row.
+
+    Example:
+        >>> learner = qs.build({"name": "MAML", "inner_lr": 1e30, "inner_steps": 9}, tasks)
+        >>> qs.train(learner, tasks, qs.Training(steps=1000), show=False)
+        Traceback (most recent call last):
+        quickstudy.errors.NonFiniteError: ...
+    """
 
     exit_code = 4

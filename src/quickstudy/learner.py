@@ -6,35 +6,253 @@ A learner is two pure functions, both written for **one** task:
     predict(state, x) -> prediction    what is then said about new inputs
 
 Its meta-parameters are the parameters of the module; all that depends on the task is in the state,
-and nothing is stored on `self` after `__init__`.
+and nothing is stored on `self` after `__init__`. There is no task axis anywhere: `batching/` maps
+the two functions over tasks.
+
+`Learner` is all that the rest of the library knows of a learner: two abstract methods, a few
+optional ones that say None where there is nothing to say, and `Tags`, the properties it declares.
+`quickstudy.testing.check_learner` holds a learner to them. One that sees inputs through an encoder
+is shorter as an `EmbeddingLearner` (`quickstudy.learners.embedding`).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from threading import RLock
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
-from quickstudy.nets.norm import NormKind, padding, run
+from quickstudy.inner.descent import MetaGradient
+from quickstudy.nets import traits
+from quickstudy.nets.passing import padding
+from quickstudy.rules import UpdateRule
 from quickstudy.task import Examples, Kind, Task
 
 State = TypeVar("State")
 
 
-class Contributions(NamedTuple):
-    """What the support examples add to a prediction; over the examples it sums to the prediction.
+@dataclass(frozen=True)
+class Tags:
+    """The properties of a learner. A class declares its own, and `__init__` may replace them:
+
+        tags = Tags(order_matters=True)
+        self.tags = replace(self.tags, transductive="batch" in norm.kinds(net))
 
     Attributes:
-        of: What it sums to: each class's `"logit"`; its `"probability"`, of which the logit is the
+        transductive: A query's prediction depends on the other queries.
+        stochastic: `adapt` or the loss draws random numbers.
+        order_matters: The order of the support examples changes the state.
+        label_equivariant: Relabelling the classes relabels the predictions.
+        vmappable: `adapt` and `predict` run under `torch.func.vmap`; else tasks are looped.
+        exact_meta_gradient: The gradient of `task_loss` is its derivative, not an estimate of it.
+        meta_trained: Meta-training sets its parameters; False for a baseline, which learns from
+            each support alone.
+        episodic: It meta-trains on tasks, rather than on batches of all meta-train classes.
+        reads_columns: It takes inputs of any length; the columns of a user's rows are made ready
+            for each task alone.
+        needs_head: A network that is made for it gives outputs rather than features.
+        default_head: The head of such a network: `"shared"` by all classes, or `"per_class"`.
+        net_options: Options of such a network, where it has them and nobody gave them.
+    """
+
+    transductive: bool = False
+    stochastic: bool = False
+    order_matters: bool = False
+    label_equivariant: bool = True
+    vmappable: bool = True
+    exact_meta_gradient: bool = True
+    meta_trained: bool = True
+    episodic: bool = True
+    reads_columns: bool = False
+    needs_head: bool = False
+    default_head: Literal["shared", "per_class"] = "shared"
+    net_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Learner(nn.Module, ABC, Generic[State]):
+    """A meta-learner for one task.
+
+    Write `adapt` and `predict`, and declare in `tags` what is not as usual. Batching, training,
+    evaluation, explanations, files and serving then work with it. All else is optional:
+
+    - another loss (`loss`) or another meta-gradient (`task_loss`), and what changes in the course
+      of meta-training (`on_progress`);
+    - what explains a prediction: `features`, `contributions`, `support_attention`;
+    - what else is measured: `distribution`, `sequence_logits`, `ablations`;
+    - for a learner that takes inner steps: `adapt_steps`, `meta_gradient`, `trajectory`,
+      `adapted_parameters`; and for one that learns how they are taken: `update_rule`,
+      `with_update_rule`, `objective_losses`.
+
+    The state is a NamedTuple or dict of tensors (no Python numbers), so that it passes through
+    `torch.func.vmap` and is saved tensor by tensor.
+
+    Attributes:
+        tags: The properties it declares.
+        kind: What the targets are.
+        specs: How `quickstudy.build` made it, plain JSON; None for a learner made in Python.
+        adapt_steps: Inner steps that `adapt` takes in eval mode; None for a learner without steps.
+        meta_gradient: How inner steps are differentiated, see `quickstudy.inner.descent.descend`;
+            None for a learner without steps.
+
+    Example:
+        >>> class NearestMean(qs.Learner):
+        ...     def adapt(self, support):
+        ...         member = (support.y * support.weight[:, None]).T
+        ...         return {"means": member @ support.x / member.sum(dim=1, keepdim=True)}
+        ...     def predict(self, state, x):
+        ...         return -torch.cdist(x, state["means"])
+    """
+
+    tags: Tags = Tags()
+    kind: Kind = "classification"
+    specs: dict[str, Any] | None = None
+    adapt_steps: int | None = None
+    meta_gradient: MetaGradient | None = None
+
+    @abstractmethod
+    def adapt(self, support: Examples) -> State:
+        """Learns from the support examples."""
+
+    @abstractmethod
+    def predict(self, state: State, x: Tensor) -> Tensor:
+        """Logits `(query, way)`, or values `(query, outputs)`, for inputs `(query, *x)`."""
+
+    # Meta-training
+
+    def loss(self, prediction: Tensor, target: Examples) -> Tensor:
+        """The loss of a prediction: cross-entropy in classification, else mean squared error."""
+        criterion = cross_entropy if self.kind == "classification" else mean_squared_error
+        return criterion(prediction, target)
+
+    def respond(self, task: Task) -> Tensor:
+        """The prediction for the queries of a task after adapting to its support."""
+        state = self.adapt(task.support)
+        with padding(task.query.weight):
+            prediction = self.predict(state, task.query.x)
+        check_fits(prediction, task.query)
+        return prediction
+
+    def task_loss(self, task: Task) -> Tensor:
+        """The loss of one task that meta-training minimises: of the queries, after adapting."""
+        return self.loss(self.respond(task), task.query)
+
+    def forward(self, task: Task) -> Tensor:
+        """`task_loss`, so that `torch.func.functional_call` reaches it."""
+        return self.task_loss(task)
+
+    def on_progress(self, progress: float) -> None:
+        """Called before each outer step with the fraction of meta-training done, in [0, 1)."""
+
+    def meta_parameters(self) -> dict[str, Tensor]:
+        """The parameters that meta-training changes, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def feature_network(self) -> nn.Module | None:
+        """The network from inputs to features: its module `net`; None if it has none."""
+        return self._modules.get("net")
+
+    # What explains a prediction
+
+    def features(self, state: State, x: Tensor) -> Tensor | None:
+        """The space `(examples, features)` in which inputs are compared; None for no such space."""
+        return None
+
+    def contributions(self, state: State, support: Examples, x: Tensor) -> Contributions | None:
+        """The part of each support example in the predictions; None where no such sum is exact.
+
+        A class that is only padding gets nothing.
+        """
+        return None
+
+    def support_attention(self, state: State, support: Examples, x: Tensor) -> Tensor | None:
+        """How queries attend to the support, `(query, groups, heads, support)`; None if not at all.
+
+        Over the support each row sums to 1. A learner that reads the support for each class apart
+        has a group a class; any other has one. Layers count as heads.
+        """
+        return None
+
+    # What else is measured
+
+    def distribution(self, state: State, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation `(query, outputs)` of the targets of a regression task."""
+        return None
+
+    def sequence_logits(self, task: Task) -> Tensor | None:
+        """Logits `(support + query, way)` of each example after those before it, as one sequence.
+
+        None for a learner that does not read examples one after the other.
+        """
+        return None
+
+    def ablations(self) -> dict[str, AnyLearner]:
+        """Copies of this learner that lack one of its parts, by a phrase that says which."""
+        return {}
+
+    def overrides(self, method: Callable[..., Any]) -> bool:
+        """Whether this learner has a version of its own of a method such as `Learner.loss`."""
+        return getattr(type(self), method.__name__) is not method
+
+    # Learners that take inner steps
+
+    def trajectory(self, support: Examples, steps: int) -> Iterator[State] | None:
+        """The states after 0, 1, ..., `steps` inner steps; None for a learner without steps."""
+        return None
+
+    def adapted_parameters(self, state: State) -> dict[str, Tensor] | None:
+        """The parameters that adapting changed, by their name in this module; None without such."""
+        return None
+
+    @property
+    def update_rule(self) -> UpdateRule | None:
+        """The rule by which inner steps are taken, where meta-training learns it."""
+        return None
+
+    def with_update_rule(self, rule: UpdateRule) -> Self | None:
+        """A copy that takes its steps by another rule; None for a learner that learns no rule."""
+        return None
+
+    def objective_losses(self, task: Task, steps: int) -> Tensor | None:
+        """Losses `(steps + 1,)` that meta-training of a rule minimises, after 0, 1, ... steps."""
+        return None
+
+    # States as tensors
+
+    def state_from(self, tensors: dict[str, Tensor]) -> State:
+        """The state whose `flatten_state` gave these tensors."""
+        nested: dict[str, Any] = {}
+        for path, tensor in sorted(tensors.items()):
+            *outer, leaf = path.split("/")
+            inside = nested
+            for key in outer:
+                inside = inside.setdefault(key, {})
+            inside[leaf] = tensor
+        state_type = _state_type(type(self))
+        fields = getattr(state_type, "_fields", None)
+        # A dict without entries leaves no tensor behind.
+        state: Any = (
+            nested if fields is None else state_type(**{f: nested.get(f, {}) for f in fields})
+        )
+        return state
+
+
+AnyLearner = Learner[Any]
+
+
+class Contributions(NamedTuple):
+    """The part of each support example in a prediction; over the examples it sums to it.
+
+    Attributes:
+        of: The prediction: each class's `"logit"`; its `"probability"`, of which the logit is the
             logarithm; or the `"value"` of a regression.
-        parts: What each example adds `(query, support, way)`, or `(query, support, outputs)`.
+        parts: The part of each example `(query, support, way)`, or `(query, support, outputs)`.
     """
 
     of: Literal["logit", "probability", "value"]
@@ -65,149 +283,26 @@ def check_fits(prediction: Tensor, target: Examples) -> None:
         )
 
 
-class Learner(nn.Module, ABC, Generic[State]):
-    """A meta-learner for one task.
-
-    The state is a NamedTuple or dict of tensors (no Python numbers), so that it passes through
-    `torch.func.vmap` and is saved tensor by tensor.
-
-    Properties a learner declares, which `quickstudy.testing.check_learner` holds it to:
-        transductive: a query's prediction depends on the other queries.
-        stochastic: `adapt` or the loss draws random numbers.
-        order_matters: the order of the support examples changes the state.
-        label_equivariant: relabelling the classes relabels the predictions.
-        vmappable: `adapt` and `predict` run under `torch.func.vmap`.
-        exact_meta_gradient: the gradient of `task_loss` is its derivative, not an estimate of it.
-
-    Where its meta-training, or what it takes, differs:
-        episodic: it learns from tasks, rather than from batches of all meta-train classes.
-        reads_columns: it takes inputs of any length; the columns of a user's rows are made ready
-            for each task alone.
-
-    And what it needs of a network that is made for it:
-        needs_head: outputs rather than features.
-        default_head: `"shared"` by all classes, or `"per_class"`.
-        default_norm: the norm of a network that does not say.
-        default_pools: how often a Conv4 that does not say halves a picture.
-
-    What explains its predictions, where it has it:
-        embeds: it sees inputs through its module `net` alone, whose statistics its state keeps as
-            `statistics`. That gives `features`, and lets inputs be embedded once to adapt often.
-        features, contributions, support_attention: see the methods.
-    """
-
-    transductive: bool = False
-    stochastic: bool = False
-    order_matters: bool = False
-    label_equivariant: bool = True
-    vmappable: ClassVar[bool] = True
-    exact_meta_gradient: bool = True
-    episodic: ClassVar[bool] = True
-    reads_columns: ClassVar[bool] = False
-    needs_head: ClassVar[bool] = False
-    default_head: ClassVar[str] = "shared"
-    default_norm: ClassVar[NormKind] = "population"
-    default_pools: ClassVar[int] = 4
-    embeds: ClassVar[bool] = False
-    kind: Kind = "classification"
-
-    @abstractmethod
-    def adapt(self, support: Examples) -> State:
-        """What is learned from the support examples."""
-
-    @abstractmethod
-    def predict(self, state: State, x: Tensor) -> Tensor:
-        """Logits `(query, way)`, or values `(query, outputs)`, for inputs `(query, *x)`."""
-
-    def loss(self, prediction: Tensor, target: Examples) -> Tensor:
-        """The loss of a prediction: cross-entropy in classification, else mean squared error."""
-        criterion = cross_entropy if self.kind == "classification" else mean_squared_error
-        return criterion(prediction, target)
-
-    def respond(self, task: Task) -> Tensor:
-        """The prediction for the queries of a task after adapting to its support."""
-        state = self.adapt(task.support)
-        with padding(task.query.weight):
-            prediction = self.predict(state, task.query.x)
-        check_fits(prediction, task.query)
-        return prediction
-
-    def task_loss(self, task: Task) -> Tensor:
-        """What meta-training minimises, for one task: the query loss after adapting."""
-        return self.loss(self.respond(task), task.query)
-
-    def forward(self, task: Task) -> Tensor:
-        """`task_loss`, so that `torch.func.functional_call` reaches it."""
-        return self.task_loss(task)
-
-    def at(self, progress: float) -> None:
-        """Told before each outer step how much of meta-training is done, in [0, 1)."""
-
-    def meta_parameters(self) -> dict[str, Tensor]:
-        """The parameters that meta-training changes, by name."""
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
-
-    def features(self, state: State, x: Tensor) -> Tensor | None:
-        """The space `(examples, features)` in which inputs are compared; None for no such space."""
-        if not self.embeds:
-            return None
-        z, _ = run(self.net, None, x, given=state.statistics)  # type: ignore[arg-type, attr-defined]
-        return z
-
-    def contributions(self, state: State, support: Examples, x: Tensor) -> Contributions | None:
-        """What each support example adds to the predictions; None where no such sum is exact.
-
-        A class that is only padding gets nothing.
-        """
-        return None
-
-    def support_attention(self, state: State, support: Examples, x: Tensor) -> Tensor | None:
-        """How queries attend to the support, `(query, groups, heads, support)`; None if not at all.
-
-        Over the support each row sums to 1. A learner that reads the support for each class apart
-        has a group a class; any other has one. Layers count as heads.
-        """
-        return None
-
-    def state_from(self, tensors: dict[str, Tensor]) -> State:
-        """The state whose `flatten_state` gave these tensors."""
-        nested: dict[str, Any] = {}
-        for path, tensor in sorted(tensors.items()):
-            *outer, leaf = path.split("/")
-            inside = nested
-            for key in outer:
-                inside = inside.setdefault(key, {})
-            inside[leaf] = tensor
-        bases = [b for c in type(self).__mro__ for b in getattr(c, "__orig_bases__", ())]
-        kind = next(get_args(b)[0] for b in bases if get_origin(b) is Learner)
-        fields = getattr(kind, "_fields", None)
-        # A dict without entries leaves no tensor behind.
-        state: Any = nested if fields is None else kind(**{f: nested.get(f, {}) for f in fields})
-        return state
-
-
 def draws(learner: AnyLearner) -> bool:
     """Whether a learner, or dropout in its network, draws random numbers."""
-    return learner.stochastic or any(
-        isinstance(module, Dropout) and module.p > 0 for module in learner.modules()
-    )
+    return learner.tags.stochastic or bool(traits.dropouts(learner))
 
 
 def runs_under_vmap(learner: AnyLearner) -> bool:
-    """Whether neither a learner nor a part of its network says that it is not `vmappable`."""
-    return all(getattr(module, "vmappable", True) for module in learner.modules())
+    """Whether a learner and all parts of its network run under `torch.func.vmap`."""
+    return learner.tags.vmappable and traits.runs_under_vmap(learner)
 
 
-_turns: WeakKeyDictionary[nn.Module, AbstractContextManager[Any]] = WeakKeyDictionary()
+_locks: WeakKeyDictionary[nn.Module, AbstractContextManager[Any]] = WeakKeyDictionary()
 
 
-def alone(learner: AnyLearner) -> AbstractContextManager[Any]:
-    """Inside, no other thread that asks for the same computes with this learner.
+def locked(learner: AnyLearner) -> AbstractContextManager[Any]:
+    """A lock: one thread at a time may compute with this learner.
 
     A gradient-based learner puts a task's parameters into the network, which all tasks share.
     """
     # Beside the learner rather than in it: a lock cannot be copied, and learners are.
-    return _turns.setdefault(learner, RLock())
+    return _locks.setdefault(learner, RLock())
 
 
 def flatten_state(state: Any) -> dict[str, Tensor]:
@@ -227,4 +322,15 @@ def state_bytes(state: Any) -> int:
     return sum(t.nbytes for t in flatten_state(state).values())
 
 
-AnyLearner = Learner[Any]
+def _state_type(learner: type[AnyLearner]) -> Any:
+    """The argument that a class gives `Learner[...]`, through generic classes in between."""
+    for base in vars(learner).get("__orig_bases__", learner.__bases__):
+        origin = get_origin(base) or base
+        if origin is Learner:
+            return next(iter(get_args(base)), None)
+        if isinstance(origin, type) and issubclass(origin, Learner):
+            argument = _state_type(origin)
+            if isinstance(argument, TypeVar) and get_args(base):
+                return get_args(base)[vars(origin)["__parameters__"].index(argument)]
+            return argument
+    return None

@@ -29,6 +29,11 @@ class Examples(NamedTuple):
         x (examples, *x): inputs.
         y (examples, way) one-hot, or (examples, outputs) values.
         weight (examples,): 1 for an example, 0 for padding.
+
+    Example:
+        >>> labelled = qs.Examples(x=torch.randn(2, 64), y=torch.eye(2), weight=torch.ones(2))
+        >>> learner.adapt(labelled).prototypes.shape  # of the two classes
+        torch.Size([2, 40])
     """
 
     x: Tensor
@@ -37,7 +42,13 @@ class Examples(NamedTuple):
 
 
 class Task(NamedTuple):
-    """One learning problem: learn from `support`, be judged on `query`."""
+    """One learning problem: learn from `support`, be judged on `query`.
+
+    Example:
+        >>> support, query = tasks.task("test", 0)
+        >>> support.x.shape, support.y.shape
+        (torch.Size([10, 64]), torch.Size([10, 2]))
+    """
 
     support: Examples
     query: Examples
@@ -150,6 +161,6 @@ def is_padded(task: Task) -> bool:
     return not (bool(filled.all()) and all(bool((part.weight > 0).all()) for part in task))
 
 
-def cast(task: Task, like: Tensor) -> Task:
+def to_like(task: Task, like: Tensor) -> Task:
     """The task with every tensor in the dtype and on the device of `like`."""
     return Task(*(Examples(*(t.to(like) for t in part)) for part in task))

@@ -25,6 +25,8 @@ from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
 from quickstudy.task import Examples, Kind, Task, class_present, pad, stack
 
+__all__ = ["CHECKS", "check_learner", "random_tasks"]
+
 Tasks = Sequence[Task]
 T = TypeVar("T")
 
@@ -46,8 +48,7 @@ def check_learner(learner: AnyLearner, x_shape: tuple[int, ...], n_out: int, see
         AssertionError: The learner breaks the contract or a property it declares.
 
     Example:
-        >>> from quickstudy.learners import NearestCentroid
-        >>> check_learner(NearestCentroid(), x_shape=(4,), n_out=3)
+        >>> check_learner(qs.learners.NearestCentroid(), x_shape=(4,), n_out=3)
     """
     tasks = random_tasks(learner.kind, x_shape, n_out, seed)
     for check in CHECKS:
@@ -80,7 +81,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
     Skipped for a learner that is not `vmappable`, by itself or for its network, or is `stochastic`:
     each way draws other numbers.
     """
-    if choose(learner, "vmap") == "loop" or learner.stochastic:
+    if choose(learner, "vmap") == "loop" or learner.tags.stochastic:
         return
     batch = stack(tasks)
     for mode, model in _modes(learner, tasks):
@@ -89,7 +90,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
             where = f"check_batching ({mode} mode): {{}} under vmap (chunk_size={chunk_size})"
             advice = (
                 "write for one task without branching on values, .item() or in-place changes of "
-                "buffers, or declare vmappable = False."
+                "buffers, or declare Tags(vmappable=False)."
             )
             try:
                 mapped = _answers(model, batch, "vmap", chunk_size)
@@ -103,7 +104,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
 
 def check_padding(learner: AnyLearner, tasks: Tasks) -> None:
     """Padded support examples, queries and classes change nothing; skipped if `stochastic`."""
-    if learner.stochastic:
+    if learner.tags.stochastic:
         return
     # Only a task with fewer ways than the others can be given more classes.
     task = min(tasks, key=lambda task: task.support.y.shape[1])
@@ -124,12 +125,15 @@ def check_padding(learner: AnyLearner, tasks: Tasks) -> None:
 
 
 def check_purity(learner: AnyLearner, tasks: Tasks) -> None:
-    """Adapting and predicting twice, equally seeded, give the same bits and change nothing."""
+    """Adapting and predicting twice, equally seeded, give the same bits and change nothing.
+
+    Bits are compared of the same call with the same shapes alone, on the same threads.
+    """
     for mode, model in _modes(learner, tasks):
         where = f"check_purity ({mode} mode)"
         advice = (
             "return what was learned in the state, keep nothing on self, change no tensor in "
-            "place, and declare stochastic = True where random numbers are drawn."
+            "place, and declare Tags(stochastic=True) where random numbers are drawn."
         )
         task, other = copy.deepcopy((tasks[0], tasks[1]))
         adapt = partial(_seeded, partial(model.adapt, task.support))
@@ -159,7 +163,7 @@ def check_purity(learner: AnyLearner, tasks: Tasks) -> None:
 
 def check_support_order(learner: AnyLearner, tasks: Tasks) -> None:
     """The order of the support examples does not change predictions, unless `order_matters`."""
-    if learner.order_matters:
+    if learner.tags.order_matters:
         return
     support, query = tasks[0]
     turned = Examples(*(t.flip(0) for t in support))
@@ -168,13 +172,13 @@ def check_support_order(learner: AnyLearner, tasks: Tasks) -> None:
             _seeded(partial(model.respond, Task(turned, query))),
             _seeded(partial(model.respond, Task(support, query))),
             f"check_support_order ({mode} mode): reversing the support changes the predictions",
-            "use sums and means over the support, or declare order_matters = True.",
+            "use sums and means over the support, or declare Tags(order_matters=True).",
         )
 
 
 def check_single_queries(learner: AnyLearner, tasks: Tasks) -> None:
     """In eval mode, one query at a time is answered as all at once, unless `transductive`."""
-    if learner.transductive:
+    if learner.tags.transductive:
         return
     support, query = tasks[0]
     model = dict(_modes(learner, tasks))["eval"]
@@ -185,13 +189,13 @@ def check_single_queries(learner: AnyLearner, tasks: Tasks) -> None:
         _seeded(partial(model.predict, state, query.x)),
         "check_single_queries (eval mode): the queries asked with it change a query's prediction",
         "take no statistics over the queries (the norms 'support', 'population', 'group' and "
-        "'layer' do not), or declare transductive = True.",
+        "'layer' do not), or declare Tags(transductive=True).",
     )
 
 
 def check_relabelling(learner: AnyLearner, tasks: Tasks) -> None:
     """Relabelling the classes relabels the predictions, where `label_equivariant`."""
-    if learner.kind != "classification" or not learner.label_equivariant:
+    if learner.kind != "classification" or not learner.tags.label_equivariant:
         return
     support, query = tasks[0]
     relabelled = support._replace(y=support.y.roll(1, dims=1))
@@ -202,7 +206,7 @@ def check_relabelling(learner: AnyLearner, tasks: Tasks) -> None:
             f"check_relabelling ({mode} mode): the predictions do not follow when the classes are "
             "relabelled",
             "treat every column of support.y alike (SharedLinear does), or declare "
-            "label_equivariant = False.",
+            "Tags(label_equivariant=False).",
         )
 
 
@@ -213,7 +217,7 @@ def check_meta_gradient(learner: AnyLearner, tasks: Tasks) -> None:
     kink of a ReLU or of max-pooling spoils one pair, a wrong meta-gradient all of them. Skipped
     where the learner declares no `exact_meta_gradient` or has no meta-parameters.
     """
-    if not learner.exact_meta_gradient or not learner.meta_parameters():
+    if not learner.tags.exact_meta_gradient or not learner.meta_parameters():
         return
     rng = torch.Generator().manual_seed(0)
     for mode, model in _modes(learner, tasks):
@@ -243,12 +247,15 @@ def check_meta_gradient(learner: AnyLearner, tasks: Tasks) -> None:
                 f"task_loss; received {exact:.8g} along a direction where central differences give "
                 f"{numeric:.8g}, and relative errors of at least {min(tried):.1e}; look for "
                 "detach(), no_grad() and gradients through a vmap, or declare "
-                "exact_meta_gradient = False."
+                "Tags(exact_meta_gradient=False)."
             )
 
 
 def check_round_trip(learner: AnyLearner, tasks: Tasks) -> None:
-    """State and learner, written as safetensors and read again, predict the same bit for bit."""
+    """State and learner, written as safetensors and read again, predict the same bit for bit.
+
+    For the same queries in one call, and tensors laid out alike in memory.
+    """
     for mode, model in _modes(learner, tasks):
         support, query = tasks[0]
         where = f"check_round_trip ({mode} mode)"
@@ -268,6 +275,8 @@ def check_round_trip(learner: AnyLearner, tasks: Tasks) -> None:
             )
         tensors = flatten_state(state)
         rebuilt, again = (model.state_from(_reloaded(tensors)) for _ in range(2))
+        # Laid out as it is read: other strides may mean another kernel, and other last bits.
+        state = pytree.tree_map(_contiguous, state)
         prediction = _seeded(partial(model.predict, state, query.x))
         for name, reader, read in (("state", model, rebuilt), ("learner", fresh, again)):
             _expect(
@@ -351,8 +360,13 @@ def _padded(part: Examples, n_more: int, columns: int) -> Examples:
 
 def _reloaded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as safetensors gives them back, in the same order."""
-    read = load(save({name: _clone(t).contiguous() for name, t in tensors.items()}))
-    return {name: read[name] for name in tensors}
+    read = load(save({name: _contiguous(t) for name, t in tensors.items()}))
+    # Copies, as a part of the file need not be aligned in memory.
+    return {name: read[name].clone() for name in tensors}
+
+
+def _contiguous(t: Tensor) -> Tensor:
+    return t.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _clone(value: Any) -> Any:

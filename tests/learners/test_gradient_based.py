@@ -134,7 +134,7 @@ def test_meta_sgd(way: MetaGradient) -> None:
 @pytest.mark.parametrize("progress", [0.0, 0.05, 0.5])
 def test_maml_plus_plus(way: MetaGradient, progress: float) -> None:
     learner = MAMLPlusPlus(net(), inner_lr=LR, inner_steps=STEPS, meta_gradient=way)
-    learner.at(progress)
+    learner.on_progress(progress)
     adapted = [short(f"net.{name}") for name in learner.adapted]
 
     def rate(theta: dict[str, Tensor], name: str, step: int) -> Tensor:
@@ -146,9 +146,9 @@ def test_maml_plus_plus(way: MetaGradient, progress: float) -> None:
 
 def test_maml_plus_plus_begins_with_first_order() -> None:
     learner = MAMLPlusPlus(net(), inner_steps=3, first_order=0.5)
-    learner.at(0.49)
+    learner.on_progress(0.49)
     assert learner.meta_gradient == "first"
-    learner.at(0.5)
+    learner.on_progress(0.5)
     assert learner.meta_gradient == "exact"
 
 

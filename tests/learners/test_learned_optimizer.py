@@ -77,7 +77,7 @@ def test_against_the_paper(batching: Batching) -> None:
 
 def test_losses_are_those_of_the_trajectory_and_make_the_task_loss() -> None:
     learner, task = learned(), quadratic()
-    found = learner.losses(task, 7)
+    found = learner.objective_losses(task, 7)
     W, y = task.support.x / 10**0.5, task.support.y[:, 0] / 10**0.5
     for state, value in zip(learner.trajectory(task.support, 7), found, strict=True):
         theta = state.parameters["1.weight"][0]

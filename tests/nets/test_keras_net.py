@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import quickstudy as qs
 from quickstudy.batching.batch import Batching, choose, meta_gradient
 from quickstudy.learners import MAML, PrototypicalNetwork
-from quickstudy.task import Task, cast, stack
+from quickstudy.task import Task, stack, to_like
 from quickstudy.tasks import Episodes, folder
 from quickstudy.testing import random_tasks
 
@@ -78,7 +78,7 @@ class ByHand(nn.Module):
 
 def single(tasks: list[Task]) -> Task:
     """A meta-batch in float32."""
-    return cast(stack(tasks), torch.zeros(()))
+    return to_like(stack(tasks), torch.zeros(()))
 
 
 def as_in_keras(gradient: dict[str, Tensor]) -> list[Tensor]:
@@ -196,6 +196,6 @@ def test_without_keras_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_task_of_another_shape_is_refused() -> None:
-    task = cast(random_tasks("regression", (6,), 2)[0], torch.zeros(()))
+    task = to_like(random_tasks("regression", (6,), 2)[0], torch.zeros(()))
     with pytest.raises(qs.UserError, match=r"received \(\d+, 3\) for \(\d+, 2\)"):
         MAML(KerasNet(dense()), "regression")(task)

@@ -14,7 +14,8 @@ from quickstudy.batching.batch import meta_gradient
 from quickstudy.errors import UserError
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.nets import MLP, Norm, calibrate, replace_batch_norm
-from quickstudy.nets.norm import NormKind, check_calibrated, kinds, moments, padding, run
+from quickstudy.nets.norm import NormKind, check_calibrated, kinds, moments, run
+from quickstudy.nets.passing import padding
 from quickstudy.task import stack
 from quickstudy.testing import random_tasks
 

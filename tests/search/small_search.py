@@ -50,17 +50,18 @@ def small_plan(out: Path, **changed: Any) -> Plan:
     return Plan(out, **(settings | changed))
 
 
-def started(out: str, storage: str, trials: int, tasks: int) -> None:
-    """What a process of `begin` does."""
-    work(small_plan(Path(out), storage=storage, trials=trials, budget=Budget(tasks)))
+def started(out: str, tasks: int, **settings: Any) -> None:
+    """Works on a plan, in a process of `begin`."""
+    work(small_plan(Path(out), budget=Budget(tasks), **settings))
 
 
 def begin(plan: Plan) -> subprocess.Popen[bytes]:
     """A worker in a process of its own."""
     here = Path(__file__).resolve().parent
-    arguments = (str(plan.out), plan.storage, plan.trials, plan.budget.tasks)
+    settings = {name: getattr(plan, name) for name in ("storage", "trials", "heartbeat")}
+    arguments = f"{str(plan.out)!r}, {plan.budget.tasks}, **{settings!r}"
     paths = [str(here), str(here.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, "-c", f"import small_search; small_search.started(*{arguments!r})"],
+        [sys.executable, "-c", f"import small_search; small_search.started({arguments})"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
     )

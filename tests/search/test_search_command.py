@@ -12,8 +12,8 @@ import yaml
 
 from quickstudy.cli.main import main
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.search.figures import search_figures
 from quickstudy.search.importance import importance
-from quickstudy.search.pictures import search_pictures
 from quickstudy.search.rows import Row
 from quickstudy.search.space import space_of
 
@@ -63,15 +63,15 @@ def test_the_result_says_what_was_tried_and_why(searched: Path) -> None:
     assert [past["score"] for past in kept] == [result["best"]["score"]]
 
 
-def test_pictures_are_functions_of_the_result(searched: Path) -> None:
+def test_figures_are_functions_of_the_result(searched: Path) -> None:
     result = json.loads((searched / "out" / "search.json").read_text())
-    pictures = search_pictures(result)
-    assert [picture.name for picture in pictures] == ["course", "tried", "importance"]
-    for picture, again in zip(pictures, search_pictures(result), strict=True):
-        assert picture == again
-        ElementTree.fromstring(picture.svg)
-        saved = searched / "out" / "pictures" / f"{picture.name}.svg"
-        assert saved.read_text() == picture.svg
+    figures = search_figures(result)
+    assert [figure.name for figure in figures] == ["course", "tried", "importance"]
+    for figure, again in zip(figures, search_figures(result), strict=True):
+        assert figure == again
+        ElementTree.fromstring(figure.svg)
+        saved = searched / "out" / "pictures" / f"{figure.name}.svg"
+        assert saved.read_text() == figure.svg
 
 
 def test_the_same_command_goes_on(searched: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def comparable(found: list[Row]) -> list[Row]:
     return [replace(row, cpu_seconds=0.0, seconds=0.0, began=0.0) for row in found]
 
 
-def until(met: Callable[[], bool], seconds: float = 200) -> None:
+def until(met: Callable[[], bool], seconds: float = 600) -> None:
     end = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < end, "it did not happen in time"
@@ -162,9 +162,10 @@ def test_the_budget_of_all_trials(tmp_path: Path) -> None:
 
 
 def test_two_processes_share_a_study(tmp_path: Path, storage: str) -> None:
-    plan = small_plan(tmp_path, storage=storage, trials=6)
+    # Both live, so neither may take the other for dead, however late its sign of life comes.
+    plan = small_plan(tmp_path, storage=storage, trials=6, heartbeat=(1, 600))
     workers = [begin(plan), begin(plan)]
-    assert [worker.wait(timeout=400) for worker in workers] == [0, 0]
+    assert [worker.wait(timeout=900) for worker in workers] == [0, 0]
     study = open_study(plan)
     found = rows(study)
     assert 6 <= len(found) <= 7

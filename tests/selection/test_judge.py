@@ -12,10 +12,10 @@ import pytest
 from quickstudy import UserError
 from quickstudy.selection import CONFIGURATIONS, Measured, PolicyTraining, judge
 from quickstudy.selection.configurations import CHEAP
+from quickstudy.selection.figures import selection_figures
 from quickstudy.selection.judge import _resampled
 from quickstudy.selection.matrix import Score
 from quickstudy.selection.opponents import OPPONENTS, cross_validation, nearest_tables, single_best
-from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.support import FEATURES
 
 NAMES = list(CONFIGURATIONS)
@@ -143,15 +143,15 @@ def test_too_few_families(tables: int, folds: int | None) -> None:
         judge(tasks, "accuracy", CHEAP, folds)
 
 
-def test_pictures(tmp_path: Path) -> None:
+def test_figures(tmp_path: Path) -> None:
     found = judge(told_by_a_feature(), "accuracy", CHEAP, 3, QUICK, SHORT)
-    gap, chosen = selection_pictures(found)
+    gap, chosen = selection_figures(found)
     assert gap.name == "gap_closed"
     left_out = {"single best", "oracle", "at random"}
     assert {row["name"] for row in gap.data["rows"]} == rows_of(found).keys() - left_out
     assert len(chosen.data["tables"]) == 12
     for each in (gap, chosen):
-        again = next(p for p in selection_pictures(found) if p.name == each.name)
+        again = next(p for p in selection_figures(found) if p.name == each.name)
         assert again.svg == each.svg
         assert each.save(tmp_path).is_file()
         assert re.match(r"<svg role=\"img\" aria-label=", each.svg)

@@ -117,7 +117,7 @@ class Client(httpx.Client):
     """A client of a server in this process, whose application it knows."""
 
     def __init__(self, app: FastAPI, url: str) -> None:
-        super().__init__(base_url=url, timeout=60)
+        super().__init__(base_url=url, timeout=300)
         self.app = app
 
 
@@ -154,7 +154,7 @@ class Running:
         """Ends it in an orderly way."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=40)
+            self.process.wait(timeout=300)
 
     @property
     def memory(self) -> int:
@@ -177,10 +177,10 @@ def start(runs: Sequence[Path], data_dir: Path, *options: str, port: int | None 
         process = subprocess.Popen(
             words, stdout=out, stderr=out, env=os.environ | {"OMP_NUM_THREADS": "1"}
         )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+            if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
                 return Running(process, url, log)
         time.sleep(0.05)
     process.kill()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from served_runs import Client, b64, corners, drawn, near, picture
 
 import quickstudy as qs
+from quickstudy.inputs import Pictures
 
 TASKS = "/v1/models/blobs/tasks"
 MINE = f"{TASKS}/mine"
@@ -137,3 +139,23 @@ def test_answers_that_are_not_finite_are_none(client: Client) -> None:
         else:
             assert "NaN" not in response.text
     assert "quickstudy_nonfinite_total" in client.get("/metrics").text
+
+
+def test_a_picture_is_encoded_once_on_its_way_to_the_answer(
+    client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = client_of("drawn")
+    encode, encoded = Pictures.encode, []
+
+    def counted(self: Pictures, X: Any, x_shape: tuple[int, ...]) -> Any:
+        values, single = encode(self, X, x_shape)
+        encoded.append(len(values))
+        return values, single
+
+    monkeypatch.setattr(Pictures, "encode", counted)
+    task = "/v1/models/drawn/tasks"
+    assert client.post(f"{task}?task_id=mine", json={"support": drawn()}).status_code == 201
+    assert sum(encoded) == 4
+    query = [b64(picture(shape, 9)) for shape in (0, 1, 2)]
+    assert client.post(f"{task}/mine:predict", json={"query": query}).status_code == 200
+    assert sum(encoded) == 7

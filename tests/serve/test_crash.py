@@ -111,7 +111,7 @@ def test_nothing_acknowledged_is_lost(runs: dict[str, Path], tmp_path: Path) -> 
         stop = threading.Event()
 
         def write(writer: Writer, stop: threading.Event = stop) -> None:
-            with httpx.Client(base_url=url, timeout=30) as client:
+            with httpx.Client(base_url=url, timeout=300) as client:
                 try:
                     while not stop.is_set():
                         writer.write(client)
@@ -122,14 +122,15 @@ def test_nothing_acknowledged_is_lost(runs: dict[str, Path], tmp_path: Path) -> 
             at_work = [threads.submit(write, writer) for writer in writers]
             wanted = sum(each.written for each in writers) + int(rng.integers(10, 60))
             while sum(each.written for each in writers) < wanted:
+                assert not any(each.done() for each in at_work), "a writer has given up"
                 time.sleep(0.005)
             time.sleep(float(rng.uniform(0, 0.05)))
             stop.set()
             running.kill()
             for each in at_work:
-                each.result(timeout=60)
+                each.result(timeout=300)
         with serving([runs["blobs"]], tmp_path, port=port) as again:
-            with httpx.Client(base_url=again.url, timeout=30) as client:
+            with httpx.Client(base_url=again.url, timeout=300) as client:
                 for writer in writers:
                     for name, after in writer.pending.items():
                         rows = kept(client, name)

@@ -154,7 +154,7 @@ class Wavering(City):
 
 
 CITY = Case("city", City, (6,))
-STEADY = [c for c in CASES if not c.build().transductive and "population" not in c.name]
+STEADY = [c for c in CASES if not c.build().tags.transductive and "population" not in c.name]
 STEADY = [CITY, Case("wavering", Wavering, (6,)), *(c for c in STEADY if "simple" not in c.name)]
 
 
@@ -176,12 +176,12 @@ def test_tiles_are_for_little_work_that_is_steady() -> None:
     assert tile(adapted(Case("wavering", Wavering, (6,)))) == 1
     wide = Case("wide", lambda: PrototypicalNetwork(MLP((6,), (512, 512), "layer")), (6,))
     assert tile(adapted(wide)) == 1
-    transductive = next(c for c in CASES if c.build().transductive)
+    transductive = next(c for c in CASES if c.build().tags.transductive)
     assert tile(adapted(transductive)) == 1
 
 
 def test_requests_share_passes_and_answers_stay_the_same() -> None:
-    made, gate = adapted(CITY), Gate(queue=100, wait=30)
+    made, gate = adapted(CITY), Gate(queue=100, wait=300)
     passes = Passes(gate)
     entry = Entry(new_task("", "m", "t", "v"), made, made.support_x, tile(made))
     assert entry.tile == TILE

@@ -34,7 +34,7 @@ def test_a_file_answers_as_the_task_does(client_of: Callable[..., Client], tmp_p
     for given, prediction in zip(ask["query"], said["predictions"], strict=True):
         file = base64.b64decode(given["image"]["b64"])
         found = task.predict_proba([Image.open(io.BytesIO(file))])[0]
-        assert found.tolist() == [*prediction["scores"].values()]
+        assert found.tolist() == pytest.approx([*prediction["scores"].values()], abs=1e-6)
     other = client_of("drawn", database=f"sqlite:///{tmp_path / 'other.db'}")
     imported = other.post(f"{DRAWN}:import", content=exported.content, headers=FILE)
     assert imported.status_code == 201, imported.text

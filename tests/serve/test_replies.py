@@ -79,13 +79,13 @@ def test_in_flight(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def slow(*arguments: object) -> object:
         begun.set()
-        assert go.wait(20)
+        assert go.wait(300)
         return prepared(*arguments)
 
     monkeypatch.setattr(Tasks, "prepared", slow)
     with ThreadPoolExecutor(1) as other:
         first = other.submit(client.post, TASKS, json={}, headers=KEY)
-        assert begun.wait(20)
+        assert begun.wait(300)
         refused = client.post(TASKS, json={}, headers=KEY)
         assert (refused.status_code, refused.json()["reason"]) == (409, "REQUEST_IN_PROGRESS")
         assert refused.headers["retry-after"]

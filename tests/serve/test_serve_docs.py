@@ -33,7 +33,7 @@ def test_the_commands_run(runs: dict[str, Path], tmp_path: Path) -> None:
                 env=os.environ | {"QUICKSTUDY_KEY": "none", "no_proxy": "*"},
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=600,
                 check=False,
             )
             assert done.returncode == 0, block + done.stdout + done.stderr

@@ -15,8 +15,8 @@ from quickstudy.cli.reproduce import reproduce
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.learners import LearnerGenerator
+from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.measure import OPPONENTS, against, area, measure, splits
-from quickstudy.tabular.pictures import generated_picture, results_pictures
 from quickstudy.tasks.tables import Table, read_tables
 
 
@@ -81,22 +81,22 @@ def test_all_learn_what_there_is_to_learn() -> None:
     row = result["tables"][0]
     assert (row["rows"], row["features"], row["classes"]) == (30, 4, 2)
     assert result["times_faster"] > 0
-    pictures = results_pictures(json.loads(json.dumps(result)))
-    assert [picture.name for picture in pictures] == ["tables-auc", "tables-accuracy"]
-    assert pictures[0].data["generator"] == [row["generator"]["auc"] for row in result["tables"]]
+    figures = results_figures(json.loads(json.dumps(result)))
+    assert [figure.name for figure in figures] == ["tables-auc", "tables-accuracy"]
+    assert figures[0].data["generator"] == [row["generator"]["auc"] for row in result["tables"]]
     # The same tables and splits are the same numbers, but for the seconds.
     again = measure([({"generator": LearnerGenerator().eval()}, tables[:1])], n_splits=2)
     for name in OPPONENTS:
         assert again["tables"][0][name]["auc"] == row[name]["auc"]
 
 
-def test_what_was_generated_in_a_picture() -> None:
+def test_what_was_generated_in_a_figure() -> None:
     columns = [(f"column {i}", 2.0 - i / 10) for i in range(20)]
-    picture = generated_picture({"logistic regression": 0.95, "RBF SVM": 0.05}, columns)
-    assert "8 columns that count less are not shown" in picture.caption
-    assert picture.data["columns"][0] == ["column 0", 2.0]
+    figure = generated_figure({"logistic regression": 0.95, "RBF SVM": 0.05}, columns)
+    assert "8 columns that count less are not shown" in figure.caption
+    assert figure.data["columns"][0] == ["column 0", 2.0]
     with pytest.raises(UserError, match="need at least one column"):
-        generated_picture({"MLP": 1.0}, [])
+        generated_figure({"MLP": 1.0}, [])
 
 
 @pytest.fixture(scope="module")

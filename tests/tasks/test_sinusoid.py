@@ -43,7 +43,7 @@ def test_a_batch_is_its_tasks(n_shot):
     batch, tasks = source.batch("valid", indices), [source.task("valid", i) for i in indices]
     for part, expected in zip(batch, stack(tasks), strict=True):
         for tensor, other in zip(part, expected, strict=True):
-            assert torch.equal(tensor, other)
+            torch.testing.assert_close(tensor, other, rtol=1e-6, atol=1e-6)
 
 
 def test_splits_seeds_and_indices_differ():

@@ -8,12 +8,12 @@ norms (pytorch/functorch issue 534).
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
-from copy import deepcopy
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
 from torch.utils._pytree import tree_map
 
-from quickstudy.batching.record import Recorder, Step
+from quickstudy.batching.record import Circumstances, Recorder, Step
 from quickstudy.learner import AnyLearner, draws, runs_under_vmap
-from quickstudy.nets.norm import unpadded
+from quickstudy.nets.copies import UNCOPYABLE, sharing_copies
+from quickstudy.nets.passing import unpadded
 from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 TOGETHER = 25
 """Tasks that are predicted together where nothing else bounds them."""
 
@@ -47,7 +49,7 @@ class MetaGradient(NamedTuple):
 
 
 def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
-    """The way of batching for a learner: the one asked for, else the faster on its device.
+    """The batching strategy for a learner: the one asked for, else the faster on its device.
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
     vmap, which is slower than the loop for all but small pictures; small dense networks are faster
@@ -61,7 +63,7 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
     return "loop" if _on_cpu(learner) and _convolutional(learner) else "vmap"
 
 
-def lay_out(learner: AnyLearner, batching: Batching) -> None:
+def to_channels_last(learner: AnyLearner, batching: Batching) -> None:
     """Puts convolution weights channels-last where tasks are looped: faster on a CPU."""
     convolutional = any(isinstance(m, nn.Conv2d) for m in learner.modules())
     if convolutional and choose(learner, batching) == "loop":
@@ -70,7 +72,7 @@ def lay_out(learner: AnyLearner, batching: Batching) -> None:
 
 @contextmanager
 def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
-    """Inside, a CPU computes small vectorised products on one thread.
+    """Lets a CPU compute small vectorised products on one thread.
 
     Threads that share such a product wait for each other, many times longer than it takes, as soon
     as other work shares the cores.
@@ -98,7 +100,7 @@ def map_tasks(
         batching: How.
         chunk_size: Tasks vectorised at a time with `"vmap"`; all of them where omitted.
     """
-    with _told_of_padding(is_padded(tasks)):
+    with padding_context(is_padded(tasks)):
         if batching == "vmap":
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
             return mapped(tasks)
@@ -116,18 +118,18 @@ def meta_gradient(
     """The meta-gradient of every task of a meta-batch, summed over the tasks where it is finite.
 
     Args:
-        learner, tasks: Whose, and of what.
-        batching: How; `"auto"` loops over fewer than four tasks.
+        learner, tasks: The learner and the meta-batch.
+        batching: The strategy; `"auto"` loops over fewer than four tasks.
         chunk_size: Tasks vectorised at a time.
-        recorder: What remembers the steps of a meta-training, to run them faster.
+        recorder: Remembers the steps of a meta-training, to run them faster.
     """
     recorder = recorder or Recorder(learner, after=math.inf)
-    padded = is_padded(tasks)
-    told = (learner.training, padded)
-    with _told_of_padding(padded):
-        if _way(learner, len(tasks.support.x), batching) == "loop":
-            return _looped(learner, tasks, recorder, told)
-        return _vectorised(learner, tasks, chunk_size, recorder, told)
+    padded, strategy = is_padded(tasks), _strategy(learner, len(tasks.support.x), batching)
+    circumstances = Circumstances(learner.training, padded, strategy)
+    with padding_context(padded):
+        if strategy == "loop":
+            return _looped(learner, tasks, recorder, circumstances)
+        return _vectorised(learner, tasks, chunk_size, recorder, circumstances)
 
 
 class Piece(NamedTuple):
@@ -149,53 +151,53 @@ def first_piece(
 ) -> Piece:
     """The first piece of `meta_gradient` with the same arguments, to be looked at beforehand."""
     n_tasks = len(tasks.support.x)
-    if _way(learner, n_tasks, batching) == "vmap":
+    if _strategy(learner, n_tasks, batching) == "vmap":
         return Piece(_vectorised_step(learner), next(_chunks(tasks, chunk_size)), 1)
-    return Piece(_step(learner), _unstacked(tasks)[0], min(_lanes(learner), n_tasks))
+    return Piece(_step(learner), _unstacked(tasks)[0], min(_n_parallel(learner), n_tasks))
 
 
 def remedies(
     learner: AnyLearner, n_tasks: int, batching: Batching = "auto", chunk_size: int | None = None
 ) -> list[dict[str, Any]]:
     """Settings with which `meta_gradient` needs less memory, those that cost least time first."""
-    found: list[dict[str, Any]] = []
+    settings: list[dict[str, Any]] = []
     together = min(chunk_size or n_tasks, n_tasks)
-    vectorised = _way(learner, n_tasks, batching) == "vmap"
+    vectorised = _strategy(learner, n_tasks, batching) == "vmap"
     if vectorised and together > 1:
-        found.append({"chunk_size": max(1, together // 4)})
-    if getattr(learner, "meta_gradient", None) == "exact" and not draws(learner):
-        found.append({"meta_gradient": "checkpoint"})
+        settings.append({"chunk_size": max(1, together // 4)})
+    if learner.meta_gradient == "exact" and not draws(learner):
+        settings.append({"meta_gradient": "checkpoint"})
     if vectorised and together > 1:
-        found.append({"batching": "loop"})
-    elif not vectorised and min(_lanes(learner), n_tasks) > 1:
-        found.append({"OMP_NUM_THREADS": 1})
-    if len(found) > 1 and "meta_gradient" in found[-2]:
-        found.append({**found[-1], **found[-2]})
-    return found
+        settings.append({"batching": "loop"})
+    elif not vectorised and min(_n_parallel(learner), n_tasks) > 1:
+        settings.append({"OMP_NUM_THREADS": 1})
+    if len(settings) > 1 and "meta_gradient" in settings[-2]:
+        settings.append({**settings[-1], **settings[-2]})
+    return settings
 
 
-def _way(learner: AnyLearner, n_tasks: int, batching: Batching) -> Literal["loop", "vmap"]:
+def _strategy(learner: AnyLearner, n_tasks: int, batching: Batching) -> Literal["loop", "vmap"]:
     few = batching == "auto" and n_tasks < 4
     return "loop" if few else choose(learner, batching)
 
 
-def _told_of_padding(padded: bool) -> AbstractContextManager[None]:
-    """Inside, norms take their fast way where no example is padding; a vmap could not ask."""
+def padding_context(padded: bool) -> AbstractContextManager[None]:
+    """Tells `Norm` once for a batch whether any example is padding: under vmap it cannot look."""
     return nullcontext() if padded else unpadded()
 
 
 def _looped(
-    learner: AnyLearner, tasks: Task, recorder: Recorder, told: tuple[bool, bool]
+    learner: AnyLearner, tasks: Task, recorder: Recorder, circumstances: Circumstances
 ) -> MetaGradient:
     queue, parameters = _unstacked(tasks), learner.meta_parameters()
-    recorder.prepare(_step(learner), parameters, queue[0], *told, "loop")
+    recorder.prepare(_step(learner), parameters, queue[0], circumstances)
 
     def in_turn(learner: AnyLearner, part: list[Task]) -> MetaGradient:
         step = _step(learner)
         sums: list[Tensor] = []
         losses, finite = [], []
         for task in part:
-            *gradients, loss = recorder.run(step, parameters, task, *told, "loop")
+            *gradients, loss = recorder.run(step, parameters, task, circumstances)
             good = _finite(loss, gradients)
             if good:
                 # Not in place: autograd may give one tensor for two parameters.
@@ -207,7 +209,8 @@ def _looped(
         return MetaGradient(total, torch.stack(losses), losses[0].new_tensor(finite))
 
     # functional_call puts parameters into a module for a while: each thread has its own learner.
-    learners = _twins(learner, min(_lanes(learner), len(queue))) if len(queue) > 1 else [learner]
+    n = min(_n_parallel(learner), len(queue))
+    learners = _copies(learner, n) if n > 1 else [learner]
     if len(learners) == 1:
         return in_turn(learner, queue)
 
@@ -217,16 +220,16 @@ def _looped(
 
     each = -(-len(queue) // len(learners))
     parts = [queue[start : start + each] for start in range(0, len(queue), each)]
-    with ThreadPoolExecutor(len(parts)) as threads:
+    with ThreadPoolExecutor(len(parts)) as pool:
         running = [
-            threads.submit(copy_context().run, lane, twin, part)
-            for twin, part in zip(learners, parts, strict=False)
+            pool.submit(copy_context().run, lane, copy, part)
+            for copy, part in zip(learners, parts, strict=False)
         ]
-        found = [future.result() for future in running]
-    total = found[0].gradients
-    for other in found[1:]:
+        results = [future.result() for future in running]
+    total = results[0].gradients
+    for other in results[1:]:
         total = {name: total[name] + g for name, g in other.gradients.items()}
-    losses, finite = ([getattr(f, name) for f in found] for name in ("losses", "finite"))
+    losses, finite = [r.losses for r in results], [r.finite for r in results]
     return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
 
@@ -241,8 +244,8 @@ def _step(learner: AnyLearner) -> Step:
     return step
 
 
-def _lanes(learner: AnyLearner) -> int:
-    """How many looped tasks are computed side by side, each on one thread.
+def _n_parallel(learner: AnyLearner) -> int:
+    """Number of looped tasks that are computed side by side, each on one thread.
 
     Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
     draws random numbers would draw them in another order each time.
@@ -253,20 +256,17 @@ def _lanes(learner: AnyLearner) -> int:
     return torch.get_num_threads()
 
 
-def _twins(learner: AnyLearner, n: int) -> list[AnyLearner]:
-    """The learner and copies of it that share its parameters and buffers, `n` in all.
-
-    The learner alone where a user's module cannot be copied, as with a lock or a computed weight.
-    """
-    tensors = [*learner.parameters(), *learner.buffers()]
+def _copies(learner: AnyLearner, n: int) -> list[AnyLearner]:
+    """The learner and copies that share its tensors; it alone where a module cannot be copied."""
     try:
-        return [learner, *(deepcopy(learner, {id(t): t for t in tensors}) for _ in range(n - 1))]
-    except Exception:
+        return sharing_copies(learner, n)
+    except UNCOPYABLE as error:
+        _log.info("tasks are looped on one thread: a module cannot be copied", exc_info=error)
         return [learner]
 
 
 def _unstacked(tasks: Task) -> list[Task]:
-    """The tasks, with pictures channels-last where they are on a CPU, as `lay_out` has it."""
+    """The tasks; on a CPU pictures are channels-last, as `to_channels_last` puts weights."""
     return [
         Task(*(part._replace(x=_channels_last(part.x)) for part in task)) for task in unstack(tasks)
     ]
@@ -285,14 +285,14 @@ def _vectorised(
     tasks: Task,
     chunk_size: int | None,
     recorder: Recorder,
-    told: tuple[bool, bool],
+    circumstances: Circumstances,
 ) -> MetaGradient:
     parameters, step = learner.meta_parameters(), _vectorised_step(learner)
     total = {name: torch.zeros_like(p) for name, p in parameters.items()}
     losses, finite = [], []
     for chunk in _chunks(tasks, chunk_size):
-        recorder.prepare(step, parameters, chunk, *told, "vmap")
-        *sums, loss, good = recorder.run(step, parameters, chunk, *told, "vmap")
+        recorder.prepare(step, parameters, chunk, circumstances)
+        *sums, loss, good = recorder.run(step, parameters, chunk, circumstances)
         for name, g in zip(parameters, sums, strict=True):
             total[name] += g
         losses.append(loss)

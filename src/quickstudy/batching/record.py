@@ -8,11 +8,12 @@ order on other numbers, and, where asked for, compiled.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,21 @@ from quickstudy.task import Examples, Task
 
 Parameters = dict[str, Tensor]
 Step = Callable[[Parameters, Task], tuple[Tensor, ...]]
+_log = logging.getLogger(__name__)
+
+
+class Circumstances(NamedTuple):
+    """What a step depends on besides its parameters and tasks.
+
+    Attributes:
+        training: Whether the learner is in train mode.
+        padded: Whether an example or a class is only padding.
+        strategy: How tasks are mapped.
+    """
+
+    training: bool
+    padded: bool
+    strategy: Literal["loop", "vmap"]
 
 
 class Recorder:
@@ -35,7 +51,7 @@ class Recorder:
     not, recording is given up.
 
     Args:
-        learner: Whose steps; recorded only if they are the same list of operations every time: it
+        learner: Its steps are recorded only if they are the same list of operations every time: it
             draws no random numbers, does not depend on how far meta-training is, and runs under
             vmap, which does not let it look at values. Nor with `meta_gradient="checkpoint"` unless
             compiled: it is asked for to save memory, and a list grows with the inner steps.
@@ -50,23 +66,23 @@ class Recorder:
     ) -> None:
         self.learner = type(learner).__name__
         self.compiled, self.after, self.most = compiled, after, most
-        alike = not draws(learner) and type(learner).at is Learner.at and runs_under_vmap(learner)
-        frugal = getattr(learner, "meta_gradient", None) == "checkpoint" and not compiled
+        changes = draws(learner) or learner.overrides(Learner.on_progress)
+        alike = runs_under_vmap(learner) and not changes
+        frugal = learner.meta_gradient == "checkpoint" and not compiled
         self.able = alike and not frugal
         self._seconds: dict[Any, float] = {}
         self._made: dict[Any, Step] = {}
         self._relied_on: dict[Any, Step] = {}
 
-    def prepare(self, step: Step, parameters: Parameters, tasks: Task, *more: object) -> None:
+    def prepare(
+        self, step: Step, parameters: Parameters, tasks: Task, circumstances: Circumstances
+    ) -> None:
         """Records the step, or tries its recording, when it is time to; not while threads run it.
-
-        Args:
-            more: What else the step depends on.
 
         Raises:
             UserError: It is to be compiled and cannot be.
         """
-        key = _key(tasks, more)
+        key = _key(tasks, circumstances)
         if not self.able or key in self._relied_on:
             return
         try:
@@ -74,41 +90,43 @@ class Recorder:
                 self._try(key, step(parameters, tasks), parameters, tasks)
             elif self._seconds.get(key, 0.0) >= self.after and len(self._made) < self.most:
                 self._made[key] = self._recorded(step, parameters, tasks)
-        except Exception as error:  # Whatever fails in recording, the step itself works.
+        except Exception as error:  # Tracing raises anything; the step itself works without it.
             if self.compiled:
                 raise UserError(
                     f"compile: the step of {self.learner} could not be compiled; received: "
                     f"{str(error).splitlines()[0]}; install a C++ compiler, or leave compile out."
                 ) from error
             self.able = False
+            _log.info("the step of %s is not recorded", self.learner, exc_info=error)
 
     def run(
-        self, step: Step, parameters: Parameters, tasks: Task, *more: object
+        self, step: Step, parameters: Parameters, tasks: Task, circumstances: Circumstances
     ) -> tuple[Tensor, ...]:
         """What `step(parameters, tasks)` returns."""
         if not self.able:
             return step(parameters, tasks)
-        key = _key(tasks, more)
+        key = _key(tasks, circumstances)
         if key in self._relied_on:
             with torch.no_grad():
                 return self._relied_on[key](parameters, tasks)
         started = time.perf_counter()
-        found = step(parameters, tasks)
+        results = step(parameters, tasks)
         self._seconds[key] = self._seconds.get(key, 0.0) + time.perf_counter() - started
-        return found
+        return results
 
     def _try(
-        self, key: Any, found: tuple[Tensor, ...], parameters: Parameters, tasks: Task
+        self, key: Any, results: tuple[Tensor, ...], parameters: Parameters, tasks: Task
     ) -> None:
-        """Relies on a recording if it gives what the step found."""
-        if not all(bool(torch.isfinite(t).all()) for t in found):
+        """Relies on a recording if it gives the results of the step."""
+        if not all(bool(torch.isfinite(t).all()) for t in results):
             return
         with torch.no_grad():
             again = self._made[key](parameters, tasks)
-        if all(_close(a, b) for a, b in zip(found, again, strict=True)):
+        if all(_close(a, b) for a, b in zip(results, again, strict=True)):
             self._relied_on[key] = self._made[key]
         else:
             self.able = False
+            _log.info("the recording of %s gives other results than its step", self.learner)
 
     def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Step:
         def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -146,9 +164,9 @@ def _program(graph: GraphModule) -> Callable[..., Any]:
     return partial(type(graph).forward, own)
 
 
-def _key(tasks: Task, more: tuple[object, ...]) -> Any:
+def _key(tasks: Task, circumstances: Circumstances) -> Any:
     tensors = (t for part in tasks for t in part)
-    return (*more, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors))
+    return (circumstances, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors))
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -16,10 +16,10 @@ from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.cli.options import Parser, value_of
 from quickstudy.compare.entries import given_entries
+from quickstudy.compare.figures import comparison_figures
 from quickstudy.compare.measure import check_request, settings_of
 from quickstudy.compare.measure import compare as compare_learners
 from quickstudy.compare.page import write_comparison
-from quickstudy.compare.pictures import comparison_pictures
 from quickstudy.compare.plans import (
     check_plan,
     finished,
@@ -206,9 +206,9 @@ def compare_planned(asked: Comparison, training: JSON, command: str) -> int:
     print_comparison(comparison)
     if asked.out is not None:
         write_atomically(asked.out / "comparison.json", text)
-        pictures = comparison_pictures(comparison.to_json())
-        for picture in pictures:
-            picture.save(asked.out / "pictures")
-        page = write_comparison(asked.out / "comparison.html", comparison, pictures)
+        figures = comparison_figures(comparison)
+        for figure in figures:
+            figure.save(asked.out / "pictures")
+        page = write_comparison(asked.out / "comparison.html", comparison, figures)
         print(f"page: {page.resolve()}")
     return 0

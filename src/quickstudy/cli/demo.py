@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from sklearn.datasets import load_digits
 
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
 from quickstudy.figures import plots
-from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.figures.episode import episode_grid
+from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import Section, write_report
-from quickstudy.figures.sheet import Picture
+from quickstudy.figures.sheet import Figure
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory
@@ -96,10 +98,10 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     record = RunDirectory(out / "run").read()
     rows = list(RunDirectory(out / "run").metrics())
     write_atomically(out / "evaluation.json", json.dumps([found, digits], indent=2).encode())
-    pictures = [_episode(model, record["tasks_spec"]), plots.learning_curve(rows)]
-    pictures += evaluation_pictures(found)
-    for picture in [*pictures, digits_grid]:
-        picture.save(out / "pictures")
+    figures = [_episode(model, record["tasks_spec"]), plots.learning_curve(rows)]
+    figures += evaluation_figures(found)
+    for figure in [*figures, digits_grid]:
+        figure.save(out / "pictures")
     minutes = (time.monotonic() - started) / 60
     best = max(found["baselines"].values(), key=lambda row: row[ACCURACY.name])
     report = write_report(
@@ -112,7 +114,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
             "minutes in all": f"{minutes:.1f}",
         },
         evaluations=[found],
-        pictures=pictures,
+        figures=figures,
         sections=[Section("Handwritten digits: a shift of domain", DIGITS, digits, [digits_grid])],
         limits=LIMITS,
     )
@@ -124,7 +126,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     return 0
 
 
-def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Picture]:
+def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Figure]:
     """The model and baselines on scikit-learn's digits, five examples of each, as an evaluation.
 
     Args:
@@ -134,21 +136,21 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Picture]:
     bunch = load_digits()
     pixels: Array = bunch.images
     truth: Array = bunch.target
-    pictures = np.round(pixels / 16 * 255).astype(np.uint8)
+    images = np.round(pixels / 16 * 255).astype(np.uint8)
     ladder: dict[str, AnyLearner] = {
         "NearestCentroid": NearestCentroid(),
         "LogisticRegression": LogisticRegression(),
     }
     right: dict[str, list[float]] = {name: [] for name in ("", *ladder)}
-    picture: Picture | None = None
+    figure: Figure | None = None
     for draw in range(N_DRAWS):
         rng = np.random.default_rng(draw)
         support = np.concatenate(
             [rng.permutation(np.flatnonzero(truth == d))[:5] for d in range(10)]
         )
         query = np.setdiff1d(np.arange(len(truth)), support)
-        adapted = model.adapt(pictures[support], truth[support])
-        answers = adapted.predict(pictures[query])
+        adapted = model.adapt(images[support], truth[support])
+        answers = adapted.predict(images[query])
         right[""].append(float((answers == truth[query]).mean()))
         flat = torch.as_tensor(pixels.reshape(len(pixels), -1) / 16, dtype=torch.float32)
         labels = torch.as_tensor(truth)
@@ -158,18 +160,18 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Picture]:
         for name, baseline in ladder.items():
             chosen = baseline.respond(task).argmax(dim=1).numpy()
             right[name].append(float((chosen == truth[query]).mean()))
-        if picture is None:
+        if figure is None:
             adapted.save(path)
             shown = rng.permutation(len(query))[:20]
-            picture = plots.episode_grid(
-                [pictures[support[5 * d : 5 * d + 5]] for d in range(10)],
-                pictures[query[shown]],
+            figure = episode_grid(
+                [images[support[5 * d : 5 * d + 5]] for d in range(10)],
+                images[query[shown]],
                 answers[shown].tolist(),
                 truth[query[shown]].tolist(),
                 labels=list(range(10)),
                 ink=True,
             )
-    assert picture is not None
+    assert figure is not None
     values = {name: np.array(of) for name, of in right.items()}
     own = values.pop("")
     return {
@@ -196,10 +198,10 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Picture]:
             for name, of in values.items()
         },
         "date": today(),
-    }, Picture(**{**picture.__dict__, "name": "digits"})
+    }, replace(figure, name="digits")
 
 
-def _episode(model: Model, tasks: JSON) -> Picture:
+def _episode(model: Model, tasks: JSON) -> Figure:
     """One 5-way 1-shot episode of the unseen scripts, with the model's answers."""
     data = SOURCES["glyphs"]()
     assert not isinstance(data, Episodes)
@@ -207,7 +209,7 @@ def _episode(model: Model, tasks: JSON) -> Picture:
     support, query = source.task("test", 0)
     adapted = model.adapt(support.x.numpy(), support.y.argmax(dim=1))
     sure = adapted.predict_proba(query.x.numpy())
-    return plots.episode_grid(
+    return episode_grid(
         [support.x[support.y[:, c] > 0, 0].numpy() for c in range(5)],
         query.x[:, 0].numpy(),
         sure.argmax(axis=1).tolist(),

@@ -16,12 +16,11 @@ from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.tuned import transferred
-from quickstudy.figures.evaluation import evaluation_pictures
+from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load
 from quickstudy.task import setting_name
@@ -92,8 +91,8 @@ def evaluate(
     if json is not None:
         write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
     if pictures is not None:
-        for picture in evaluation_pictures(result):
-            picture.save(pictures)
+        for figure in evaluation_figures(result):
+            figure.save(pictures)
     print_evaluation(result)
     return 0
 
@@ -116,7 +115,7 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
             f"seed {own_seed}; leave it out."
         )
     if asked.inner_steps is not None:
-        if not isinstance(learner, GradientBased) or asked.inner_steps < 0:
+        if learner.adapt_steps is None or asked.inner_steps < 0:
             raise UserError(
                 "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
                 f"{asked.inner_steps} and a run of {type(learner).__name__}; leave it out."
@@ -143,7 +142,7 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
         "tasks": spec["name"],
         "tasks_options": {k: v for k, v in spec.items() if k not in ("name", "data_dir")},
         **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
-        "inner_steps": getattr(learner, "adapt_steps", None),
+        "inner_steps": learner.adapt_steps,
         "steps": record["step"],
         "minutes": record["minutes"],
         "cpu_minutes": record.get("cpu_minutes"),

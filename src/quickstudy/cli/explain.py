@@ -8,9 +8,9 @@ from typing import Any
 
 from quickstudy.cli.predict import queries
 from quickstudy.explain import Method
-from quickstudy.explain.pictures import explanation_pictures
+from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
-from quickstudy.figures.sheet import Picture
+from quickstudy.figures.sheet import Figure
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.saved import load_task
 
@@ -49,8 +49,8 @@ def explain(
         found.append({"input": name, **explanation})
         if pictures is not None:
             folder = pictures if len(X) == 1 else pictures / f"{i + 1} {Path(name).stem}"
-            for picture in explained_in_pictures(adapted, query, explanation):
-                picture.save(folder)
+            for figure in explained_in_figures(adapted, query, explanation):
+                figure.save(folder)
     if json:
         print(jsonlib.dumps(found, indent=2))
         return 0
@@ -65,11 +65,11 @@ def explain(
     return 0
 
 
-def explained_in_pictures(adapted: Adapted, query: Any, explanation: JSON) -> list[Picture]:
-    """The pictures of what `Adapted.explain` said of a query."""
+def explained_in_figures(adapted: Adapted, query: Any, explanation: JSON) -> list[Figure]:
+    """The figures of what `Adapted.explain` said of a query."""
     x, _ = adapted.model.inputs(query)
     support, asked = (t.detach().cpu().numpy() for t in (adapted.support_x, x[0]))
-    return explanation_pictures(explanation, support, asked, adapted.model.preprocess)
+    return explanation_figures(explanation, support, asked, adapted.model.preprocess)
 
 
 def _label(adapted: Adapted, text: str) -> Any:

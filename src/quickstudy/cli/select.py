@@ -22,10 +22,10 @@ from quickstudy.files.records import today
 from quickstudy.inputs.files import read_rows
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
+from quickstudy.selection.figures import selection_figures
 from quickstudy.selection.judge import judge
 from quickstudy.selection.matrix import Protocol, measure
 from quickstudy.selection.opponents import OPPONENTS
-from quickstudy.selection.pictures import selection_pictures
 from quickstudy.selection.policy import PolicyTraining
 from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
@@ -157,8 +157,8 @@ def _learn(asked: Selection, folder: Path, out: Path) -> JSON:
         learning = time.process_time() - begin - measuring
         if asked.folds:
             judged = judge(measured, metric, CHEAP, asked.folds, OPPONENTS, training, progress=say)
-            for picture in selection_pictures(judged):
-                picture.save(out)
+            for figure in selection_figures(judged):
+                figure.save(out)
     selector.save(out / FILE)
     cost = {"measuring": measuring / 60, "learning": learning / 60}
     return judged | {"cpu_minutes": cost}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json as jsonlib
 import sys
 import time
@@ -21,12 +20,11 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
-from quickstudy.learners import LearnerGenerator
 from quickstudy.metrics import named
 from quickstudy.models.saved import load, load_task
+from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import METRICS, measure
-from quickstudy.tabular.pictures import generated_picture, results_pictures
 from quickstudy.tasks import Subtables
 
 JSON = dict[str, Any]
@@ -58,8 +56,8 @@ def tables(
     if json is not None:
         write_atomically(json, jsonlib.dumps(result, indent=2).encode())
     if pictures is not None:
-        for picture in results_pictures(result):
-            picture.save(pictures)
+        for figure in results_figures(result):
+            figure.save(pictures)
     print_result(result)
     return 0
 
@@ -76,7 +74,7 @@ def generated(task: Path, json: bool = False, pictures: Path | None = None) -> i
     if pictures is not None:
         columns = [(row["name"], row["counts"]) for row in found["columns"]]
         shares = {part["name"]: part["share"] for part in found["parts"]}
-        generated_picture(shares, columns, f"What was generated for {task.name}").save(pictures)
+        generated_figure(shares, columns, f"What was generated for {task.name}").save(pictures)
     if json:
         print(jsonlib.dumps(found, indent=2))
         return 0
@@ -131,15 +129,11 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
 
 def _with_ablations(learner: AnyLearner) -> dict[str, AnyLearner]:
     """A learner, what it was before meta-training, and what its network generates alone."""
-    specs = catalog.learner_specs(learner)
+    specs = learner.specs
     found = {"generator": learner}
     if specs is not None:
         found["before meta-training"] = catalog.from_specs(specs).eval()
-    if isinstance(learner, LearnerGenerator) and learner.steps:
-        alone = copy.deepcopy(learner)
-        alone.steps = 0
-        found["without its steps"] = alone
-    return found
+    return found | learner.ablations()
 
 
 def print_result(result: JSON) -> None:

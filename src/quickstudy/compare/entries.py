@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quickstudy.catalog import from_specs, learner_specs
+from quickstudy.catalog import from_specs
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import ladder_of
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
-from quickstudy.learners import FineTuning
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
@@ -48,9 +47,9 @@ class Entry:
     @property
     def n_meta_parameters(self) -> int:
         """Numbers that meta-training sets."""
-        if isinstance(self.learner, FineTuning):
+        if not self.learner.tags.meta_trained:
             return 0
-        specs = learner_specs(self.learner)
+        specs = self.learner.specs
         # A loaded model is frozen, so its specs are asked which parameters were trained.
         made = self.learner if specs is None else from_specs(specs)
         trained = made.meta_parameters() or dict(made.named_parameters())
@@ -102,7 +101,7 @@ def _entry(name: str, given: Given, source: TaskSource) -> Entry:
             f"compare: all must be for the tasks' targets, {source.kind}; received {name!r}, which "
             f"is for {learner.kind}; compare learners of one kind."
         )
-    specs = learner_specs(learner) or {}
+    specs = learner.specs or {}
     x_shape = given.x_shape if isinstance(given, Model) else specs.get("x_shape", source.x_shape)
     if tuple(x_shape) != tuple(source.x_shape):
         raise UserError(

@@ -28,7 +28,7 @@ from quickstudy.evaluation.scores import norm_name, responses, scores
 from quickstudy.files.machine import machine
 from quickstudy.learner import state_bytes
 from quickstudy.metrics import FloatArray, Metric
-from quickstudy.task import Task, cast
+from quickstudy.task import Task, to_like
 from quickstudy.task import setting_name as name_of_setting
 from quickstudy.tasks.source import Split, TaskSource, of_size
 from quickstudy.version import __version__
@@ -110,7 +110,10 @@ def compare(
         CheckpointError: A run is missing, incomplete or altered.
 
     Example:
-        >>> result = compare({"a": "runs/a", "b": learner}, tasks, n_way=(5, 20), n_shot=(1, 5))
+        >>> learners = {"trained": "runs/digits", "not trained": qs.build("MAML", tasks)}
+        >>> result = qs.compare(learners, tasks, n_shot=(1, 5), n_tasks=5, timed_tasks=2)
+        >>> [row["name"] for row in result["rows"]][:2]
+        ['trained', 'not trained']
     """
     settings = settings_of(source, n_way, n_shot, split)
     entries = given_entries(learners, source)
@@ -258,7 +261,7 @@ def _time(entries: list[Entry], tasks: list[Task], runs: dict[str, Run]) -> None
         first = index % max(1, len(entries))  # so that nobody always comes after the same one
         for entry in [*entries[first:], *entries[:first]]:
             like = next(entry.learner.parameters(), torch.zeros(()))
-            support = cast(task, like).support
+            support = to_like(task, like).support
             _wait(like)
             started = time.perf_counter()
             state = entry.learner.adapt(support)
@@ -341,7 +344,7 @@ def _row(entry: Entry, results: Sequence[Outcome]) -> ComparedLearner:
         learner=type(learner).__name__,
         baseline=entry.baseline,
         norm=norm_name(learner),
-        transductive=learner.transductive,
+        transductive=learner.tags.transductive,
         n_meta_parameters=entry.n_meta_parameters,
         steps=record.get("step") if trained else 0,
         minutes=record.get("minutes") if trained else 0.0,

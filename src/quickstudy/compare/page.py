@@ -7,17 +7,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from quickstudy.compare.figures import headline
 from quickstudy.compare.measure import setting_name
-from quickstudy.compare.pictures import headline
 from quickstudy.compare.table import Cell, Grid, Row, ranked, tables
 from quickstudy.figures.page import (
-    figures,
+    drawings,
     machine_rows,
     not_shown,
     settings_table,
     write_page,
 )
-from quickstudy.figures.sheet import Picture, known
+from quickstudy.figures.sheet import Figure
+from quickstudy.figures.values import known
 from quickstudy.metrics import named
 
 LIMITS = (
@@ -35,14 +36,14 @@ CHOSEN = (
 
 
 def write_comparison(
-    path: str | Path, result: Mapping[str, Any], pictures: Sequence[Picture] = (), title: str = ""
+    path: str | Path, result: Mapping[str, Any], figures: Sequence[Figure] = (), title: str = ""
 ) -> Path:
-    """Writes the page of a comparison: tables of outcomes and cost, pictures, settings, limits.
+    """Writes the page of a comparison: tables of outcomes and cost, figures, settings, limits.
 
     Args:
         path: File to write, whole or not at all.
         result: What `compare` returned, or the JSON of one.
-        pictures: Shown with their captions.
+        figures: Shown with their captions.
         title: Heading of the page; says what was compared on what where empty.
 
     Returns:
@@ -55,7 +56,7 @@ def write_comparison(
     body = [
         _table(shown.outcomes),
         f'<ol class="notes">\n{notes}\n</ol>' if notes else "",
-        figures(pictures),
+        drawings(figures),
         "<h2>Meta-training</h2>",
         _table(shown.training),
         "<h2>Adapting to one task</h2>",

@@ -14,11 +14,9 @@ from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score, scores
 from quickstudy.evaluation.tuned import beside_tuned
-from quickstudy.learner import AnyLearner
-from quickstudy.learners.gradient_based import GradientBased
-from quickstudy.learners.learned_optimizer import LearnedOptimizer
+from quickstudy.learner import AnyLearner, Learner
 from quickstudy.metrics import ACCURACY, LOG_LIKELIHOOD, Metric, half_width, reliability
-from quickstudy.task import Examples, Task, cast
+from quickstudy.task import Examples, Task, to_like
 from quickstudy.tasks.source import Split, TaskSource
 
 
@@ -32,12 +30,13 @@ def likelihood(
         that of its `oracle` and of a `constant` prediction, and `log_likelihood_gap`, the share of
         the distance between them that the learner does not close.
     """
-    distribution = getattr(learner, "distribution", None)
-    if learner.kind != "regression" or distribution is None:
+    if learner.kind != "regression" or not learner.overrides(Learner.distribution):
         return {}
 
     def moments(task: Task) -> Tensor:
-        return torch.stack(distribution(learner.adapt(task.support), task.query.x), dim=-1)
+        gaussian = learner.distribution(learner.adapt(task.support), task.query.x)
+        assert gaussian is not None
+        return torch.stack(gaussian, dim=-1)
 
     tasks = (source.task(split, index) for index in range(n_tasks))
     found = np.array(
@@ -61,7 +60,7 @@ def likelihood(
 
 def ladder_of(learner: AnyLearner, source: TaskSource) -> dict[str, AnyLearner]:
     """The simple opponents of a learner on these tasks, by name; none for an update rule."""
-    if isinstance(learner, LearnedOptimizer):
+    if learner.update_rule is not None:
         return {}  # It has opponents of its own: `quickstudy.evaluation.tuned`.
     return source.rungs(encoder(learner))
 
@@ -102,6 +101,11 @@ def evaluate(
         `accuracy` (a fraction) or `mse`, `ci95`, `ci95_disjoint`, `ece`, `reliability`,
         `ece_uncalibrated` of temperature 1, what `likelihood` gives, `by_shots`, `by_steps` (or
         what `beside_tuned` gives), `baselines`, and `by_instance` where there is `sequence_logits`.
+
+    Example:
+        >>> result = qs.evaluate(learner, tasks, n_tasks=10)
+        >>> list(result["baselines"])
+        ['NearestCentroid', 'LogisticRegression', 'FineTuning']
     """
     source = source.untouched
     metric = source.metrics[0]
@@ -157,17 +161,16 @@ def evaluate(
                     continue
                 curve.append({"n_shot": n_shot, metric.name: at.mean, "ci95": at.ci95})
             (result["baselines"][name] if name else result)["by_shots"] = curve
-    if isinstance(learner, LearnedOptimizer):
+    if learner.update_rule is not None:
         result |= beside_tuned(learner, source, split, n_tasks, with_baselines, progress)
-    elif steps and isinstance(learner, GradientBased):
+    elif steps and learner.adapt_steps is not None:
         progress("inner steps")
         result["by_steps"] = by_steps(
             learner, list(tasks(n=min(n_tasks, curve_tasks))), steps, metric
         )
-    sequence_logits = getattr(learner, "sequence_logits", None)
-    if learner.kind == "classification" and sequence_logits is not None:
+    if learner.kind == "classification" and learner.overrides(Learner.sequence_logits):
         progress("instances")
-        result["by_instance"] = by_instance(learner, tasks(), sequence_logits)
+        result["by_instance"] = by_instance(learner, tasks())
     return result
 
 
@@ -197,7 +200,7 @@ def _disjoint(
 
 @torch.no_grad()
 def by_steps(
-    learner: GradientBased, tasks: list[Task], steps: tuple[int, ...], metric: Metric
+    learner: AnyLearner, tasks: list[Task], steps: tuple[int, ...], metric: Metric
 ) -> list[dict[str, Any]]:
     """The metric after each of these numbers of inner steps, by the tasks' mean."""
     answers: dict[int, list[tuple[Task, Tensor]]] = {n: [] for n in steps}
@@ -205,8 +208,10 @@ def by_steps(
     training = learner.training
     learner.eval()
     for task in tasks:
-        task = cast(task, like)
-        for n, state in enumerate(learner.trajectory(task.support, max(steps))):
+        task = to_like(task, like)
+        states = learner.trajectory(task.support, max(steps))
+        assert states is not None
+        for n, state in enumerate(states):
             if n in answers:
                 answers[n].append((task, learner.predict(state, task.query.x)))
     learner.train(training)
@@ -214,18 +219,15 @@ def by_steps(
     return [{"inner_steps": n, metric.name: found[n].mean, "ci95": found[n].ci95} for n in steps]
 
 
-def by_instance(
-    learner: AnyLearner, tasks: Iterable[Task], sequence_logits: Callable[[Task], Tensor]
-) -> list[dict[str, Any]]:
+def by_instance(learner: AnyLearner, tasks: Iterable[Task]) -> list[dict[str, Any]]:
     """The accuracy where a class is shown for the first time in a task, the second, and so on.
 
-    Support and query are one sequence, `sequence_logits(task)` the answers `(support + query, way)`
-    to each of its examples after those before it.
+    Support and query are one sequence, of whose examples each is answered after those before it.
 
     Source: Santoro et al.: Meta-Learning with Memory-Augmented Neural Networks, ICML 2016, table 1.
     """
     found: dict[int, list[float]] = {}
-    for task, logits in responses(learner, tasks, answer=sequence_logits):
+    for task, logits in responses(learner, tasks, answer=learner.sequence_logits):
         whole = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
         shown = whole.y * whole.weight[:, None]
         instance = (shown.cumsum(dim=0) * shown).sum(dim=1)  # 0 for padding

@@ -20,7 +20,7 @@ from quickstudy.nets.norm import (
     check_no_running_statistics,
     kinds,
 )
-from quickstudy.task import Task, cast, stack, unstack
+from quickstudy.task import Task, stack, to_like, unstack
 from quickstudy.tasks.source import TaskSource, flat_batches
 
 CALIBRATION_TASKS = 1 << 40
@@ -83,7 +83,7 @@ def responses(
     learner: AnyLearner,
     tasks: Iterable[Task],
     chunk: int = TOGETHER,
-    answer: Callable[[Task], Tensor] | None = None,
+    answer: Callable[[Task], Tensor | None] | None = None,
 ) -> Iterator[tuple[Task, Tensor]]:
     """Each task with the learner's prediction for its queries, or with another answer to it."""
     check_no_running_statistics(learner, type(learner).__name__)
@@ -95,9 +95,10 @@ def responses(
     remaining = iter(tasks)
     try:
         while group := list(islice(remaining, chunk if how == "vmap" else 1)):
-            batch = cast(stack(group), like)
+            batch = to_like(stack(group), like)
             with threads(learner, "auto"):
                 predictions = map_tasks(answer or learner.respond, batch, how)
+            assert predictions is not None
             yield from zip(unstack(batch), predictions, strict=True)
     finally:
         learner.train(training)
@@ -144,11 +145,11 @@ def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int =
     if "population" not in kinds(learner):
         return
     like = next(learner.parameters(), torch.zeros(()))
-    source = source.untouched if learner.episodic else flat_batches(source.untouched)
+    source = source.untouched if learner.tags.episodic else flat_batches(source.untouched)
     calibrate(
         learner,
         (
-            lambda i=i: learner(cast(source.task("train", CALIBRATION_TASKS + i), like))  # type: ignore[misc]
+            lambda i=i: learner(to_like(source.task("train", CALIBRATION_TASKS + i), like))  # type: ignore[misc]
             for i in range(n_tasks)
         ),
     )

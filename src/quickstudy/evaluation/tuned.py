@@ -11,13 +11,12 @@ import numpy as np
 import torch
 
 from quickstudy.batching.batch import choose, map_tasks, threads
-from quickstudy.catalog import build, learner_specs
+from quickstudy.catalog import build
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.learners.learned_optimizer import LearnedOptimizer
 from quickstudy.metrics import FloatArray, half_width
 from quickstudy.rules import CLASSICAL, UpdateRule
-from quickstudy.task import Task, cast
+from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import Split, TaskSource
 
 JSON = dict[str, Any]
@@ -28,7 +27,7 @@ NUMBERS_AT_ONCE = 1 << 25
 
 
 def losses(
-    learner: LearnedOptimizer,
+    learner: AnyLearner,
     source: TaskSource,
     split: Split,
     n_tasks: int,
@@ -40,23 +39,21 @@ def losses(
     Every rule starts from the same parameters and sees the same batches. A loss that is no number
     counts as infinite.
     """
-    runner = copy.deepcopy(learner).eval()
-    like = next(runner.parameters())
-    if rule is not None:
-        runner.rule = rule.to(like)
+    runner = copy.deepcopy(learner) if rule is None else learner.with_update_rule(rule)
+    assert runner is not None
+    like = next(runner.eval().parameters())
     how = choose(runner, "auto")
     found: list[FloatArray] = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), threads(runner, "auto"):
         for i, tasks in enumerate(_chunks(source, split, n_tasks, like)):
             torch.manual_seed(i)
-            curves = map_tasks(lambda task: runner.losses(task, steps), tasks, how)
+            curves = map_tasks(lambda task: runner.objective_losses(task, steps), tasks, how)
+            assert curves is not None
             found.append(curves.double().cpu().numpy())
     return np.nan_to_num(np.concatenate(found), nan=np.inf, posinf=np.inf)
 
 
-def transferred(
-    learner: AnyLearner, source: TaskSource, net: dict[str, Any] | None
-) -> LearnedOptimizer:
+def transferred(learner: AnyLearner, source: TaskSource, net: dict[str, Any] | None) -> AnyLearner:
     """A learner whose rule, as it was learned, optimises another network, or for other tasks.
 
     Args:
@@ -67,22 +64,22 @@ def transferred(
     Raises:
         UserError: It is no learned optimizer, or its start was learned with the rule.
     """
-    specs = learner_specs(learner)
-    if not isinstance(learner, LearnedOptimizer) or learner.rule.learns_start or specs is None:
+    specs, rule = learner.specs, learner.update_rule
+    if rule is None or rule.learns_start or specs is None:
         raise UserError(
             "evaluate: another network or other tasks are for an update rule that was learned "
             f"without its start; received a run of {type(learner).__name__}; leave net and tasks "
             "out."
         )
-    made = build(specs["learner"], source, {**specs["net"], **(net or {})}, specs["seed"])
-    assert isinstance(made, LearnedOptimizer)
-    made.rule.load_state_dict(learner.rule.state_dict())
-    made.adapt_steps = learner.adapt_steps
-    return made.eval()
+    fresh = build(specs["learner"], source, {**specs["net"], **(net or {})}, specs["seed"])
+    other = fresh.with_update_rule(copy.deepcopy(rule))
+    assert other is not None
+    other.adapt_steps = learner.adapt_steps
+    return other.eval()
 
 
 def tune(
-    learner: LearnedOptimizer,
+    learner: AnyLearner,
     source: TaskSource,
     steps: int,
     n_tasks: int,
@@ -106,7 +103,7 @@ def tune(
 
 
 def beside_tuned(
-    learner: LearnedOptimizer,
+    learner: AnyLearner,
     source: TaskSource,
     split: Split,
     n_tasks: int,
@@ -122,6 +119,7 @@ def beside_tuned(
         of each, with the paired difference to the learned rule at K, and the step sizes chosen.
     """
     steps = learner.adapt_steps
+    assert steps is not None
     progress("loss against steps")
     own = losses(learner, source, split, n_tasks, steps)
     value = float(own[:, -1].mean())
@@ -157,7 +155,7 @@ def _chunks(source: TaskSource, split: Split, n_tasks: int, like: torch.Tensor) 
     """The tasks, as many at a time as memory should hold."""
     size = max(1, min(1024, NUMBERS_AT_ONCE // _size(source.task(split, 0))))
     for first in range(0, n_tasks, size):
-        yield cast(source.batch(split, range(first, min(first + size, n_tasks))), like)
+        yield to_like(source.batch(split, range(first, min(first + size, n_tasks))), like)
 
 
 def _size(task: Task) -> int:

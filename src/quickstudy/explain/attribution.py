@@ -27,6 +27,11 @@ class Attribution(NamedTuple):
             regression the difference of the values.
         delta: Sum of the values minus the total; 0 for exact integrated gradients, and no error of
             occlusion, whose values need not add up.
+
+    Example:
+        >>> attributed = attribute(learner, state, query.x[0], target=0, method="occlusion")
+        >>> attributed.values.shape
+        torch.Size([64])
     """
 
     method: Method
@@ -80,7 +85,7 @@ def attribute(
             f"attribute: method must be one of {', '.join(get_args(Method))}; received {method!r}; "
             "choose one of these."
         )
-    if learner.transductive:
+    if learner.tags.transductive:
         raise UserError(
             "attribute: many variations of an input are asked about at once, each for itself; "
             f"received a {type(learner).__name__} that is transductive, whose queries answer for "

@@ -18,6 +18,11 @@ class Neighbour(NamedTuple):
         id: Row of the support.
         distance: Euclidean distance.
         similarity: 1 for the same place, 1/2 as far apart as support examples typically are.
+
+    Example:
+        >>> first = nearest(learner, support, state, support.x[3]).examples[0]
+        >>> first.id
+        3
     """
 
     id: int
@@ -31,6 +36,11 @@ class Neighbours(NamedTuple):
     Attributes:
         space: `"features"` where the learner has an embedding, else `"inputs"`.
         examples: The examples.
+
+    Example:
+        >>> neighbours = nearest(learner, support, state, query.x[0])
+        >>> neighbours.space, len(neighbours.examples)
+        ('features', 10)
     """
 
     space: Literal["features", "inputs"]

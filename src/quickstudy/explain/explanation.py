@@ -16,7 +16,6 @@ from quickstudy.explain.comparison import Neighbours
 from quickstudy.explain.layers import LayerChange, layer_changes
 from quickstudy.explain.removal import Counterfactual, Suspect
 from quickstudy.learner import AnyLearner, Contributions
-from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.task import Examples, Kind
 
 
@@ -39,6 +38,11 @@ class Explanation(NamedTuple):
         layers: See `layer_changes`, on support and query; None unless gradient-based.
         attribution: See `attribute`; None unless asked for.
         counterfactual: See `counterfactual`; None unless asked for and found.
+
+    Example:
+        >>> why = model.adapt(X[:50], y[:50]).explain(X[50])
+        >>> len(why.influence), len(why.probabilities)  # of the examples, and of the classes
+        (50, 10)
     """
 
     kind: Kind
@@ -159,9 +163,9 @@ def explain(
         contributions=comparison.contributions(learner, support, state, x),
         attention=None if rows is None else rows.mean(dim=0).tolist(),
         suspicious=named(suspects, names),
-        layers=layer_changes(learner, support, state, torch.cat([support.x, x[None]]))
-        if isinstance(learner, GradientBased)
-        else None,
+        layers=None
+        if learner.adapt_steps is None
+        else layer_changes(learner, support, state, torch.cat([support.x, x[None]])),
         attribution=attribution and attribute(learner, state, x, column, attribution, temperature),
         counterfactual=flip and flip._replace(answer=names[flip.answer]),
     )

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner
-from quickstudy.learners.gradient_based import AdaptedState, GradientBased
-from quickstudy.nets.watch import watched
+from quickstudy.learner import AnyLearner, locked
+from quickstudy.nets.watch import watching
 from quickstudy.task import Examples
 
 
@@ -23,6 +22,12 @@ class LayerChange(NamedTuple):
         change: ||phi - theta|| / ||theta|| of its parameters; None where theta is zero.
         cka: Linear CKA of its outputs before and after, in [0, 1]; None where all inputs give the
             same, or something else than one tensor.
+
+    Example:
+        >>> learner = qs.build("MAML", tasks)
+        >>> changes = layer_changes(learner, support, learner.adapt(support))
+        >>> changes[0].kind
+        'Linear'
     """
 
     name: str
@@ -33,7 +38,7 @@ class LayerChange(NamedTuple):
 
 @torch.no_grad()
 def layer_changes(
-    learner: AnyLearner, support: Examples, state: AdaptedState, x: Tensor | None = None
+    learner: AnyLearner, support: Examples, state: object, x: Tensor | None = None
 ) -> list[LayerChange]:
     """How far adapting moved each layer of a gradient-based learner, first layer first.
 
@@ -51,33 +56,32 @@ def layer_changes(
     Kornblith, Norouzi, Lee, Hinton: Similarity of Neural Network Representations Revisited, ICML
     2019, eq. 3.
     """
-    if not isinstance(learner, GradientBased):
+    states, phi = learner.trajectory(support, 0), learner.adapted_parameters(state)
+    if states is None or phi is None:
         raise UserError(
             "layer_changes: needs a learner whose parameters adapt by gradient descent, as MAML's "
             f"do; received a {type(learner).__name__}; look at nearest or contributions instead."
         )
-    x = support.x if x is None else x
-    twin, seen = watched(learner)
+    x, start = support.x if x is None else x, next(states)
     outputs: list[dict[str, Any]] = []
-    before = next(learner.trajectory(support, 0))
-    for moment in (before, state):
-        seen.clear()
-        twin.predict(moment, x)
-        outputs.append({name: p.given for name, p in seen.items()})
-    fixed = dict(learner.net.named_parameters())
-    theta, phi = fixed | before.parameters, fixed | state.parameters
-    found = []
-    for path in seen:
+    for moment in (start, state):
+        with locked(learner), watching(learner) as seen:
+            learner.predict(moment, x)
+        outputs.append({name: passage.given for name, passage in seen.items()})
+    fixed = dict(learner.named_parameters())
+    theta, phi = fixed | (learner.adapted_parameters(start) or {}), fixed | phi
+    changes = []
+    for path in outputs[1]:
         name = path.removeprefix("net").removeprefix(".")
-        inside = [p for p in theta if p.rpartition(".")[0] == name]
-        moved = sum(float((phi[p] - theta[p]).double().square().sum()) for p in inside)
-        size = sum(float(theta[p].double().square().sum()) for p in inside)
+        own = [p for p in theta if p.rpartition(".")[0] == path]
+        moved = sum(float((phi[p] - theta[p]).double().square().sum()) for p in own)
+        size = sum(float(theta[p].double().square().sum()) for p in own)
         change = (moved / size) ** 0.5 if size else None
-        kind = type(twin.get_submodule(path)).__name__
+        kind = type(learner.get_submodule(path)).__name__
         a, b = (given[path] for given in outputs)
         cka = linear_cka(a, b) if isinstance(a, Tensor) else None
-        found.append(LayerChange(name, kind, change, cka))
-    return found
+        changes.append(LayerChange(name, kind, change, cka))
+    return changes
 
 
 def linear_cka(a: Tensor, b: Tensor) -> float | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from copy import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.nets import norm
 from quickstudy.task import Examples, Task
 
@@ -27,6 +29,11 @@ class Suspect(NamedTuple):
         probability: Of its own label; None in regression, or where it is alone in its class.
         error: Root mean squared error, in units of the target; None in classification.
         answer: Most probable class, or the values; None where nothing can be said.
+
+    Example:
+        >>> first = suspicious(learner, support)[0]
+        >>> 0 <= first.id < 10 and 0 <= first.probability <= 1
+        True
     """
 
     id: int
@@ -41,6 +48,11 @@ class Counterfactual(NamedTuple):
     Attributes:
         ids: Rows of the support.
         answer: The class that is predicted without them.
+
+    Example:
+        >>> change = counterfactual(learner, support, state, query.x[0])
+        >>> change is None or len(change.ids) > 0
+        True
     """
 
     ids: list[int]
@@ -68,11 +80,11 @@ def without(
     """
     pool = torch.cat([support.x, x])
     # Where the embedding of an input depends on no other, all are embedded once.
-    net = learner.net if learner.embeds else None
-    if isinstance(net, nn.Module) and not norm.kinds(net) & {"support", "batch"}:
-        pool, _ = norm.run(net, None, pool)
-        learner = copy(learner)
-        learner._modules = {**learner._modules, "net": nn.Identity()}
+    adapt: Callable[[Examples], Any] = learner.adapt
+    predict: Callable[[Any, Tensor], Tensor] = learner.predict
+    if isinstance(learner, EmbeddingLearner) and not norm.kinds(learner.net) & {"support", "batch"}:
+        pool, _ = norm.run(learner.net, None, pool)
+        adapt, predict = partial(_fit, learner), learner.answer
     queries, n = pool[asked], len(support.x)
     everything = support._replace(x=pool[:n])
     rows, targets, weight = (t.expand(len(asked), *t.shape) for t in everything)
@@ -83,8 +95,8 @@ def without(
     )
 
     def answer(task: Task) -> Tensor:
-        state = learner.adapt(task.support)
-        return torch.cat([learner.predict(state, query[None]) for query in task.query.x])
+        state = adapt(task.support)
+        return torch.cat([predict(state, query[None]) for query in task.query.x])
 
     together = max(1, TOGETHER // (rows[0].numel() + queries[0].numel()))
     with threads(learner, "auto"):
@@ -210,7 +222,7 @@ def counterfactual(
     return Counterfactual(torch.nonzero(out).flatten().tolist(), answer)
 
 
-def alone(learner: AnyLearner, support: Examples) -> Tensor:
+def only_of_class(learner: AnyLearner, support: Examples) -> Tensor:
     """True for an example that is the only one of its class, or of a regression `(support,)`."""
     if learner.kind == "regression":
         return torch.full_like(support.weight, len(support.x) == 1, dtype=torch.bool)
@@ -235,7 +247,7 @@ def _added(
             torch.log_softmax(t.double() / temperature, dim=1) for t in (present, absent)
         )
     difference = present[:, target] - absent[:, target]
-    return difference.masked_fill(alone(learner, support), math.nan)
+    return difference.masked_fill(only_of_class(learner, support), math.nan)
 
 
 def _suspects(
@@ -248,7 +260,7 @@ def _suspects(
     else:
         agreement = -(held - support.y).square().mean(dim=1).sqrt()
         answers = held.tolist()
-    unknown = alone(learner, support).tolist()
+    unknown = only_of_class(learner, support).tolist()
     # By the logarithm, as probabilities near 0 are equal after rounding.
     order = sorted(range(len(held)), key=lambda i: (unknown[i], float(agreement[i])))
     found = []
@@ -257,6 +269,11 @@ def _suspects(
         known = (math.exp(value), None) if learner.kind == "classification" else (None, -value)
         found.append(Suspect(i, *((None,) * 3 if unknown[i] else (*known, answers[i]))))
     return found
+
+
+def _fit(learner: EmbeddingLearner[Any], support: Examples) -> Any:
+    """The state after a support whose inputs are embeddings."""
+    return learner.fit(support.x, support, {})
 
 
 def _answer_without(learner: AnyLearner, support: Examples, out: Tensor, x: Tensor) -> int:

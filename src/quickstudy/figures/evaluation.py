@@ -6,30 +6,30 @@ from typing import Any
 
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
-from quickstudy.figures.sheet import Picture
+from quickstudy.figures.sheet import Figure
 from quickstudy.metrics import named
 
 JSON = dict[str, Any]
 
 
-def evaluation_pictures(result: JSON) -> list[Picture]:
-    """The pictures of an evaluation."""
+def evaluation_figures(result: JSON) -> list[Figure]:
+    """The figures of an evaluation."""
     metric, name, ladder = named(result["metric"]), result["learner"], result["baselines"]
     way = result.get("n_way")
     chance = metric.chance(way) if metric.chance and isinstance(way, int) else None
     rows = [{"name": name, **result}, *({"name": n, **b} for n, b in ladder.items())]
     rows = [{key: row[key] for key in ("name", metric.name, "ci95")} for row in rows]
-    pictures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
+    figures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
     curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}
     drawn = {n: rows for n, rows in curves.items() if rows}
     if drawn:
-        pictures.append(plots.accuracy_by_shots(drawn, metric=metric, chance=chance))
+        figures.append(plots.accuracy_by_shots(drawn, metric=metric, chance=chance))
     if result.get("by_steps"):
         steps = {name: result["by_steps"]}
-        pictures.append(plots.accuracy_by_steps(steps, metric=metric, chance=chance))
+        figures.append(plots.accuracy_by_steps(steps, metric=metric, chance=chance))
     if "optimizers" in result:
-        found = result["optimizers"]
-        pictures.append(loss_curves(found["rules"], trained_steps=found["trained_steps"]))
+        rules, trained_steps = (result["optimizers"][key] for key in ("rules", "trained_steps"))
+        figures.append(loss_curves(rules, trained_steps=trained_steps))
     if result.get("reliability"):
-        pictures.append(plots.reliability(result["reliability"], result["ece"]))
-    return pictures
+        figures.append(plots.reliability(result["reliability"], result["ece"]))
+    return figures

@@ -1,4 +1,4 @@
-"""The picture of loss against steps, of a learned rule and of tuned ones."""
+"""The figure of loss against steps, of a learned rule and of tuned ones."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from matplotlib.ticker import LogLocator
-
 from quickstudy.errors import UserError
+from quickstudy.figures.curves import Curve, draw_curves, label_ends
 from quickstudy.figures.sheet import (
     DASHED,
     SERIES,
     SOFT,
-    End,
-    Picture,
-    Row,
-    end_labels,
+    Figure,
+    finished,
+    log_axis,
     panel,
-    picture,
     sheet,
 )
+from quickstudy.figures.values import Numbers
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", DASHED, (0, (1, 1)))
 
 
-def loss_curves(rows: Sequence[Row], *, trained_steps: int | None = None) -> Picture:
+def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) -> Figure:
     """Loss against steps, on a logarithmic axis, for a learned rule (first) and its opponents.
 
     Args:
@@ -57,41 +55,40 @@ def loss_curves(rows: Sequence[Row], *, trained_steps: int | None = None) -> Pic
     if opponents := [row for row in whole if row is not checked[0]]:
         best = min(opponents, key=lambda row: row["curve"][-1])
         title += f"; best tuned rule {best['name']} {_last(best, steps)}"
-    with sheet(max(3.9, 1.5 + 0.4 * len(checked)), title) as figure:
-        axes = panel(figure, 0.55, 0.6, right=2.1)
+    low = 0.8 * min(min(row["curve"]) for row in checked)
+    high = 1.25 * max(row["curve"][0] for row in checked)
+    curves = [
+        Curve(
+            range(len(row["curve"])), row["curve"], colour=SERIES[i % len(SERIES)],
+            dash=DASHES[i % len(DASHES)], strong=i == 0,
+        )
+        for i, row in enumerate(checked)
+    ]  # fmt: skip
+    with sheet(max(3.9, 1.5 + 0.4 * len(checked)), title) as canvas:
+        axes = panel(canvas, 0.55, 0.6, right=2.1)
         axes.set_yscale("log")
-        axes.set_xlim(0, steps)
-        low = 0.8 * min(min(row["curve"]) for row in checked)
-        high = 1.25 * max(row["curve"][0] for row in checked)
-        axes.set_ylim(low, high)
-        ends = []
-        for i, row in enumerate(checked):
-            curve, colour, dash = row["curve"], SERIES[i % len(SERIES)], DASHES[i % len(DASHES)]
-            width, order = (1.4, 3) if i else (2.8, 4)
-            axes.plot(curve, ls=dash, color=colour, lw=width, zorder=order)
-            said = f", step size {row['lr']:.2g}" if "lr" in row else ""
-            y = min(max(curve[-1], low), high)
-            note = f"{_last(row, steps)}{said}"
-            ends.append(End(len(curve) - 1, y, colour, row["name"], note))
+        axes.set(xlim=(0, steps), ylim=(low, high), xlabel="steps", ylabel="loss")
+        draw_curves(axes, curves)
         if trained_steps is not None and trained_steps < steps:
             axes.axvline(trained_steps, color=SOFT, linewidth=1, linestyle=DASHED)
             place: dict[str, Any] = {"va": "top", "size": 8, "color": SOFT}
             axes.text(trained_steps, 0.97 * high, " meta-trained up to here", **place)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("")
-        axes.set_xlabel("steps")
-        axes.set_ylabel("loss")
-        end_labels(axes, ends)
+        log_axis(axes, low, high)
+        ends = []
+        for drawn, row in zip(curves, checked, strict=True):
+            step_size = f", step size {row['lr']:.2g}" if "lr" in row else ""
+            end = drawn.end(row["name"], f"{_last(row, steps)}{step_size}")
+            ends.append(end._replace(y=min(max(end.y, low), high)))
+        label_ends(axes, ends)
         caption = (
             "Lower is better; a step up the axis multiplies. Each line is the mean over the same "
             "tasks, from the same start and on the same batches; step sizes were chosen on other "
             "tasks of the family."
         )
         data = {"trained_steps": trained_steps, "rules": checked}
-        return picture(figure, "loss_curves", caption, data)
+        return finished(canvas, "loss_curves", caption, data)
 
 
-def _last(row: Row, steps: int) -> str:
+def _last(row: Numbers, steps: int) -> str:
     """The last loss of a curve, or that it has none."""
     return f"{row['curve'][-1]:.3g}" if len(row["curve"]) > steps else "diverged"

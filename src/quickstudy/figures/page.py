@@ -1,6 +1,6 @@
 """One self-contained HTML page about a run.
 
-The page needs nothing but itself: styles and pictures are inside, there is no script, and its
+The page needs nothing but itself: styles and figures are inside, there is no script, and its
 content security policy forbids every request. Text that comes from outside is escaped. The same
 arguments give the same bytes.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
-from quickstudy.figures.sheet import Picture, known
+from quickstudy.figures.sheet import Figure
+from quickstudy.figures.values import known
 from quickstudy.files.atomic import write_atomically
 from quickstudy.metrics import ACCURACY, METRICS, MSE, Metric
 from quickstudy.task import setting_name
@@ -115,13 +116,13 @@ class Section:
         heading: Plain text.
         text: Plain text; an empty line starts a paragraph.
         evaluation: Shown as headline numbers and a table beside its baselines.
-        pictures: Shown below.
+        figures: Shown below.
     """
 
     heading: str
     text: str = ""
     evaluation: Evaluation | None = None
-    pictures: Sequence[Picture] = ()
+    figures: Sequence[Figure] = ()
 
 
 def write_report(
@@ -130,12 +131,12 @@ def write_report(
     title: str,
     summary: Mapping[str, Any],
     evaluations: Sequence[Evaluation],
-    pictures: Sequence[Picture] = (),
+    figures: Sequence[Figure] = (),
     sections: Sequence[Section] = (),
     lead: str = "",
     limits: str = "",
 ) -> Path:
-    """Writes the page of a run: headline, baselines, pictures, sections, settings, limits.
+    """Writes the page of a run: headline, baselines, figures, sections, settings, limits.
 
     Args:
         path: File to write, whole or not at all.
@@ -143,7 +144,7 @@ def write_report(
         summary: Further settings of the run, shown under their names.
         evaluations: What `evaluate` measured; the first is the headline, and its settings are
             shown. A number that is missing or null is shown as not measured.
-        pictures: Shown with their captions.
+        figures: Shown with their captions.
         sections: Further parts, such as a shift of domain.
         lead: Plain text under the title.
         limits: What the numbers do not show, in plain text.
@@ -159,13 +160,13 @@ def write_report(
             "write_report: need at least one evaluation; received none; evaluate the run first."
         )
     first, *others = evaluations
-    body = [_result(first), figures(pictures)]
+    body = [_result(first), drawings(figures)]
     for other in others:
         body += [f"<h2>{escape(_setting(other))}</h2>", _result(other)]
     for section in sections:
         body += [f"<h2>{escape(section.heading)}</h2>", paragraphs(section.text)]
         body += [_result(section.evaluation)] if section.evaluation is not None else []
-        body += [figures(section.pictures)]
+        body += [drawings(section.figures)]
     body += [not_shown(limits), "<h2>Settings</h2>", _settings(first, summary)]
     return write_page(path, title, lead, body)
 
@@ -314,14 +315,23 @@ def _cell(label: str, value: Any) -> str:
     return f"<code>{text}</code>" if label == "command" else text
 
 
-def figures(pictures: Iterable[Picture]) -> str:
-    """Pictures as images inside the page: their ids cannot clash and their text cannot run."""
+def drawings(figures: Iterable[Figure]) -> str:
+    """Figures as images inside the page: their ids cannot clash and their text cannot run."""
     return "\n".join(
-        f'<figure>\n<img alt="{escape(p.title)}" '
-        f'src="data:image/svg+xml;base64,{b64encode(p.svg.encode()).decode()}">\n'
-        f"<figcaption>{escape(p.caption)}</figcaption>\n</figure>"
-        for p in pictures
+        f"<figure>\n{image(figure)}\n<figcaption>{escape(figure.caption)}</figcaption>\n</figure>"
+        for figure in figures
     )
+
+
+def image(figure: Figure) -> str:
+    """The `<img>` of a figure, which needs no file beside the page."""
+    source = embedded("image/svg+xml", figure.svg)
+    return f'<img alt="{escape(figure.title)}" src="{source}">'
+
+
+def embedded(kind: str, text: str) -> str:
+    """The address that a text of a media type has inside a page."""
+    return f"data:{kind};base64,{b64encode(text.encode()).decode()}"
 
 
 def paragraphs(text: str, attributes: str = "") -> str:

@@ -52,6 +52,11 @@ class Pictures(InputKind):
 
     Raises:
         UserError: Sizes out of range, or colour with `ink`.
+
+    Example:
+        >>> pictures = Pictures(size=28, ink=True)
+        >>> pictures((16 * X[0]).astype("uint8").reshape(8, 8)).shape
+        (1, 28, 28)
     """
 
     form = "image"

@@ -58,6 +58,11 @@ class Columns(InputKind):
 
     Attributes:
         columns: How each column is taken, by name, in the order of the table.
+
+    Example:
+        >>> columns = Columns.of_task([["red", 1.5], ["blue", None], ["red", 2.5]])
+        >>> columns.features
+        ['x0: blue', 'x0: red', 'x1', 'x1: missing']
     """
 
     form = "row"

@@ -38,6 +38,12 @@ class ANIL(GradientBased):
 
     Source: Raghu, Raghu, Bengio, Vinyals: Rapid Learning or Feature Reuse? Towards Understanding
     the Effectiveness of MAML, ICLR 2020, section 4.
+
+    Example:
+        >>> learner = qs.build({"name": "ANIL", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def __init__(

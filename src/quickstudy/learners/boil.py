@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import nn
 
@@ -47,9 +47,15 @@ class BOIL(GradientBased):
 
     Source: Oh, Yoo, Kim, Yun: BOIL: Towards Representation Change for Few-shot Learning, ICLR 2021,
     section 3.
+
+    Example:
+        >>> learner = qs.build({"name": "BOIL", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,

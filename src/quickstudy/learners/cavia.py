@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import nn
 
@@ -47,9 +47,15 @@ class CAVIA(GradientBased):
 
     Source: Zintgraf, Shiarlis, Kurin, Hofmann, Whiteson: Fast Context Adaptation via Meta-Learning,
     ICML 2019, eq. 3 and 4.
+
+    Example:
+        >>> learner = qs.build({"name": "CAVIA", "n_context": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import class_means, embed, squared_distances
-from quickstudy.nets import Norm, norm, width
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.learners.prototypical import class_means, squared_distances
+from quickstudy.nets import Norm, width
+from quickstudy.nets.passing import Statistics
 from quickstudy.nets.transformer import Attention, ignoring
 from quickstudy.task import Examples, Task, class_present, mask_absent
 
@@ -19,10 +20,10 @@ class FEATState(NamedTuple):
 
     prototypes: Tensor
     present: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class FEAT(Learner[FEATState]):
+class FEAT(EmbeddingLearner[FEATState]):
     """Prototypes that are adapted to each other, so that they tell apart the classes of the task.
 
     adapt:    c_n = mean of f(x_i) over the support examples of class n,  p = T(c)
@@ -54,44 +55,42 @@ class FEAT(Learner[FEATState]):
 
     Source: Ye, Hu, Zhan, Sha: Few-Shot Learning via Embedding Adaptation with Set-to-Set Functions,
     CVPR 2020.
-    """
 
-    embeds: ClassVar[bool] = True
+    Example:
+        >>> learner = FEAT(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
+    """
 
     def __init__(
         self, net: nn.Module, temperature: float = 8.0, balance: float = 0.1, n_heads: int = 1
     ) -> None:
-        super().__init__()
-        self.net, self.temperature, self.balance = net, temperature, balance
+        super().__init__(net)
+        self.temperature, self.balance = temperature, balance
         self.attention = Attention(width(net), n_heads)
         self.norm = Norm(width(net), "layer")
         for layer in self.attention.children():
             assert isinstance(layer, nn.Linear)
             nn.init.xavier_normal_(layer.weight)
-        self.transductive = "batch" in norm.kinds(net)
 
-    def adapt(self, support: Examples) -> FEATState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
-        return self._state(z, support, statistics)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> FEATState:
+        present = class_present(support)
+        prototypes = self._adapted(class_means(z, support), ignoring(present))
+        return FEATState(prototypes, present, statistics)
 
-    def predict(self, state: FEATState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
+    def answer(self, state: FEATState, z: Tensor) -> Tensor:
         return self._logits(z, state.prototypes, state.present)
 
     def task_loss(self, task: Task) -> Tensor:
-        (support, query), (z, z_query) = task, embed(self.net, task)
-        state = self._state(z, support, {})
-        loss = self.loss(self._logits(z_query, state.prototypes, state.present), query)
+        (support, query), (z, z_query) = task, self.embed_together(task)
+        state = self.fit(z, support, {})
+        loss = self.loss(self.answer(state, z_query), query)
         y, weight = torch.cat([support.y, query.y]), torch.cat([support.weight, query.weight])
         both = Examples(torch.cat([z, z_query]), y, weight)
         member = y * weight[:, None]
         centres = class_means(self._adapted(both.x, ignoring(member @ member.T)), both)
         return loss + self.balance * self.loss(self._logits(both.x, centres, state.present), both)
-
-    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> FEATState:
-        present = class_present(support)
-        prototypes = self._adapted(class_means(z, support), ignoring(present))
-        return FEATState(prototypes, present, statistics)
 
     def _logits(self, z: Tensor, centres: Tensor, present: Tensor) -> Tensor:
         return mask_absent(-squared_distances(z, centres) / self.temperature, present)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, Tags
 from quickstudy.nets import norm
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, class_present, mask_absent
 
 
@@ -17,7 +19,7 @@ class FineTunedState(NamedTuple):
     """The trained parameters by name. Shapes: present (way,), 0 for a class that is padding."""
 
     parameters: dict[str, Tensor]
-    statistics: norm.Statistics
+    statistics: Statistics
     present: Tensor
 
 
@@ -40,9 +42,17 @@ class FineTuning(Learner[FineTunedState]):
 
     Shapes:
         prediction (query, way) or (query, outputs)
+
+    Example:
+        >>> net = torch.nn.Sequential(qs.nets.MLP((64,)), qs.nets.SharedLinear(40))
+        >>> learner = FineTuning(net, steps=5)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
+    net: nn.Module
 
     def __init__(
         self,
@@ -55,7 +65,7 @@ class FineTuning(Learner[FineTunedState]):
         super().__init__()
         self.net = _from_scratch(net, seed)
         self.kind, self.steps, self.lr = kind, steps, lr
-        self.transductive = "batch" in norm.kinds(self.net)
+        self.tags = replace(self.tags, transductive="batch" in norm.kinds(self.net))
 
     def adapt(self, support: Examples) -> FineTunedState:
         with torch.enable_grad():
@@ -91,8 +101,8 @@ class FineTuning(Learner[FineTunedState]):
         phi: dict[str, Tensor],
         x: Tensor,
         weight: Tensor | None = None,
-        given: norm.Statistics | None = None,
-    ) -> tuple[Tensor, norm.Statistics]:
+        given: Statistics | None = None,
+    ) -> tuple[Tensor, Statistics]:
         z, statistics = self._embed(phi, x, weight, given)
         return z @ phi["head.weight"].T + phi["head.bias"], statistics
 
@@ -101,8 +111,8 @@ class FineTuning(Learner[FineTunedState]):
         phi: dict[str, Tensor],
         x: Tensor,
         weight: Tensor | None = None,
-        given: norm.Statistics | None = None,
-    ) -> tuple[Tensor, norm.Statistics]:
+        given: Statistics | None = None,
+    ) -> tuple[Tensor, Statistics]:
         body = {name: p for name, p in phi.items() if not name.startswith("head.")}
         return norm.run(self.net, body, x, weight, given)
 

@@ -35,6 +35,12 @@ class FOMAML(GradientBased):
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017, section 5.2; Nichol,
     Achiam, Schulman: On First-Order Meta-Learning Algorithms, 2018 (the name).
+
+    Example:
+        >>> learner = qs.build({"name": "FOMAML", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def __init__(

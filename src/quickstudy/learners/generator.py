@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+import copy
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.inner.majorised import majorised
-from quickstudy.learner import Learner
+from quickstudy.learner import AnyLearner, Learner, Tags
 from quickstudy.learners.generator_parts import (
     CONSTANT,
     LOSSES,
@@ -95,9 +96,15 @@ class LearnerGenerator(Learner[GeneratorState]):
     the weights is generated, the other is meta-learned); Bonet et al.: HyperFast, AAAI 2024;
     Müller, Curino, Ramakrishnan: MotherNet, ICLR 2025; Rahimi, Recht: Random Features for
     Large-Scale Kernel Machines, NeurIPS 2007.
+
+    Example:
+        >>> learner = LearnerGenerator(steps=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    reads_columns: ClassVar[bool] = True
+    tags = Tags(reads_columns=True)
 
     def __init__(
         self,
@@ -179,6 +186,13 @@ class LearnerGenerator(Learner[GeneratorState]):
             log_share = share.clamp(min=LEAST).log()
             log_p.append(log_share + torch.log_softmax(mask_absent(logits, state.present), dim=1))
         return mask_absent(torch.logsumexp(torch.stack(log_p), dim=0), state.present)
+
+    def ablations(self) -> dict[str, AnyLearner]:
+        if not self.steps:
+            return {}
+        alone = copy.deepcopy(self)
+        alone.steps = 0
+        return {"without its steps": alone}
 
     def _chosen(self, h: Tensor, t: Tensor, found: Described, varies: Tensor) -> Chosen:
         """What the network puts out, as the quantities that the classifiers are made with."""

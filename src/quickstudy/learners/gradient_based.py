@@ -5,17 +5,19 @@ from __future__ import annotations
 from abc import ABC
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd as Dropout
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Rate, descend
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, Tags, locked
 from quickstudy.nets import norm
 from quickstudy.nets.head import SharedLinear, repeat_rows
-from quickstudy.nets.watch import watched
+from quickstudy.nets.passing import Statistics
+from quickstudy.nets.traits import dropouts
+from quickstudy.nets.watch import watching
 from quickstudy.task import Examples, Kind, class_present, mask_absent
 
 
@@ -26,7 +28,7 @@ class AdaptedState(NamedTuple):
     """
 
     parameters: Parameters
-    statistics: dict[str, norm.Statistics]
+    statistics: dict[str, Statistics]
     present: Tensor
 
 
@@ -53,8 +55,10 @@ class GradientBased(Learner[AdaptedState], ABC):
             `"checkpoint"`; or a task has more classes than outputs.
     """
 
-    needs_head: ClassVar[bool] = True
-    default_norm: ClassVar[norm.NormKind] = "support"
+    tags = Tags(needs_head=True, net_options={"norm": "support"})
+    net: nn.Module
+    adapt_steps: int
+    meta_gradient: MetaGradient
 
     def __init__(
         self,
@@ -69,7 +73,7 @@ class GradientBased(Learner[AdaptedState], ABC):
         super().__init__()
         who = type(self).__name__
         norm.check_no_running_statistics(net, who)
-        drops = [name for name, m in net.named_modules() if isinstance(m, Dropout) and m.p > 0]
+        drops = dropouts(net)
         if drops and meta_gradient == "checkpoint":
             raise UserError(
                 f"{who}: meta_gradient checkpoint runs each step twice, and dropout would leave "
@@ -82,9 +86,12 @@ class GradientBased(Learner[AdaptedState], ABC):
         self.meta_gradient = meta_gradient
         # In a tuple, so that they are not registered a second time.
         self._parts = (*_split(net, self.adapted),)
-        self.transductive = "batch" in norm.kinds(net)
-        self.exact_meta_gradient = meta_gradient != "first"
-        self.label_equivariant = any(isinstance(m, SharedLinear) for m in net.modules())
+        self.tags = replace(
+            self.tags,
+            transductive="batch" in norm.kinds(net),
+            exact_meta_gradient=meta_gradient != "first",
+            label_equivariant=any(isinstance(m, SharedLinear) for m in net.modules()),
+        )
 
     def adapt(self, support: Examples) -> AdaptedState:
         embedded, seen = self._embed(support)
@@ -103,9 +110,9 @@ class GradientBased(Learner[AdaptedState], ABC):
         return mask_absent(self._of_way(out, len(state.present)), state.present)
 
     def features(self, state: AdaptedState, x: Tensor) -> Tensor:
-        """What the last layer takes in."""
-        twin, seen = watched(self)
-        twin.predict(state, x)
+        """The input of the last layer."""
+        with locked(self), watching(self) as seen:
+            self.predict(state, x)
         *_, last = seen.values()
         return last.taken.flatten(1)
 
@@ -115,12 +122,22 @@ class GradientBased(Learner[AdaptedState], ABC):
         for phi in self._descent(support, embedded, steps):
             yield self._state(phi, embedded, seen)
 
+    def adapted_parameters(self, state: AdaptedState) -> Parameters:
+        return {f"net.{name}": p for name, p in state.parameters.items()}
+
+    def feature_network(self) -> nn.Module:
+        """The network without its head."""
+        heads = nn.Linear | SharedLinear if self.tags.needs_head else SharedLinear
+        if isinstance(self.net, nn.Sequential) and isinstance(self.net[-1], heads):
+            return self.net[:-1]
+        return self.net
+
     def _start(self, support: Examples) -> Parameters:
         """theta, with a single row where the head is shared or one for each class."""
         named = dict(self.net.named_parameters())
         return {name: named[name] for name in self.adapted}
 
-    def _embed(self, support: Examples) -> tuple[Examples, norm.Statistics]:
+    def _embed(self, support: Examples) -> tuple[Examples, Statistics]:
         """The support as the first layer that adapts sees it."""
         z, seen = norm.run(self._parts[0], None, support.x, support.weight)
         return support._replace(x=z), seen
@@ -151,7 +168,7 @@ class GradientBased(Learner[AdaptedState], ABC):
 
         return inner_loss, theta, (*embedded, class_present(embedded), *fixed.values())
 
-    def _state(self, phi: Parameters, embedded: Examples, seen: norm.Statistics) -> AdaptedState:
+    def _state(self, phi: Parameters, embedded: Examples, seen: Statistics) -> AdaptedState:
         rest, statistics = self._parts[1], {"stem": seen}
         if "support" in norm.kinds(rest):
             _, statistics["rest"] = norm.run(rest, phi, embedded.x, embedded.weight)

@@ -12,7 +12,7 @@ from quickstudy.errors import UserError
 from quickstudy.inner.descent import Context, Parameters, descend
 from quickstudy.inner.implicit import implicit_gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
-from quickstudy.nets.norm import padding
+from quickstudy.nets.passing import padding
 from quickstudy.task import Examples, Kind, Task
 
 
@@ -53,6 +53,12 @@ class ImplicitMAML(GradientBased):
 
     Source: Rajeswaran, Finn, Kakade, Levine: Meta-Learning with Implicit Gradients, NeurIPS 2019,
     algorithms 1 and 2.
+
+    Example:
+        >>> learner = qs.build({"name": "ImplicitMAML", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def __init__(

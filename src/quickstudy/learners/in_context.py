@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Contributions, Learner
-from quickstudy.learners.prototypical import class_means, embed, embedded
-from quickstudy.nets import norm, width
+from quickstudy.learner import Contributions
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.learners.prototypical import class_means
+from quickstudy.nets import width
 from quickstudy.nets.norm import Norm
+from quickstudy.nets.passing import Statistics
 from quickstudy.nets.transformer import Block, ignoring
 from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
@@ -29,10 +31,10 @@ class InContextState(NamedTuple):
     weight: Tensor
     centres: Tensor
     present: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class InContext(Learner[InContextState]):
+class InContext(EmbeddingLearner[InContextState]):
     """Learns a task in the forward pass of a transformer whose context is the support.
 
     adapt:    s_i^0 = W f(x_i),  or in regression  s_i^0 = W f(x_i) + V y_i
@@ -63,9 +65,13 @@ class InContext(Learner[InContextState]):
     Source: Mueller et al.: Transformers Can Do Bayesian Inference, ICLR 2022 (no positions, and
     queries that see the support only); Hollmann et al.: TabPFN, ICLR 2023; Kirsch et al.:
     General-Purpose In-Context Learning by Meta-Learning Transformers, 2022.
-    """
 
-    embeds: ClassVar[bool] = True
+    Example:
+        >>> learner = InContext(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
+    """
 
     def __init__(
         self,
@@ -76,9 +82,7 @@ class InContext(Learner[InContextState]):
         n_layers: int = 2,
         n_heads: int = 4,
     ) -> None:
-        super().__init__()
-        self.net, self.kind = net, kind
-        self.transductive = "batch" in norm.kinds(net)
+        super().__init__(net, kind)
         self.project = nn.Linear(width(net), hidden)
         self.asked = nn.Parameter(torch.zeros(hidden))
         self.blocks = nn.ModuleList(Block(hidden, n_heads) for _ in range(n_layers))
@@ -88,17 +92,28 @@ class InContext(Learner[InContextState]):
         else:
             self.label, self.read_out = nn.Linear(n_out, hidden), nn.Linear(hidden, n_out)
 
-    def adapt(self, support: Examples) -> InContextState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
-        return self._state(z, support, statistics)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> InContextState:
+        s, keys, values = self._tokens(z, support)
+        if self.kind == "classification":
+            centres, present = class_means(self.norm(s), support), class_present(support)
+        else:
+            centres, present = s[:0], s[:0, 0]
+        return InContextState(
+            torch.stack(keys), torch.stack(values), support.weight, centres, present, statistics
+        )
 
-    def predict(self, state: InContextState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._answer(state, z)
+    def answer(self, state: InContextState, z: Tensor) -> Tensor:
+        *_, t = self._tokens_of_queries(state, z)
+        t = self.norm(t)
+        if self.kind == "regression":
+            return self.read_out(t)
+        return mask_absent(t @ state.centres.T / math.sqrt(t.shape[1]), state.present)
+
+    def task_loss(self, task: Task) -> Tensor:
+        return self.loss_together(task)
 
     def support_attention(self, state: InContextState, support: Examples, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        *taken, _ = self._tokens_of_queries(state, z)
+        *taken, _ = self._tokens_of_queries(state, self.embedded(state, x))
         ignore, heads = ignoring(state.weight), []
         for t, block, key in zip(taken, self.blocks, state.key, strict=True):
             assert isinstance(block, Block)
@@ -111,26 +126,11 @@ class InContext(Learner[InContextState]):
         """The logit is a sum over the last tokens of a class; each has read the whole support."""
         if self.kind == "regression":
             return None
-        z, z_support = embedded(self.net, state.statistics, x, support.x)
-        s, _, _ = self._tokens(z_support, support)
-        *_, t = self._tokens_of_queries(state, z)
+        s, _, _ = self._tokens(self.embedded(state, support.x), support)
+        *_, t = self._tokens_of_queries(state, self.embedded(state, x))
         member = support.y * support.weight[:, None]
         alike = self.norm(t) @ self.norm(s).T / math.sqrt(t.shape[1])
         return Contributions("logit", alike[:, :, None] * member / member.sum(dim=0).clamp(min=1))
-
-    def task_loss(self, task: Task) -> Tensor:
-        z, z_query = embed(self.net, task)
-        return self.loss(self._answer(self._state(z, task.support, {}), z_query), task.query)
-
-    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> InContextState:
-        s, keys, values = self._tokens(z, support)
-        if self.kind == "classification":
-            centres, present = class_means(self.norm(s), support), class_present(support)
-        else:
-            centres, present = s[:0], s[:0, 0]
-        return InContextState(
-            torch.stack(keys), torch.stack(values), support.weight, centres, present, statistics
-        )
 
     def _tokens(self, z: Tensor, support: Examples) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """The last tokens s^L, and the keys and values of each layer."""
@@ -149,13 +149,6 @@ class InContext(Learner[InContextState]):
             keys.append(key)
             values.append(value)
         return s, keys, values
-
-    def _answer(self, state: InContextState, z: Tensor) -> Tensor:
-        *_, t = self._tokens_of_queries(state, z)
-        t = self.norm(t)
-        if self.kind == "regression":
-            return self.read_out(t)
-        return mask_absent(t @ state.centres.T / math.sqrt(t.shape[1]), state.present)
 
     def _tokens_of_queries(self, state: InContextState, z: Tensor) -> Iterator[Tensor]:
         """t^0, ..., t^L."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from quickstudy.inner.descent import Context, Loss, Parameters, value_and_gradie
 from quickstudy.inner.evolution import persistent
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.head import SharedLinear
-from quickstudy.rules import RuleName, build_rule
+from quickstudy.rules import RuleName, UpdateRule, build_rule
 from quickstudy.rules.rule import RuleState
 from quickstudy.task import Examples, Kind, Task
 
@@ -78,9 +80,16 @@ class LearnedOptimizer(GradientBased):
     Source: Andrychowicz et al.: Learning to Learn by Gradient Descent by Gradient Descent, NeurIPS
     2016, eq. 3; Ravi, Larochelle: Optimization as a Model for Few-Shot Learning, ICLR 2017
     (`"query"`); Vicol, Metz, Sohl-Dickstein, ICML 2021 (PES).
+
+    Example:
+        >>> spec = {"name": "LearnedOptimizer", "rule": "linear", "inner_steps": 3}
+        >>> learner = qs.build(spec, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,
@@ -122,11 +131,14 @@ class LearnedOptimizer(GradientBased):
         self._check(rule)
         if not self.rule.learns_start:
             net.requires_grad_(False)
-        self.stochastic = start_std is not None or estimator == "pes"
-        self.order_matters = batch_size is not None
-        self.label_equivariant &= start_std is None
         whole = truncate >= inner_steps and estimator == "backprop"
-        self.exact_meta_gradient = second_derivatives and whole
+        self.tags = replace(
+            self.tags,
+            stochastic=start_std is not None or estimator == "pes",
+            order_matters=batch_size is not None,
+            label_equivariant=self.tags.label_equivariant and start_std is None,
+            exact_meta_gradient=second_derivatives and whole,
+        )
 
     def task_loss(self, task: Task) -> Tensor:
         if self.objective == "query":
@@ -155,19 +167,27 @@ class LearnedOptimizer(GradientBased):
             value = value + share
         return value
 
-    def losses(self, task: Task, steps: int) -> Tensor:
-        """The losses that the objective is made of, after 0, 1, ..., `steps` steps."""
+    @property
+    def update_rule(self) -> UpdateRule:
+        return self.rule
+
+    def with_update_rule(self, rule: UpdateRule) -> Self:
+        other = copy.deepcopy(self)
+        other.rule = rule.to(next(other.net.parameters()))
+        return other
+
+    def objective_losses(self, task: Task, steps: int) -> Tensor:
         if self.objective == "query":
             states = self.trajectory(task.support, steps)
             predictions = (self.predict(state, task.query.x) for state in states)
             return torch.stack([self.loss(each, task.query) for each in predictions])
         loss, phi, context = self._beginning(task.support)
-        memory, found = self.rule.start(phi), []
+        memory, values = self.rule.start(phi), []
         for k in range(steps + 1):
             value, slope = self._measure(loss, phi, context, k)
             phi, memory = self.rule(memory, phi, slope, value)
-            found.append(value)
-        return torch.stack(found)
+            values.append(value)
+        return torch.stack(values)
 
     def _descent(self, support: Examples, embedded: Examples, steps: int) -> Iterator[Parameters]:
         loss, phi, context = self._beginning(support)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.learner import Contributions, Learner
+from quickstudy.learner import Contributions, Learner, Tags
 from quickstudy.task import Examples, class_present, mask_absent
 
 
@@ -28,9 +28,15 @@ class LogisticRegression(Learner[LinearState]):
 
     Shapes:
         prediction (query, way)
+
+    Example:
+        >>> learner = LogisticRegression(C=0.1)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
 
     def __init__(self, C: float = 1.0) -> None:
         super().__init__()
@@ -72,9 +78,15 @@ class RidgeRegression(Learner[LinearState]):
 
     Shapes:
         prediction (query, outputs), in units of the target
+
+    Example:
+        >>> task = qs.tasks.Sinusoid(n_shot=10).task("test", 0)
+        >>> learner = RidgeRegression(alpha=0.1)
+        >>> learner.predict(learner.adapt(task.support), task.query.x).shape  # (query, outputs)
+        torch.Size([10, 1])
     """
 
-    vmappable = False
+    tags = Tags(vmappable=False, meta_trained=False)
     kind = "regression"
 
     def __init__(self, alpha: float = 1.0) -> None:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Contributions, Learner
-from quickstudy.learners.prototypical import embed, embedded
-from quickstudy.nets import norm
-from quickstudy.nets.head import check_features
+from quickstudy.learner import Contributions
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
@@ -23,10 +22,10 @@ class LinearHeadState(NamedTuple):
     weight: Tensor
     bias: Tensor
     present: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class LinearHead(Learner[LinearHeadState], ABC):
+class LinearHead(EmbeddingLearner[LinearHeadState], ABC):
     """Solves a convex problem for a linear model of the embedded support.
 
     adapt:    W, b = the solution for the rows f(x_i) and the targets y_i
@@ -43,15 +42,12 @@ class LinearHead(Learner[LinearHeadState], ABC):
         UserError: Fewer classes than the problem needs; or a scale that is not positive.
     """
 
-    embeds: ClassVar[bool] = True
     fewest_classes: ClassVar[int] = 2
     constant: ClassVar[float] = 1.0
     """A last feature that all inputs share, whose weight is the bias; 0 where there is none."""
 
     def __init__(self, net: nn.Module, scale: float, kind: Kind = "classification") -> None:
-        super().__init__()
-        self.net, self.kind = net, kind
-        self.transductive = "batch" in norm.kinds(net)
+        super().__init__(net, kind)
         if kind == "classification":
             self.log_scale = self.positive("scale", scale)
 
@@ -59,26 +55,31 @@ class LinearHead(Learner[LinearHeadState], ABC):
     def solve(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
         """W `(features, outputs)` and b `(outputs,)` for the embedded support z."""
 
-    def adapt(self, support: Examples) -> LinearHeadState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
-        check_features(z)
-        return self._state(z, support, statistics)
-
-    def predict(self, state: LinearHeadState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._outputs(state, z)
-
-    def task_loss(self, task: Task) -> Tensor:
-        z, z_query = embed(self.net, task)
-        return self.loss(self._outputs(self._state(z, task.support, {}), z_query), task.query)
-
     @abstractmethod
     def dual(self, z: Tensor, support: Examples) -> Tensor:
         """alpha `(support, outputs)`, of which W = z^T alpha and b = constant * sum of alpha."""
 
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> LinearHeadState:
+        way = support.y.shape[1]
+        if self.kind == "classification" and way < self.fewest_classes:
+            raise UserError(
+                f"{type(self).__name__}: needs examples of {self.fewest_classes} classes at least; "
+                f"received {way}; give examples of another class."
+            )
+        return LinearHeadState(*self.solve(z, support), class_present(support), statistics)
+
+    def answer(self, state: LinearHeadState, z: Tensor) -> Tensor:
+        values = z @ state.weight + state.bias
+        if self.kind == "regression":
+            return values
+        return mask_absent(self.log_scale.exp() * values, state.present)
+
+    def task_loss(self, task: Task) -> Tensor:
+        return self.loss_together(task)
+
     def contributions(self, state: LinearHeadState, support: Examples, x: Tensor) -> Contributions:
         """scale * (f(x) . f(x_i) + constant) alpha_i."""
-        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        z, z_support = self.embedded(state, x), self.embedded(state, support.x)
         alpha = self.dual(z_support, support)
         parts = (z @ z_support.T + self.constant)[:, :, None] * alpha
         if self.kind == "regression":
@@ -93,21 +94,6 @@ class LinearHead(Learner[LinearHeadState], ABC):
                 "give a number above 0."
             )
         return nn.Parameter(torch.tensor(math.log(value)))
-
-    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> LinearHeadState:
-        way = support.y.shape[1]
-        if self.kind == "classification" and way < self.fewest_classes:
-            raise UserError(
-                f"{type(self).__name__}: needs examples of {self.fewest_classes} classes at least; "
-                f"received {way}; give examples of another class."
-            )
-        return LinearHeadState(*self.solve(z, support), class_present(support), statistics)
-
-    def _outputs(self, state: LinearHeadState, z: Tensor) -> Tensor:
-        values = z @ state.weight + state.bias
-        if self.kind == "regression":
-            return values
-        return mask_absent(self.log_scale.exp() * values, state.present)
 
 
 def with_constant(z: Tensor) -> Tensor:

@@ -34,6 +34,12 @@ class LogisticHead(LinearHead):
     Source: Bertinetto, Henriques, Torr, Vedaldi: Meta-learning with Differentiable Closed-form
     Solvers, ICLR 2019 (LR-D2); Lee, Maji, Ravichandran, Soatto: Meta-Learning with
     Differentiable Convex Optimization, CVPR 2019 (gradient of the optimum).
+
+    Example:
+        >>> learner = LogisticHead(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def __init__(self, net: nn.Module, penalty: float = 1.0, scale: float = 1.0) -> None:

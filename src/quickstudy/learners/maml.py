@@ -39,6 +39,13 @@ class MAML(GradientBased):
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
     ICML 2017, algorithms 1 and 2.
+
+    Example:
+        >>> net = torch.nn.Sequential(qs.nets.MLP((64,)), qs.nets.SharedLinear(40))
+        >>> learner = MAML(net, inner_steps=3)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
-from quickstudy.nets import norm
+from quickstudy.nets.passing import padding
 from quickstudy.task import Kind, Task
 
 
@@ -47,6 +48,12 @@ class MAMLPlusPlus(GradientBased):
 
     Source: Antoniou, Edwards, Storkey: How to Train Your MAML, ICLR 2019, section 4; the
     schedule of v_k is that of the published code.
+
+    Example:
+        >>> learner = qs.build({"name": "MAMLPlusPlus", "inner_steps": 3}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     floor: ClassVar[float] = 0.03
@@ -67,20 +74,20 @@ class MAMLPlusPlus(GradientBased):
         self.rates = nn.Parameter(torch.full((len(adapted), inner_steps), inner_lr))
         self.multi_step, self.first_order = multi_step, first_order
         self.later_meta_gradient = meta_gradient
-        self.at(0.0)
+        self.on_progress(0.0)
 
-    def at(self, progress: float) -> None:
+    def on_progress(self, progress: float) -> None:
         self.step_weights = step_weights(self.inner_steps, progress, self.multi_step, self.floor)
         first = progress < self.first_order
         self.meta_gradient = "first" if first else self.later_meta_gradient
-        self.exact_meta_gradient = self.meta_gradient != "first"
+        self.tags = replace(self.tags, exact_meta_gradient=self.meta_gradient != "first")
 
     def task_loss(self, task: Task) -> Tensor:
         total = task.query.x.new_zeros(())
         states = self.trajectory(task.support, self.inner_steps)
         next(states)
         for v, state in zip(self.step_weights, states, strict=True):
-            with norm.padding(task.query.weight):
+            with padding(task.query.weight):
                 total = total + v * self.loss(self.predict(state, task.query.x), task.query)
         return total
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import embed, embedded
+from quickstudy.learner import Tags
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.snail import of_task, widened
-from quickstudy.nets import norm, width
+from quickstudy.nets import width
 from quickstudy.nets.head import check_features
+from quickstudy.nets.passing import Statistics
 from quickstudy.nets.recurrent import LSTMCell
 from quickstudy.task import Examples, Kind, Task, class_present
 
@@ -39,10 +40,10 @@ class MANNState(NamedTuple):
 
     memory: dict[str, Tensor]
     present: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class MANN(Learner[MANNState]):
+class MANN(EmbeddingLearner[MANNState]):
     """Reads examples one by one, each with the target of the one before, and keeps a memory.
 
     adapt, for each support example x, where a prime means "of the step before":
@@ -79,11 +80,15 @@ class MANN(Learner[MANNState]):
 
     Source: Santoro, Bartunov, Botvinick, Wierstra, Lillicrap: Meta-Learning with Memory-Augmented
     Neural Networks, ICML 2016, section 3.
+
+    Example:
+        >>> learner = MANN(qs.nets.MLP((64,)), n_out=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    embeds: ClassVar[bool] = True
-    order_matters = True
-    label_equivariant = False
+    tags = Tags(order_matters=True, label_equivariant=False)
 
     def __init__(
         self,
@@ -95,27 +100,24 @@ class MANN(Learner[MANNState]):
         hidden: int = 200,
         gamma: float = 0.99,
     ) -> None:
-        super().__init__()
+        super().__init__(net, kind)
         if not 1 <= read_heads <= memory[0]:
             raise UserError(
                 "MANN: every head needs a row of the memory to write to; received "
                 f"read_heads={read_heads} and a memory of {memory[0]} rows; change one of them."
             )
-        self.net, self.kind, self.n_out = net, kind, n_out
+        self.n_out = n_out
         self.memory, self.read_heads, self.hidden, self.gamma = memory, read_heads, hidden, gamma
-        self.transductive = "batch" in norm.kinds(net)
         n_read = read_heads * memory[1]
         self.controller = LSTMCell(width(net) + n_out + n_read + hidden, hidden)
         self.heads = nn.Linear(hidden, n_read + read_heads)
         self.out = nn.Linear(hidden + n_read, n_out)
 
-    def adapt(self, support: Examples) -> MANNState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> MANNState:
         memory, _ = self._through(z, support.y, support.weight)
         return MANNState(memory._asdict(), class_present(support), statistics)
 
-    def predict(self, state: MANNState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
+    def answer(self, state: MANNState, z: Tensor) -> Tensor:
         memory = Memory(**state.memory)
         h, _ = self._control(memory, z)
         *_, r = self._look_up(memory.M, h)
@@ -126,7 +128,7 @@ class MANN(Learner[MANNState]):
 
         At that step the example is seen with the target of the one before it.
         """
-        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        z, z_support = self.embedded(state, x), self.embedded(state, support.x)
         y, now = widened(support.y, self.n_out, "MANN"), self.blank(z)
         written = z.new_zeros(self.memory[0], len(y))  # how much of each row stems from each step
         for t, real in enumerate(support.weight > 0):
@@ -148,9 +150,9 @@ class MANN(Learner[MANNState]):
         return self.loss(self.sequence_logits(task), _sequence(task))
 
     def sequence_logits(self, task: Task) -> Tensor:
-        """The prediction at each step of support and query as one sequence (steps, way)."""
+        """The prediction at each step of support and query as one sequence `(steps, way)`."""
         _, y, weight = _sequence(task)
-        _, out = self._through(torch.cat(embed(self.net, task)), y, weight)
+        _, out = self._through(torch.cat(self.embed_together(task)), y, weight)
         return of_task(out, class_present(task.support), self.kind)
 
     def blank(self, like: Tensor) -> Memory:

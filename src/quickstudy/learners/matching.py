@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Contributions, Learner
-from quickstudy.learners.prototypical import embed
-from quickstudy.nets import norm, width
+from quickstudy.learner import Contributions
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.nets import width
+from quickstudy.nets.passing import Statistics
 from quickstudy.nets.recurrent import LSTMCell
 from quickstudy.nets.transformer import ignoring
 from quickstudy.task import Examples, Task, mask_absent
@@ -23,10 +25,10 @@ class MatchingState(NamedTuple):
 
     g: Tensor
     member: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class MatchingNetwork(Learner[MatchingState]):
+class MatchingNetwork(EmbeddingLearner[MatchingState]):
     """Gives a query the labels of the support examples, weighted by how alike they are.
 
     adapt:    g_i = z(x_i),  or with full context  g_i = forward_i + backward_i + z(x_i)
@@ -59,43 +61,49 @@ class MatchingNetwork(Learner[MatchingState]):
 
     Source: Vinyals, Blundell, Lillicrap, Kavukcuoglu, Wierstra: Matching Networks for One Shot
     Learning, NeurIPS 2016, eq. 1 and 2, and the appendix for full context.
-    """
 
-    embeds: ClassVar[bool] = True
+    Example:
+        >>> learner = MatchingNetwork(qs.nets.MLP((64,)), full_context=True)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
+    """
 
     def __init__(
         self, net: nn.Module, full_context: bool = False, processing_steps: int = 5
     ) -> None:
-        super().__init__()
+        super().__init__(net, space=F.normalize)
         if processing_steps < 1:
             raise UserError(
                 f"MatchingNetwork: processing_steps must be at least 1; received "
                 f"{processing_steps}; raise it, or leave full_context out."
             )
-        self.net = net
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-        self.order_matters = full_context
         self.processing_steps = processing_steps
-        self.transductive = "batch" in norm.kinds(net)
+        self.tags = replace(self.tags, order_matters=full_context)
         if full_context:
             d = width(net)
             self.forward_cell, self.backward_cell = LSTMCell(2 * d, d), LSTMCell(2 * d, d)
             self.query_cell = LSTMCell(3 * d, d)
 
-    def adapt(self, support: Examples) -> MatchingState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
-        return self._state(z, support, statistics)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> MatchingState:
+        g = z
+        if self.tags.order_matters:
+            real = support.weight > 0
+            g = z + _read(self.forward_cell, z, real)
+            g = g + _read(self.backward_cell, z.flip(0), real.flip(0)).flip(0)
+        return MatchingState(g, support.y * support.weight[:, None], statistics)
 
-    def predict(self, state: MatchingState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._logits(state, z)
+    def answer(self, state: MatchingState, z: Tensor) -> Tensor:
+        alike = self._alike(state, z)
+        of_class = torch.where(state.member > 0, alike[:, :, None], -1e9).logsumexp(dim=1)
+        return mask_absent(of_class.log_softmax(dim=1), state.member.sum(dim=0))
 
-    def features(self, state: MatchingState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return F.normalize(z)
+    def task_loss(self, task: Task) -> Tensor:
+        return self.loss_together(task)
 
     def support_attention(self, state: MatchingState, support: Examples, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
+        z = self.embedded(state, x)
         scores = self._alike(state, z) + ignoring(state.member.sum(dim=1))
         return torch.softmax(scores, dim=1)[:, None, None]
 
@@ -103,26 +111,9 @@ class MatchingNetwork(Learner[MatchingState]):
         shares = self.support_attention(state, support, x)[:, 0, 0]
         return Contributions("probability", shares[:, :, None] * state.member)
 
-    def task_loss(self, task: Task) -> Tensor:
-        z, z_query = embed(self.net, task)
-        return self.loss(self._logits(self._state(z, task.support, {}), z_query), task.query)
-
-    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> MatchingState:
-        g = z
-        if self.order_matters:
-            real = support.weight > 0
-            g = z + _read(self.forward_cell, z, real)
-            g = g + _read(self.backward_cell, z.flip(0), real.flip(0)).flip(0)
-        return MatchingState(g, support.y * support.weight[:, None], statistics)
-
-    def _logits(self, state: MatchingState, z: Tensor) -> Tensor:
-        alike = self._alike(state, z)
-        of_class = torch.where(state.member > 0, alike[:, :, None], -1e9).logsumexp(dim=1)
-        return mask_absent(of_class.log_softmax(dim=1), state.member.sum(dim=0))
-
     def _alike(self, state: MatchingState, z: Tensor) -> Tensor:
         """scale * cos(f(x), g_i), (query, support), of queries whose embeddings are `z`."""
-        f = self._in_context(state, z) if self.order_matters else z
+        f = self._in_context(state, z) if self.tags.order_matters else z
         return self.log_scale.exp() * F.normalize(f) @ F.normalize(state.g).T
 
     def _in_context(self, state: MatchingState, z: Tensor) -> Tensor:

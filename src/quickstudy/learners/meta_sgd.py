@@ -40,6 +40,12 @@ class MetaSGD(GradientBased):
 
     Source: Li, Zhou, Chen, Li: Meta-SGD: Learning to Learn Quickly for Few-Shot Learning, 2017,
     eq. 2 and algorithm 1.
+
+    Example:
+        >>> learner = qs.build({"name": "MetaSGD", "inner_steps": 2}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     def __init__(

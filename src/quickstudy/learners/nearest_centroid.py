@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quickstudy.learner import Contributions, Learner
+from quickstudy.learner import Contributions, Learner, Tags
 from quickstudy.learners.prototypical import (
     PrototypicalState,
     class_means,
@@ -25,7 +25,15 @@ class NearestCentroid(Learner[PrototypicalState]):
 
     Shapes:
         state.prototypes (way, inputs), prediction (query, way)
+
+    Example:
+        >>> learner = NearestCentroid()
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
+
+    tags = Tags(meta_trained=False)
 
     def adapt(self, support: Examples) -> PrototypicalState:
         means = class_means(torch.flatten(support.x, 1), support)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import embed
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.metrics import log_density
-from quickstudy.nets import norm, width
+from quickstudy.nets import width
+from quickstudy.nets.passing import Statistics
 from quickstudy.nets.transformer import Attention, ignoring
 from quickstudy.task import Examples, Kind, Task, mask_absent
 
@@ -27,10 +27,10 @@ class NeuralProcessState(NamedTuple):
 
     read: dict[str, Tensor]
     member: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class NeuralProcess(Learner[NeuralProcessState]):
+class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
     """Learns to turn a set of examples into a distribution over the target of any input.
 
     adapt:    r_i = h(f(x_i), y_i),  r = mean of r_i
@@ -67,9 +67,13 @@ class NeuralProcess(Learner[NeuralProcessState]):
 
     Source: Garnelo et al.: Conditional Neural Processes, ICML 2018, eq. 1 to 4; Kim et al.:
     Attentive Neural Processes, ICLR 2019, section 3 (the deterministic path).
-    """
 
-    embeds: ClassVar[bool] = True
+    Example:
+        >>> task = qs.tasks.GaussianProcess().task("test", 0)
+        >>> learner = NeuralProcess(qs.nets.MLP(), kind="regression")
+        >>> state = learner.adapt(task.support)
+        >>> mean, std = learner.distribution(state, task.query.x)
+    """
 
     def __init__(
         self,
@@ -81,58 +85,20 @@ class NeuralProcess(Learner[NeuralProcessState]):
         n_heads: int = 8,
         min_std: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(net, kind)
         if not 0 < min_std < 1:
             raise UserError(
                 f"NeuralProcess: min_std must be between 0 and 1; received {min_std}; scale the "
                 "targets to a standard deviation of about 1 and choose a fraction of it."
             )
-        self.net, self.kind, self.min_std = net, kind, min_std
-        self.transductive = "batch" in norm.kinds(net)
+        self.min_std = min_std
         features = width(net)
         labels, groups, outputs = (n_out, 1, 2 * n_out) if kind == "regression" else (0, 2, 1)
         self.h = mlp(features + labels, hidden, 4, hidden)
         self.g = mlp(features + groups * hidden, hidden, 3, outputs)
         self.attention = Attention(hidden, n_heads, features) if attention else None
 
-    def adapt(self, support: Examples) -> NeuralProcessState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
-        return self._state(z, support, statistics)
-
-    def predict(self, state: NeuralProcessState, x: Tensor) -> Tensor:
-        if self.kind == "regression":
-            return self.distribution(state, x)[0]
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._logits(state, z)
-
-    def support_attention(
-        self, state: NeuralProcessState, support: Examples, x: Tensor
-    ) -> Tensor | None:
-        if self.attention is None:
-            return None
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        shares = self.attention.shares(z, state.read["key"], self._ignore(state))
-        return shares.permute(2, 0, 1, 3)
-
-    def distribution(self, state: NeuralProcessState, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the targets of a regression task, (query, outputs)."""
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._gaussian(state, z)
-
-    def task_loss(self, task: Task) -> Tensor:
-        """Cross-entropy of the query; or minus the mean log-density of support and query."""
-        z, z_query = embed(self.net, task)
-        state = self._state(z, task.support, {})
-        if self.kind == "classification":
-            return self.loss(self._logits(state, z_query), task.query)
-        targets = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
-        mean, std = self._gaussian(state, torch.cat([z, z_query]))
-        per_example = -log_density(targets.y, mean, std).sum(dim=1)
-        return (per_example * targets.weight).sum() / targets.weight.sum()
-
-    def _state(
-        self, z: Tensor, support: Examples, statistics: norm.Statistics
-    ) -> NeuralProcessState:
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> NeuralProcessState:
         if self.kind == "regression":
             r, member = self.h(torch.cat([z, support.y], dim=1)), support.weight[None]
         else:
@@ -142,6 +108,35 @@ class NeuralProcess(Learner[NeuralProcessState]):
             return NeuralProcessState({"r": mean}, member, statistics)
         key, value = self.attention.keys_values(z, r)
         return NeuralProcessState({"key": key, "value": value}, member, statistics)
+
+    def answer(self, state: NeuralProcessState, z: Tensor) -> Tensor:
+        return self._gaussian(state, z)[0] if self.kind == "regression" else self._logits(state, z)
+
+    def support_attention(
+        self, state: NeuralProcessState, support: Examples, x: Tensor
+    ) -> Tensor | None:
+        if self.attention is None:
+            return None
+        shares = self.attention.shares(
+            self.embedded(state, x), state.read["key"], self._ignore(state)
+        )
+        return shares.permute(2, 0, 1, 3)
+
+    def distribution(self, state: NeuralProcessState, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.kind == "classification":
+            return None
+        return self._gaussian(state, self.embedded(state, x))
+
+    def task_loss(self, task: Task) -> Tensor:
+        """Cross-entropy of the query; or minus the mean log-density of support and query."""
+        z, z_query = self.embed_together(task)
+        state = self.fit(z, task.support, {})
+        if self.kind == "classification":
+            return self.loss(self.answer(state, z_query), task.query)
+        targets = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
+        mean, std = self._gaussian(state, torch.cat([z, z_query]))
+        per_example = -log_density(targets.y, mean, std).sum(dim=1)
+        return (per_example * targets.weight).sum() / targets.weight.sum()
 
     def _gaussian(self, state: NeuralProcessState, z: Tensor) -> tuple[Tensor, Tensor]:
         mean, s = self.g(torch.cat([z, self._read(state, z)[0]], dim=1)).chunk(2, dim=1)

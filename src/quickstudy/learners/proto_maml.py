@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import replace
 
 from torch import nn
 
@@ -10,7 +10,8 @@ from quickstudy.inner.descent import MetaGradient, Parameters
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.learners.prototypical import class_means
 from quickstudy.nets import norm
-from quickstudy.nets.head import SharedLinear, width
+from quickstudy.nets.head import SharedLinear
+from quickstudy.nets.traits import width
 from quickstudy.task import Examples
 
 
@@ -41,9 +42,15 @@ class ProtoMAML(GradientBased):
         UserError: As `MAML`.
 
     Source: Triantafillou et al.: Meta-Dataset, ICLR 2020, section 3.
+
+    Example:
+        >>> learner = ProtoMAML(qs.nets.MLP((64,)), inner_steps=3)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    needs_head: ClassVar[bool] = False
+    tags = replace(GradientBased.tags, needs_head=False)
 
     def __init__(
         self,

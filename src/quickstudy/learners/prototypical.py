@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Contributions, Learner
-from quickstudy.nets import norm
+from quickstudy.learner import Contributions
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.nets.head import check_features
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Task, class_present, mask_absent
 
 
@@ -18,10 +18,10 @@ class PrototypicalState(NamedTuple):
 
     prototypes: Tensor
     present: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class PrototypicalNetwork(Learner[PrototypicalState]):
+class PrototypicalNetwork(EmbeddingLearner[PrototypicalState]):
     """Classifies a query by its squared Euclidean distance to the mean embedding of each class.
 
     adapt:    c_n = mean of f(x_i) over the support examples of class n
@@ -38,51 +38,31 @@ class PrototypicalNetwork(Learner[PrototypicalState]):
 
     Source: Snell, Swersky, Zemel: Prototypical Networks for Few-shot Learning, NeurIPS 2017,
     eq. 1 and 2.
+
+    Example:
+        >>> learner = PrototypicalNetwork(qs.nets.MLP((64,), hidden=(32,)))
+        >>> state = learner.adapt(support)
+        >>> state.prototypes.shape, learner.predict(state, query.x).shape
+        (torch.Size([2, 32]), torch.Size([10, 2]))
     """
 
-    embeds: ClassVar[bool] = True
-
     def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-        self.transductive = "batch" in norm.kinds(net)
+        super().__init__(net)
 
-    def adapt(self, support: Examples) -> PrototypicalState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> PrototypicalState:
         return PrototypicalState(class_means(z, support), class_present(support), statistics)
 
-    def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
+    def answer(self, state: PrototypicalState, z: Tensor) -> Tensor:
         return mask_absent(-squared_distances(z, state.prototypes), state.present)
+
+    def task_loss(self, task: Task) -> Tensor:
+        return self.loss_together(task)
 
     def contributions(
         self, state: PrototypicalState, support: Examples, x: Tensor
     ) -> Contributions:
-        z, z_support = embedded(self.net, state.statistics, x, support.x)
+        z, z_support = self.embedded(state, x), self.embedded(state, support.x)
         return distance_parts(z, z_support, support)
-
-    def task_loss(self, task: Task) -> Tensor:
-        z, z_query = embed(self.net, task)
-        logits = -squared_distances(z_query, class_means(z, task.support))
-        return self.loss(mask_absent(logits, class_present(task.support)), task.query)
-
-
-def embed(net: nn.Module, task: Task) -> tuple[Tensor, Tensor]:
-    """Embeddings of support and query: of one pass, unless the norm is `"support"`."""
-    support, query = task
-    if "support" in norm.kinds(net):
-        z, statistics = norm.run(net, None, support.x, support.weight)
-        check_features(z)
-        return z, norm.run(net, None, query.x, query.weight, statistics)[0]
-    x, weight = (torch.cat(both) for both in ((support.x, query.x), (support.weight, query.weight)))
-    z, _ = norm.run(net, None, x, weight)
-    check_features(z)
-    return z[: len(support.x)], z[len(support.x) :]
-
-
-def embedded(net: nn.Module, statistics: norm.Statistics, *inputs: Tensor) -> list[Tensor]:
-    """Embeddings of inputs with the statistics of a state."""
-    return [norm.run(net, None, x, given=statistics)[0] for x in inputs]
 
 
 def class_means(z: Tensor, support: Examples) -> Tensor:

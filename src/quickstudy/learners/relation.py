@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import embed
-from quickstudy.nets import Norm, norm, width
+from quickstudy.learner import Tags
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.nets import Norm, norm, traits
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Task, class_present, mask_absent
 
 
@@ -20,11 +21,11 @@ class RelationState(NamedTuple):
 
     classes: Tensor
     present: Tensor
-    statistics: norm.Statistics
-    pair_statistics: norm.Statistics
+    statistics: Statistics
+    pair_statistics: Statistics
 
 
-class RelationNetwork(Learner[RelationState]):
+class RelationNetwork(EmbeddingLearner[RelationState]):
     """Learns the measure by which a query is compared with each class.
 
     adapt:    c_n = sum of f(x_i) over the support examples of class n
@@ -56,38 +57,23 @@ class RelationNetwork(Learner[RelationState]):
 
     Source: Sung, Yang, Zhang, Xiang, Torr, Hospedales: Learning to Compare: Relation Network for
     Few-Shot Learning, CVPR 2018, eq. 1 and 2.
+
+    Example:
+        >>> learner = RelationNetwork(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    default_pools: ClassVar[int] = 2
-    embeds: ClassVar[bool] = True
+    tags = Tags(net_options={"pools": 2})
 
     def __init__(self, net: nn.Module, hidden: int = 8) -> None:
-        super().__init__()
-        self.net = net
-        self.feature_shape: tuple[int, ...] = getattr(net, "feature_shape", None) or (width(net),)
+        super().__init__(net)
+        self.feature_shape = traits.feature_shape(net)
         kind = next((m.kind for m in net.modules() if isinstance(m, Norm)), None)
         self.relation = _relation_module(self.feature_shape, hidden, kind)
-        self.transductive = "batch" in norm.kinds(net)
 
-    def adapt(self, support: Examples) -> RelationState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
-        return self._state(z, support, statistics)
-
-    def predict(self, state: RelationState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._logits(state, z, norm.weights(x))
-
-    def loss(self, prediction: Tensor, target: Examples) -> Tensor:
-        # The score of a class that is only padding is 0, and so is its target.
-        per_example = (torch.sigmoid(prediction) - target.y).square().sum(dim=-1)
-        return (per_example * target.weight).sum() / target.weight.sum()
-
-    def task_loss(self, task: Task) -> Tensor:
-        z, z_query = embed(self.net, task)
-        state = self._state(z, task.support, {})
-        return self.loss(self._logits(state, z_query, task.query.weight), task.query)
-
-    def _state(self, z: Tensor, support: Examples, statistics: norm.Statistics) -> RelationState:
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> RelationState:
         classes = (support.y * support.weight[:, None]).T @ z
         state = RelationState(classes, class_present(support), statistics, {})
         if "support" not in norm.kinds(self.relation):
@@ -95,13 +81,26 @@ class RelationNetwork(Learner[RelationState]):
         _, seen = self._relate(state, z, support.weight, None)
         return state._replace(pair_statistics=seen)
 
+    def answer(self, state: RelationState, z: Tensor) -> Tensor:
+        return self._logits(state, z, norm.weights(z))
+
+    def loss(self, prediction: Tensor, target: Examples) -> Tensor:
+        # The score of a class that is only padding is 0, and so is its target.
+        per_example = (torch.sigmoid(prediction) - target.y).square().sum(dim=-1)
+        return (per_example * target.weight).sum() / target.weight.sum()
+
+    def task_loss(self, task: Task) -> Tensor:
+        z, z_query = self.embed_together(task)
+        state = self.fit(z, task.support, {})
+        return self.loss(self._logits(state, z_query, task.query.weight), task.query)
+
     def _logits(self, state: RelationState, z: Tensor, weight: Tensor) -> Tensor:
         r, _ = self._relate(state, z, weight, state.pair_statistics)
         return mask_absent(r, state.present)
 
     def _relate(
-        self, state: RelationState, z: Tensor, weight: Tensor, given: norm.Statistics | None
-    ) -> tuple[Tensor, norm.Statistics]:
+        self, state: RelationState, z: Tensor, weight: Tensor, given: Statistics | None
+    ) -> tuple[Tensor, Statistics]:
         """r of each example and class, (examples, way), and the statistics of these pairs."""
         size, ndim = (z.shape[0], len(state.classes)), len(self.feature_shape)
         maps = [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal, get_args
+from dataclasses import replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import Parameters, gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
-from quickstudy.nets.norm import padding
+from quickstudy.nets.passing import padding
 from quickstudy.task import Examples, Kind, Task
 
 InnerOptimizer = Literal["Adam", "SGD"]
@@ -63,9 +64,15 @@ class Reptile(GradientBased):
 
     Source: Nichol, Achiam, Schulman: On First-Order Meta-Learning Algorithms, 2018, algorithms 1
     and 2.
+
+    Example:
+        >>> learner = qs.build({"name": "Reptile", "adapt_steps": 5}, tasks)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    default_head: ClassVar[str] = "per_class"
+    tags = replace(GradientBased.tags, default_head="per_class")
 
     def __init__(
         self,
@@ -87,7 +94,7 @@ class Reptile(GradientBased):
             )
         self.inner_optimizer, self.inner_lr = inner_optimizer, inner_lr
         self.inner_batch, self.adapt_batch = inner_batch, adapt_batch
-        self.order_matters = True
+        self.tags = replace(self.tags, order_matters=True)
 
     def task_loss(self, task: Task) -> Tensor:
         both = Examples(*(torch.cat(pair) for pair in zip(*task, strict=True)))

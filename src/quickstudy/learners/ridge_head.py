@@ -37,6 +37,12 @@ class RidgeHead(LinearHead):
 
     Source: Bertinetto, Henriques, Torr, Vedaldi: Meta-learning with Differentiable Closed-form
     Solvers, ICLR 2019 (R2-D2).
+
+    Example:
+        >>> learner = RidgeHead(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     fewest_classes: ClassVar[int] = 1

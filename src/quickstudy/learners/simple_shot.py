@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Contributions, Learner
+from quickstudy.learner import Contributions, Tags
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.prototypical import (
     PrototypicalState,
     class_means,
@@ -16,10 +15,11 @@ from quickstudy.learners.prototypical import (
     squared_distances,
 )
 from quickstudy.nets import Norm, norm, width
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Task, class_present, mask_absent
 
 
-class SimpleShot(Learner[PrototypicalState]):
+class SimpleShot(EmbeddingLearner[PrototypicalState]):
     """Nearest centroid on the features of a classifier of all meta-train classes.
 
     adapt:    z(x) = (f(x) - m) / ||f(x) - m||,  m = mean of f over meta-train examples
@@ -46,31 +46,29 @@ class SimpleShot(Learner[PrototypicalState]):
 
     Source: Wang, Chao, Weinberger, van der Maaten: SimpleShot: Revisiting Nearest-Neighbor
     Classification for Few-Shot Learning, 2019 (CL2N).
+
+    Example:
+        >>> learner = SimpleShot(qs.nets.MLP((64,)), n_classes=6)  # classes of meta-train
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    episodic: ClassVar[bool] = False
-    embeds: ClassVar[bool] = True
+    tags = Tags(episodic=False)
 
     def __init__(self, net: nn.Module, n_classes: int) -> None:
-        super().__init__()
-        self.net = net
+        super().__init__(net, space=self._centred)
         self.classifier = nn.Linear(width(net), n_classes)
         # Only its mean is used.
         self.base = Norm(width(net), "population").requires_grad_(False)
-        self.transductive = "batch" in norm.kinds(net)
 
-    def adapt(self, support: Examples) -> PrototypicalState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> PrototypicalState:
         means = class_means(self._centred(z), support)
         return PrototypicalState(means, class_present(support), statistics)
 
-    def predict(self, state: PrototypicalState, x: Tensor) -> Tensor:
-        distances = squared_distances(self.features(state, x), state.prototypes)
+    def answer(self, state: PrototypicalState, z: Tensor) -> Tensor:
+        distances = squared_distances(self._centred(z), state.prototypes)
         return mask_absent(-distances, state.present)
-
-    def features(self, state: PrototypicalState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        return self._centred(z)
 
     def contributions(
         self, state: PrototypicalState, support: Examples, x: Tensor

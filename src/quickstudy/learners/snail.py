@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.learners.prototypical import embed
-from quickstudy.nets import norm, width
+from quickstudy.learner import Tags
+from quickstudy.learners.embedding import EmbeddingLearner
+from quickstudy.nets import width
 from quickstudy.nets.causal import CausalAttention, CausalLayer, Memory, temporal_convolutions
 from quickstudy.nets.head import check_features
+from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
@@ -23,10 +24,10 @@ class SNAILState(NamedTuple):
 
     memory: dict[str, Memory]
     present: Tensor
-    statistics: norm.Statistics
+    statistics: Statistics
 
 
-class SNAIL(Learner[SNAILState]):
+class SNAIL(EmbeddingLearner[SNAILState]):
     """Reads the support as a sequence, and answers a query as the step after it.
 
     adapt:    u_t = [f(x_t), y_t] goes through the layers, which keep what later steps look back at:
@@ -61,11 +62,15 @@ class SNAIL(Learner[SNAILState]):
 
     Source: Mishra, Rohaninejad, Chen, Abbeel: A Simple Neural Attentive Meta-Learner, ICLR 2018,
     section 3 and appendix A.
+
+    Example:
+        >>> learner = SNAIL(qs.nets.MLP((64,)), n_out=2)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
-    embeds: ClassVar[bool] = True
-    order_matters = True
-    label_equivariant = False
+    tags = Tags(order_matters=True, label_equivariant=False)
 
     def __init__(
         self,
@@ -77,15 +82,14 @@ class SNAIL(Learner[SNAILState]):
         keys: Sequence[int] = (64, 256, 512),
         values: Sequence[int] = (32, 128, 256),
     ) -> None:
-        super().__init__()
+        super().__init__(net, kind)
         if len(keys) != len(values) or not keys or context < 1:
             raise UserError(
                 "SNAIL: each attention needs a width of its keys and of its values, and the "
                 f"context at least one example; received keys={tuple(keys)}, "
                 f"values={tuple(values)} and context={context}; correct them."
             )
-        self.net, self.kind, self.n_out, self.context = net, kind, n_out, context
-        self.transductive = "batch" in norm.kinds(net)
+        self.n_out, self.context = n_out, context
         layers: list[CausalLayer] = []
         n_in = width(net) + n_out
         for n_keys, n_values in zip(keys, values, strict=True):
@@ -97,13 +101,11 @@ class SNAIL(Learner[SNAILState]):
         self.layers = nn.ModuleList(layers)
         self.out = nn.Linear(n_in, n_out)
 
-    def adapt(self, support: Examples) -> SNAILState:
-        z, statistics = norm.run(self.net, None, support.x, support.weight)
+    def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> SNAILState:
         _, memory = self._through(*self._sequence(z, support))
         return SNAILState(memory, class_present(support), statistics)
 
-    def predict(self, state: SNAILState, x: Tensor) -> Tensor:
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
+    def answer(self, state: SNAILState, z: Tensor) -> Tensor:
         u = F.pad(z, (0, self.n_out))
         for name, layer in self.layers.named_children():
             assert isinstance(layer, CausalLayer)
@@ -112,8 +114,7 @@ class SNAIL(Learner[SNAILState]):
 
     def support_attention(self, state: SNAILState, support: Examples, x: Tensor) -> Tensor:
         """A head is an attention; what a query attends to in itself is left out."""
-        z, _ = norm.run(self.net, None, x, given=state.statistics)
-        u, heads = F.pad(z, (0, self.n_out)), []
+        u, heads = F.pad(self.embedded(state, x), (0, self.n_out)), []
         for name, layer in self.layers.named_children():
             assert isinstance(layer, CausalLayer)
             if isinstance(layer, CausalAttention):
@@ -125,7 +126,7 @@ class SNAIL(Learner[SNAILState]):
         return shares / shares.sum(dim=3, keepdim=True)
 
     def task_loss(self, task: Task) -> Tensor:
-        z, z_query = embed(self.net, task)
+        z, z_query = self.embed_together(task)
         u, real = self._sequence(z, task.support)
         u, _ = self._through(torch.cat([u, F.pad(z_query, (0, self.n_out))]), real)
         out = of_task(self.out(u[len(real) :]), class_present(task.support), self.kind)

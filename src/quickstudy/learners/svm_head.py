@@ -38,6 +38,12 @@ class SVMHead(LinearHead):
 
     Source: Lee, Maji, Ravichandran, Soatto: Meta-Learning with Differentiable Convex Optimization,
     CVPR 2019.
+
+    Example:
+        >>> learner = SVMHead(qs.nets.MLP((64,)))
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     constant: ClassVar[float] = 0.0

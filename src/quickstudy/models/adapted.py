@@ -18,7 +18,7 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
-from quickstudy.learner import alone, flatten_state, state_bytes
+from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
 
 if TYPE_CHECKING:
@@ -37,13 +37,20 @@ class Adapted:
         labels: The label of each.
         classes: The labels in the order of the columns; empty in regression.
         state: What the learner made of the examples.
+
+    Example:
+        >>> adapted = model.adapt(X[:50], y[:50])
+        >>> adapted.predict(X[50:52]).shape, adapted.predict_proba(X[50:52]).shape
+        ((2,), (2, 10))
+        >>> better = adapted.update(X[50:60], y[50:60])  # a new object
+        >>> better.save("digits.task")
     """
 
     def __init__(self, model: Model, support: SupportSet, state: Any = None) -> None:
         self.model, self.support = model, support.examples
         self.labels, self.classes = support.labels, support.classes
         if state is None:
-            with torch.no_grad(), alone(model.learner):
+            with torch.no_grad(), locked(model.learner):
                 state = model.learner.adapt(self.support)
         # As a file gives it back: other strides may mean another kernel, and other last bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
@@ -73,6 +80,11 @@ class Adapted:
         Raises:
             UserError: Queries of another shape; or a `min_confidence` in regression, or outside of
                 0 .. 1.
+
+        Example:
+            >>> adapted = model.adapt(X[:50], y[:50])
+            >>> (adapted.predict(X[50:]) == y[50:]).mean() > 0.5
+            np.True_
         """
         if not 0 <= min_confidence <= 1 or (min_confidence and self.model.kind == "regression"):
             raise UserError(
@@ -138,7 +150,7 @@ class Adapted:
         Raises:
             UserError: A class has one example, so that leaving it out leaves none.
         """
-        with alone(self.model.learner):
+        with locked(self.model.learner):
             return cross_validated(self.model.learner, self.support, max_folds)
 
     def explain(
@@ -167,7 +179,7 @@ class Adapted:
             )
         model, classes = self.model, self.classes or None
         of = (model.learner, self.support, self.state, x[0], target, classes, model.temperature)
-        with alone(model.learner):
+        with locked(model.learner):
             return explain(*of, attribution, counterfactual)
 
     def suspicious(self) -> list[Suspect]:
@@ -175,7 +187,7 @@ class Adapted:
 
         Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
         """
-        with alone(self.model.learner):
+        with locked(self.model.learner):
             found = suspicious(self.model.learner, self.support, self.model.temperature)
         return named(found, self.classes)
 
@@ -249,5 +261,5 @@ class Adapted:
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
         x, single = self.model.inputs(X)
-        with torch.no_grad(), alone(self.model.learner):
+        with torch.no_grad(), locked(self.model.learner):
             return self.model.learner.predict(self.state, x), single

@@ -112,9 +112,9 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
         n_features_in_, feature_names_in_: As in scikit-learn.
 
     Example:
-        >>> from sklearn.datasets import load_iris
-        >>> X, y = load_iris(return_X_y=True)
-        >>> FewShotClassifier().fit(X[::5], y[::5]).score(X, y)
+        >>> classifier = qs.FewShotClassifier("runs/digits").fit(X[:50], y[:50])
+        >>> classifier.score(X, y) > 0.5
+        True
     """
 
     _baseline = LogisticRegression
@@ -154,9 +154,9 @@ class FewShotRegressor(RegressorMixin, _FewShot):  # type: ignore[misc]
         n_features_in_, feature_names_in_: As in scikit-learn.
 
     Example:
-        >>> from sklearn.datasets import load_diabetes
-        >>> X, y = load_diabetes(return_X_y=True)
-        >>> FewShotRegressor().fit(X[::5], y[::5]).score(X, y)
+        >>> regressor = qs.FewShotRegressor().fit(X[:50], y[:50])  # without meta-training
+        >>> regressor.predict(X[50:53]).shape
+        (3,)
     """
 
     _baseline = RidgeRegression

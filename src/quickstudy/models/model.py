@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy import catalog
 from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import tensor_seal
 from quickstudy.inputs import Encoded, InputKind, SupportSet, TaskColumns, Vectors, read
 from quickstudy.inputs.labels import Array
 from quickstudy.inputs.support import encode
-from quickstudy.learner import AnyLearner, alone
+from quickstudy.learner import AnyLearner, locked
 from quickstudy.models.adapted import Adapted
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.task import Kind, Task, stack
@@ -36,6 +35,11 @@ class Model:
         n_out: Number of values of a target in regression; None where it is not known.
         fingerprint: A sha256 of all that decides what the model answers: weights, settings,
             preprocessing and temperature.
+
+    Example:
+        >>> model = qs.Model(learner, x_shape=(64,))  # `qs.load` makes one from a run directory
+        >>> model.adapt(X[:50], y[:50]).predict(X[50:53]).shape
+        (3,)
     """
 
     def __init__(
@@ -48,9 +52,9 @@ class Model:
         check_calibrated(learner)
         self.learner = learner.eval().requires_grad_(False)
         kind = Vectors() if preprocess is None else preprocess
-        self.preprocess = TaskColumns(kind) if learner.reads_columns else kind
+        self.preprocess = TaskColumns(kind) if learner.tags.reads_columns else kind
         self.x_shape, self.temperature = x_shape, temperature
-        self._specs = catalog.learner_specs(learner)
+        self._specs = learner.specs
         self.n_out: int | None = (self._specs or {}).get("n_out")
         self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
 
@@ -83,6 +87,11 @@ class Model:
         Raises:
             UserError: Lengths differ, inputs have another shape or are not finite, or there is one
                 class only.
+
+        Example:
+            >>> adapted = model.adapt(X[:3], ["zero", "one", "two"])
+            >>> adapted.predict(X[0])
+            'zero'
         """
         support = self.read(X, y)
         return Adapted(self.taking(support.x_shape, support.kind), support)
@@ -118,7 +127,7 @@ class Model:
             for first in range(0, len(group), TOGETHER):
                 numbers = group[first : first + TOGETHER]
                 batch = stack([Task(supports[n].examples, supports[n].examples) for n in numbers])
-                with torch.no_grad(), threads(self.learner, "auto"), alone(self.learner):
+                with torch.no_grad(), threads(self.learner, "auto"), locked(self.learner):
                     states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
                 for i, n in enumerate(numbers):
                     state = tree_map(lambda t, i=i: t[i], states)

@@ -36,6 +36,11 @@ def load(
 
     Raises:
         CheckpointError: The directory is missing, incomplete, from another version, or altered.
+
+    Example:
+        >>> model = qs.load("runs/digits")
+        >>> model.kind, model.x_shape
+        ('classification', (64,))
     """
     directory = RunDirectory(Path(run))
     record = directory.read()
@@ -72,6 +77,11 @@ def load_task(
     Raises:
         CheckpointError: The file is missing, damaged, altered, of another model, or from another
             version.
+
+    Example:
+        >>> model.adapt(X[:50], y[:50]).save("digits.task")
+        >>> qs.load_task("digits.task").predict(X[50:53]).shape
+        (3,)
     """
     path = Path(path)
     if not path.is_file():
@@ -111,7 +121,7 @@ def task_from_bytes(
     with reading_model(name):
         if with_model or model is None:
             model = _model_of(header, tensors, learner)
-        elif model.learner.reads_columns:
+        elif model.learner.tags.reads_columns:
             model = model.taking(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:
             raise CheckpointError(

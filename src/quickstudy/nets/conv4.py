@@ -34,6 +34,11 @@ class Conv4(nn.Module):
 
     Source: Vinyals et al.: Matching Networks, NeurIPS 2016 (`"max"`); Finn et al.: MAML, ICML 2017
     (`"stride"`, Omniglot).
+
+    Example:
+        >>> net = Conv4((1, 28, 28), hidden=32, norm="group")
+        >>> net(torch.zeros(2, 1, 28, 28)).shape  # (examples, features)
+        torch.Size([2, 32])
     """
 
     def __init__(

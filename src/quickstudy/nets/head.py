@@ -23,6 +23,12 @@ class SharedLinear(nn.Module):
 
     Shapes:
         x (examples, n_features) -> (examples, rows)
+
+    Example:
+        >>> net = torch.nn.Sequential(MLP((64,)), SharedLinear(40))
+        >>> learner = qs.learners.MAML(net)  # for any number of ways
+        >>> learner.predict(learner.adapt(support), query.x).shape
+        torch.Size([10, 2])
     """
 
     def __init__(self, n_features: int) -> None:
@@ -48,23 +54,6 @@ def repeat_rows(net: nn.Module, parameters: dict[str, Tensor], way: int) -> dict
         name: p.expand(way, *p.shape[1:]).contiguous() if name in shared else p
         for name, p in parameters.items()
     }
-
-
-def width(net: nn.Module) -> int:
-    """Number of features a network gives: its `n_features`, else those of its last linear layer.
-
-    Raises:
-        UserError: The network has neither.
-    """
-    n = getattr(net, "n_features", None)
-    if n is None:
-        n = next((m.out_features for m in [*net.modules()][::-1] if isinstance(m, nn.Linear)), None)
-    if not isinstance(n, int):
-        raise UserError(
-            f"{type(net).__name__}: the number of features must be known; received a network "
-            "without one and without a linear layer; set net.n_features."
-        )
-    return n
 
 
 def check_features(z: Tensor) -> None:

@@ -37,6 +37,11 @@ class MLP(nn.Module):
 
     Raises:
         UserError: Unknown activation.
+
+    Example:
+        >>> net = MLP((64,), hidden=(32, 16))
+        >>> net(support.x).shape  # (examples, features)
+        torch.Size([10, 16])
     """
 
     def __init__(

@@ -13,10 +13,7 @@ statistics from support to query through its state, with `run`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import torch
@@ -25,27 +22,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import UserError
+from quickstudy.nets.passing import Record, Statistics, observer, passing, recording
 from quickstudy.nets.second_order import along_channels, batch_norm, transformed
 
 NormKind = Literal["support", "batch", "population", "group", "layer"]
-Statistics = dict[str, Tensor]
-"""(2, channels) mean and variance of each `Norm`, by the order in which a pass meets them."""
-
-
-@dataclass
-class _Pass:
-    """What the norms of one forward pass share."""
-
-    weight: Tensor | None = None
-    given: Statistics | None = None
-    seen: Statistics = field(default_factory=dict)
-    met: int = 0
-
-
-_pass: ContextVar[_Pass | None] = ContextVar("pass", default=None)
-_padding: ContextVar[Tensor | None] = ContextVar("padding", default=None)
-_unpadded: ContextVar[bool] = ContextVar("unpadded", default=False)
-_observer: ContextVar[Callable[[Norm, Tensor], None] | None] = ContextVar("observer", default=None)
 
 
 class Norm(nn.Module):
@@ -66,6 +46,11 @@ class Norm(nn.Module):
 
     Source: Ioffe, Szegedy: Batch Normalization, ICML 2015; Bronskill et al.: TaskNorm, ICML 2020
     (statistics of the support set); Wu, He: Group Normalization, ECCV 2018.
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), Norm(8, "support"))
+        >>> net(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 8, 6, 6])
     """
 
     mean: Tensor
@@ -98,12 +83,12 @@ class Norm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.kind in ("group", "layer"):
             return F.group_norm(x, self.groups, self.scale, self.shift, self.eps)
-        current = _pass.get() or _Pass()
+        current = passing().record or Record()
         key = f"norm{current.met}"
         current.met += 1
-        observe = _observer.get()
-        if observe is not None:
-            observe(self, moments(x, current.weight))
+        see = passing().observer
+        if see is not None:
+            see(self, moments(x, current.weight))
         if self.kind == "population" and not self.training:
             return self._normalise(x, self.mean, self.variance)
         if self.kind == "support" and current.given is not None:
@@ -170,48 +155,26 @@ def run(
         weight: 0/1 for each example; those of weight 0 are padding and count in no statistic.
         given: Statistics that `"support"` norms use instead of those of `x`.
     """
-    if _unpadded.get():
+    settings = passing()
+    if settings.unpadded:
         weight = None
     elif weight is None:
-        weight = _padding.get()
-    current = _Pass(weight, given)
-    token = _pass.set(current)
-    try:
+        weight = settings.padding
+    record = Record(weight, given)
+    with recording(record):
         out: Tensor = net(x) if parameters is None else functional_call(net, parameters, (x,))
-    finally:
-        _pass.reset(token)
     if not isinstance(out, Tensor):
         raise UserError(
             f"{type(net).__name__}: a network must give one tensor; received a "
             f"{type(out).__name__}; wrap it in a module that takes out what is to be learned from."
         )
-    return out, current.seen
-
-
-@contextmanager
-def padding(weight: Tensor) -> Iterator[None]:
-    """Inside, examples of weight 0 count in no statistic of a `run` that gives no weights."""
-    token = _padding.set(weight)
-    try:
-        yield
-    finally:
-        _padding.reset(token)
+    return out, record.seen
 
 
 def weights(x: Tensor) -> Tensor:
     """0 for each of these examples that `padding` told of, else 1. Shape (examples,)."""
-    weight = _padding.get()
+    weight = passing().padding
     return x.new_ones(x.shape[0]) if weight is None else weight
-
-
-@contextmanager
-def unpadded() -> Iterator[None]:
-    """Inside, every example is real: weights are not looked at, and fused kernels serve."""
-    token = _unpadded.set(True)
-    try:
-        yield
-    finally:
-        _unpadded.reset(token)
 
 
 def kinds(net: nn.Module) -> set[str]:
@@ -230,20 +193,19 @@ def calibrate(net: nn.Module, passes: Iterable[Callable[[], Any]]) -> None:
     sums: dict[Norm, Tensor] = {}
     counts: dict[Norm, int] = {}
 
-    def observe(norm: Norm, found: Tensor) -> None:
-        if norm.kind == "population":
-            mean, variance = found.double()
+    def see(norm: nn.Module, statistics: Tensor) -> None:
+        if isinstance(norm, Norm) and norm.kind == "population":
+            mean, variance = statistics.double()
             sums[norm] = sums.get(norm, 0) + torch.stack([mean, variance + mean.square()])
             counts[norm] = counts.get(norm, 0) + 1
 
     training = net.training
     net.train()
-    token = _observer.set(observe)
     try:
-        for one in passes:
-            one()
+        with observer(see):
+            for one in passes:
+                one()
     finally:
-        _observer.reset(token)
         net.train(training)
     for norm, total in sums.items():
         mean, square = total / counts[norm]

@@ -37,6 +37,11 @@ class ResNet12(nn.Module):
     Source: Lee et al.: Meta-Learning with Differentiable Convex Optimization, CVPR 2019
     (`"flatten"`); Ye et al.: Few-Shot Learning via Embedding Adaptation, CVPR 2020 (`"mean"`).
     Differs from both: no dropout and no DropBlock, which draw random numbers.
+
+    Example:
+        >>> net = ResNet12((3, 32, 32), hidden=(8, 8, 8, 16), norm="group")
+        >>> net(torch.zeros(2, 3, 32, 32)).shape  # (examples, features)
+        torch.Size([2, 16])
     """
 
     def __init__(

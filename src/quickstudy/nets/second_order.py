@@ -11,15 +11,14 @@ Inside a transform of `torch.func` torch's own operations are taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+
+from quickstudy.nets.passing import passing
 
 
 def transformed() -> bool:
@@ -32,27 +31,11 @@ def along_channels(v: Tensor, x: Tensor) -> Tensor:
     return v.view(1, -1, *(1,) * (x.ndim - 2))
 
 
-_bf16: ContextVar[bool] = ContextVar("bf16", default=False)
-
-
-@contextmanager
-def bf16_convolutions(wanted: bool = True) -> Iterator[None]:
-    """Inside, each `Conv2d` of float32 multiplies in bfloat16 and gives float32 again.
-
-    So do its derivatives. All else, such as sums, norms and updates, stays as it is.
-    """
-    token = _bf16.set(wanted)
-    try:
-        yield
-    finally:
-        _bf16.reset(token)
-
-
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` with a faster second derivative, and with `bf16_convolutions`."""
+    """`torch.nn.Conv2d` with a faster second derivative, and in bfloat16 inside `passing.bf16`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if _bf16.get() and x.dtype == torch.float32:
+        if passing().bf16 and x.dtype == torch.float32:
             return self._convolve(x.bfloat16(), self.weight.bfloat16(), self.bias).float()
         return self._convolve(x, self.weight, self.bias)
 

@@ -137,6 +137,11 @@ class Transformer(nn.Module):
     Source: Dosovitskiy et al.: An Image is Worth 16x16 Words, ICLR 2021 (pictures); Gorishniy et
     al.: Revisiting Deep Learning Models for Tabular Data, NeurIPS 2021, section 3.3 (columns).
     Differs from both: the mean of the tokens is taken rather than a class token.
+
+    Example:
+        >>> net = Transformer((1, 8, 8), hidden=32, n_layers=1, patch=4)
+        >>> net(torch.zeros(2, 1, 8, 8)).shape  # (examples, features)
+        torch.Size([2, 32])
     """
 
     def __init__(

@@ -21,6 +21,13 @@ class SGD(CoordinateWise):
 
     Source: Sutskever et al.: On the Importance of Initialization and Momentum in Deep Learning,
     ICML 2013.
+
+    Example:
+        >>> rule, theta = SGD(lr=0.1, momentum=0.9), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"]
+        tensor([0.9000, 0.9000])
     """
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
@@ -51,6 +58,13 @@ class RMSprop(CoordinateWise):
         eps: Added to its root.
 
     Source: Tieleman, Hinton: Lecture 6.5, Neural Networks for Machine Learning, 2012.
+
+    Example:
+        >>> rule, theta = RMSprop(lr=0.05), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"]
+        tensor([0.5000, 0.5000])
     """
 
     def __init__(self, lr: float = 0.01, beta: float = 0.99, eps: float = 1e-8) -> None:
@@ -79,6 +93,13 @@ class Adam(CoordinateWise):
         eps: Added to the root of the mean square.
 
     Source: Kingma, Ba: Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1.
+
+    Example:
+        >>> rule, theta = Adam(lr=0.1), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"]
+        tensor([0.9000, 0.9000])
     """
 
     def __init__(

@@ -23,6 +23,13 @@ class LinearRule(CoordinateWise):
         decays: Where the decays start, each in (0, 1).
         scale: What the weights are multiplied by; where w starts, the rule is gradient descent with
             a tenth of this step size.
+
+    Example:
+        >>> rule, theta = LinearRule(decays=(0.5, 0.9)), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"].shape
+        torch.Size([2])
     """
 
     def __init__(

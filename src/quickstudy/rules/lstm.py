@@ -36,6 +36,13 @@ class LSTMRule(CoordinateWise):
 
     Source: Andrychowicz et al.: Learning to Learn by Gradient Descent by Gradient Descent, NeurIPS
     2016, sections 2.1 and 3, appendix A.
+
+    Example:
+        >>> rule, theta = LSTMRule(hidden=5), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"].shape
+        torch.Size([2])
     """
 
     def __init__(

@@ -24,6 +24,13 @@ class MetaLSTMRule(CoordinateWise):
 
     Source: Ravi, Larochelle: Optimization as a Model for Few-Shot Learning, ICLR 2017, sections 3
     and 4: gates start nearly open for keeping and nearly shut for moving.
+
+    Example:
+        >>> rule, theta = MetaLSTMRule(hidden=5), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"].shape
+        torch.Size([2])
     """
 
     learns_start = True

@@ -38,6 +38,13 @@ class MLPRule(UpdateRule):
 
     Source: Metz et al.: Practical Tradeoffs between Memory, Compute, and Performance in Learned
     Optimizers, CoLLAs 2022.
+
+    Example:
+        >>> rule, theta = MLPRule(), {"w": torch.ones(2)}
+        >>> gradient, loss = {"w": torch.ones(2)}, torch.tensor(1.0)
+        >>> theta, state = rule.update(rule.start(theta), theta, gradient, loss)
+        >>> theta["w"].shape
+        torch.Size([2])
     """
 
     whole_tensors = True

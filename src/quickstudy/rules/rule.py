@@ -29,6 +29,14 @@ class UpdateRule(nn.Module, ABC):
     Attributes:
         learns_start: The parameters that it starts from are learned with it.
         whole_tensors: What it does to a coordinate depends on the tensor around it.
+
+    Example:
+        >>> class Sign(UpdateRule):
+        ...     def start(self, parameters):
+        ...         return {}
+        ...     def update(self, state, parameters, gradients, loss):
+        ...         return {k: p - 0.1 * gradients[k].sign() for k, p in parameters.items()}, state
+        >>> state = Sign().start({"w": torch.ones(2)})
     """
 
     learns_start: ClassVar[bool] = False
@@ -63,6 +71,14 @@ class CoordinateWise(UpdateRule, ABC):
 
     All tensors are one row of coordinates to it, so that a step takes as many operations for a
     network of many tensors as for one of few.
+
+    Example:
+        >>> class Plain(CoordinateWise):
+        ...     def remember(self, theta):
+        ...         return {}
+        ...     def step(self, state, theta, g, loss):
+        ...         return theta - 0.1 * g, state
+        >>> state = Plain().start({"w": torch.ones(2)})
     """
 
     def start(self, parameters: Parameters) -> RuleState:

@@ -32,11 +32,11 @@ class RuleOptimizer(torch.optim.Optimizer):
             of other parameters; or the step gets no loss.
 
     Example:
-        >>> optimizer = RuleOptimizer(model.parameters(), learner.rule)
-        >>> optimizer.zero_grad()
-        >>> loss = criterion(model(x), y)
+        >>> net = torch.nn.Linear(64, 2)
+        >>> optimizer = RuleOptimizer(net.parameters(), LSTMRule())
+        >>> loss = torch.nn.functional.cross_entropy(net(support.x), support.y)
         >>> loss.backward()
-        >>> optimizer.step(loss=loss)
+        >>> loss = optimizer.step(loss=loss)
     """
 
     def __init__(self, params: ParamsT, rule: UpdateRule) -> None:

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy.errors import UserError
-from quickstudy.figures.page import figures, machine_rows, not_shown, settings_table, write_page
+from quickstudy.figures.page import drawings, machine_rows, not_shown, settings_table, write_page
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.metrics import named
+from quickstudy.search.figures import search_figures
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
-from quickstudy.search.pictures import search_pictures
 from quickstudy.search.rows import Row, default_row
 from quickstudy.search.space import JSON, Space, space_of
 from quickstudy.search.store import Past, form
@@ -155,21 +155,21 @@ def words(result: JSON, space: Space, whole: int) -> list[str]:
 
 
 def write(plan: Plan, result: JSON, json: Path | None) -> None:
-    """Writes the best configuration, the result, its pictures and its page."""
+    """Writes the best configuration, the result, its figures and its page."""
     text = jsonlib.dumps(without_nan(result), indent=2).encode()
     config = yaml.safe_dump(result["best"]["options"], sort_keys=False, allow_unicode=True)
     write_atomically(plan.out / "best.yaml", config.encode())
     write_atomically(plan.out / "search.json", text)
     if json is not None:
         write_atomically(json, text)
-    pictures = search_pictures(result)
-    for picture in pictures:
-        picture.save(plan.out / "pictures")
+    figures = search_figures(result)
+    for figure in figures:
+        figure.save(plan.out / "pictures")
     body = [
         "<h2>Why</h2>\n<ul>\n" + "\n".join(f"<li>{escape(t)}</li>" for t in result["words"][1:])
         + "\n</ul>",
         *([f"<h2>The finals</h2>\n{_finals(result)}"] if result["finals"] else []),
-        figures(pictures),
+        drawings(figures),
         f"<h2>The best configuration</h2>\n<pre>{escape(config)}</pre>",
         "<p>Train it, longer if you like, with <code>quickstudy train --config best.yaml --out "
         "runs/best</code>.</p>",

@@ -57,6 +57,10 @@ class Protocol:
         max_query: Query rows at most.
         folds: Folds of the trials, the cross-validations on the support.
         seed: Seed of the splits, and of the configurations that draw random numbers.
+
+    Example:
+        >>> Protocol(n_splits=10, folds=3).n_splits
+        10
     """
 
     n_splits: int = 5
@@ -86,6 +90,13 @@ class Measured(NamedTuple):
         features_seconds: Processor time that they took.
         scores: By configuration, on the query.
         trials: By configuration, in cross-validation on the support; of those that were tried.
+
+    Example:
+        >>> from quickstudy.tasks.tables import read_tables
+        >>> quick = Protocol(n_splits=1, max_splits=1, max_support=30, max_query=30, folds=2)
+        >>> measured = measure(read_tables(Path("tables")), Path("scores"), quick)
+        >>> measured[0].scores["logistic"].accuracy > 0.5
+        True
     """
 
     table: str

@@ -26,6 +26,11 @@ class Policy(nn.Module):
 
     Shapes:
         x (tasks, features), own (tasks, choices, own features), logits (tasks, choices)
+
+    Example:
+        >>> policy = Policy(n_features=3, n_own=1, n_choices=4)
+        >>> policy(torch.zeros(1, 3), torch.zeros(1, 4, 1)).shape  # logits
+        torch.Size([1, 4])
     """
 
     def __init__(self, n_features: int, n_own: int, n_choices: int) -> None:
@@ -83,6 +88,13 @@ class PolicyTraining:
             ahead of another for its choice to be e times as likely.
         decay: Weight of the squared weights of the task features.
         seed: Seed of the tasks and of the draws.
+
+    Example:
+        >>> from quickstudy.tasks.tables import read_tables
+        >>> quick = Protocol(n_splits=1, max_splits=1, max_support=30, max_query=30, folds=2)
+        >>> training = PolicyTraining(steps=10)
+        >>> tables, scores = read_tables(Path("tables")), Path("scores")
+        >>> selector = AlgorithmSelector.fit(tables, scores, protocol=quick, training=training)
     """
 
     steps: int = 300

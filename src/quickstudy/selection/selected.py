@@ -40,6 +40,14 @@ class Selected:
     Attributes:
         estimator: The fitted scikit-learn estimator; it takes what `encode` gives.
         seconds: Processor time of fitting it.
+
+    Example:
+        >>> from quickstudy.selection.support import support_of
+        >>> from quickstudy.tasks.tables import read_tables
+        >>> part, _ = support_of(read_tables(Path("tables"))[0], range(30), range(30, 60))
+        >>> selected = Selected("naive Bayes", part, ["no", "yes"], seed=0, why={})
+        >>> selected.predict([["3", "1.5"], ["3", "-1.5"]])  # a customer and what was spent
+        array(['yes', 'no'], dtype='<U3')
     """
 
     def __init__(

@@ -63,6 +63,13 @@ class AlgorithmSelector:
 
     Source: Williams 1992 (REINFORCE); Feurer et al.: Efficient and Robust Automated Machine
     Learning, NeurIPS 2015 (meta-features); Pfahringer et al., ICML 2000 (landmarking).
+
+    Example:
+        >>> from quickstudy.selection import Protocol
+        >>> from quickstudy.tasks.tables import read_tables
+        >>> quick = Protocol(n_splits=1, max_splits=1, max_support=30, max_query=30, folds=2)
+        >>> tables, scores = read_tables(Path("tables")), Path("scores")
+        >>> selector = qs.AlgorithmSelector.fit(tables, scores, protocol=quick)
     """
 
     def __init__(

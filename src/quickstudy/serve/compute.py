@@ -173,7 +173,7 @@ def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
         tile: Rows of a batch; a transductive learner takes all at once.
     """
     n = len(x)
-    if adapted.model.learner.transductive:
+    if adapted.model.learner.tags.transductive:
         return _pass(adapted, x)
     if n % tile:
         x = torch.cat([x, x[-1:].expand(tile - n % tile, *x.shape[1:])])
@@ -191,7 +191,7 @@ def _pass(adapted: Adapted, x: Tensor) -> Array:
 def tile(adapted: Adapted) -> int:
     """Chooses the tile: `TILE` where a row is little work and comes out alike in any batch."""
     learner = adapted.model.learner
-    if learner.transductive:
+    if learner.tags.transductive:
         return 1
     shapes = tuple((name, tuple(t.shape)) for name, t in flatten_state(adapted.state).items())
     key = (adapted.model.fingerprint, shapes)

@@ -1,6 +1,6 @@
 """The lab: how a served model was meta-trained and how good it is, from its run directory alone.
 
-Pictures are drawn once a run and come with the numbers they were drawn from as tables. What an
+Figures are drawn once a run and come with the numbers they were drawn from as tables. What an
 evaluation measured is shown where the run directory holds it as `evaluation.json`.
 """
 
@@ -10,23 +10,25 @@ import json
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from quickstudy import catalog
-from quickstudy.errors import UserError
+from quickstudy.errors import DataError, UserError
 from quickstudy.explain import layer_changes
-from quickstudy.explain.pictures import layers
+from quickstudy.explain.figures import layers
 from quickstudy.figures import plots
-from quickstudy.figures.evaluation import evaluation_pictures
-from quickstudy.figures.page import machine_rows
-from quickstudy.figures.sheet import Picture
+from quickstudy.figures.episode import episode_grid
+from quickstudy.figures.evaluation import evaluation_figures
+from quickstudy.figures.page import embedded, image, machine_rows, paragraphs, settings_table
+from quickstudy.figures.sheet import Figure
+from quickstudy.figures.tables import tables_html
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.learners.gradient_based import GradientBased
 from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
@@ -41,11 +43,9 @@ EVALUATION = "evaluation.json"
 SHOWN = {"n_query": 4}  # of the episode that is shown
 
 
-class Table(NamedTuple):
-    """Numbers of a picture: a name, and records with the same keys."""
-
-    name: str
-    rows: list[JSON]
+NOT_EVALUATED = (
+    "This run was not evaluated yet, so there is no comparison with baselines here. To have one:"
+)
 
 
 class Lab:
@@ -53,17 +53,18 @@ class Lab:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # matplotlib's settings are those of the process
-        self._made: dict[Path, tuple[float, JSON]] = {}
+        self._made: dict[Path, tuple[float, str]] = {}
 
-    def __call__(self, served: Served) -> JSON:
-        """The report on a model: plain JSON, with pictures as SVG."""
+    def __call__(self, served: Served) -> str:
+        """The report on a model, as HTML."""
         evaluation = served.run / EVALUATION
         written = evaluation.stat().st_mtime if evaluation.is_file() else 0.0
         with self._lock:
-            found = self._made.get(served.run)
-            if found is None or found[0] != written:
-                found = self._made[served.run] = (written, report(served))
-            return found[1]
+            made, html = self._made.get(served.run, (None, ""))
+            if made != written:
+                html = report(served)
+                self._made[served.run] = (written, html)
+            return html
 
 
 router = APIRouter(include_in_schema=False)
@@ -79,34 +80,52 @@ def page() -> Response:
 @router.get(MODEL + "/lab")
 def get_report(request: Request, model: ModelId) -> Response:
     """How a model was meta-trained and how good it is."""
-    return JSONResponse(reports(Call(request).about(model).served))
+    return HTMLResponse(reports(Call(request).about(model).served))
 
 
-def report(served: Served) -> JSON:
-    """All there is to say about a model."""
+def report(served: Served) -> str:
+    """All there is to say about a model, as HTML; what comes from outside is escaped."""
     evaluated, name = _evaluated(served.run), served.run.name
-    return {
-        "model": served.id,
-        "learner": served.record["learner"],
-        "net": served.card()["net"],
-        "tasks": (served.record.get("tasks_spec") or {}).get("name"),
-        "evaluate": None if evaluated else f"quickstudy evaluate {name} --json {name}/{EVALUATION}",
-        "pictures": [
-            {
-                "name": each.name,
-                "title": each.title,
-                "caption": each.caption,
-                "svg": each.svg,
-                "data": each.data,
-                "tables": [table._asdict() for table in tables(each)],
-            }
-            for each in [*_own(served), *evaluated]
-        ],
-        "settings": [[name, value] for name, value in _settings(served) if value is not None],
-    }
+    net = served.card()["net"]
+    tasks = (served.record.get("tasks_spec") or {}).get("name") or "tasks made in Python"
+    lead = f"{served.record['learner']}{f' on {net}' if net else ''}, meta-trained on {tasks}."
+    command = f"quickstudy evaluate {name} --json {name}/{EVALUATION}"
+    note = f'<p class="note">{NOT_EVALUATED} <code>{escape(command)}</code></p>'
+    figures = "\n".join(map(_figure, [*_own(served), *evaluated]))
+    settings = settings_table(
+        (label.replace("_", " "), value) for label, value in _settings(served) if value is not None
+    )
+    return "\n".join((
+        paragraphs(lead, ' class="lead"'),
+        "" if evaluated else note,
+        f'<div class="figures">\n{figures}\n</div>',
+        '<section aria-labelledby="settings-title">',
+        '<h2 id="settings-title">How it was meta-trained</h2>',
+        settings,
+        "</section>",
+    ))  # fmt: skip
 
 
-def _own(served: Served) -> Iterable[Picture]:
+def _figure(figure: Figure) -> str:
+    """A figure with its numbers, and both as files."""
+    title, data = escape(figure.title), json.dumps(figure.data)
+    files = (("svg", "image/svg+xml", figure.svg), ("json", "application/json", data))
+    links = "\n".join(
+        f'<a class="plain" href="{embedded(kind, text)}" download="{figure.name}.{ending}">'
+        f"Download {ending.upper()}</a>"
+        for ending, kind, text in files
+    )
+    return (
+        f'<figure class="card" id="{figure.name}">\n<h2 class="unseen">{title}</h2>\n'
+        f"{image(figure)}\n<figcaption>{escape(figure.caption)}</figcaption>\n"
+        '<details class="fold"><summary>The numbers</summary>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Numbers of: {title}">\n'
+        f"{tables_html(figure)}\n</div></details>\n"
+        f'<p class="actions">{links}</p>\n</figure>'
+    )
+
+
+def _own(served: Served) -> Iterable[Figure]:
     """What a run and its tasks show: what they lack is left out, not made up."""
     # A model of its own: others compute with the served one meanwhile.
     model, task = load(served.run), _task(served.record.get("tasks_spec"))
@@ -117,7 +136,7 @@ def _own(served: Served) -> Iterable[Picture]:
     metric = validated[0] if validated else DEFAULT[model.kind][0]
     with suppress(UserError):  # a run of no steps
         yield plots.learning_curve(rows, metric=metric)
-    if task is not None and isinstance(model.learner, GradientBased):
+    if task is not None and model.learner.adapt_steps is not None:
         with torch.no_grad():
             state = model.learner.adapt(task.support)
         x = torch.cat([task.support.x, task.query.x])
@@ -129,19 +148,19 @@ def _task(spec: JSON | None) -> Task | None:
     """A meta-test task of the run; None where its data are not on this machine."""
     try:
         return catalog.build_tasks(spec | SHOWN).task("test", 0) if spec else None
-    except (UserError, OSError):
+    except (DataError, UserError, OSError):
         return None
 
 
-def _episode(model: Model, task: Task) -> Picture:
-    """One episode of pictures, with the model's answers."""
+def _episode(model: Model, task: Task) -> Figure:
+    """One episode of images, with the model's answers."""
     support, query = task
     sure = model.adapt(support.x, support.y.argmax(dim=1)).predict_proba(query.x)
 
     def shown(x: torch.Tensor) -> Any:
         return x[:, 0].numpy() if x.shape[1] == 1 else x.movedim(1, 3).numpy()
 
-    return plots.episode_grid(
+    return episode_grid(
         [shown(support.x[support.y[:, c] > 0]) for c in range(support.y.shape[1])],
         shown(query.x),
         sure.argmax(axis=1).tolist(),
@@ -151,10 +170,10 @@ def _episode(model: Model, task: Task) -> Picture:
     )
 
 
-def _evaluated(run: Path) -> list[Picture]:
+def _evaluated(run: Path) -> list[Figure]:
     """What `quickstudy evaluate --json` wrote into the run directory; none where it did not."""
     try:
-        return evaluation_pictures(json.loads((run / EVALUATION).read_text(encoding="utf-8")))
+        return evaluation_figures(json.loads((run / EVALUATION).read_text(encoding="utf-8")))
     except (OSError, UserError, LookupError, TypeError, ValueError, AttributeError):
         return []  # not there, not an evaluation, or one without a finite number
 
@@ -172,25 +191,3 @@ def _settings(served: Served) -> Iterable[tuple[str, Any]]:
         *machine_rows(record.get("machine")),
         *((k, v) for k, v in (record.get("training") or {}).items() if v not in (None, {})),
     ]
-
-
-def tables(picture: Picture) -> list[Table]:
-    """The numbers of a picture as tables."""
-    data = picture.data
-    if picture.name == "episode_grid":
-        label = data["labels"]
-        sure = data["confidence"] or [None] * len(data["truth"])
-        asked = zip(data["truth"], data["predicted"], sure, strict=True)
-        rows = [
-            {"query": i, "is": label[truth], "called": label[chosen], "confidence": confidence}
-            for i, (truth, chosen, confidence) in enumerate(asked, start=1)
-        ]
-        return [Table("queries", rows)]
-    found = []
-    for name, value in data.items():
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            found.append(Table(name, value))
-        elif isinstance(value, dict):
-            rows = [{"method": who, **row} for who, its in value.items() for row in its]
-            found.append(Table(name, rows))
-    return found

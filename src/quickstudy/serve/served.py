@@ -59,7 +59,7 @@ class Served:
             )
         self.model = load(self.run)
         self.record = RunDirectory(self.run).read()
-        if self.model.learner.stochastic:
+        if self.model.learner.tags.stochastic:
             raise UserError(
                 f"serve: answers must not depend on chance; received {run}, whose learner draws "
                 "random numbers; serve another."
@@ -73,7 +73,7 @@ class Served:
     @property
     def reads_columns(self) -> bool:
         """Whether every task has columns of its own."""
-        return self.model.learner.reads_columns
+        return self.model.learner.tags.reads_columns
 
     @property
     def classifies(self) -> bool:

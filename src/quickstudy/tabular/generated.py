@@ -6,7 +6,8 @@ from typing import Any
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.cells import default_names
-from quickstudy.learners import LearnerGenerator
+from quickstudy.learners.generator import GeneratorState
+from quickstudy.learners.generator_parts import PARTS
 from quickstudy.models.adapted import Adapted
 
 JSON = dict[str, Any]
@@ -26,11 +27,11 @@ def written(adapted: Adapted) -> JSON:
     Raises:
         UserError: The task was not learned by a `LearnerGenerator`.
     """
-    learner, state = adapted.model.learner, adapted.state
-    if not isinstance(learner, LearnerGenerator):
+    state = adapted.state
+    if not isinstance(state, GeneratorState):
         raise UserError(
             "generated: needs a task of a LearnerGenerator; received one of a "
-            f"{type(learner).__name__}; see quickstudy explain for others."
+            f"{type(adapted.model.learner).__name__}; see quickstudy explain for others."
         )
     why = state.why
     d = why["columns"].shape[1]
@@ -51,7 +52,7 @@ def written(adapted: Adapted) -> JSON:
             },
             "weights": state.parts[part]["weight"].numel(),
         }
-        for i, part in enumerate(learner.parts)
+        for i, part in enumerate(part for part in PARTS if part in state.parts)
     ]
     columns = sorted(zip(names, counts.tolist(), strict=True), key=lambda column: -column[1])
     return {

@@ -51,6 +51,11 @@ class Augmented(TaskSource):
     rotations and by mixing); Yao, Zhang, Finn: Meta-Learning with Fewer Tasks through Task
     Interpolation, ICLR 2022, section 4 (classes of two tasks, one lam for all); Zhang et al.:
     mixup, ICLR 2018; Yun et al.: CutMix, ICCV 2019.
+
+    Example:
+        >>> more = Augmented(tasks, mix="mixup")
+        >>> more.task("train", 0).support.x.shape
+        torch.Size([10, 64])
     """
 
     source: TaskSource

@@ -28,6 +28,11 @@ class ClassPool:
         names: Name of each class.
         group: Group of each class `(classes,)`, such as its alphabet; None for no groups.
         author: Who made each example `(examples,)`, such as its drawer; None where unknown.
+
+    Example:
+        >>> pool = ClassPool(x=X, y=y, names=[str(digit) for digit in range(10)])
+        >>> int(pool.counts[0])  # examples of the first class
+        178
     """
 
     x: Array
@@ -59,6 +64,11 @@ class Dataset:
         within_group: Episodes draw all classes from one group.
         other_authors: Support and query of an episode are by different authors.
         about: More for reports: plain JSON.
+
+    Example:
+        >>> digits = arrays(X, y)  # a Dataset
+        >>> [len(digits.pools[split].names) for split in SPLITS]
+        [6, 2, 2]
     """
 
     name: str
@@ -83,6 +93,12 @@ class Episodes(TaskSource):
     Raises:
         UserError: A split has fewer classes than ways, or a class fewer examples than an episode
             takes of it.
+
+    Example:
+        >>> tasks = Episodes(arrays(X, y), n_way=2, n_shot=(1, 5), n_query=5)
+        >>> support, query = tasks.task("train", 0)
+        >>> query.y.shape  # (query, way)
+        torch.Size([10, 2])
     """
 
     data: Dataset

@@ -59,6 +59,11 @@ class GaussianProcess(TaskSource):
     Source: the published code of Garnelo et al.: Conditional Neural Processes, ICML 2018, whose
     settings are the defaults; that of Kim et al.: Attentive Neural Processes, ICLR 2019, has
     n_shot (3, 49), length (0.1, 0.6) and scale (0.1, 1).
+
+    Example:
+        >>> support, query = GaussianProcess(n_shot=5, length=(0.2, 1.0)).task("train", 0)
+        >>> support.x.shape, query.y.shape
+        (torch.Size([5, 1]), torch.Size([10, 1]))
     """
 
     n_shot: Range = (3, 9)

@@ -37,6 +37,11 @@ class GroupedRows(TaskSource):
         n_query: Query rows likewise; at most.
         seed: Seed of every split.
         preprocess: What turns a user's row into an input.
+
+    Example:
+        >>> tasks = table("customers.csv", target="churned", task="customer")  # GroupedRows
+        >>> len(tasks.groups["train"])  # customers
+        6
     """
 
     name: str

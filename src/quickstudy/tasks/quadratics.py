@@ -43,6 +43,11 @@ class Quadratics(TaskSource):
 
     Source: Andrychowicz et al.: Learning to Learn by Gradient Descent by Gradient Descent, NeurIPS
     2016, section 3.1.
+
+    Example:
+        >>> support, query = Quadratics(dimensions=3).task("train", 0)
+        >>> support.x.shape
+        torch.Size([3, 3])
     """
 
     entries: Entries = "gaussian"

@@ -35,6 +35,11 @@ class Sinusoid(TaskSource):
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
     ICML 2017, section 5.1.
+
+    Example:
+        >>> support, query = Sinusoid(n_shot=5).task("train", 0)
+        >>> support.x.shape, query.y.shape
+        (torch.Size([5, 1]), torch.Size([10, 1]))
     """
 
     n_shot: int = 10

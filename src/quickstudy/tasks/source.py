@@ -36,6 +36,11 @@ class TaskSource(ABC):
 
     A subclass gives the four properties below, `task` and `describe`; everything else has a
     default.
+
+    Example:
+        >>> source = Sinusoid()  # a TaskSource
+        >>> torch.equal(source.task("train", 7).query.x, source.task("train", 7).query.x)
+        True
     """
 
     @property

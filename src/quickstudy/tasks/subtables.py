@@ -98,6 +98,12 @@ class Subtables(TaskSource):
         n_classes: Classes of a task, at most.
         made_up: Part of the meta-train tasks that are `TablePrior`'s instead.
         seed: Seed of every split.
+
+    Example:
+        >>> source = tables(Path("tables"), n_support=(4, 20), n_query=10)  # Subtables
+        >>> support, query = source.task("train", 0)
+        >>> query.x.shape
+        torch.Size([10, 100])
     """
 
     name: str

@@ -41,6 +41,11 @@ class TablePrior(TaskSource):
 
     Source: after Hollmann et al.: TabPFN, ICLR 2023 (a prior of random structural models), and
     Müller et al., MotherNet, ICLR 2025; the rules are our own.
+
+    Example:
+        >>> support, query = TablePrior(n_query=10, n_features=20).task("train", 0)
+        >>> query.x.shape
+        torch.Size([10, 20])
     """
 
     n_support: tuple[int, int] = (32, 400)

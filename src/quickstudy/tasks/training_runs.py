@@ -54,6 +54,13 @@ class TrainingRuns(TaskSource):
 
     Raises:
         UserError: There are no support or no query examples.
+
+    Example:
+        >>> from quickstudy.tasks.training_runs import Labelled
+        >>> digits = Labelled((16 * X).astype("uint8").reshape(-1, 8, 8), y)
+        >>> parts = {split: (digits, digits) for split in SPLITS}
+        >>> TrainingRuns(parts, "digits", n_shot=64, n_query=10, seed=0).x_shape
+        (1, 8, 8)
     """
 
     kind: Kind = "classification"
@@ -130,6 +137,11 @@ class MNISTRuns(TrainingRuns):
 
     Source: LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition,
     Proceedings of the IEEE 1998; as a task, Andrychowicz et al., NeurIPS 2016, section 3.2.
+
+    Example:
+        >>> support, query = MNISTRuns(Path("mnist"), n_shot=64).task("train", 0)
+        >>> support.x.shape
+        torch.Size([64, 1, 28, 28])
     """
 
     def __init__(
@@ -175,6 +187,11 @@ class DigitsRuns(TrainingRuns):
         n_shot: Support examples of a run; as many as 100 steps of 64 and a last loss take.
         n_query: Query examples of a run.
         seed: Seed of the orders.
+
+    Example:
+        >>> support, query = DigitsRuns(n_shot=64, n_query=10).task("train", 0)
+        >>> support.x.shape
+        torch.Size([64, 1, 8, 8])
     """
 
     def __init__(self, n_shot: int = 6_464, n_query: int = 70, seed: int = 0) -> None:

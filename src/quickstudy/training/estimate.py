@@ -6,7 +6,7 @@ import statistics
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from quickstudy.batching.batch import first_piece, meta_gradient, remedies, threads
+from quickstudy.batching.batch import first_piece, meta_gradient, padding_context, remedies, threads
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.files.machine import available_memory, growth
 from quickstudy.learner import AnyLearner
-from quickstudy.nets.norm import unpadded
-from quickstudy.nets.second_order import bf16_convolutions
-from quickstudy.task import Examples, Task, cast, is_padded
+from quickstudy.nets.passing import bf16
+from quickstudy.task import Examples, Task, is_padded, to_like
 from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.settings import Training
 
@@ -60,6 +59,11 @@ class Estimate:
         seconds: Seconds of an outer step with its sampling; None where it was not tried. Steps
             that are recorded later take less.
         steps: Outer steps of the training.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, measure=False)  # without trying a step
+        >>> needs.parameters
+        4240
     """
 
     parameters: int
@@ -98,15 +102,20 @@ def estimate(
 
     Raises:
         UserError: A setting is wrong, or the learner has no meta-parameters.
+
+    Example:
+        >>> needs = qs.estimate(learner, tasks, qs.Training(meta_batch=2), measure=False)
+        >>> needs.asked.tensors < 2**20  # bytes of an outer step
+        True
     """
     training = training or Training()
     parameters = training.place(learner)
     like = next(iter(parameters.values()))
-    meta_train = source if learner.episodic else flat_batches(source)
+    meta_train = source if learner.tags.episodic else flat_batches(source)
     how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:
-        return cast(meta_train.batch("train", indices), like)
+        return to_like(meta_train.batch("train", indices), like)
 
     def step() -> None:
         # Reading a number waits for all that a GPU still has to do.
@@ -115,7 +124,7 @@ def estimate(
     with (
         _at_the_end(learner, training),
         own_random_numbers(learner, training.seed, 0, 0),
-        bf16_convolutions(training.bf16),
+        bf16(training.bf16),
     ):
         tasks = draw()
         changes = [{}, *remedies(learner, len(indices), *how)]
@@ -144,14 +153,14 @@ def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str
     with _changed(learner, change):
         piece = first_piece(learner, tasks, chosen.batching, chosen.chunk_size)
         n = change.get("OMP_NUM_THREADS", piece.side_by_side)
-        with nullcontext() if is_padded(tasks) else unpadded():
+        with padding_context(is_padded(tasks)):
             return Need(change, given + n * _peak(piece.step, learner, piece.tasks))
 
 
 @contextmanager
-def _changed(learner: Any, change: dict[str, Any]) -> Iterator[None]:
+def _changed(learner: AnyLearner, change: dict[str, Any]) -> Iterator[None]:
     """The learner with the meta-gradient of these settings, if they have one."""
-    before = getattr(learner, "meta_gradient", None)
+    before = learner.meta_gradient
     if "meta_gradient" in change:
         learner.meta_gradient = change["meta_gradient"]
     try:
@@ -239,9 +248,9 @@ def _seconds(step: Callable[[], None]) -> float:
 def _at_the_end(learner: AnyLearner, training: Training) -> Iterator[None]:
     """The learner as in its last outer step, which needs most where steps are not all alike."""
     before = learner.training
-    learner.train().at(1 - 1 / training.steps)
+    learner.train().on_progress(1 - 1 / training.steps)
     try:
         yield
     finally:
-        learner.at(0.0)
+        learner.on_progress(0.0)
         learner.train(before)

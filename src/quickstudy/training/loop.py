@@ -18,7 +18,6 @@ from torch import Tensor
 from quickstudy.batching.batch import threads
 from quickstudy.batching.processes import gather, own_random_numbers, share, world
 from quickstudy.batching.record import Recorder
-from quickstudy.catalog import learner_specs
 from quickstudy.errors import CheckpointError, NonFiniteError
 from quickstudy.evaluation.calibration import fit_temperature
 from quickstudy.evaluation.scores import calibrate_population, responses, score
@@ -29,8 +28,8 @@ from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import half_width
 from quickstudy.nets.norm import check_no_running_statistics
-from quickstudy.nets.second_order import bf16_convolutions
-from quickstudy.task import Task, cast
+from quickstudy.nets.passing import bf16
+from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
@@ -100,7 +99,8 @@ def train(
         training: Settings; the defaults where omitted.
         out: Run directory to write; None to keep nothing.
         about: What the run directory's record holds besides, such as how to make the tasks again.
-        resume: Continue the run in `out`, to the same weights, bit by bit, as without a pause.
+        resume: Continue the run in `out`, to the same weights as without a pause: bit by bit on the
+            same machine, with the same PyTorch and number of threads, unless compiled.
         show: Whether progress is shown.
         watch: Called after each validation with the steps done and the best metric so far; training
             ends where it returns true, and can be resumed.
@@ -109,6 +109,12 @@ def train(
         UserError: `out` holds a run and `resume` is false, or a setting is wrong.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
+
+    Example:
+        >>> learner = qs.build("RidgeHead", tasks)
+        >>> result = qs.train(learner, tasks, qs.Training(steps=2, valid_tasks=2), show=False)
+        >>> result.stopped, result.step
+        ('steps', 2)
     """
     run = _Run(learner, source, training or Training())
     run.open(out, about or {}, resume)
@@ -122,7 +128,7 @@ class _Run:
         self.rank = world()[0]
         check_no_running_statistics(learner, type(learner).__name__)
         self.learner, self.source, self.settings = learner, source, training
-        self.meta_train = source if learner.episodic else flat_batches(source)
+        self.meta_train = source if learner.tags.episodic else flat_batches(source)
         self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
@@ -219,8 +225,8 @@ class _Run:
         """Finds out before anything is written what tasks and learner cannot do with each other."""
         like = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
-            self.learner(cast(self.meta_train.task("train", 0), like))
-            self.learner.respond(cast(next(self._valid_tasks([0])), like))
+            self.learner(to_like(self.meta_train.task("train", 0), like))
+            self.learner.respond(to_like(next(self._valid_tasks([0])), like))
 
     def _about(self) -> dict[str, Any]:
         """What is trained on what."""
@@ -228,7 +234,7 @@ class _Run:
         return {
             "version": __version__,
             "learner": type(self.learner).__name__,
-            "specs": learner_specs(self.learner),
+            "specs": self.learner.specs,
             "kind": self.learner.kind,
             "x_shape": list(self.source.x_shape),
             "preprocess": None if preprocess is None else preprocess.to_json(),
@@ -242,12 +248,12 @@ class _Run:
         settings, step = self.settings, self.at.step
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(step)
-        self.learner.at(step / settings.steps)
+        self.learner.on_progress(step / settings.steps)
         indices = range(step * settings.meta_batch, (step + 1) * settings.meta_batch)
         with (
             self._memory(),
             own_random_numbers(self.learner, settings.seed, step, self.rank),
-            bf16_convolutions(settings.bf16),
+            bf16(settings.bf16),
         ):
             outcome = outer_step(
                 self.learner,

@@ -15,7 +15,7 @@ from quickstudy.batching.record import Recorder
 from quickstudy.errors import UserError
 from quickstudy.files.machine import out_of_memory
 from quickstudy.learner import AnyLearner
-from quickstudy.task import cast
+from quickstudy.task import to_like
 from quickstudy.tasks.source import Split, TaskSource
 
 
@@ -85,7 +85,7 @@ def outer_step(
     sums = [torch.zeros_like(p) for p in parameters.values()]
     totals = torch.zeros(2, dtype=torch.float64, device=like.device)  # loss, tasks
     if mine:
-        tasks = cast(source.batch(split, mine), like)
+        tasks = to_like(source.batch(split, mine), like)
         found = meta_gradient(learner, tasks, batching, chunk_size, recorder)
         sums = list(found.gradients.values())
         good = found.finite > 0

@@ -63,7 +63,7 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
             yield Option(f"net.{name}", Any, help="Of the network.")
     else:
         builder = catalog.lookup("net", net, catalog.NETS)
-        by_learner = {"norm", "pools"} & inspect.signature(builder).parameters.keys()
+        by_learner = catalog.DECIDED_BY_LEARNER.get(net, {}).keys()
         yield Signature(builder, "net", skip={"in_shape"}, left_out=by_learner)
         yield Option("net.head", str | None, help="shared, per_class or zero.")
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from quickstudy.batching.batch import Batching, lay_out
+from quickstudy.batching.batch import Batching, to_channels_last
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.second_order import Conv2d
@@ -57,6 +57,11 @@ class Training:
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
         tensorboard: Whether metrics are written for TensorBoard too.
         seed: Seed of randomness inside a learner.
+
+    Example:
+        >>> training = qs.Training(steps=2, valid_tasks=2, outer_optimizer="SGD")
+        >>> qs.train(learner, tasks, training, show=False).step
+        2
     """
 
     steps: int = 2000
@@ -135,7 +140,7 @@ class Training:
                 f"Training: device must be one that torch finds here; received {device!r} "
                 f"({str(error).splitlines()[0]}); use cpu, or leave it out."
             ) from error
-        lay_out(learner, self.batching)
+        to_channels_last(learner, self.batching)
         if self.bf16 and not any(isinstance(m, Conv2d) for m in learner.modules()):
             raise UserError(
                 f"Training: bf16 is for convolutions of quickstudy.nets; received a "

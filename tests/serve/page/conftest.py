@@ -64,13 +64,13 @@ class Seen:
 @pytest.fixture
 def visit(browser: Any, site: Site) -> Iterator[Visit]:
     """Opens a page in a browser of its own; afterwards no page may have complained."""
-    from on_page import expect
+    from on_page import PATIENCE, expect
 
     contexts, pages = [], []
 
     def opened(path: str = "/", **options: Any) -> Any:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.seen = Seen(page)

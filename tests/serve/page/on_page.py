@@ -16,6 +16,9 @@ from PIL import Image, ImageDraw
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed")
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+PATIENCE = 120_000
+"""Milliseconds that a condition may take to come true, on however busy a machine."""
+expect.set_options(timeout=PATIENCE)
 
 Visit = Callable[..., Any]
 Stroke = list[tuple[float, float]]

@@ -37,7 +37,8 @@ class Site:
     def stop(self) -> None:
         """Ends all connections and gives the port back."""
         self.server.should_exit = True
-        self.thread.join(timeout=10)
+        self.thread.join(timeout=300)
+        assert not self.thread.is_alive(), "the server did not stop"
 
 
 class Told(logging.Handler):

@@ -78,7 +78,7 @@ def test_a_task_is_exported_as_onnx(visit: Visit) -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     page = with_example_task(visit)
-    with page.expect_download(timeout=60_000) as download:
+    with page.expect_download() as download:
         page.get_by_role("button", name="Download .onnx").click()
     assert download.value.suggested_filename.endswith(".onnx")
     assert Path(download.value.path()).stat().st_size > 1000

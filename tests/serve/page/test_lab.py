@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from on_page import Visit, expect, get, violations
+from on_page import Visit, expect, violations
 from page_site import Site
 
-from quickstudy.figures import plots
-from quickstudy.serve.lab import report, tables
+from quickstudy import catalog
+from quickstudy.errors import DataError
+from quickstudy.figures.sheet import Figure
+from quickstudy.figures.tables import tables
+from quickstudy.serve.lab import report
 from quickstudy.serve.served import Served
 
 CHARTS = {
@@ -31,24 +33,29 @@ def test_the_lab_shows_a_run(model: str, visit: Visit, site: Site) -> None:
     """Every chart of a finished run has its numbers as a table, and files to download."""
     page = visit()
     page.goto(f"{site.url}/lab/{model}")
-    expect(page.locator("figure").first).to_be_visible(timeout=20_000)
+    expect(page.locator("figure").first).to_be_visible()
     figures = page.locator("figure").all()
     assert [figure.get_attribute("id") for figure in figures] == CHARTS[model]
-    told = get(f"{site.url}/v1/models/{model}/lab")["pictures"]
-    for figure, picture in zip(figures, told, strict=True):
+    for name, figure in zip(CHARTS[model], figures, strict=True):
+        title = figure.locator("img").get_attribute("alt")
         assert figure.locator("img").evaluate("(image) => image.naturalWidth") > 100
-        figure.get_by_text("The numbers").click()
-        shown = figure.get_by_role("table")
-        assert shown.count() == len(picture["tables"]) >= 1
-        for table, numbers in zip(shown.all(), picture["tables"], strict=True):
-            assert table.locator("tbody tr").count() == len(numbers["rows"]) > 0
         files = []
         for form in ("SVG", "JSON"):
             with page.expect_download() as download:
                 figure.get_by_role("link", name=f"Download {form}").click()
-            files.append(Path(download.value.path()).read_text())
-        assert files[0] == picture["svg"]
-        assert json.loads(files[1]) == picture["data"]
+            assert download.value.suggested_filename == f"{name}.{form.lower()}"
+            files.append(Path(download.value.path()).read_text(encoding="utf-8"))
+        assert files[0].startswith(f'<svg role="img" aria-label="{title}"')
+        numbers = tables(Figure(name, title, "", files[0], json.loads(files[1])))
+        figure.get_by_text("The numbers").click()
+        shown = figure.get_by_role("table").all()
+        assert len(shown) == len(numbers) >= 1
+        for table, of in zip(shown, numbers, strict=True):
+            assert table.locator("tbody tr").count() == len(of.rows) > 0
+            assert table.locator("caption").inner_text() == of.name
+    expect(page.get_by_text("quickstudy evaluate")).to_have_count(0)
+    settings = page.get_by_role("region", name="How it was meta-trained").get_by_role("table")
+    assert settings.get_by_role("row", name="learner").count() == 1
     assert violations(page) == []
     page.set_viewport_size({"width": 360, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -62,21 +69,6 @@ def test_the_lab_of_no_model(visit: Visit, site: Site) -> None:
     expect(page.get_by_role("alert")).to_contain_text("There is no such resource")
 
 
-def test_the_numbers_are_those_of_the_picture() -> None:
-    """A table has the records that a picture was drawn from, or what they stand for."""
-    rows = [{"name": "a", "accuracy": 0.5, "ci95": 0.1}, {"name": "b", "accuracy": 0.25}]
-    assert tables(plots.baseline_ladder(rows))[0].rows[1] == rows[1] | {"ci95": None}
-    curves = {"a": [{"n_shot": 1, "accuracy": 0.5}], "b": [{"n_shot": 2, "accuracy": 0.75}]}
-    (found,) = tables(plots.accuracy_by_shots(curves))
-    assert [(row["method"], row["n_shot"], row["accuracy"]) for row in found.rows] == [
-        ("a", 1, 0.5),
-        ("b", 2, 0.75),
-    ]
-    black = np.zeros((1, 4, 4), dtype=np.uint8)
-    grid = plots.episode_grid([black, black], black, [1], [0], labels=["cat", "dog"])
-    assert tables(grid)[0].rows == [{"query": 1, "is": "cat", "called": "dog", "confidence": None}]
-
-
 @pytest.mark.parametrize("content", ["", "[]", '{"metric": "accuracy"}', '{"metric": 3}', "null"])
 def test_what_is_no_evaluation_is_left_out(content: str, runs: dict[str, Path]) -> None:
     """A file that is none, or holds something else, does not keep the rest from being shown."""
@@ -85,6 +77,20 @@ def test_what_is_no_evaluation_is_left_out(content: str, runs: dict[str, Path]) 
         found = report(Served(runs["waves"]))
     finally:
         (runs["waves"] / "evaluation.json").unlink()
-    names = {picture["name"] for picture in found["pictures"]}
-    assert not names & {"baseline_ladder", "reliability"}
-    assert "quickstudy evaluate waves" in found["evaluate"]
+    assert 'id="learning_curve"' in found
+    assert 'id="baseline_ladder"' not in found
+    assert "quickstudy evaluate waves" in found
+
+
+def test_a_run_whose_data_are_elsewhere(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What needs the data is left out; what the run directory holds is shown."""
+
+    def away(spec: object) -> None:
+        raise DataError("the folder is not on this machine")
+
+    monkeypatch.setattr(catalog, "build_tasks", away)
+    found = report(Served(runs["drawn"]))
+    assert 'id="learning_curve"' in found
+    assert 'id="episode_grid"' not in found

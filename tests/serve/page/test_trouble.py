@@ -151,8 +151,8 @@ def test_the_server_goes_and_comes_back(visit: Visit, site: Site) -> None:
     name = page.locator(".class-card").first.get_attribute("data-label")
     n = card(page, name).locator("[data-example]").count()
     site.stop()
-    expect(page.get_by_text("Offline, retrying")).to_be_visible(timeout=15_000)
-    with page.expect_response(re.compile(":predict$"), timeout=15_000):
+    expect(page.get_by_text("Offline, retrying")).to_be_visible()
+    with page.expect_response(re.compile(":predict$")):
         site.start()
     expect(page.get_by_text("Offline, retrying")).to_have_count(0)
     settled(page)
@@ -162,5 +162,5 @@ def test_the_server_goes_and_comes_back(visit: Visit, site: Site) -> None:
     card(page, name).get_by_role("button", name="Add", exact=True).click()
     expect(page.get_by_text("Offline, retrying")).to_be_visible()
     site.start()
-    expect(card(page, name).locator("[data-example]")).to_have_count(n + 1, timeout=15_000)
+    expect(card(page, name).locator("[data-example]")).to_have_count(n + 1)
     assert len(get(task_url(page))["examples"]) == page.locator("[data-example]").count()

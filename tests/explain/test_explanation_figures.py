@@ -1,4 +1,4 @@
-"""The pictures of an explanation say what it says, and are whole for every kind of it."""
+"""The figures of an explanation say what it says, and are whole for every kind of it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from quickstudy.errors import UserError
-from quickstudy.explain.pictures import explanation_pictures
-from quickstudy.figures.sheet import Picture
+from quickstudy.explain.figures import explanation_figures
+from quickstudy.figures.sheet import Figure
 from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 
@@ -101,36 +101,36 @@ def shown(n: int = 5, colour: bool = False) -> dict[str, Any]:
     return {"support": inputs[:-1], "query": inputs[-1], "preprocess": Pictures(4, mode)}
 
 
-def named(pictures: list[Picture]) -> dict[str, Picture]:
-    return {picture.name: picture for picture in pictures}
+def named(figures: list[Figure]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
 
 
-CASES: dict[str, list[Picture]] = {
-    "pictures": explanation_pictures(FOUND, **shown()),
-    "colour": explanation_pictures(FOUND, **shown(colour=True)),
-    "arrays": explanation_pictures(FOUND),
-    "rows": explanation_pictures(VALUES, preprocess=TABLE),
+CASES: dict[str, list[Figure]] = {
+    "pictures": explanation_figures(FOUND, **shown()),
+    "colour": explanation_figures(FOUND, **shown(colour=True)),
+    "arrays": explanation_figures(FOUND),
+    "rows": explanation_figures(VALUES, preprocess=TABLE),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_pictures_are_self_contained_and_deterministic(case: str) -> None:
+def test_figures_are_self_contained_and_deterministic(case: str) -> None:
     inputs = {"pictures": shown(), "colour": shown(colour=True), "rows": {"preprocess": TABLE}}
     found = VALUES if case == "rows" else FOUND
-    assert explanation_pictures(found, **inputs.get(case, {})) == CASES[case]
-    for picture in CASES[case]:
-        root = ET.fromstring(picture.svg)
-        assert root.get("aria-label") == picture.title
+    assert explanation_figures(found, **inputs.get(case, {})) == CASES[case]
+    for figure in CASES[case]:
+        root = ET.fromstring(figure.svg)
+        assert root.get("aria-label") == figure.title
         assert not root.findall(".//{*}script")
-        assert not re.search(r'(?:href|src)="(?!#|data:)', picture.svg)
+        assert not re.search(r'(?:href|src)="(?!#|data:)', figure.svg)
 
 
-def test_which_pictures_there_are() -> None:
+def test_which_figures_there_are() -> None:
     always = ["influence", "nearest", "suspicious"]
     assert [p.name for p in CASES["pictures"]] == [*always, "attention", "layers", "attribution"]
     assert [p.name for p in CASES["rows"]] == [*always, "attribution"]
     none = {**FOUND, "attention": None, "layers": None, "attribution": None}
-    assert [p.name for p in explanation_pictures(none)] == always
+    assert [p.name for p in explanation_figures(none)] == always
 
 
 def test_titles_say_what_is_seen() -> None:
@@ -162,13 +162,13 @@ def test_the_data_are_what_was_given() -> None:
 
 def test_another_class_is_explained_with_its_own_probability() -> None:
     found = {**FOUND, "target": "漢字"}
-    assert named(explanation_pictures(found))["influence"].title.startswith("▯▯ (0.6 %)")
+    assert named(explanation_figures(found))["influence"].title.startswith("▯▯ (0.6 %)")
 
 
 def test_no_label_is_doubted_where_all_agree() -> None:
     agreeing = [{**row, "answer": row["label"]} for row in FOUND["suspicious"]]
     found = {**FOUND, "suspicious": agreeing}
-    title = named(explanation_pictures(found))["suspicious"].title
+    title = named(explanation_figures(found))["suspicious"].title
     assert title == f"Least like the others is example 3, {HOSTILE}"
 
 
@@ -176,7 +176,7 @@ def test_one_example_a_class_cannot_be_left_out() -> None:
     found = copy.deepcopy(FOUND)
     found["influence"] = [{**row, "value": None} for row in FOUND["influence"]]
     found["suspicious"] = [suspect(i, None, None) for i in range(5)]
-    made = named(explanation_pictures(found, **shown()))
+    made = named(explanation_figures(found, **shown()))
     assert made["influence"].title == "Every example is alone in its class: none can be left out"
     assert "alone" in made["suspicious"].title
 
@@ -185,24 +185,24 @@ def test_of_many_examples_the_strongest_are_shown() -> None:
     n = 40
     found = copy.deepcopy(FOUND)
     found["influence"] = [{"id": i, "label": "a", "value": (-1) ** i * i} for i in range(n)]
-    few = named(explanation_pictures(found))["influence"]
+    few = named(explanation_figures(found))["influence"]
     assert few.caption.endswith("Shown are 12 of 40 examples.")
     assert len(few.data["influence"]) == n
     assert few.title.endswith("example 39 speaks against it most")
 
 
-def test_as_many_pictures_as_examples() -> None:
+def test_as_many_images_as_examples() -> None:
     with pytest.raises(UserError, match="each of the 5 support examples; received 4"):
-        explanation_pictures(FOUND, **shown(4))
+        explanation_figures(FOUND, **shown(4))
     with pytest.raises(UserError, match=r"in \[0, 1\]"):
-        explanation_pictures(FOUND, **shown() | {"query": np.full((1, 4, 4), 7.0)})
+        explanation_figures(FOUND, **shown() | {"query": np.full((1, 4, 4), 7.0)})
 
 
 def test_the_heat_map_colours_each_pixel_by_its_sign() -> None:
     """Read back from the drawing: blue for, vermillion against, the more the more."""
     found = copy.deepcopy(FOUND)
     found["attribution"]["values"] = [[[1.0, -1.0], [0.0, 0.5]]]
-    heat_map = named(explanation_pictures(found, **shown()))["attribution"]
+    heat_map = named(explanation_figures(found, **shown()))["attribution"]
     embedded = re.findall(r"data:image/png;base64,\s*([^\"]+)", heat_map.svg)
     heat = np.asarray(Image.open(io.BytesIO(base64.b64decode(embedded[-1]))).convert("RGBA"))
     (helps, harms), (nothing, weak) = heat.tolist()

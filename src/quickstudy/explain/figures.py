@@ -1,6 +1,6 @@
-"""The pictures of an explanation, drawn from what `Explanation.to_json` gave.
+"""The figures of an explanation, drawn from what `Explanation.to_json` gave.
 
-This module knows numbers, not learners. Where the inputs are pictures, they stand beside what is
+This module knows numbers, not learners. Where the inputs are images, they stand beside what is
 said of them.
 """
 
@@ -12,50 +12,41 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.figures.bars import (
-    Bar,
-    Inputs,
-    bars_of,
-    drawn,
-    name_of,
-    place,
-    plain,
-    whole_sheet,
-)
+from quickstudy.figures.bars import Bar, Inputs, example_bars, input_images, name_of
+from quickstudy.figures.images import place, whole_sheet
+from quickstudy.figures.rows import Interval, Row, draw_bars, ranked_rows, value_axis
 from quickstudy.figures.sheet import (
     BLUE,
-    INK,
+    GREY,
     SOFT,
     VERMILLION,
     WIDTH,
-    Picture,
-    drawable,
+    Figure,
+    finished,
     panel,
     percent,
-    picture,
     sheet,
 )
 from quickstudy.inputs import InputKind
 
 JSON = dict[str, Any]
-MOST, GREY = 12, "#aab4bf"
+MOST = 12
 
 
-def explanation_pictures(
+def explanation_figures(
     found: JSON,
     support: ArrayLike | None = None,
     query: ArrayLike | None = None,
     preprocess: InputKind | None = None,
-) -> list[Picture]:
-    """All pictures that an explanation allows.
+) -> list[Figure]:
+    """All figures that an explanation allows.
 
     Args:
         found: What `Explanation.to_json` gave.
-        support: Inputs of the support, which stand beside the bars where they are pictures.
+        support: Inputs of the support, which stand beside the bars where they are images.
         query: Input of the query.
         preprocess: The kind of the inputs, as a model has it.
 
@@ -73,23 +64,23 @@ def explanation_pictures(
             both = np.concatenate([np.asarray(support), np.asarray(query)[None]])
             images = preprocess.images(both)
     if images is not None:
-        inputs = drawn(images.values, images.ink)
+        inputs = input_images(images.values, images.ink)
         if len(inputs.support) != n:
             raise UserError(
                 f"explanation: needs the input of each of the {n} support examples; received "
                 f"{len(inputs.support)}; pass all, in the order they were given."
             )
-    made = [influence(found, inputs), nearest(found, inputs), suspicious(found, inputs)]
+    figures = [influence(found, inputs), nearest(found, inputs), suspicious(found, inputs)]
     if found["attention"]:
-        made.append(attention(found, inputs))
+        figures.append(attention(found, inputs))
     if found["layers"]:
-        made.append(layers(found))
+        figures.append(layers(found))
     if found["attribution"]:
-        made.append(attribution(found, inputs, columns))
-    return made
+        figures.append(attribution(found, inputs, columns))
+    return figures
 
 
-def influence(found: JSON, inputs: Inputs | None = None) -> Picture:
+def influence(found: JSON, inputs: Inputs | None = None) -> Figure:
     """What each support example adds to the answer: for it to the right, against it to the left."""
     known = [row for row in found["influence"] if row["value"] is not None]
     strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
@@ -115,10 +106,10 @@ def influence(found: JSON, inputs: Inputs | None = None) -> Picture:
         caption += "Without an example that is alone in its class there would be no such class. "
     caption += _shown(len(bars), len(found["influence"]))
     data = {"target": found["target"], "influence": found["influence"]}
-    return bars_of("influence", title, caption, bars, data, inputs, f"influence ({unit})")
+    return example_bars("influence", title, caption, bars, data, inputs, f"influence ({unit})")
 
 
-def nearest(found: JSON, inputs: Inputs | None = None) -> Picture:
+def nearest(found: JSON, inputs: Inputs | None = None) -> Figure:
     """The support examples that are most like the query, in the learner's embedding."""
     rows, sure = found["nearest"]["examples"], found["kind"] == "classification"
     bars = [
@@ -145,10 +136,10 @@ def nearest(found: JSON, inputs: Inputs | None = None) -> Picture:
     if sure:
         caption += " Bars in blue have the label of the answer."
     data = {"answer": found["answer"], **found["nearest"]}
-    return bars_of("nearest", title, caption, bars, data, inputs, "similarity", (0, 1))
+    return example_bars("nearest", title, caption, bars, data, inputs, "similarity", (0, 1))
 
 
-def attention(found: JSON, inputs: Inputs | None = None) -> Picture:
+def attention(found: JSON, inputs: Inputs | None = None) -> Figure:
     """Where in the support the model looks when it answers the query."""
     rows = sorted(found["attention"], key=lambda row: -row["value"])
     bars = [
@@ -161,10 +152,12 @@ def attention(found: JSON, inputs: Inputs | None = None) -> Picture:
         f"together have 100 %. {_shown(len(bars), len(rows))}"
     )
     data = {"target": found["target"], "attention": found["attention"]}
-    return bars_of("attention", title, caption, bars, data, inputs, "attention", (0, None), True)
+    return example_bars(
+        "attention", title, caption, bars, data, inputs, "attention", (0, None), True
+    )
 
 
-def suspicious(found: JSON, inputs: Inputs | None = None) -> Picture:
+def suspicious(found: JSON, inputs: Inputs | None = None) -> Figure:
     """Whose labels agree least with the other examples."""
     rows, sure = found["suspicious"], found["kind"] == "classification"
     key = "probability" if sure else "error"
@@ -196,10 +189,10 @@ def suspicious(found: JSON, inputs: Inputs | None = None) -> Picture:
     axis = "probability of its own label" if sure else "error"
     shown = None if inputs is None else inputs._replace(query=None)
     limits = (0, 1 if sure else None)
-    return bars_of("suspicious", title, caption, bars, data, shown, axis, limits, sure)
+    return example_bars("suspicious", title, caption, bars, data, shown, axis, limits, sure)
 
 
-def layers(found: JSON) -> Picture:
+def layers(found: JSON) -> Figure:
     """How far adapting moved each layer, and how much its outputs stayed the same."""
     rows = found["layers"]
     moved = [row for row in rows if row["change"]]
@@ -207,41 +200,40 @@ def layers(found: JSON) -> Picture:
     if moved:
         most = max(moved, key=lambda row: row["change"])
         title = f"Adapting changed layer {most['name']} most, by {_percentage(most['change'])}"
-    start, columns = 2.25, ("change", "cka")
-    width = (WIDTH - start) / len(columns)
-    with sheet(1.35 + 0.26 * len(rows), title) as figure:
-        for k, key in enumerate(columns):
-            left = start + k * width
-            axes = panel(figure, 0.5, 0.65, left, right=WIDTH - left - width + 0.65)
-            across = axes.get_yaxis_transform()
-            for y, row in enumerate(rows):
-                value = row[key]
-                axes.barh(y, value or 0, 0.62, color=BLUE if key == "cka" else VERMILLION)
-                note = _percentage(value or 0) if key == "change" else f"{value or 0:.3f}"
-                note = "not known" if value is None else note
-                axes.text(1.03, y, note, transform=across, va="center", size=8)
-                if k == 0:
-                    name = drawable(f"{row['name']} {row['kind']}", 28)
-                    axes.text(-0.04, y, name, transform=across, va="center", ha="right", size=8.5)
-            axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
-            axes.grid(axis="y", visible=False)
+    names = [f"{row['name']} {row['kind']}" for row in rows]
+    changes = [None if row["change"] is None else _percentage(row["change"]) for row in rows]
+    likeness = [None if row["cka"] is None else f"{row['cka']:.3f}" for row in rows]
+    with sheet(1.35 + 0.26 * len(rows), title) as canvas:
+        for key, notes, colour, left, right in (
+            ("change", changes, VERMILLION, 2.25, 0.65 + (WIDTH - 2.25) / 2),
+            ("cka", likeness, BLUE, 2.25 + (WIDTH - 2.25) / 2, 0.65),
+        ):
+            axes = panel(canvas, 0.5, 0.65, left, right)
+            bars = [
+                Row(
+                    name if key == "change" else "",
+                    [Interval(row[key] or 0)],
+                    note or "–",
+                    colour,
+                )
+                for name, note, row in zip(names, notes, rows, strict=True)
+            ]
+            draw_bars(axes, bars)
             if key == "cka":
-                axes.set(xlabel="likeness of the outputs (CKA)", xlim=(0, 1))
+                value_axis(axes, "likeness of the outputs (CKA)", (0, 1))
             else:
-                axes.set(xlabel="change of the weights", xlim=(0, None))
-                axes.xaxis.set_major_formatter(percent)
-                axes.xaxis.set_major_locator(MaxNLocator(4))
+                value_axis(axes, "change of the weights", fraction=True)
         caption = (
             "Left, the length of the change of a layer's weights as a share of their length before "
             "adapting. Right, linear CKA of its outputs before and after, on the support and the "
             "query: 1 is the same up to rotation. First layer on top."
         )
-        return picture(figure, "layers", caption, {"layers": rows})
+        return finished(canvas, "layers", caption, {"layers": rows})
 
 
 def attribution(
     found: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
-) -> Picture:
+) -> Figure:
     """Which parts of the query speak for the answer and which against it."""
     part = found["attribution"]
     values = np.asarray(part["values"], dtype=np.float64)
@@ -257,11 +249,11 @@ def attribution(
     heat = values.sum(axis=0) if values.ndim == 3 else values
     reach = float(np.quantile(np.abs(heat), 0.995)) or 1.0
     side, gap, top = 2.9, 0.35, 0.75
-    with sheet(top + side + 0.45, title) as figure:
-        axes = whole_sheet(figure)
+    with sheet(top + side + 0.45, title) as canvas:
+        axes = whole_sheet(canvas)
         place(axes, inputs.query, 0.3, top, side, inputs.ink)
         x = 0.3 + side + gap
-        place(axes, inputs.query, x, top, side, inputs.ink, faint=True)
+        place(axes, inputs.query, x, top, side, inputs.ink, alpha=0.25)
         colours = np.where(heat[..., None] > 0, *(np.array(to_rgb(c)) for c in (BLUE, VERMILLION)))
         strength = np.clip(np.abs(heat) / reach, 0, 1)
         overlay = np.concatenate([colours, strength[..., None]], axis=2)
@@ -273,7 +265,7 @@ def attribution(
             left, y = x + 1.2 * k, top + side + 0.12
             axes.add_patch(Rectangle((left, y), 0.16, 0.16, color=colour, lw=0))
             axes.text(left + 0.24, y + 0.08, words, va="center", size=8)
-        return picture(figure, "attribution", caption, data)
+        return finished(canvas, "attribution", caption, data)
 
 
 def _columns(
@@ -282,25 +274,17 @@ def _columns(
     values: NDArray[np.float64],
     columns: Sequence[str] | None,
     data: JSON,
-) -> Picture:
+) -> Figure:
     names = [f"input {i}" for i in range(len(values))] if columns is None else list(columns)
     order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:MOST]
     order.sort(key=lambda i: -values[i])
-    with sheet(1.15 + 0.28 * len(order), title) as figure:
-        axes = panel(figure, 0.5, 0.65, left=2.2)
-        across = axes.get_yaxis_transform()
-        for y, i in enumerate(order):
-            colour, note = _signed(values[i])
-            axes.barh(y, values[i], 0.62, color=colour)
-            axes.text(1.03, y, note, transform=across, va="center", size=8.5)
-            name = drawable(str(names[i]), 26)
-            axes.text(-0.03, y, name, transform=across, va="center", ha="right", size=8.5)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set(ylim=(len(order) - 0.5, -0.5), yticks=[], xlabel="attribution")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.xaxis.set_major_formatter(plain)
-        axes.grid(axis="y", visible=False)
-        return picture(figure, "attribution", caption, {**data, "columns": names})
+    rows = []
+    for i in order:
+        colour, note = _signed(values[i])
+        rows.append(Row(str(names[i]), [Interval(values[i])], note, colour))
+    data = {**data, "columns": names}
+    limits = (None, None)
+    return ranked_rows("attribution", title, caption, data, rows, axis="attribution", limits=limits)
 
 
 def _signed(value: float) -> tuple[str, str]:

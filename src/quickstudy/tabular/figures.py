@@ -1,4 +1,4 @@
-"""The pictures of generated classifiers: what each is made of, and how it does beside others."""
+"""The figures of generated classifiers: what each is made of, and how it does beside others."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from quickstudy.errors import UserError
+from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
 from quickstudy.figures.sheet import (
     BLUE,
     DASHED,
-    FAINT,
     SERIES,
     SOFT,
     VERMILLION,
-    Picture,
+    WIDTH,
+    Figure,
     drawable,
+    finished,
     panel,
     percent,
-    picture,
     sheet,
 )
 from quickstudy.metrics import ACCURACY, AUC, Metric
@@ -30,12 +31,12 @@ MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
 
 
-def results_pictures(result: JSON) -> list[Picture]:
-    """The pictures of what `quickstudy.tabular.measure.measure` found."""
+def results_figures(result: JSON) -> list[Figure]:
+    """The figures of what `quickstudy.tabular.measure.measure` found."""
     return [paired(result, metric) for metric in (AUC, ACCURACY)]
 
 
-def paired(result: JSON, metric: Metric) -> Picture:
+def paired(result: JSON, metric: Metric) -> Figure:
     """A dot a table: the generator's score over that of each opponent.
 
     Args:
@@ -52,23 +53,15 @@ def paired(result: JSON, metric: Metric) -> Picture:
     theirs = {name: [table[name][metric.name] for table in tables] for name in opponents}
     low = min(min(ours), *(min(values) for values in theirs.values())) - 0.02
     side, gap, left, bottom = 1.85, 0.25, 0.78, 0.52
-    with sheet(bottom + side + 0.75, f"{metric.noun} on {len(tables)} unseen tables") as figure:
-        width, height = figure.get_size_inches()
+    with sheet(bottom + side + 0.75, f"{metric.noun} on {len(tables)} unseen tables") as canvas:
         for i, name in enumerate(opponents):
-            x = left + i * (side + gap)
-            axes = figure.add_axes((x / width, bottom / height, side / width, side / height))
+            start = left + i * (side + gap)
+            axes = panel(canvas, bottom, 0.75, start, WIDTH - start - side)
             axes.plot([low, 1], [low, 1], color=SOFT, linestyle=DASHED, linewidth=0.9)
             better = np.array(ours) > np.array(theirs[name])
             for chosen, colour, marker in ((better, BLUE, "o"), (~better, VERMILLION, "s")):
-                axes.scatter(
-                    np.array(theirs[name])[chosen],
-                    np.array(ours)[chosen],
-                    s=11,
-                    c=colour,
-                    marker=marker,
-                    linewidths=0,
-                    alpha=0.8,
-                )
+                x, y = np.array(theirs[name])[chosen], np.array(ours)[chosen]
+                axes.scatter(x, y, s=11, c=colour, marker=marker, linewidths=0, alpha=0.8)
             apart = result["against"][name][metric.name]
             half = "" if apart["ci95"] is None else f" ± {100 * apart['ci95']:.1f}"
             difference = f"{100 * apart['difference']:+.1f}{half} points"
@@ -86,18 +79,14 @@ def paired(result: JSON, metric: Metric) -> Picture:
             "A mark a table, the mean over its splits. Above the diagonal the generated classifier "
             "is better (circles), below the other (squares)."
         )
-        data = {"metric": metric.name, "tables": [table["name"] for table in tables]}
-        return picture(
-            figure,
-            f"tables-{metric.name}",
-            caption,
-            {**data, "generator": ours, **theirs, "against": result["against"]},
-        )
+        data: JSON = {"metric": metric.name, "tables": [table["name"] for table in tables]}
+        data |= {"generator": ours, **theirs, "against": result["against"]}
+        return finished(canvas, f"tables-{metric.name}", caption, data)
 
 
-def generated_picture(
+def generated_figure(
     shares: Mapping[str, float], columns: Sequence[tuple[str, float]], title: str = ""
-) -> Picture:
+) -> Figure:
     """What was generated: the share of each classifier, and the columns that count most.
 
     Args:
@@ -116,9 +105,9 @@ def generated_picture(
     caption = "Above: how far each classifier is trusted. Below: how much each column counts."
     if hidden:
         caption += f" {len(hidden)} columns that count less are not shown."
-    with sheet(head + pitch * len(shown) + 0.62, title or "What was generated") as figure:
+    with sheet(head + pitch * len(shown) + 0.62, title or "What was generated") as canvas:
         bottom = pitch * len(shown) + 0.62 + 0.28
-        axes = panel(figure, bottom, 0.48, 1.75, 0.3)
+        axes = panel(canvas, bottom, 0.48, 1.75, 0.3)
         start = 0.0
         for (name, share), colour in zip(shares.items(), SERIES, strict=False):
             axes.barh(0, share, 0.6, left=start, color=colour)
@@ -132,14 +121,9 @@ def generated_picture(
         axes.text(-0.015, 0, "shares", transform=axes.transData, ha="right", va="center")
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        axes = panel(figure, 0.52, head, 1.75, 0.3)
-        places = np.arange(len(shown))
-        axes.barh(places, [value for _, value in shown], 0.62, color=BLUE)
+        axes = panel(canvas, 0.52, head, 1.75, 0.3)
+        draw_bars(axes, [Row(name, [Interval(value)]) for name, value in shown])
         axes.axvline(1, color=SOFT, linestyle=DASHED, linewidth=0.9)
-        axes.set_yticks(places, [drawable(name, 21) for name, _ in shown])
-        axes.set(ylim=(len(shown) - 0.5, -0.5), xlabel="how much the column counts (mean 1)")
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_color(FAINT)
+        value_axis(axes, "how much the column counts (mean 1)")
         data = {"shares": dict(shares), "columns": [list(column) for column in ordered]}
-        return picture(figure, "generated", caption, data)
+        return finished(canvas, "generated", caption, data)

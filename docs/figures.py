@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/explain.md: trains three small learners and explains one answer."""
+"""Makes the figures of docs/explain.md: trains three small learners and explains one answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from quickstudy import Training, build
 from quickstudy.catalog import build_tasks
-from quickstudy.cli.explain import explained_in_pictures
+from quickstudy.cli.explain import explained_in_figures
 from quickstudy.explain import Method
 from quickstudy.models.model import Model
 from quickstudy.tasks import Pictures
@@ -24,7 +24,7 @@ PARTS: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
 
 
 def draw(name: str, options: dict[str, Any], wanted: tuple[str, ...]) -> None:
-    """The pictures of one learner."""
+    """The figures of one learner."""
     tasks = build_tasks({"name": "glyphs", "n_way": 5, "n_shot": 5, "n_query": 3})
     learner = build({"name": name, **options}, tasks, net={"name": "Conv4", "hidden": 32})
     train(learner, tasks, Training(steps=400, valid_tasks=20))
@@ -36,11 +36,11 @@ def draw(name: str, options: dict[str, Any], wanted: tuple[str, ...]) -> None:
     asked = query.x[int(adapted.predict_proba(query.x).max(axis=1).argmin())]  # The least sure.
     attribution: Method | None = "integrated_gradients" if "attribution" in wanted else None
     found = adapted.explain(asked, attribution=attribution).to_json()
-    for picture in explained_in_pictures(adapted, asked, found):
-        if picture.name in wanted:
-            picture.save(IMAGES)
-            (IMAGES / f"{picture.name}.json").unlink()
-            print(picture.name, picture.title)
+    for figure in explained_in_figures(adapted, asked, found):
+        if figure.name in wanted:
+            figure.save(IMAGES)
+            (IMAGES / f"{figure.name}.json").unlink()
+            print(figure.name, figure.title)
 
 
 if __name__ == "__main__":

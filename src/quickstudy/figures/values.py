@@ -1,0 +1,62 @@
+"""Checks of the numbers that figures are drawn from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from quickstudy.errors import UserError
+from quickstudy.metrics import METRICS
+
+Numbers = Mapping[str, Any]
+
+
+def known(row: Numbers, key: str) -> bool:
+    """Whether the row has a finite number there."""
+    value = row.get(key)
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def numbers(where: str, rows: Sequence[Numbers], *keys: str) -> list[dict[str, Any]]:
+    """The rows as plain JSON, a finite number for every key, and `ci95` or None.
+
+    Raises:
+        UserError: There is no row; a number is missing or not finite; an accuracy is no fraction.
+    """
+    if not rows:
+        raise UserError(
+            f"{where}: need at least one row with {', '.join(keys)}; received none; measure first."
+        )
+    fractions = tuple(name for name, metric in METRICS.items() if metric.is_fraction)
+    for i, row in enumerate(rows):
+        for key in keys:
+            if not known(row, key):
+                raise UserError(
+                    f"{where}: row {i} needs a finite number {key!r}; received {row.get(key)!r}; "
+                    "leave the row out if it was not measured."
+                )
+            if key.endswith(fractions) and not 0 <= row[key] <= 1:
+                raise UserError(
+                    f"{where}: row {i} needs {key!r} as a fraction in [0, 1]; received "
+                    f"{row[key]!r}; divide percentages by 100."
+                )
+    return [_plain(row, [key for key in ("name", *keys) if key in row]) for row in rows]
+
+
+def finite(where: str, values: Any) -> list[float]:
+    """The values as a list; a `UserError` where there is none, or one is not finite."""
+    array = np.asarray([] if values is None else values, dtype=np.float64).ravel()
+    if not array.size or not np.isfinite(array).all():
+        raise UserError(
+            f"{where}: need finite numbers; received {array[:5].tolist()}; leave out what is NaN."
+        )
+    return list(array.tolist())
+
+
+def _plain(row: Numbers, keys: Sequence[str]) -> dict[str, Any]:
+    values = {key: row[key] if isinstance(row[key], str | int) else float(row[key]) for key in keys}
+    return values | {"ci95": float(row["ci95"]) if known(row, "ci95") else None}

@@ -1,0 +1,22 @@
+"""Copies of a module that share its tensors, so that each thread may have a module of its own."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+from torch import nn
+
+Module = TypeVar("Module", bound=nn.Module)
+UNCOPYABLE = (TypeError, AttributeError, RuntimeError, ValueError, copy.Error)
+"""What `copy.deepcopy` raises for a module with a lock, a computed weight or the like."""
+
+
+def sharing_copies(module: Module, n: int) -> list[Module]:
+    """The module and copies of it that share its parameters and buffers, `n` in all.
+
+    Raises:
+        TypeError, AttributeError, RuntimeError, ValueError, copy.Error: One of the `UNCOPYABLE`.
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    return [module, *(copy.deepcopy(module, {id(t): t for t in tensors}) for _ in range(n - 1))]
