@@ -155,7 +155,8 @@ def _learn(
         selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, protocol, training)
         learning = time.process_time() - begin - measuring
         if folds:
-            found = judge(measured, metric, CHEAP, folds, OPPONENTS, training, progress=say)
+            judgement = judge(measured, metric, CHEAP, folds, OPPONENTS, training, progress=say)
+            found = judgement.to_json()
             for figure in selection_figures(found):
                 figure.save(out)
     selector.save(out / FILE)
