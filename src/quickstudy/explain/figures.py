@@ -81,7 +81,7 @@ def explanation_figures(
 
 
 def influence(found: JSON, inputs: Inputs | None = None) -> Figure:
-    """The influence of each support example: to the right for the answer, to the left against it."""
+    """The influence of each support example: right for the answer, left against it."""
     known = [row for row in found["influence"] if row["value"] is not None]
     strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
     sure = found["kind"] == "classification"
