@@ -7,7 +7,6 @@ said of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -30,9 +29,9 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
-JSON = dict[str, Any]
 MOST = 12
 
 
@@ -81,7 +80,7 @@ def explanation_figures(
 
 
 def influence(found: JSON, inputs: Inputs | None = None) -> Figure:
-    """The influence of each support example: right for the answer, left against it."""
+    """The influence of each support example: right is for the answer, left against it."""
     known = [row for row in found["influence"] if row["value"] is not None]
     strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
     sure = found["kind"] == "classification"

@@ -19,8 +19,7 @@ from quickstudy.figures.sheet import (
     plain,
     sheet,
 )
-
-JSON = dict[str, Any]
+from quickstudy.files.records import JSON
 
 
 class Bar(NamedTuple):

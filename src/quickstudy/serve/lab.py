@@ -28,6 +28,7 @@ from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import embedded, image, machine_rows, paragraphs, settings_table
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.tables import tables_html
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.model import Model
@@ -38,7 +39,6 @@ from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.served import Served
 from quickstudy.task import Task
 
-JSON = dict[str, Any]
 EVALUATION = "evaluation.json"
 SHOWN = {"n_query": 4}  # of the episode that is shown
 

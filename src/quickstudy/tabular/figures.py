@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -24,9 +23,9 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.metrics import ACCURACY, AUC, Metric
 
-JSON = dict[str, Any]
 MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
 
