@@ -129,21 +129,22 @@ def reliability(
 def roc_auc(scores: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> float:
     """Area under the ROC curve, of each class against the others, the mean over classes.
 
-    A half where the query has one class only.
+    A half where the query has one class only; NaN where a score is not finite.
 
     Args:
         scores: Score of each class `(queries, classes)`.
         classes: The class of each column.
         y: The class of each query.
     """
-    areas = []
-    for column, label in zip(scores.T, classes, strict=True):
-        positive = y == label
-        ones, zeros = int(positive.sum()), int((~positive).sum())
-        if ones and zeros:
-            _, place, ties = np.unique(column, return_inverse=True, return_counts=True)
-            rank = (np.cumsum(ties) - (ties - 1) / 2)[place]  # from 1, ties share their mean
-            areas.append((rank[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+    from sklearn.metrics import roc_auc_score  # `import quickstudy` has no need of scikit-learn
+
+    if not np.isfinite(scores).all():
+        return math.nan
+    areas = [
+        roc_auc_score(y == label, column)
+        for column, label in zip(scores.T, classes, strict=True)
+        if 0 < (y == label).sum() < len(y)
+    ]
     return float(np.mean(areas)) if areas else 0.5
 
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import Ridge
 from test_convex import SIZES, draw
 
-from quickstudy.inner.ridge import ridge
+from quickstudy.inner.ridge import leave_one_out, ridge
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -39,3 +39,23 @@ def test_by_hand() -> None:
 def test_without_a_solution_it_is_not_finite_and_no_error() -> None:
     W = ridge(torch.zeros(3, 2), torch.ones(3, 1), torch.ones(3), 0.0)
     assert not torch.isfinite(W).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_leaving_one_out_is_a_ridge_fitted_without_it(size: tuple[int, int, int]) -> None:
+    x, y, weight, _ = draw(size)
+    weight = (weight > 0).to(x)
+    penalties = torch.tensor([1e-3, 0.5, 30.0], dtype=torch.float64)
+    want = torch.zeros(3, y.shape[1], dtype=torch.float64)
+    real = [i for i in range(len(x)) if weight[i] > 0]
+    for p, penalty in enumerate(penalties.tolist()):
+        for i in real:
+            rest = [j for j in real if j != i]
+            model = Ridge(alpha=penalty, solver="svd").fit(x[rest].numpy(), y[rest].numpy())
+            guess = torch.as_tensor(model.predict(x[i : i + 1].numpy())).reshape(-1)
+            want[p] += (y[i] - guess).square() / len(real)
+    found = leave_one_out(x, y, weight, penalties)
+    torch.testing.assert_close(found, want, rtol=1e-8, atol=1e-10)
+    three = [torch.stack([t, t]) for t in (x, y, weight)]
+    mapped = torch.func.vmap(leave_one_out, (0, 0, 0, None))(*three, penalties)
+    torch.testing.assert_close(mapped, torch.stack([want, want]), rtol=1e-8, atol=1e-10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def told_by_a_feature(tables: int = 12) -> list[Measured]:
     ]
 
 
-def rows_of(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def rows_of(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in found["methods"]}
 
 
@@ -73,6 +74,15 @@ def test_values_and_gaps_by_hand() -> None:
     assert rows["nearest tables"]["seconds"] == 0.25
     assert [row["best"] for row in found["by_table"]] == ["tree", "naive Bayes", "ridge"]
     assert (found["tables"], found["families"], found["tasks"], found["folds"]) == (3, 3, 6, 3)
+    assert list(found["methods"][0]) == ["name", "accuracy", "closed", "closed_95", "seconds"]
+    assert list(found["by_table"][0]) == [
+        "table",
+        "family",
+        "best",
+        "chosen",
+        *found.by_table[0].means,
+    ]
+    assert found.methods[0].mean == found["methods"][0]["accuracy"]
 
 
 def test_the_policy_learns_what_no_trial_shows() -> None:

@@ -79,9 +79,13 @@ def test_all_learn_what_there_is_to_learn() -> None:
         assert result["means"][name]["auc"] > 0.85
         assert 0.75 < result["means"][name]["accuracy"] < 1
     row = result["tables"][0]
+    sizes = ["rows", "features", "classes"]
+    assert list(row) == ["name", "family", *sizes, "generator", *OPPONENTS, "times_faster"]
+    assert list(row["generator"]) == ["auc", "accuracy", "fit_seconds", "seconds"]
+    assert result.tables[0].performances["generator"].auc == row["generator"]["auc"]
     assert (row["rows"], row["features"], row["classes"]) == (30, 4, 2)
     assert result["times_faster"] > 0
-    figures = results_figures(json.loads(json.dumps(result)))
+    figures = results_figures(json.loads(json.dumps(result.to_json())))
     assert [figure.name for figure in figures] == ["tables-auc", "tables-accuracy"]
     assert figures[0].data["generator"] == [row["generator"]["auc"] for row in result["tables"]]
     # The same tables and splits are the same numbers, but for the seconds.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +26,7 @@ def estimate(argv: Sequence[str]) -> int:
         say("a step")
         found = estimated(learner, source, training)
     if options["json"] is not None:
-        content = json.dumps(asdict(found) | {"fits": found.fits} | machine(), indent=2)
+        content = json.dumps(found.to_json() | machine(), indent=2)
         write_atomically(options["json"], content.encode())
     _print(found, type(learner).__name__, training)
     return 0

@@ -11,10 +11,10 @@ from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Figure
+from quickstudy.files.records import JSON
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.saved import load_task
 
-JSON = dict[str, Any]
 FEW = 3
 
 

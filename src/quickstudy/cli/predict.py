@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
-
-JSON = dict[str, Any]
 
 
 def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: bool = False) -> int:

@@ -156,7 +156,10 @@ def _learn(asked: Selection, folder: Path, out: Path) -> JSON:
         selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, asked.protocol, training)
         learning = time.process_time() - begin - measuring
         if asked.folds:
-            judged = judge(measured, metric, CHEAP, asked.folds, OPPONENTS, training, progress=say)
+            judgement = judge(
+                measured, metric, CHEAP, asked.folds, OPPONENTS, training, progress=say
+            )
+            judged = judgement.to_json()
             for figure in selection_figures(judged):
                 figure.save(out)
     selector.save(out / FILE)

@@ -17,7 +17,7 @@ from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import named
@@ -26,8 +26,6 @@ from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import METRICS, measure
 from quickstudy.tasks import Subtables
-
-JSON = dict[str, Any]
 
 
 def tables(
@@ -120,7 +118,7 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
     finally:
         torch.set_num_threads(threads)
     return {
-        **found,
+        **found.to_json(),
         "runs": [str(run) for run in runs],
         "minutes": (time.perf_counter() - began) / 60,
         "cpu_minutes": (time.process_time() - cpu_began) / 60,

@@ -12,6 +12,7 @@ from typing import Any
 from quickstudy.catalog import from_specs
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import ladder_of
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.models.model import Model
@@ -19,7 +20,6 @@ from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.tasks.source import TaskSource
 
-JSON = dict[str, Any]
 Given = AnyLearner | Model | str | os.PathLike[str]
 DRAWING = ("n_way", "n_shot", "n_query")
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from quickstudy.compare.measure import setting_name
+from quickstudy.files.records import JSON
 from quickstudy.metrics import Metric, named
 
-JSON = dict[str, Any]
 NONE = "–"
 
 

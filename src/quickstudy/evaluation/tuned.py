@@ -13,13 +13,13 @@ import torch
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.catalog import build
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import FloatArray, half_width
 from quickstudy.rules import CLASSICAL, UpdateRule
 from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import Split, TaskSource
 
-JSON = dict[str, Any]
 LEARNING_RATES = tuple(float(f"{lr:.4g}") for lr in np.logspace(-4, 1, 21))
 """Quarter decades: the grid that each opponent's step size is chosen from."""
 NUMBERS_AT_ONCE = 1 << 25

@@ -6,8 +6,7 @@ said of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -30,9 +29,9 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
-JSON = dict[str, Any]
 MOST = 12
 
 
@@ -81,7 +80,7 @@ def explanation_figures(
 
 
 def influence(found: JSON, inputs: Inputs | None = None) -> Figure:
-    """What each support example adds to the answer: for it to the right, against it to the left."""
+    """The influence of each support example: right is for the answer, left against it."""
     known = [row for row in found["influence"] if row["value"] is not None]
     strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
     sure = found["kind"] == "classification"
@@ -140,7 +139,7 @@ def nearest(found: JSON, inputs: Inputs | None = None) -> Figure:
 
 
 def attention(found: JSON, inputs: Inputs | None = None) -> Figure:
-    """Where in the support the model looks when it answers the query."""
+    """The attention of the query on each support example."""
     rows = sorted(found["attention"], key=lambda row: -row["value"])
     bars = [
         Bar(row["id"], row["label"], row["value"], BLUE, percent(round(row["value"], 3)))
@@ -158,7 +157,7 @@ def attention(found: JSON, inputs: Inputs | None = None) -> Figure:
 
 
 def suspicious(found: JSON, inputs: Inputs | None = None) -> Figure:
-    """Whose labels agree least with the other examples."""
+    """The examples whose labels agree least with the others."""
     rows, sure = found["suspicious"], found["kind"] == "classification"
     key = "probability" if sure else "error"
     bars = []
@@ -193,7 +192,7 @@ def suspicious(found: JSON, inputs: Inputs | None = None) -> Figure:
 
 
 def layers(found: JSON) -> Figure:
-    """How far adapting moved each layer, and how much its outputs stayed the same."""
+    """The change of each layer by adapting, and the likeness of its outputs before and after."""
     rows = found["layers"]
     moved = [row for row in rows if row["change"]]
     title = "Adapting changed no layer"
@@ -201,28 +200,14 @@ def layers(found: JSON) -> Figure:
         most = max(moved, key=lambda row: row["change"])
         title = f"Adapting changed layer {most['name']} most, by {_percentage(most['change'])}"
     names = [f"{row['name']} {row['kind']}" for row in rows]
-    changes = [None if row["change"] is None else _percentage(row["change"]) for row in rows]
-    likeness = [None if row["cka"] is None else f"{row['cka']:.3f}" for row in rows]
+    unnamed, middle = [""] * len(rows), 2.25 + (WIDTH - 2.25) / 2
     with sheet(1.35 + 0.26 * len(rows), title) as canvas:
-        for key, notes, colour, left, right in (
-            ("change", changes, VERMILLION, 2.25, 0.65 + (WIDTH - 2.25) / 2),
-            ("cka", likeness, BLUE, 2.25 + (WIDTH - 2.25) / 2, 0.65),
-        ):
-            axes = panel(canvas, 0.5, 0.65, left, right)
-            bars = [
-                Row(
-                    name if key == "change" else "",
-                    [Interval(row[key] or 0)],
-                    note or "–",
-                    colour,
-                )
-                for name, note, row in zip(names, notes, rows, strict=True)
-            ]
-            draw_bars(axes, bars)
-            if key == "cka":
-                value_axis(axes, "likeness of the outputs (CKA)", (0, 1))
-            else:
-                value_axis(axes, "change of the weights", fraction=True)
+        changes = panel(canvas, 0.5, 0.65, left=2.25, right=WIDTH - middle + 0.65)
+        draw_bars(changes, _bars(names, rows, "change", _percentage, VERMILLION))
+        value_axis(changes, "change of the weights", fraction=True)
+        likeness = panel(canvas, 0.5, 0.65, left=middle, right=0.65)
+        draw_bars(likeness, _bars(unnamed, rows, "cka", "{:.3f}".format, BLUE))
+        value_axis(likeness, "likeness of the outputs (CKA)", (0, 1))
         caption = (
             "Left, the length of the change of a layer's weights as a share of their length before "
             "adapting. Right, linear CKA of its outputs before and after, on the support and the "
@@ -231,10 +216,20 @@ def layers(found: JSON) -> Figure:
         return finished(canvas, "layers", caption, {"layers": rows})
 
 
+def _bars(
+    names: Sequence[str], rows: Sequence[JSON], key: str, text: Callable[[float], str], colour: str
+) -> list[Row]:
+    """A bar for each layer, with its number, or a dash where it is not known."""
+    return [
+        Row(name, [Interval(row[key] or 0)], "–" if row[key] is None else text(row[key]), colour)
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
 def attribution(
     found: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
 ) -> Figure:
-    """Which parts of the query speak for the answer and which against it."""
+    """The parts of the query that speak for the answer and those that speak against it."""
     part = found["attribution"]
     values = np.asarray(part["values"], dtype=np.float64)
     how = part["method"].replace("_", " ")
@@ -293,7 +288,7 @@ def _signed(value: float) -> tuple[str, str]:
 
 
 def _verbs(found: JSON) -> tuple[str, str]:
-    """What a positive and a negative share does to what is explained."""
+    """The verbs of a positive and of a negative share."""
     sure = found["kind"] == "classification"
     return ("speaks for", "speaks against") if sure else ("raises", "lowers")
 

@@ -19,12 +19,11 @@ from quickstudy.figures.sheet import (
     plain,
     sheet,
 )
-
-JSON = dict[str, Any]
+from quickstudy.files.records import JSON
 
 
 class Bar(NamedTuple):
-    """What is said of one support example."""
+    """The row of one support example."""
 
     id: int
     label: Any

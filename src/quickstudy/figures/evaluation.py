@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
 from quickstudy.figures.sheet import Figure
+from quickstudy.files.records import JSON
 from quickstudy.metrics import named
-
-JSON = dict[str, Any]
 
 
 def evaluation_figures(result: JSON) -> list[Figure]:

@@ -275,7 +275,7 @@ def _ladder_table(
 
 
 def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
-    """How the numbers came about, enough to have them again."""
+    """The settings behind the numbers, enough to have them again."""
     names = {
         "learner": "learner", "tasks": "tasks", "split": "split", "norm": "norm", "seed": "seed",
         "n_way": "ways", "n_shot": "shots", "n_query": "queries a class",
@@ -289,7 +289,7 @@ def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
 
 
 def machine_rows(machine: Any) -> list[tuple[str, Any]]:
-    """What was measured on, for a table of settings."""
+    """The machine of a measurement, as rows of a table of settings."""
     parts = machine.items() if isinstance(machine, Mapping) else [("", machine)]
     return [(f"machine {key}".strip(), value) for key, value in parts]
 

@@ -168,7 +168,7 @@ def _curves(
 
 
 def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
-    """How often the model is right, against how sure it says it is.
+    """The reliability diagram: how often the model is right, against how sure it says it is.
 
     Args:
         bins: `{"low", "high", "count", "confidence", "accuracy"}`, all but the count in [0, 1]; the

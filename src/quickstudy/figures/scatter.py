@@ -34,7 +34,7 @@ Box = tuple[float, float, float, float]
 
 
 class Point(NamedTuple):
-    """What costs this much and reaches that value; a baseline is an open mark."""
+    """A named mark at its cost and its value; that of a baseline is open."""
 
     name: str
     baseline: bool

@@ -8,6 +8,9 @@ from dataclasses import Field, fields
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+JSON = dict[str, Any]
+"""A JSON object, where plain JSON is meant."""
+
 
 class Record(Mapping[str, Any]):
     """A result with typed fields that also reads as the JSON it is written as.

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSON
 
 FORMAT = 1
 NOT_A_MODEL = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
     ValueError,
 )
-JSON = dict[str, Any]
 
 
 def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:

@@ -45,6 +45,44 @@ def ridge_dual(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) ->
     return (w * (y.double() - X @ ridge(X, y, weight, penalty)) / lam).to(x)
 
 
+def leave_one_out(x: Tensor, y: Tensor, weight: Tensor, penalties: Tensor) -> Tensor:
+    """Mean squared error on each example by the ridge with an intercept that did not see it.
+
+        y_i - yhat_i without i = (y_i - yhat_i) / (1 - h_ii)
+        h_ii = 1/n + sum_k U_ik^2 s_k^2 / (s_k^2 + penalty)
+
+    with X = U diag(s) V^T the inputs without their mean, so that no ridge is fitted again.
+
+    Args:
+        x: Inputs.
+        y: Targets.
+        weight: 1 for examples, 0 for those that do not count.
+        penalties: Positive penalties to judge.
+
+    Shapes:
+        x (examples, d), y (examples, outputs), weight (examples,), penalties (penalties,)
+        -> (penalties, outputs), in float64
+
+    Source: Allen: The Relationship between Variable Selection and Data Augmentation and a Method
+    for Prediction, Technometrics 1974 (PRESS).
+    """
+    w = weight.double()[:, None]
+    X, Y = centred(x, weight), centred(y, weight)
+    U, s, _ = torch.linalg.svd(X, full_matrices=False)
+    kept = s.square() / (s.square() + penalties.double()[:, None])  # (penalties, k)
+    fitted = (U * kept[:, None]) @ (U.T @ Y)  # (penalties, examples, outputs)
+    leverage = (w / w.sum()).T + kept @ U.square().T  # (penalties, examples)
+    error = (Y - fitted) / (1 - leverage).clamp(min=1e-12)[..., None]
+    return (w * error.square()).sum(dim=1) / w.sum()
+
+
+def centred(values: Tensor, weight: Tensor) -> Tensor:
+    """The rows without their mean, in float64; 0 for those that do not count."""
+    w = weight.double()[:, None]
+    rows = values.double()
+    return w * (rows - (w * rows).sum(dim=0) / w.sum())
+
+
 def _at_least(penalty: float | Tensor, X: Tensor) -> Tensor:
     least = LEAST * X.detach().square().sum(dim=1).amax()
     return torch.as_tensor(penalty, dtype=X.dtype, device=X.device).clamp(min=least)

@@ -14,9 +14,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files
 from quickstudy.inputs.ink import border, only_ink
-from quickstudy.inputs.kind import JSON, Array, Form, Images, InputKind, Shape
+from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
 from quickstudy.inputs.pixels import (
     BROKEN,
     flatten,

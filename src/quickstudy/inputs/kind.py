@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.task import Kind
 
 Array = NDArray[Any]
-JSON = dict[str, Any]
 Shape = tuple[int, ...]
 Form = Literal["image", "row", "values"]
 Modality = Literal["pictures", "rows", "arrays"]

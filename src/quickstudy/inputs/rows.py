@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import (
     is_infinite,
     is_missing,
@@ -22,7 +23,7 @@ from quickstudy.inputs.cells import (
     to_number,
 )
 from quickstudy.inputs.files import labelled_rows, read_rows
-from quickstudy.inputs.kind import JSON, Array, Form, InputKind, Shape
+from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.vectors import nested_numbers, numbers
 from quickstudy.task import Kind
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from quickstudy.inputs.kind import JSON, InputKind
+from quickstudy.files.records import JSON
+from quickstudy.inputs.kind import InputKind
 
 PNG: Final = b"\x89PNG"
 

@@ -10,9 +10,10 @@ from typing import Any, Self
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import completed, default_names
 from quickstudy.inputs.files import labelled_rows
-from quickstudy.inputs.kind import JSON, Array, Form, InputKind, Shape
+from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.labels import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
 from quickstudy.inputs.vectors import Vectors, nested_numbers

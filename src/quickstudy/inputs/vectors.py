@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files
-from quickstudy.inputs.kind import JSON, Array, Form, InputKind, Shape
+from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.task import Kind
 
 LARGEST: Final = float(np.finfo(np.float32).max)

@@ -1,4 +1,4 @@
-"""Linear models on raw inputs, fitted by scikit-learn: baselines without meta-parameters."""
+"""Linear models on raw inputs: baselines without meta-parameters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.inner.ridge import centred, leave_one_out, ridge
 from quickstudy.learner import Contributions, Learner, Tags
 from quickstudy.task import Examples, class_present, mask_absent
+
+GRID = (-3, 3, 13)
+"""Penalties to choose from, relative to the mean eigenvalue: exponents of the first and the last,
+and how many."""
 
 
 class LinearState(NamedTuple):
@@ -74,7 +79,8 @@ class RidgeRegression(Learner[LinearState]):
     """Ridge regression on the raw inputs of the support set.
 
     Args:
-        alpha: Strength of the L2 penalty, as in scikit-learn.
+        alpha: Strength of the L2 penalty, as in scikit-learn; where omitted, that of `GRID` with
+            the least error on examples left out one at a time, in units of each output's variance.
 
     Shapes:
         prediction (query, outputs), in units of the target
@@ -86,35 +92,51 @@ class RidgeRegression(Learner[LinearState]):
         torch.Size([10, 1])
     """
 
-    tags = Tags(vmappable=False, meta_trained=False)
+    tags = Tags(meta_trained=False)
     kind = "regression"
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float | None = None) -> None:
         super().__init__()
         self.alpha = alpha
 
     def adapt(self, support: Examples) -> LinearState:
-        from sklearn import linear_model  # not at `import quickstudy`
-
-        x, y, keep = _arrays(support)
-        model = linear_model.Ridge(alpha=self.alpha).fit(x[keep], y[keep])
-        weight = model.coef_.reshape(y.shape[1], -1)
-        bias = np.broadcast_to(model.intercept_, y.shape[1]).copy()
+        rows, weight = torch.flatten(support.x, 1), support.weight
+        share = (weight.double() / weight.double().sum())[:, None]
+        x, y = centred(rows, weight), centred(support.y, weight)
+        coefficients = ridge(x, y, weight, self.penalty(support))  # (inputs, outputs)
+        x_mean, y_mean = (share * rows).sum(dim=0), (share * support.y).sum(dim=0)
+        bias = y_mean - x_mean @ coefficients
         return LinearState(
-            _tensor(weight, support.x), _tensor(bias, support.x), support.x.new_ones(y.shape[1])
+            coefficients.T.to(rows), bias.to(rows), rows.new_ones(support.y.shape[1])
         )
+
+    def penalty(self, support: Examples) -> Tensor:
+        """The strength of the L2 penalty for a support set, a float64 number."""
+        rows, weight = torch.flatten(support.x, 1), support.weight.double()
+        if self.alpha is not None:
+            return torch.full_like(weight[0], self.alpha)
+        x, y = centred(rows, weight), centred(support.y, weight)
+        tiny = torch.finfo(x.dtype).tiny
+        # The mean of the eigenvalues that can be positive: the grid is free of units.
+        scale = x.square().sum() / weight.sum().clamp(max=rows.shape[1])
+        grid = (scale * torch.logspace(*GRID, dtype=x.dtype, device=x.device)).clamp(min=tiny)
+        variance = y.square().sum(dim=0).clamp(min=tiny)
+        errors = leave_one_out(rows, support.y, weight, grid) / variance
+        return grid.gather(0, errors.mean(dim=1).argmin(dim=0, keepdim=True))[0]
 
     def predict(self, state: LinearState, x: Tensor) -> Tensor:
         return torch.flatten(x, 1) @ state.weight.T + state.bias
 
     def contributions(self, state: LinearState, support: Examples, x: Tensor) -> Contributions:
-        """Its share of the mean target, and (x - mean) . (x_i - mean) residual_i / alpha."""
+        """Its share of the mean target, and (x - mean) . (x_i - mean) residual_i / penalty."""
         share = (support.weight / support.weight.sum())[:, None]
         rows = torch.flatten(support.x, 1)
         centre = (share * rows).sum(dim=0)
         residual = support.weight[:, None] * (support.y - self.predict(state, support.x))
         alike = (torch.flatten(x, 1) - centre) @ (rows - centre).T
-        parts = alike[:, :, None] * residual / self.alpha + share * support.y
+        parts = (
+            alike[:, :, None] * residual / self.penalty(support).to(residual) + share * support.y
+        )
         return Contributions("value", parts)
 
 

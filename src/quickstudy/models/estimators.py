@@ -24,7 +24,7 @@ from quickstudy.models.saved import load
 class _FewShot(BaseEstimator):  # type: ignore[misc]
     """What both estimators share: X and the model."""
 
-    _baseline: ClassVar[type[AnyLearner]]
+    _baseline: ClassVar[AnyLearner]
 
     def __init__(self, model: Model | str | os.PathLike[str] | None = None) -> None:
         self.model = model
@@ -50,7 +50,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         if model is None:
             names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(len(inputs[0]))])
             cells = [[str(value) for value in row] for row in inputs]
-            model = Model(self._baseline(), (len(names),), Columns.fit(names, cells, cells))
+            model = Model(self._baseline, (len(names),), Columns.fit(names, cells, cells))
         self.adapted_: Adapted = model.adapt(inputs, y)
 
     def _queries(self, X: Any) -> Any:
@@ -117,7 +117,7 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
         True
     """
 
-    _baseline = LogisticRegression
+    _baseline = LogisticRegression()
 
     def fit(self, X: Any, y: Any) -> FewShotClassifier:
         """Learns from labelled examples.
@@ -159,7 +159,7 @@ class FewShotRegressor(RegressorMixin, _FewShot):  # type: ignore[misc]
         (3,)
     """
 
-    _baseline = RidgeRegression
+    _baseline = RidgeRegression(alpha=1.0)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -117,7 +117,7 @@ def importances(result: JSON) -> Figure:
 
 
 def tried(result: JSON) -> Figure:
-    """What each choice came out as, and where the best trials lie."""
+    """The values of each choice that were tried, and where the best trials lie."""
     space = space_of(result["space"])
     now = {choice["option"] + str(choice.get("when")): choice for choice in result["space_now"]}
     rows = {row["number"]: row for row in result["trials"]}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
@@ -20,9 +18,9 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.selection.configurations import CONFIGURATIONS
 
-JSON = dict[str, Any]
 OURS = "policy gradient"
 ENDS = ("single best", "oracle")
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", BLUE])

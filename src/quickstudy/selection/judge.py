@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import Record
 from quickstudy.selection.configurations import CONFIGURATIONS
 from quickstudy.selection.matrix import Measured
 from quickstudy.selection.opponents import OPPONENTS, Opponent, table_means
@@ -16,14 +18,93 @@ from quickstudy.selection.policy import PolicyTraining
 from quickstudy.tasks.source import generator
 
 Array = NDArray[Any]
-JSON = dict[str, Any]
 RESAMPLES = 2000
 PARTS: dict[str, tuple[str, ...]] = {
     "nearest tables": ("features",),
     "best trial": ("trials",),
     **dict.fromkeys(("single best", "at random", "oracle", "oracle of other splits"), ()),
 }
-"""What a way to choose needs of a task; the others need features and trials."""
+"""The measurements of a task that a way to choose needs; others need features and trials."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choosing(Record):
+    """One way to choose, on families that it did not learn from.
+
+    Attributes:
+        name: Its name.
+        metric: Name of the score.
+        mean: Mean score over the tables.
+        closed: The share of the gap between single best and oracle that it closes.
+        closed_95: Lower and upper end of the 95 % interval of this.
+        seconds: Processor seconds that a choice takes.
+    """
+
+    name: str
+    metric: str
+    mean: float
+    closed: float
+    closed_95: tuple[float, float]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON, in which the key of the mean is the name of the score."""
+        return {
+            "name": self.name,
+            self.metric: self.mean,
+            "closed": self.closed,
+            "closed_95": list(self.closed_95),
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedTable(Record):
+    """What each way to choose reaches on one table.
+
+    Attributes:
+        table, family: Which table.
+        best: The configuration that the oracle takes.
+        chosen: The share of splits in which the policy chose each configuration.
+        means: By way to choose, its mean score over the splits.
+    """
+
+    table: str
+    family: str
+    best: str
+    chosen: Mapping[str, float]
+    means: Mapping[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON, with the means beside the other keys."""
+        json = super().to_json()
+        means = json.pop("means")
+        return {**json, **means}
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement(Record):
+    """How good choices are on tables of families that were not learned from.
+
+    Attributes:
+        metric: Name of the score.
+        tables, families, tasks: Numbers of these.
+        folds: Groups of families that were left out in turn.
+        tried: Configurations that were tried on each support.
+        methods: The ways to choose, the best first.
+        seconds: Mean processor seconds of a task's features, trials and fits.
+        by_table: The tables.
+    """
+
+    metric: str
+    tables: int
+    families: int
+    tasks: int
+    folds: int
+    tried: Sequence[str]
+    methods: Sequence[Choosing]
+    seconds: Mapping[str, float]
+    by_table: Sequence[JudgedTable]
 
 
 def judge(
@@ -35,8 +116,8 @@ def judge(
     training: PolicyTraining | None = None,
     seed: int = 0,
     progress: Callable[[str], object] = lambda text: None,
-) -> JSON:
-    """What each way to choose reaches on families that it did not learn from.
+) -> Judgement:
+    """Judges each way to choose on families that it did not learn from.
 
     The value of a configuration on a table is its mean score over the splits. The oracle takes the
     configuration of the best value on each table; the single best, the one of the best mean value
@@ -78,17 +159,17 @@ def judge(
         for name, opponent in opponents.items():
             choose = opponent(train, metric, tried, training)
             chosen[name][test] = choose([measured[i] for i in test])
-    return _result(measured, metric, tried, folds, chosen, seed)
+    return _judgement(measured, metric, tried, folds, chosen, seed)
 
 
-def _result(
+def _judgement(
     measured: Sequence[Measured],
     metric: str,
     tried: Sequence[str],
     folds: int,
     chosen: dict[str, Array],
     seed: int,
-) -> JSON:
+) -> Judgement:
     names, means = table_means(measured, metric)
     place = {name: i for i, name in enumerate(names)}
     tables = np.array([place[task.table] for task in measured])
@@ -112,35 +193,36 @@ def _result(
         low, high = np.quantile(closed, [0.025, 0.975])
         paid = PARTS.get(name, ("features", "trials"))
         methods.append(
-            {
-                "name": name,
-                metric: float(values.mean()),
-                "closed": float(gained.mean() / max(gap.mean(), 1e-12)),
-                "closed_95": [float(low), float(high)],
-                "seconds": sum(seconds[part] for part in paid),
-            }
+            Choosing(
+                name=name,
+                metric=metric,
+                mean=float(values.mean()),
+                closed=float(gained.mean() / max(gap.mean(), 1e-12)),
+                closed_95=(float(low), float(high)),
+                seconds=sum(seconds[part] for part in paid),
+            )
         )
     oracle = np.array(list(CONFIGURATIONS))[means.argmax(axis=1)]
-    return {
-        "metric": metric,
-        "tables": len(names),
-        "families": len(set(family.values())),
-        "tasks": len(measured),
-        "folds": folds,
-        "tried": list(tried),
-        "methods": methods,
-        "seconds": seconds,
-        "by_table": [
-            {
-                "table": name,
-                "family": family[name],
-                "best": str(oracle[i]),
-                "chosen": _shares(chosen["policy gradient"][tables == i]),
-                **{method: float(value[method][i]) for method in value},
-            }
+    return Judgement(
+        metric=metric,
+        tables=len(names),
+        families=len(set(family.values())),
+        tasks=len(measured),
+        folds=folds,
+        tried=tried,
+        methods=methods,
+        seconds=seconds,
+        by_table=[
+            JudgedTable(
+                table=name,
+                family=family[name],
+                best=str(oracle[i]),
+                chosen=_shares(chosen["policy gradient"][tables == i]),
+                means={method: float(value[method][i]) for method in value},
+            )
             for i, name in enumerate(names)
         ],
-    }
+    )
 
 
 def _resampled(families: Sequence[str], seed: int) -> Array:

@@ -17,6 +17,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSON
 from quickstudy.metrics import roc_auc
 from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, support_of
@@ -24,7 +25,6 @@ from quickstudy.tasks.source import generator
 from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]
-JSON = dict[str, Any]
 FORMAT = 1
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from quickstudy.errors import CheckpointError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
 from quickstudy.inputs.cells import cells_in
 from quickstudy.inputs.labels import label_array, label_from_json, label_to_json
@@ -23,7 +24,6 @@ from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support, encode
 
 Array = NDArray[Any]
-JSON = dict[str, Any]
 FORMAT = "selected algorithm 1"
 
 

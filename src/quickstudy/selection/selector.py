@@ -17,6 +17,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.cells import strict_rows
 from quickstudy.inputs.labels import distinct_classes, label_list
@@ -32,7 +33,6 @@ from quickstudy.tasks.source import generator
 from quickstudy.tasks.tables import Table
 
 Array = NDArray[Any]
-JSON = dict[str, Any]
 FORMAT = "selector 1"
 VALUE_PENALTY = 0.1
 

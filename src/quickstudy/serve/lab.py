@@ -28,6 +28,7 @@ from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import embedded, image, machine_rows, paragraphs, settings_table
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.tables import tables_html
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.model import Model
@@ -38,7 +39,6 @@ from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.served import Served
 from quickstudy.task import Task
 
-JSON = dict[str, Any]
 EVALUATION = "evaluation.json"
 SHOWN = {"n_query": 4}  # of the episode that is shown
 
@@ -79,7 +79,7 @@ def page() -> Response:
 
 @router.get(MODEL + "/lab")
 def get_report(request: Request, model: ModelId) -> Response:
-    """How a model was meta-trained and how good it is."""
+    """The report on a model, as HTML for the page."""
     return HTMLResponse(reports(Call(request).about(model).served))
 
 
@@ -126,7 +126,7 @@ def _figure(figure: Figure) -> str:
 
 
 def _own(served: Served) -> Iterable[Figure]:
-    """What a run and its tasks show: what they lack is left out, not made up."""
+    """The figures of a run and its tasks; those they lack the data for are left out."""
     # A model of its own: others compute with the served one meanwhile.
     model, task = load(served.run), _task(served.record.get("tasks_spec"))
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
@@ -171,7 +171,7 @@ def _episode(model: Model, task: Task) -> Figure:
 
 
 def _evaluated(run: Path) -> list[Figure]:
-    """What `quickstudy evaluate --json` wrote into the run directory; none where it did not."""
+    """The figures of `evaluation.json` in the run directory; none where it holds no evaluation."""
     try:
         return evaluation_figures(json.loads((run / EVALUATION).read_text(encoding="utf-8")))
     except (OSError, UserError, LookupError, TypeError, ValueError, AttributeError):

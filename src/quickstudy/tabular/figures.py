@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -24,9 +23,9 @@ from quickstudy.figures.sheet import (
     percent,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.metrics import ACCURACY, AUC, Metric
 
-JSON = dict[str, Any]
 MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
 
@@ -87,7 +86,7 @@ def paired(result: JSON, metric: Metric) -> Figure:
 def generated_figure(
     shares: Mapping[str, float], columns: Sequence[tuple[str, float]], title: str = ""
 ) -> Figure:
-    """What was generated: the share of each classifier, and the columns that count most.
+    """The classifier of a task: the share of each kind, and the columns that count most.
 
     Args:
         shares: Share of each kind of classifier in the answer.

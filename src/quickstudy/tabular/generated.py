@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import default_names
 from quickstudy.learners.generator import GeneratorState
 from quickstudy.learners.generator_parts import PARTS
 from quickstudy.models.adapted import Adapted
 
-JSON = dict[str, Any]
 NAMES = {"logistic": "logistic", "svm": "RBF SVM", "mlp": "MLP"}
 
 

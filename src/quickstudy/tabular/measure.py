@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,13 +24,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
+from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import ACCURACY, AUC
 from quickstudy.task import examples
 from quickstudy.tasks.subtables import Cells, encode
 from quickstudy.tasks.tables import Table
 
-JSON = dict[str, Any]
 Array = NDArray[Any]
 MOST_ROWS, MOST_QUERIES = 1000, 2000
 METRICS = (AUC.name, ACCURACY.name)
@@ -49,13 +50,95 @@ class Split(NamedTuple):
     query: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Performance(Record):
+    """A classifier on a table: means over the splits of scores, medians of seconds.
+
+    Attributes:
+        auc: Area under the ROC curve, one class against one.
+        accuracy: A fraction.
+        fit_seconds: Seconds of fitting; those of all for a generator, which adapts and predicts.
+        seconds: Seconds of fitting and predicting.
+    """
+
+    auc: float
+    accuracy: float
+    fit_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class TableResult(Record):
+    """The classifiers on one table.
+
+    Attributes:
+        name, family: Which table.
+        rows, features, classes: Its sizes.
+        performances: By name of the classifier.
+        times_faster: How often the generator answers while the forest is fitted once.
+    """
+
+    name: str
+    family: str
+    rows: int
+    features: int
+    classes: int
+    performances: Mapping[str, Performance]
+    times_faster: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON, with the classifiers beside the other keys."""
+        json = super().to_json()
+        performances, times_faster = json.pop("performances"), json.pop("times_faster")
+        return {**json, **performances, "times_faster": times_faster}
+
+
+@dataclass(frozen=True, eq=False)
+class Difference(Record):
+    """The generator minus an opponent, paired by table.
+
+    Attributes:
+        difference: The mean.
+        ci95: Half width of its 95 % t-interval; None for one table.
+        won, lost: Tables on which the generator is better, and worse.
+        p: Of Wilcoxon's signed-rank test.
+    """
+
+    difference: float
+    ci95: float | None
+    won: int
+    lost: int
+    p: float
+
+
+@dataclass(frozen=True, eq=False)
+class TablesResult(Record):
+    """Generators beside scikit-learn's classifiers on whole tables.
+
+    Attributes:
+        n_tables, n_splits, seed: How it was measured.
+        tables: The tables.
+        means: By name of the classifier, the mean over the tables of each metric.
+        against: By name of the opponent and of the metric, the paired difference.
+        times_faster: Median over the tables.
+    """
+
+    n_tables: int
+    n_splits: int
+    seed: int
+    tables: Sequence[TableResult]
+    means: Mapping[str, Mapping[str, float]]
+    against: Mapping[str, Mapping[str, Difference]]
+    times_faster: float
+
+
 def measure(
     generators: Sequence[tuple[Mapping[str, AnyLearner], Sequence[Table]]],
     n_splits: int = 5,
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
-) -> JSON:
-    """Scores of generators and of `OPPONENTS` on tables, over the same splits of each.
+) -> TablesResult:
+    """Scores generators and `OPPONENTS` on tables, over the same splits of each.
 
     A split learns from half of the rows, at most 1,000, drawn so that each class keeps its part,
     and is judged on the others, at most 2,000. The area under the ROC curve is the mean over pairs
@@ -70,10 +153,6 @@ def measure(
         n_splits: Splits of each table.
         seed: Seed of the splits and of the forests.
         say: Told what is measured.
-
-    Returns:
-        `tables`: for each its sizes and by name the means over its splits; `means`; `against`: for
-        each other than the generator the paired differences over the tables.
     """
     rows = []
     for learners, tables in generators:
@@ -84,37 +163,32 @@ def measure(
     means = {
         name: {m: float(np.mean([row[name][m] for row in rows])) for m in METRICS} for name in names
     }
-    return {
-        "n_tables": len(rows),
-        "n_splits": n_splits,
-        "seed": seed,
-        "tables": rows,
-        "means": means,
-        "against": {name: against(rows, name) for name in names[1:]},
-        "times_faster": float(np.median([row["times_faster"] for row in rows])),
-    }
+    return TablesResult(
+        n_tables=len(rows),
+        n_splits=n_splits,
+        seed=seed,
+        tables=rows,
+        means=means,
+        against={name: against(rows, name) for name in names[1:]},
+        times_faster=float(np.median([row.times_faster for row in rows])),
+    )
 
 
-def against(rows: Sequence[JSON], name: str) -> JSON:
-    """Paired differences of the generator from one opponent over tables, for each metric.
-
-    Returns:
-        Of each metric the mean `difference` with the half-width `ci95` of its t-interval over the
-        tables, tables that were `won` and `lost`, and `p` of Wilcoxon's signed-rank test.
-    """
-    found: JSON = {}
+def against(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Difference]:
+    """Returns the paired differences of the generator from one opponent, by metric."""
+    differences = {}
     for metric in METRICS:
         apart = np.array([row["generator"][metric] - row[name][metric] for row in rows])
         n = len(apart)
         spread = float(apart.std(ddof=1)) if n > 1 else 0.0
-        found[metric] = {
-            "difference": float(apart.mean()),
-            "ci95": float(student.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else None,
-            "won": int((apart > 0).sum()),
-            "lost": int((apart < 0).sum()),
-            "p": float(wilcoxon(apart).pvalue) if np.any(apart) else 1.0,
-        }
-    return found
+        differences[metric] = Difference(
+            difference=float(apart.mean()),
+            ci95=float(student.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else None,
+            won=int((apart > 0).sum()),
+            lost=int((apart < 0).sum()),
+            p=float(wilcoxon(apart).pvalue) if np.any(apart) else 1.0,
+        )
+    return differences
 
 
 def splits(y: Array, n_splits: int, seed: int) -> Iterator[Split]:
@@ -135,7 +209,9 @@ def area(probabilities: Array, y: Array) -> float:
     return float(roc_auc_score(y, probabilities, multi_class="ovo"))
 
 
-def _on_table(learners: Mapping[str, AnyLearner], table: Table, n_splits: int, seed: int) -> JSON:
+def _on_table(
+    learners: Mapping[str, AnyLearner], table: Table, n_splits: int, seed: int
+) -> TableResult:
     cells = Cells.of(table)
     found: dict[str, list[list[float]]] = {name: [] for name in (*learners, *OPPONENTS)}
     sizes = {}
@@ -169,14 +245,19 @@ def _on_table(learners: Mapping[str, AnyLearner], table: Table, n_splits: int, s
             right = float((scores.argmax(axis=1) == asked).mean())
             found[name].append([area(scores, asked), right, end - start, end - start])
         sizes = {"rows": len(y), "features": support_x.shape[1], "classes": scores.shape[1]}
-    keys = (*METRICS, "fit_seconds", "seconds")
-    row: JSON = {"name": table.name, "family": table.family, **sizes}
+    performances = {}
     for name, values in found.items():
         array = np.array(values)
         middle = [*array[:, :2].mean(axis=0), *np.median(array[:, 2:], axis=0)]
-        row[name] = dict(zip(keys, map(float, middle), strict=True))
+        performances[name] = Performance(*map(float, middle))
     ratios = [f[2] / g[3] for f, g in zip(found[FOREST], found["generator"], strict=True)]
-    return {**row, "times_faster": float(np.median(ratios))}
+    return TableResult(
+        name=table.name,
+        family=table.family,
+        performances=performances,
+        times_faster=float(np.median(ratios)),
+        **sizes,
+    )
 
 
 def _inputs(table: Table, split: Split) -> tuple[Array, Array]:

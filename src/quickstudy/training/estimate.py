@@ -1,4 +1,4 @@
-"""What a meta-training will need, found out before it is begun: memory and time."""
+"""Estimates of the memory and time of a meta-training, before it begins."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from quickstudy.batching.batch import first_piece, meta_gradient, padding_context, remedies, threads
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.files.machine import available_memory, growth
+from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.passing import bf16
 from quickstudy.task import Examples, Task, is_padded, to_like
@@ -31,8 +32,8 @@ KERNELS = 2
 and the heap has gaps."""
 
 
-@dataclass(frozen=True)
-class Need:
+@dataclass(frozen=True, eq=False)
+class Need(Record):
     """Memory of an outer step.
 
     Attributes:
@@ -44,9 +45,9 @@ class Need:
     tensors: int
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a meta-training needs.
+@dataclass(frozen=True, eq=False)
+class Estimate(Record):
+    """The memory and time that a meta-training needs.
 
     Attributes:
         parameters: Numbers that are meta-learned.
@@ -82,6 +83,10 @@ class Estimate:
             return None
         return self.kept + KERNELS * self.asked.tensors <= self.available
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns the fields as plain JSON, and whether the memory is there."""
+        return {**super().to_json(), "fits": self.fits}
+
 
 def estimate(
     learner: AnyLearner,
@@ -89,7 +94,7 @@ def estimate(
     training: Training | None = None,
     measure: bool = True,
 ) -> Estimate:
-    """What meta-training a learner on these tasks will need.
+    """Estimates what meta-training a learner on these tasks will need.
 
     The first meta-batch is gone through with tensors that have a shape and no memory, so that also
     what does not fit can be asked for. Where it fits, it is then tried.
@@ -129,7 +134,7 @@ def estimate(
         tasks = draw()
         changes = [{}, *remedies(learner, len(indices), *how)]
         asked, *others = (_need(learner, tasks, training, change) for change in changes)
-        found = Estimate(
+        needs = Estimate(
             parameters=sum(p.numel() for p in parameters.values()),
             kept=_kept(parameters, training),
             asked=asked,
@@ -139,11 +144,11 @@ def estimate(
             seconds=None,
             steps=training.steps,
         )
-        if not measure or found.fits is False:
-            return found
+        if not measure or needs.fits is False:
+            return needs
         with threads(learner, training.batching):
             took = growth(step, like.device)
-            return replace(found, measured=took, seconds=_seconds(step))
+            return replace(needs, measured=took, seconds=_seconds(step))
 
 
 def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:

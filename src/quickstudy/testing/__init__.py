@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load, save
 from torch import Tensor
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
@@ -24,14 +22,24 @@ from quickstudy.batching.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.nets.norm import calibrate, kinds
 from quickstudy.task import Examples, Kind, Task, class_present, pad, stack
+from quickstudy.testing.trees import clone, contents, contiguous, equal, expect_close, reloaded
 
-__all__ = ["CHECKS", "check_learner", "random_tasks"]
+__all__ = [
+    "CHECKS",
+    "check_batching",
+    "check_learner",
+    "check_meta_gradient",
+    "check_padding",
+    "check_purity",
+    "check_relabelling",
+    "check_round_trip",
+    "check_single_queries",
+    "check_support_order",
+    "random_tasks",
+]
 
 Tasks = Sequence[Task]
 T = TypeVar("T")
-
-ROUNDING = 1e-8
-"""Largest relative difference between two ways to compute the same in float64."""
 
 
 def check_learner(learner: AnyLearner, x_shape: tuple[int, ...], n_out: int, seed: int = 0) -> None:
@@ -99,7 +107,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
                 raise AssertionError(f"{what}; received {error!r}; {advice}") from error
             for name, value in looped.items():
                 what = where.format(f"the {name} differ from the loop's")
-                _expect(mapped[name], value, what, advice)
+                expect_close(mapped[name], value, what, advice)
 
 
 def check_padding(learner: AnyLearner, tasks: Tasks) -> None:
@@ -115,7 +123,7 @@ def check_padding(learner: AnyLearner, tasks: Tasks) -> None:
         found = _answers(model, stack([padded]))
         found["predictions"] = found["predictions"][:, :rows, :way]
         for name, value in _answers(model, stack([task])).items():
-            _expect(
+            expect_close(
                 found[name],
                 value,
                 f"check_padding ({mode} mode): padding a task changes its {name}",
@@ -137,9 +145,9 @@ def check_purity(learner: AnyLearner, tasks: Tasks) -> None:
         )
         task, other = copy.deepcopy((tasks[0], tasks[1]))
         adapt = partial(_seeded, partial(model.adapt, task.support))
-        before = _contents(model)
+        before = contents(model)
         state = adapt()
-        kept = pytree.tree_map(_clone, state)
+        kept = pytree.tree_map(clone, state)
         predict = partial(_seeded, partial(model.predict, state, task.query.x))
         prediction = predict()
         _seeded(partial(model, other))
@@ -149,10 +157,10 @@ def check_purity(learner: AnyLearner, tasks: Tasks) -> None:
             ("adapting again gave another state", adapt(), kept),
             ("predicting again, after another task, gave something else", predict(), prediction),
         ):
-            _expect(got, want, f"{where}: {name}", advice, tolerance=0)
-        after = _contents(model)
+            expect_close(got, want, f"{where}: {name}", advice, tolerance=0)
+        after = contents(model)
         shared = before.keys() & after.keys()
-        changed = [path for path in shared if not _equal(before[path], after[path])]
+        changed = [path for path in shared if not equal(before[path], after[path])]
         changed += before.keys() ^ after.keys()
         if changed:
             raise AssertionError(
@@ -168,7 +176,7 @@ def check_support_order(learner: AnyLearner, tasks: Tasks) -> None:
     support, query = tasks[0]
     turned = Examples(*(t.flip(0) for t in support))
     for mode, model in _modes(learner, tasks):
-        _expect(
+        expect_close(
             _seeded(partial(model.respond, Task(turned, query))),
             _seeded(partial(model.respond, Task(support, query))),
             f"check_support_order ({mode} mode): reversing the support changes the predictions",
@@ -184,7 +192,7 @@ def check_single_queries(learner: AnyLearner, tasks: Tasks) -> None:
     model = dict(_modes(learner, tasks))["eval"]
     state = _seeded(partial(model.adapt, support))
     alone = [_seeded(partial(model.predict, state, x[None])) for x in query.x]
-    _expect(
+    expect_close(
         torch.cat(alone),
         _seeded(partial(model.predict, state, query.x)),
         "check_single_queries (eval mode): the queries asked with it change a query's prediction",
@@ -200,7 +208,7 @@ def check_relabelling(learner: AnyLearner, tasks: Tasks) -> None:
     support, query = tasks[0]
     relabelled = support._replace(y=support.y.roll(1, dims=1))
     for mode, model in _modes(learner, tasks):
-        _expect(
+        expect_close(
             _seeded(partial(model.respond, Task(relabelled, query))),
             _seeded(partial(model.respond, Task(support, query))).roll(1, dims=1),
             f"check_relabelling ({mode} mode): the predictions do not follow when the classes are "
@@ -263,7 +271,7 @@ def check_round_trip(learner: AnyLearner, tasks: Tasks) -> None:
         with torch.no_grad():
             for value in (*fresh.parameters(), *fresh.buffers()):
                 value.zero_()
-        fresh.load_state_dict(_reloaded(model.state_dict()))
+        fresh.load_state_dict(reloaded(model.state_dict()))
         state = _seeded(partial(model.adapt, support))
         leaves = pytree.tree_leaves(state)
         foreign = sorted({type(leaf).__name__ for leaf in leaves if not isinstance(leaf, Tensor)})
@@ -274,12 +282,12 @@ def check_round_trip(learner: AnyLearner, tasks: Tasks) -> None:
                 "on self."
             )
         tensors = flatten_state(state)
-        rebuilt, again = (model.state_from(_reloaded(tensors)) for _ in range(2))
+        rebuilt, again = (model.state_from(reloaded(tensors)) for _ in range(2))
         # Laid out as it is read: other strides may mean another kernel, and other last bits.
-        state = pytree.tree_map(_contiguous, state)
+        state = pytree.tree_map(contiguous, state)
         prediction = _seeded(partial(model.predict, state, query.x))
         for name, reader, read in (("state", model, rebuilt), ("learner", fresh, again)):
-            _expect(
+            expect_close(
                 _seeded(partial(reader.predict, read, query.x)),
                 prediction,
                 f"{where}: a {name} that was saved and loaded predicts otherwise",
@@ -356,59 +364,3 @@ def _padded(part: Examples, n_more: int, columns: int) -> Examples:
     noise = torch.randn(padded.x.shape, generator=torch.Generator().manual_seed(1)).to(padded.x)
     noise[:rows] = part.x
     return padded._replace(x=noise)
-
-
-def _reloaded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as safetensors gives them back, in the same order."""
-    read = load(save({name: _contiguous(t) for name, t in tensors.items()}))
-    # Copies, as a part of the file need not be aligned in memory.
-    return {name: read[name].clone() for name in tensors}
-
-
-def _contiguous(t: Tensor) -> Tensor:
-    return t.detach().clone(memory_format=torch.contiguous_format)
-
-
-def _clone(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _expect(got: Any, want: Any, what: str, advice: str, tolerance: float = ROUNDING) -> None:
-    """Two trees of tensors differ by no more than the tolerance, relative to the largest value."""
-    pairs = list(zip(_tensors(got), _tensors(want), strict=True))
-    apart = [float((a - b).abs().max()) for a, b in pairs if a.numel()]
-    # What is zero but for rounding, as a gradient that vanishes, has no relative difference.
-    scale = [1e-4, *(float(b.abs().max()) for _, b in pairs if b.numel())]
-    # Of Python floats, the maximum would drop NaN.
-    difference = np.max(apart, initial=0) / np.max(scale)
-    if not difference <= tolerance:
-        raise AssertionError(
-            f"{what}; received a relative difference of {difference:.1e}; {advice}"
-        )
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [t.detach().double() for t in pytree.tree_leaves(tree) if isinstance(t, Tensor)]
-
-
-def _equal(a: Any, b: Any) -> bool:
-    both = isinstance(a, Tensor) and isinstance(b, Tensor)
-    return torch.equal(a, b) if both else a is b or bool(a == b)
-
-
-def _contents(model: AnyLearner) -> dict[str, Any]:
-    """A copy of everything a learner holds: parameters, buffers and attributes, by path."""
-    found: dict[str, Any] = {}
-
-    def visit(path: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                visit(f"{path}.{key}", item)
-        elif isinstance(value, list | tuple):
-            visit(path, dict(enumerate(value)))
-        else:
-            found[path] = _clone(value)
-
-    for name, module in model.named_modules():
-        visit(name or "self", vars(module))
-    return found
