@@ -14,14 +14,14 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.training.estimate import Estimate
 from quickstudy.training.estimate import estimate as estimated
-from quickstudy.training.plan import built
+from quickstudy.training.plan import build
 from quickstudy.training.settings import Training
 
 
 def estimate(argv: Sequence[str]) -> int:
     """Say what meta-training will need: memory and time."""
     options = train_parser(argv, "estimate").read(argv).as_dict()
-    learner, source, training, _ = built(options)
+    learner, source, training, _ = build(options)
     with status() as say:
         say("a step")
         found = estimated(learner, source, training)

@@ -325,18 +325,6 @@ def space_text(space: Space) -> str:
     )
 
 
-def nested(options: Mapping[str, Any]) -> JSON:
-    """Options by dotted name as the YAML of `quickstudy train` nests them."""
-    found: JSON = {}
-    for name, value in options.items():
-        *parents, last = name.split(".")
-        inside = found
-        for parent in parents:
-            inside = inside.setdefault(parent, {})
-        inside[last] = value
-    return found
-
-
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
