@@ -19,7 +19,7 @@ from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load
@@ -27,8 +27,6 @@ from quickstudy.task import setting_name
 from quickstudy.tasks import Split
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
-
-JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)

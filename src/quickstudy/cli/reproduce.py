@@ -17,12 +17,11 @@ from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
 from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]
 
 

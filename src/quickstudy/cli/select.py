@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as Printed
@@ -18,7 +18,7 @@ from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.inputs.files import read_rows
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
@@ -31,7 +31,6 @@ from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
 from quickstudy.tasks.tables import read_tables
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy select --train my_tables/ --out runs/selector

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import (
@@ -25,7 +25,6 @@ from quickstudy.training.plan import (
     without_none,
 )
 
-JSON = dict[str, Any]
 # Where the data lie, rather than what they are.
 PLACES = ("data_dir", "cache_dir", "download")
 # Of the comparison rather than of one learner in it.
