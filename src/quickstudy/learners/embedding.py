@@ -1,4 +1,4 @@
-"""What learners share that see inputs through one encoder alone."""
+"""The base of learners that see inputs through one encoder alone."""
 
 from __future__ import annotations
 
