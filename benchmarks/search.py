@@ -36,8 +36,6 @@ from scipy.stats import t
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.cli.options import train_options
-from quickstudy.cli.search import usual_choices
 from quickstudy.evaluation.scores import score
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import keep_memory, machine
@@ -46,12 +44,11 @@ from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import named
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.rows import Row, rows
-from quickstudy.search.space import nested
-from quickstudy.search.spaces import default_space
+from quickstudy.search.spaces import default_space, usual_choices
 from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 from quickstudy.search.zoom import zoomed
-from quickstudy.training.plan import flat, run_training, tasks_spec
+from quickstudy.training.plan import flat, nested, resolve, run_training, tasks_spec
 
 JSON = dict[str, Any]
 FAMILIES: dict[str, JSON] = {
@@ -73,7 +70,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
     fixed = {**FAMILIES[family], "seed": seed, "meta_batch": 4}
     steps = fixed.pop("steps")
     space_given = {k: v for k, v in fixed.items() if k != "meta_batch"}
-    options = train_options(nested(space_given), work_dir, None)
+    options = resolve(nested(space_given))
     source = catalog.build_tasks(tasks_spec(options))
     space = default_space(source, fixed.get("net.name")).without(space_given)
     default, *others = usual_choices(space, source, fixed)
@@ -118,7 +115,7 @@ def measure(family: str, seed: int, work_dir: Path, halved: bool, long: bool) ->
         def watch(step: int, value: float) -> bool:
             return time.process_time() - started >= budget
 
-        result = run_training(train_options(given, run, None), show=False, watch=watch)
+        result = run_training(resolve({**given, "out": run}), show=False, watch=watch)
         cost = time.process_time() - started
         return {"cpu_seconds": cost, "steps": result.step, "test": tested(run)}
 

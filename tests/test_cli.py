@@ -17,7 +17,7 @@ from small import draw_classes
 from test_resume import environment
 
 from quickstudy import __version__, errors
-from quickstudy.cli import commands
+from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser
 from quickstudy.cli.reproduce import reproduce
@@ -519,9 +519,9 @@ def test_a_closed_pipe_is_no_error(classes: Path) -> None:
 def test_the_table_is_made_from_the_json_alone(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = commands.evaluate_run(pictures, {}, n_tasks=2, baselines=False, curves=False)
+    result = evaluate_run(pictures, Evaluation(n_tasks=2, baselines=False, curves=False))
     capsys.readouterr()
-    commands.print_evaluation(json.loads(json.dumps(result)))
+    print_evaluation(json.loads(json.dumps(result)))
     assert "folder/test, 2-way 2-shot, 2 tasks" in capsys.readouterr().out
 
 

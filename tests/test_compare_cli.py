@@ -14,8 +14,9 @@ from small import draw_classes, seal_of
 from test_cli import refused
 from test_compare import of, without_times
 
+from quickstudy.cli.compare import EXAMPLES, compare_parser
 from quickstudy.cli.main import main
-from quickstudy.compare import command, plans
+from quickstudy.compare import plans
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.training.loop import Result
 
@@ -296,7 +297,7 @@ def test_all_learners_are_checked_before_one_is_trained(
     [
         ({"learner": "MAML"}, "needs a name"),
         ({"name": "!?", "learner": "MAML"}, "needs a name"),
-        ({"name": "NearestCentroid", "learner": "MAML"}, "which a baseline has"),
+        ({"name": "RidgeRegression", "learner": "MAML"}, "which a baseline has"),
         ({"name": "a", "learner": "MALM"}, "did you mean MAML"),
         ({"name": "a", "learner": ["MAML"]}, "the learner of 'a'"),
         ({"name": "a", "learner": {"name": "MAML", "inner_step": 1}}, "--learner.inner-steps?"),
@@ -353,9 +354,9 @@ def test_a_run_begun_in_python_is_in_the_way(
 
 def test_the_examples_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    lines = [line.strip() for line in command.EXAMPLES.splitlines()]
+    lines = [line.strip() for line in EXAMPLES.splitlines()]
     words = [shlex.split(line) for line in lines if line.startswith("quickstudy compare")]
-    (tmp_path / "comparison.yaml").write_text(command.EXAMPLES.split("their own:\n")[1])
-    read = [command.compare_parser().read(line[2:]) for line in words]
+    (tmp_path / "comparison.yaml").write_text(EXAMPLES.split("their own:\n")[1])
+    read = [compare_parser().read(line[2:]) for line in words]
     assert len(read) == 4
     assert [len(each["learners"]) for each in read] == [0, 2, 1, 3]

@@ -39,6 +39,8 @@ NETS: dict[str, type[nn.Module]] = {
     "ResNet12": nets.ResNet12,
     "Transformer": nets.Transformer,
 }
+# For pictures, and for other inputs, where none is named.
+DEFAULT_NETS = ("Conv4", "MLP")
 DECIDED_BY_LEARNER: dict[str, Spec] = {
     "Conv4": {"norm": "population", "pools": 4},
     "ResNet12": {"norm": "population"},
@@ -84,7 +86,7 @@ def lookup(kind: str, name: str, among: dict[str, T]) -> T:
 
 
 def tasks_builder(name: str) -> Builder:
-    """What makes the tasks of this name.
+    """The builder of the tasks of this name.
 
     Raises:
         UserError: There are none; the nearest name is suggested.
@@ -175,11 +177,19 @@ def build(
 def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
     """The network's spec with what the learner and the inputs decide filled in."""
     pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
-    spec = {"name": "Conv4" if pictures else "MLP", **(_spec(net) if net else {})}
+    of_pictures, of_others = DEFAULT_NETS
+    spec = {"name": of_pictures if pictures else of_others, **(_spec(net) if net else {})}
     wishes = lookup("learner", learner, LEARNERS).tags.net_options
     for option, usual in DECIDED_BY_LEARNER.get(spec["name"], {}).items():
         spec.setdefault(option, wishes.get(option, usual))
     return spec
+
+
+def options_of_default_nets() -> list[str]:
+    """Names of the options of every network that a learner may get by itself."""
+    signatures = [inspect.signature(NETS[name]).parameters for name in DEFAULT_NETS]
+    names = dict.fromkeys(name for own in signatures for name in own if name != "in_shape")
+    return [*names, "head"]
 
 
 def from_specs(specs: Spec) -> AnyLearner:

@@ -50,7 +50,7 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class Tags:
-    """The properties of a learner. A class declares its own, and `__init__` may replace them:
+    """The properties of a learner. A class declares its own, and `__init__` may replace them.
 
         tags = Tags(order_matters=True)
         self.tags = replace(self.tags, transductive="batch" in norm.kinds(net))
@@ -72,8 +72,7 @@ class Tags:
         net_options: Options of such a network, where it has them and nobody gave them.
 
     Example:
-        >>> tags = Tags(stochastic=True, label_equivariant=False)
-        >>> tags.vmappable
+        >>> qs.Tags(order_matters=True).label_equivariant
         True
     """
 

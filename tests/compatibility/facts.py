@@ -111,9 +111,9 @@ AUGMENTED = {
 
 def resolved(options: dict[str, Any]) -> JSON:
     """The options of `quickstudy train` with those of a recipe filled in."""
-    from quickstudy.cli.options import train_options
+    from quickstudy.training.plan import resolve
 
-    return train_options(options, Path("run"), None)
+    return resolve({**options, "out": "run"})
 
 
 def tensors_of(state: Any) -> dict[str, torch.Tensor]:

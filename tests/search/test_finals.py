@@ -10,15 +10,13 @@ from small_search import small_plan
 
 import quickstudy
 from quickstudy import catalog
-from quickstudy.cli.options import train_options
 from quickstudy.evaluation.scores import score
 from quickstudy.search.finals import FINALISTS, finals
 from quickstudy.search.rows import Row, rows
-from quickstudy.search.space import nested
 from quickstudy.search.study import Plan, open_study, work
 from quickstudy.search.trial import Budget
 from quickstudy.tasks import TaskSource
-from quickstudy.training.plan import tasks_spec
+from quickstudy.training.plan import nested, resolve, tasks_spec
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +25,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, list[Row],
     plan = small_plan(
         tmp_path_factory.mktemp("finals"), trials=8, budget=Budget(36, factor=1), sampler="random"
     )
-    options = train_options(nested({**plan.fixed, "learner.name": "MAML"}), plan.out, None)
+    options = resolve(nested({**plan.fixed, "learner.name": "MAML"}))
     source = catalog.build_tasks(tasks_spec(options))
     work(plan)
     return plan, rows(open_study(plan)), source

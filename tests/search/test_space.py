@@ -10,12 +10,10 @@ import torch
 from small import blobs, draw_classes, sinusoid
 
 from quickstudy import UserError, catalog
-from quickstudy.cli.options import train_options
-from quickstudy.cli.search import usual_choices
-from quickstudy.search.space import Choice, nested, read_space, space_of, space_text
-from quickstudy.search.spaces import default_space
+from quickstudy.search.space import Choice, read_space, space_of, space_text
+from quickstudy.search.spaces import default_space, usual_choices
 from quickstudy.tasks import TaskSource
-from quickstudy.training.plan import flat
+from quickstudy.training.plan import flat, nested, resolve
 
 NESTED = [
     {"option": "learner.name", "values": ["MAML", "RidgeHead"]},
@@ -80,7 +78,7 @@ def test_every_default_space_holds_the_default_and_only_what_can_be_built(
     default = space.options(usual_choices(space, source, fixed)[0])
     learner = {"regression": "MAML"}.get(name, "PrototypicalNetwork")
     assert default["learner.name"] == learner
-    usual = flat(train_options(nested({**fixed, "learner.name": learner}), tmp_path / "a", None))
+    usual = flat(resolve(nested({**fixed, "learner.name": learner})))
     for option in ("outer_lr", "meta_batch", "schedule"):
         assert default[option] == usual[option]
     if name != "pictures":
@@ -93,7 +91,7 @@ def test_every_default_space_holds_the_default_and_only_what_can_be_built(
 
     for _ in range(40):
         options = {k: v for k, v in space.options(space.draw(any_of)).items() if v is not None}
-        parsed = train_options(nested(fixed | options), tmp_path / "a", None)
+        parsed = resolve(nested(fixed | options))
         specs = [{k: v for k, v in parsed[part].items() if v is not None}
                  for part in ("learner", "net")]  # fmt: skip
         catalog.build(specs[0], source, specs[1])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-import json as jsonlib
+import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,12 +31,11 @@ from quickstudy.compare.plans import (
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import Split
 from quickstudy.training.settings import Training
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy compare runs/proto runs/maml --n-way 5 20 --n-shot 1 5 --out comparison
@@ -62,6 +60,43 @@ SPECS = {
 }
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Settings of a comparison.
+
+    Args:
+        runs: Run directories to compare.
+        learners: Learners to train, by name or with options.
+        tasks: Name and options of the tasks.
+        net: Name and options of the network.
+        n_way: Numbers of ways.
+        n_shot: Numbers of shots.
+        n_query: Query examples of a class; as in meta-training where omitted.
+        n_tasks: Tasks of each number of ways and shots.
+        split: Whose classes.
+        seed: Seed of the tasks and of training; that of the first run where omitted.
+        reference: Row that differences are taken to; in each setting the best learner if omitted.
+        baselines: Whether the baselines are rows too.
+        out: Folder for the page, its pictures and numbers, and the runs that are trained.
+        json: File for the numbers.
+    """
+
+    runs: list[Path] = field(default_factory=list)
+    learners: list[str | JSON] = field(default_factory=list)
+    tasks: JSON = field(default_factory=dict)
+    net: JSON = field(default_factory=dict)
+    n_way: list[int] = field(default_factory=list)
+    n_shot: list[int] = field(default_factory=list)
+    n_query: int | None = None
+    n_tasks: int = 600
+    split: Split = "test"
+    seed: int | None = None
+    reference: str | None = None
+    baselines: bool = True
+    out: Path | None = None
+    json: Path | None = None
+
+
 class CompareParser(Parser):
     """The names of tasks and network stand among their options."""
 
@@ -78,9 +113,9 @@ def compare(argv: Sequence[str]) -> int:
         _check_lists(Path(config))
     options = compare_parser().read(argv).as_dict()
     options.pop("config", None)
-    of_training = inspect.signature(Training).parameters.keys() - {"seed"}
-    options["training"] = {key: options.pop(key) for key in sorted(of_training)}
-    return compare_planned(**options, command=shlex.join(["quickstudy", "compare", *argv]))
+    asked = Comparison(**{each.name: options.pop(each.name) for each in fields(Comparison)})
+    command = shlex.join(["quickstudy", "compare", *argv])
+    return compare_planned(asked, training=options, command=command)
 
 
 def compare_parser() -> CompareParser:
@@ -92,8 +127,7 @@ def compare_parser() -> CompareParser:
         parser.add_argument(f"--{name}", nargs="+", type=kind, default=[], help=words)
     for name, words in SPECS.items():
         parser.add_argument(f"--{name}", type=JSON, default={}, help=words)
-    made: set[str | int] = {"runs", "training", "command", *SEVERAL, *SPECS}
-    parser.add_function_arguments(compare_planned, skip=made)
+    parser.add_class_arguments(Comparison, skip={"runs", *SEVERAL, *SPECS})
     parser.add_class_arguments(Training, skip={"seed"})
     return parser
 
@@ -119,60 +153,31 @@ def _check_lists(config: Path) -> None:
         )
 
 
-def compare_planned(
-    runs: list[Path],
-    learners: list[str | JSON],
-    tasks: JSON,
-    net: JSON,
-    training: JSON,
-    command: str,
-    n_way: list[int],
-    n_shot: list[int],
-    n_query: int | None = None,
-    n_tasks: int = 600,
-    split: Split = "test",
-    seed: int | None = None,
-    reference: str | None = None,
-    baselines: bool = True,
-    out: Path | None = None,
-    json: Path | None = None,
-) -> int:
-    """What is measured, and where it is written.
+def compare_planned(asked: Comparison, training: JSON, command: str) -> int:
+    """Trains what is to be trained, compares, and writes the comparison.
 
     Args:
-        runs: Run directories to compare.
-        learners: Learners to train, by name or with options.
-        tasks: Name and options of the tasks.
-        net: Name and options of the network.
+        asked: What is compared.
         training: Settings of meta-training.
         command: The words on the command line.
-        n_way: Numbers of ways.
-        n_shot: Numbers of shots.
-        n_query: Query examples of a class; as in meta-training where omitted.
-        n_tasks: Tasks of each number of ways and shots.
-        split: Whose classes.
-        seed: Seed of the tasks and of training; that of the first run where omitted.
-        reference: Row that differences are taken to; in each setting the best learner if omitted.
-        baselines: Whether the baselines are rows too.
-        out: Folder for the page, its pictures and numbers, and the runs that are trained.
-        json: File for the numbers.
     """
-    planned = plans(runs, learners, out)
+    planned = plans(asked.runs, asked.learners, asked.out)
     loaded = {plan.name: plan.run for plan in planned if not plan.options}
     new = [plan for plan in planned if plan.options]
     records = {name: RunDirectory(run).read() for name, run in loaded.items()}
-    first = {"n_way": n_way[:1], "n_shot": n_shot[:1]}
+    first = {"n_way": asked.n_way[:1], "n_shot": asked.n_shot[:1]}
     drawing = {key: values[0] for key, values in first.items() if values}
-    drawing |= {} if n_query is None else {"n_query": n_query}
-    spec = tasks_spec(records, tasks, drawing, seed)
+    drawing |= {} if asked.n_query is None else {"n_query": asked.n_query}
+    spec = tasks_spec(records, asked.tasks, drawing, asked.seed)
     source = catalog.build_tasks(spec)
     # All that can be wrong is found out before anything is trained.
-    ladder = source.rungs(nn.Identity()) if baselines else {}
-    check_request([*(plan.name for plan in planned), *ladder], n_tasks, reference)
-    settings_of(source, n_way, n_shot, split)
+    ladder = source.rungs(nn.Identity()) if asked.baselines else {}
+    names = [plan.name for plan in planned]
+    check_request([*names, *ladder], asked.n_tasks, asked.reference)
+    settings_of(source, asked.n_way, asked.n_shot, asked.split)
     if loaded:
         given_entries(loaded, source)
-    todo = {plan.name: training_options(plan, spec, net, training) for plan in new}
+    todo = {plan.name: training_options(plan, spec, asked.net, training) for plan in new}
     for plan in new:
         check_plan(plan, todo[plan.name], source)
     for plan in new:
@@ -185,24 +190,24 @@ def compare_planned(
         comparison = compare_learners(
             {plan.name: plan.run for plan in planned},
             source,
-            n_way,
-            n_shot,
-            n_tasks,
-            split,
-            reference,
-            baselines,
+            asked.n_way,
+            asked.n_shot,
+            asked.n_tasks,
+            asked.split,
+            asked.reference,
+            asked.baselines,
             progress=say,
         )
     comparison = replace(comparison, date=today(), command=command)
-    text = jsonlib.dumps(comparison.to_json(), indent=2).encode()
-    if json is not None:
-        write_atomically(json, text)
+    text = json.dumps(comparison.to_json(), indent=2).encode()
+    if asked.json is not None:
+        write_atomically(asked.json, text)
     print_comparison(comparison)
-    if out is not None:
-        write_atomically(out / "comparison.json", text)
+    if asked.out is not None:
+        write_atomically(asked.out / "comparison.json", text)
         figures = comparison_figures(comparison)
         for figure in figures:
-            figure.save(out / "pictures")
-        page = write_comparison(out / "comparison.html", comparison, figures)
+            figure.save(asked.out / "pictures")
+        page = write_comparison(asked.out / "comparison.html", comparison, figures)
         print(f"page: {page.resolve()}")
     return 0

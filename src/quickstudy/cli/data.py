@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json as jsonlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.tasks import SPLITS, Dataset
+from quickstudy.training.plan import without_none
 
 
 def data(
@@ -23,22 +25,24 @@ def data(
     """Fetch, check or draw a data set, and say what is in it.
 
     Args:
-        name: glyphs, omniglot, folder, table or sinusoid.
+        name: Name of a task source.
         data_dir: Folder of the original files of a published data set.
-        path: Folder of class folders, for `folder`; CSV file, for `table`.
-        target: Column to predict, for `table`.
+        path: Folder or file of your own data.
+        target: Column to predict, where they are tables.
     """
     builder = catalog.tasks_builder(name)
     options = {"data_dir": data_dir, "path": path, "target": target}
-    given = {k: v for k, v in options.items() if v is not None}
+    given = without_none(options)
     with status() as say:
         say(name)
         try:
             made = builder(**given)
         except TypeError as error:
+            own = [key for key in options if key in inspect.signature(builder).parameters]
+            takes = ", ".join(f"--{key.replace('_', '-')}" for key in own) or "none of them"
             raise UserError(
-                f"data {name}: needs other options ({error}); received {sorted(given)}; glyphs and "
-                "sinusoid take none, omniglot --data-dir, folder --path, table --path and --target."
+                f"data {name}: needs other options ({error}); received {sorted(given)}; it takes "
+                f"{takes}."
             ) from error
     if not isinstance(made, Dataset):
         print(jsonlib.dumps(made.describe(), indent=2))

@@ -13,15 +13,14 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from quickstudy.cli.evaluate import evaluate_run, print_evaluation
-from quickstudy.cli.options import train_options
+from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
 from quickstudy.figures import plots
 from quickstudy.figures.episode import episode_grid
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import Section, write_report
 from quickstudy.figures.sheet import Figure
 from quickstudy.files.atomic import write_atomically
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
@@ -30,9 +29,8 @@ from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes
-from quickstudy.training.plan import run_training
+from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Array = NDArray[Any]
 N_DRAWS = 20
 
@@ -70,6 +68,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     print("drawing the characters (once)")
     SOURCES["glyphs"]()
     options = {
+        "out": out / "run",
         "learner": {"name": "PrototypicalNetwork"},
         "tasks": {"name": "glyphs"},
         "net": {"name": "Conv4", "hidden": 32},
@@ -85,11 +84,11 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
         "valid_n_way": 5,
     }
     begun = (out / "run" / "run.json").is_file()
-    result = run_training(train_options(options, out / "run", None), resume=begun)
+    result = run_training(resolve(options), resume=begun)
     if result.stopped == "interrupted":
         return 130
-    five_way = {"n_way": 5, "n_shot": 1, "n_query": 15}
-    found = evaluate_run(out / "run", five_way, n_tasks, curve_tasks=25)
+    five_way = Evaluation(n_way=5, n_shot=1, n_query=15, n_tasks=n_tasks)
+    found = evaluate_run(out / "run", five_way, curve_tasks=25)
     print_evaluation(found)
     print("adapting to handwritten digits, five examples of each")
     model = load(out / "run")

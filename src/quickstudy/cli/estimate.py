@@ -14,14 +14,14 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.training.estimate import Estimate
 from quickstudy.training.estimate import estimate as estimated
-from quickstudy.training.plan import built
+from quickstudy.training.plan import build
 from quickstudy.training.settings import Training
 
 
 def estimate(argv: Sequence[str]) -> int:
     """Say what meta-training will need: memory and time."""
     options = train_parser(argv, "estimate").read(argv).as_dict()
-    learner, source, training, _ = built(options)
+    learner, source, training, _ = build(options)
     with status() as say:
         say("a step")
         found = estimated(learner, source, training)
@@ -33,7 +33,7 @@ def estimate(argv: Sequence[str]) -> int:
 
 
 def _print(needs: Estimate, name: str, training: Training) -> None:
-    """What a meta-training needs, as a table in the terminal."""
+    """Prints the needs of a meta-training as a table."""
     table = Table(title=f"{name}, a step of {training.meta_batch} tasks")
     table.add_column("")
     table.add_column("tensors at most, MiB", justify="right")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +19,21 @@ from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load
 from quickstudy.task import setting_name
 from quickstudy.tasks import Split
+from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
-JSON = dict[str, Any]
 
-
-def evaluate(
-    run: Path,
-    n_way: int | None = None,
-    n_shot: int | None = None,
-    n_query: int | None = None,
-    n_tasks: int = 600,
-    split: Split = "test",
-    seed: int | None = None,
-    inner_steps: int | None = None,
-    net: dict[str, Any] | None = None,
-    tasks: dict[str, Any] | None = None,
-    baselines: bool = True,
-    curves: bool = True,
-    json: Path | None = None,
-    pictures: Path | None = None,
-) -> int:
-    """Measure a run on new tasks, with intervals and baselines.
+@dataclass(frozen=True)
+class Evaluation:
+    """Settings of an evaluation.
 
     Args:
-        run: Run directory.
         n_way: Classes of a task; as in meta-training where omitted, like the next two.
         n_shot: Support examples of a class.
         n_query: Query examples of a class.
@@ -60,12 +45,47 @@ def evaluate(
         tasks: Options of the tasks that are to be others for it.
         baselines: Whether the baselines are run on the same tasks.
         curves: Whether accuracy is also measured against shots, and against inner steps.
+    """
+
+    n_way: int | None = None
+    n_shot: int | None = None
+    n_query: int | None = None
+    n_tasks: int = 600
+    split: Split = "test"
+    seed: int | None = None
+    inner_steps: int | None = None
+    net: dict[str, Any] | None = None
+    tasks: dict[str, Any] | None = None
+    baselines: bool = True
+    curves: bool = True
+
+    @property
+    def drawing(self) -> JSON:
+        """How tasks are drawn, as far as it is not to be as in meta-training."""
+        drawing = {key: getattr(self, key) for key in ("n_way", "n_shot", "n_query", "seed")}
+        return without_none(drawing)
+
+    def words(self) -> str:
+        """These settings as they are written on the command line."""
+        options = {"n_tasks": self.n_tasks, "split": self.split, "inner_steps": self.inner_steps}
+        specs = {"net": self.net, "tasks": self.tasks}
+        quoted = {k: shlex.quote(jsonlib.dumps(v)) for k, v in specs.items() if v}
+        options = without_none({**self.drawing, **options, **quoted})
+        return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
+
+
+def evaluate(
+    run: Path, asked: Evaluation, json: Path | None = None, pictures: Path | None = None
+) -> int:
+    """Measure a run on new tasks, with intervals and baselines.
+
+    Args:
+        run: Run directory.
+        asked: What is measured.
         json: File for the results.
         pictures: Folder for the pictures, as SVG and JSON.
     """
-    changed = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query, "seed": seed}
-    how = (inner_steps, baselines, curves)
-    result = evaluate_run(run, changed, n_tasks, split, *how, net=net, tasks=tasks)
+    result = evaluate_run(run, asked)
     if json is not None:
         write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
     if pictures is not None:
@@ -75,19 +95,8 @@ def evaluate(
     return 0
 
 
-def evaluate_run(
-    run: Path,
-    changed: JSON,
-    n_tasks: int = 600,
-    split: Split = "test",
-    inner_steps: int | None = None,
-    baselines: bool = True,
-    curves: bool = True,
-    curve_tasks: int = 200,
-    net: JSON | None = None,
-    tasks: JSON | None = None,
-) -> JSON:
-    """What `quickstudy evaluate` measures, with the settings of the tasks that are not None."""
+def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
+    """The record of `quickstudy evaluate` for a run."""
     record, model = RunDirectory(run).read(), load(run)
     learner = model.learner
     if "tasks_spec" not in record:
@@ -95,7 +104,7 @@ def evaluate_run(
             f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
             "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
         )
-    spec = record["tasks_spec"] | {k: v for k, v in changed.items() if v is not None}
+    spec = record["tasks_spec"] | asked.drawing
     own_seed = record["tasks_spec"].get("seed", 0)
     if catalog.seed_splits(spec["name"]) and spec.get("seed", 0) != own_seed:
         raise UserError(
@@ -103,36 +112,31 @@ def evaluate_run(
             f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
             f"seed {own_seed}; leave it out."
         )
-    if inner_steps is not None:
-        if learner.adapt_steps is None or inner_steps < 0:
+    if asked.inner_steps is not None:
+        if learner.adapt_steps is None or asked.inner_steps < 0:
             raise UserError(
                 "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
-                f"{inner_steps} and a run of {type(learner).__name__}; leave it out."
+                f"{asked.inner_steps} and a run of {type(learner).__name__}; leave it out."
             )
-        learner.adapt_steps = inner_steps
-    source = catalog.build_tasks(spec | (tasks or {}))
-    if net or tasks:
-        learner = transferred(learner, source, net)
+        learner.adapt_steps = asked.inner_steps
+    source = catalog.build_tasks(spec | (asked.tasks or {}))
+    if asked.net or asked.tasks:
+        learner = transferred(learner, source, asked.net)
     with status() as say:
-        found = meta_test(
+        scores = meta_test(
             learner,
             source,
-            split,
-            n_tasks,
-            shots=(1, 2, 5, 10) if curves else (),
-            steps=(0, 1, 2, 3, 5, 10) if curves else (),
+            asked.split,
+            asked.n_tasks,
+            shots=(1, 2, 5, 10) if asked.curves else (),
+            steps=(0, 1, 2, 3, 5, 10) if asked.curves else (),
             curve_tasks=curve_tasks,
-            with_baselines=baselines,
+            with_baselines=asked.baselines,
             temperature=model.temperature,
             progress=say,
         )
-    given = {**changed, "n_tasks": n_tasks, "split": split, "inner_steps": inner_steps}
-    given |= {k: shlex.quote(jsonlib.dumps(v)) for k, v in (("net", net), ("tasks", tasks)) if v}
-    options = " ".join(
-        f"--{key.replace('_', '-')} {value}" for key, value in given.items() if value is not None
-    )
     return {
-        **found,
+        **scores,
         "tasks": spec["name"],
         "tasks_options": {k: v for k, v in spec.items() if k not in ("name", "data_dir")},
         **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
@@ -144,7 +148,7 @@ def evaluate_run(
         **machine(),
         "date": today(),
         "version": __version__,
-        "command": f"quickstudy evaluate {shlex.quote(run.name)} {options}",
+        "command": f"quickstudy evaluate {shlex.quote(run.name)} {asked.words()}",
     }
 
 

@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import get_type_hints
@@ -31,6 +31,7 @@ from quickstudy.cli.tables import generated, tables
 from quickstudy.cli.train import train
 from quickstudy.errors import QuickstudyError
 from quickstudy.files.machine import keep_memory
+from quickstudy.training.signatures import REQUIRED
 from quickstudy.version import __version__
 
 OVERVIEW = """\
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """What `quickstudy --help` prints."""
+    """The text of `quickstudy --help`."""
     functions = {name: function for name, (function, _) in FUNCTIONS.items()}
     functions = {
         "train": train,
@@ -97,20 +98,29 @@ def overview() -> str:
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
-    """Runs a command whose options are the signature of a function."""
+    """Runs a command whose options are the signature of a function.
+
+    Where a parameter is a dataclass, its fields are options: under the parameter's name if it has a
+    default, else beside the others.
+    """
     function, example = FUNCTIONS[name]
-    description = f"example:\n  {example}\n"
-    parser = Parser(prog=f"quickstudy {name}", description=description)
-    options = inspect.signature(function).parameters.keys() - set(POSITIONAL)
-    parser.add_function_arguments(function, as_group=False, as_positional=True, skip={*options})
-    for several in SEVERAL.keys() & options:
+    parser = Parser(prog=f"quickstudy {name}", description=f"example:\n  {example}\n")
+    parameters = inspect.signature(function).parameters
+    types = get_type_hints(function)
+    records = {key: types[key] for key in parameters if is_dataclass(types[key])}
+    beside = {key: kind for key, kind in records.items() if parameters[key].default is REQUIRED}
+    others: set[str | int] = {*(parameters.keys() - set(POSITIONAL))}
+    parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
+    for several in SEVERAL.keys() & parameters.keys():
         parser.add_argument(several, type=Path, nargs="+", help=SEVERAL[several])
-    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL})
-    given = parser.read(argv).as_dict()
-    for option, kind in get_type_hints(function).items():
-        if isinstance(kind, type) and is_dataclass(kind):  # its fields are options
-            given[option] = kind(**given[option])
-    return function(**given)
+    for kind in beside.values():
+        parser.add_class_arguments(kind)
+    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL, *beside})
+    options = parser.read(argv).as_dict()
+    for key, kind in records.items():
+        own = options if key in beside else options[key]
+        options[key] = kind(**{field.name: own.pop(field.name) for field in fields(kind)})
+    return function(**options)
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
@@ -122,7 +132,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "generated": (generated, "quickstudy generated mine.task --pictures why"),
     "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
-    "data": (data, "quickstudy data glyphs"),
+    "data": (data, f"quickstudy data glyphs\n\nnames: {', '.join(catalog.SOURCES)}"),
     "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),

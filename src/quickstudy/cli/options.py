@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import json
 import re
 from argparse import ArgumentError, HelpFormatter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,11 +12,10 @@ from typing import Any, ClassVar
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from quickstudy import catalog
 from quickstudy.errors import UserError
-from quickstudy.tasks import Augmented, Episodes
-from quickstudy.training.plan import DEFAULTS, DRAWING, flat
+from quickstudy.training.plan import DEFAULTS, flat, signatures, unknown_option
 from quickstudy.training.settings import Training
+from quickstudy.training.signatures import Option, Signature
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -91,7 +87,7 @@ class Parser(ArgumentParser):
         try:
             return self.parse_args(self._known(argv))
         except ArgumentError as error:
-            raise UserError(self._explain(str(error))) from error
+            raise self._explained(str(error)) from error
 
     def _known(self, argv: Sequence[str]) -> list[str]:
         """The words as the parser knows them; `--json` alone is `--json=true`."""
@@ -107,17 +103,15 @@ class Parser(ArgumentParser):
             for word, after in zip_longest(words, words[1:])
         ]
 
-    def _explain(self, message: str) -> str:
-        unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", message)
+    def _explained(self, message: str) -> UserError:
+        """The parser's error, in the words of this package."""
+        unknown = re.search(r"[Uu]nrecognized arguments: --([\w.]+)", message)
         if unknown is None:
             unknown = re.search(r"Option '([\w.]+)' is not accepted", message)
         if unknown is None:
-            return f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help."
-        given = "--" + unknown[1].lstrip("-")
-        options = [o for action in self._actions for o in action.option_strings if o[:2] == "--"]
-        near = get_close_matches(given, options, n=1, cutoff=0.5)
-        hint = f"did you mean {hyphened(near[0])}?" if near else f"see {self.prog} --help."
-        return f"{self.prog}: unknown option; received {hyphened(given)}; {hint}"
+            return UserError(f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help.")
+        options = [o for action in self._actions for o in action.option_strings]
+        return unknown_option(self.prog, unknown[1], [o[2:] for o in options if o[:2] == "--"])
 
 
 class TrainParser(Parser):
@@ -144,61 +138,34 @@ def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
         of: The command they are given to.
     """
     names = _chosen(argv)
-    learner = catalog.lookup("learner", names["learner"], catalog.LEARNERS)
-    source = catalog.tasks_builder(names["tasks"])
     examples, files, decided = COMMAND[of]
     parser = TrainParser(prog=f"quickstudy {of}", description=examples)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
     for name, text in files.items():
         parser.add_argument(f"--{name}", type=Path | None, default=None, help=text)
-    parser.add_class_arguments(Training, skip={*decided})
-    own = inspect.signature(source).parameters
-    drawing = source if catalog.makes_tasks(names["tasks"]) else Episodes
-    others: set[str | int] = {*(inspect.signature(drawing).parameters.keys() - set(DRAWING))}
-    if inspect.isclass(drawing):
-        parser.add_class_arguments(drawing, skip=others)
-    else:
-        parser.add_function_arguments(drawing, skip=others)
-    parser.add_argument("--learner.name", type=str, default=names["learner"], help="The learner.")
-    parser.add_class_arguments(learner, "learner", skip={"net", "kind", "n_out", "n_classes"})
-    parser.add_argument("--tasks.name", type=str, default=names["tasks"], help="The tasks.")
-    hidden: set[str | int] = {*({*DRAWING, "seed"} & own.keys())}
-    if inspect.isclass(source):
-        parser.add_class_arguments(source, "tasks", skip=hidden)
-    else:
-        parser.add_function_arguments(source, "tasks", skip=hidden)
-    parser.add_class_arguments(Augmented, "tasks.augment", skip={"source", "seed"})
-    parser.add_argument("--net.name", type=str | None, default=names["net"], help="The network.")
-    if names["net"] is None:
-        # Options of every network may be given before the inputs decide which one it is.
-        for name in ("hidden", "activation", "pool", "norm", "pools", "head"):
-            parser.add_argument(f"--net.{name}", type=Any, default=None, help="Of the network.")
-    else:
-        net = catalog.lookup("net", names["net"], catalog.NETS)
-        parser.add_class_arguments(net, "net", skip={"in_shape"})
-        by_learner = {"norm", "pools"} & inspect.signature(net).parameters.keys()
-        parser.set_defaults({f"net.{name}": None for name in by_learner})
-        parser.add_argument(
-            "--net.head", type=str | None, default=None, help="shared, per_class or zero."
-        )
+    for entry in signatures(**names):
+        if isinstance(entry, Option):
+            parser.add_argument(
+                f"--{entry.name}", type=entry.type, default=entry.default, help=entry.help
+            )
+        else:
+            _add(parser, entry, {*entry.skip, *(decided if entry.builder is Training else ())})
     return parser
 
 
-def train_options(options: dict[str, Any], out: Path, data_dir: Path | None) -> dict[str, Any]:
-    """The options of `quickstudy train` with those of a recipe filled in."""
-    argv = [f"--out={out}"]
-    for key, value in flat(options).items():
-        argv.append(f"--{key}={json.dumps(value) if isinstance(value, dict | list) else value}")
-    if data_dir is not None:
-        of = inspect.signature(catalog.tasks_builder(options["tasks"]["name"])).parameters
-        argv.append(f"--tasks.{'data_dir' if 'data_dir' in of else 'path'}={data_dir}")
-    parsed = train_parser(argv).read(argv).as_dict()
-    return {k: v for k, v in parsed.items() if k != "config"}
+def _add(parser: Parser, signature: Signature, skip: set[str | int]) -> None:
+    """Adds the options of a signature."""
+    builder, prefix = signature.builder, signature.prefix
+    if isinstance(builder, type):
+        parser.add_class_arguments(builder, prefix or None, skip=skip)
+    else:
+        parser.add_function_arguments(builder, prefix or None, skip=skip)
+    parser.set_defaults({f"{prefix}.{name}": None for name in signature.left_out})
 
 
 def _chosen(argv: Sequence[str]) -> dict[str, Any]:
     """The names of learner, tasks and net in the options or the YAML file they point at."""
-    names: dict[str, Any] = {**DEFAULTS, "net": None}
+    names = dict(DEFAULTS)
     config = value_of(argv, "--config")
     if config is not None:
         try:
@@ -240,7 +207,3 @@ def _underscored(word: str, aliases: dict[str, str]) -> str:
     option, equals, value = word.partition("=")
     option = "--" + option[2:].replace("-", "_")
     return aliases.get(option, option) + equals + value
-
-
-def hyphened(option: str) -> str:
-    return option.replace("_", "-").removesuffix(".name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -10,18 +11,17 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from quickstudy.cli.evaluate import evaluate_run, setting
-from quickstudy.cli.options import train_options
+from quickstudy import catalog
+from quickstudy.cli.evaluate import Evaluation, evaluate_run, setting
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
-from quickstudy.training.plan import run_training
+from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]
 
 
@@ -59,9 +59,11 @@ def reproduce(
         )
     plan = whole["profiles"][profile]
     out = out or Path("runs") / (recipe.stem if profile == "cpu" else f"{recipe.stem}-{profile}")
-    options = train_options(plan["train"], out, data_dir)
+    settings = {**plan["train"], "out": out}
+    if data_dir is not None:
+        settings["tasks"] = {**settings["tasks"], **_place(settings["tasks"]["name"], data_dir)}
     resume = (out / "run.json").is_file()
-    result = run_training(options, resume=resume)
+    result = run_training(resolve(settings), resume=resume)
     if result.stopped == "interrupted":
         return 130
     table = Table(title=f"{whole.get('title', recipe.stem)} ({profile} profile)")
@@ -72,7 +74,6 @@ def reproduce(
     whole_tables: dict[tuple[Any, ...], JSON] = {}
     for entry in plan["evaluate"]:
         given = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
-        keys = ("n_way", "n_shot", "n_query", "seed")
         if "splits" in given:
             # Several bars are of one measurement.
             known = tuple(given.items())
@@ -80,13 +81,8 @@ def reproduce(
                 whole_tables[known] = on_tables(out, **given)
             measured = whole_tables[known]
         else:
-            measured = evaluate_run(
-                out,
-                {key: given.pop(key, None) for key in keys},
-                baselines=given.pop("baselines", False),
-                curves=False,
-                **given,
-            )
+            asked = Evaluation(**{"baselines": False, "curves": False, **given})
+            measured = evaluate_run(out, asked)
         found.append(measured)
         bar = entry["expect"]
         metric = bar.get("metric", measured["metric"])
@@ -119,7 +115,7 @@ def reproduce(
 
 
 def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
-    """What `quickstudy tables` finds for a run, as numbers that a bar can be for.
+    """The results of `quickstudy tables` for a run, as numbers that a bar can be for.
 
     They are `auc` and `accuracy` of the generator, each also as a difference such as
     `auc_minus_random_forest`, and `times_faster`.
@@ -147,8 +143,14 @@ def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
     }
 
 
+def _place(tasks: str, data_dir: Path) -> JSON:
+    """The option that says where the data of these tasks lie."""
+    own = inspect.signature(catalog.tasks_builder(tasks)).parameters
+    return {"data_dir" if "data_dir" in own else "path": data_dir}
+
+
 def _numbers(measured: JSON, metric: str) -> JSON:
-    """What a recipe keeps of a result: the metric its bar is for, with its intervals.
+    """The numbers that a recipe records: the metric its bar is for, with its intervals.
 
     `instance 2` is the accuracy where a class is shown for the second time; other metrics than that
     of the kind of task stand in the result by their name.

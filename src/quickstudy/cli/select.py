@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+import json
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as Printed
@@ -17,7 +18,7 @@ from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.inputs.files import read_rows
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
@@ -30,7 +31,6 @@ from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
 from quickstudy.tasks.tables import read_tables
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy select --train my_tables/ --out runs/selector
@@ -40,6 +40,40 @@ examples:
 """
 FILE = "selector.safetensors"
 FEW = 6
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Settings of learning a selector, or of choosing with one.
+
+    Args:
+        run: Folder that `--train` wrote, or file of a chosen algorithm.
+        train: Folder of tables to learn from.
+        support: CSV file of labelled rows to choose for.
+        query: CSV file of rows to label.
+        target: Column to predict.
+        metric: Score to choose by, in learning.
+        store: Folder of the scores on the tables; one called scores in --out where omitted.
+        folds: Groups of families of tables that the selector is judged on by leaving them out; 0
+            for no judgement.
+        out: Folder of what is learned, or file for the chosen algorithm.
+        json: Whether to print JSON.
+        protocol: How tasks are made of the tables to learn from.
+        training: How the policy is trained.
+    """
+
+    run: Path | None = None
+    train: Path | None = None
+    support: Path | None = None
+    query: Path | None = None
+    target: str = "target"
+    metric: Literal["accuracy", "auc"] = "accuracy"
+    store: Path | None = None
+    folds: int = 10
+    out: Path | None = None
+    json: bool = False
+    protocol: Protocol = field(default_factory=Protocol)
+    training: PolicyTraining = field(default_factory=PolicyTraining)
 
 
 def select(argv: Sequence[str]) -> int:
@@ -52,81 +86,54 @@ def select(argv: Sequence[str]) -> int:
         type=Path,
         help="Folder that --train wrote, or file of a chosen algorithm.",
     )
-    parser.add_function_arguments(selected, skip={"run", "command"})
+    parser.add_class_arguments(Selection, skip={"run"})
     options = parser.read(argv).as_dict()
     options.pop("config", None)
     options["protocol"] = Protocol(**options["protocol"])
     options["training"] = PolicyTraining(**options["training"])
-    return selected(**options, command=shlex.join(["quickstudy", "select", *argv]))
+    return selected(Selection(**options), shlex.join(["quickstudy", "select", *argv]))
 
 
-def selected(
-    run: Path | None,
-    command: str,
-    protocol: Protocol,
-    training: PolicyTraining,
-    train: Path | None = None,
-    support: Path | None = None,
-    query: Path | None = None,
-    target: str = "target",
-    metric: Literal["accuracy", "auc"] = "accuracy",
-    store: Path | None = None,
-    folds: int = 10,
-    out: Path | None = None,
-    json: bool = False,
-) -> int:
-    """What is learned, or chosen, and where it is written.
+def selected(asked: Selection, command: str) -> int:
+    """Learns or chooses, and writes what came of it.
 
     Args:
-        run: Folder that `--train` wrote, or file of a chosen algorithm.
+        asked: What is learned or chosen.
         command: The words on the command line.
-        protocol: How tasks are made of the tables to learn from.
-        training: How the policy is trained.
-        train: Folder of tables to learn from.
-        support: CSV file of labelled rows to choose for.
-        query: CSV file of rows to label.
-        target: Column to predict.
-        metric: Score to choose by, in learning.
-        store: Folder of the scores on the tables; one called scores in --out where omitted.
-        folds: Groups of families of tables that the selector is judged on by leaving them out; 0
-            for no judgement.
-        out: Folder of what is learned, or file for the chosen algorithm.
-        json: Whether to print JSON.
     """
-    if (run is None) == (train is None):
+    run, out = asked.run, asked.out
+    if (run is None) == (asked.train is None):
         raise UserError(
             "select: needs --train FOLDER to learn from tables, or what that wrote to choose with; "
             f"received {'neither' if run is None else 'both'}; see quickstudy select --help."
         )
-    if train is not None:
+    if asked.train is not None:
         if out is None:
             raise UserError(
                 "select --train: needs a folder for the selector; received none; give --out "
                 "runs/selector."
             )
-        found = _learn(
-            train, target, metric, store or out / "scores", folds, out, protocol, training
-        )
-        found |= {"date": today(), "command": command, **machine()}
-        text = jsonlib.dumps(found, indent=2)
+        judged = _learn(asked, asked.train, out)
+        judged |= {"date": today(), "command": command, **machine()}
+        text = json.dumps(judged, indent=2)
         write_atomically(out / "judged.json", text.encode())
-        if json:
+        if asked.json:
             print(text)
         else:
-            _print_learned(found, out)
+            _print_learned(judged, out)
         return 0
     assert run is not None
     if run.is_dir():
-        algorithm = _choose(run, support, target)
+        algorithm = _choose(run, asked.support, asked.target)
         if out is not None:
             algorithm.save(out)
     else:
         algorithm = Selected.load(run)
     answers = None
-    if query is not None:
-        answers = [label_to_json(label) for label in algorithm.predict(read_rows(query))]
-    if json:
-        print(jsonlib.dumps(algorithm.explain() | {"answers": answers}, indent=2))
+    if asked.query is not None:
+        answers = [label_to_json(label) for label in algorithm.predict(read_rows(asked.query))]
+    if asked.json:
+        print(json.dumps(algorithm.explain() | {"answers": answers}, indent=2))
         return 0
     if answers is None or run.is_dir():
         print("\n".join(_lines(algorithm.explain())))
@@ -135,33 +142,28 @@ def selected(
     return 0
 
 
-def _learn(
-    folder: Path,
-    target: str,
-    metric: str,
-    store: Path,
-    folds: int,
-    out: Path,
-    protocol: Protocol,
-    training: PolicyTraining,
-) -> JSON:
+def _learn(asked: Selection, folder: Path, out: Path) -> JSON:
     """Measures, trains, judges and writes."""
     begin = time.process_time()
-    tables = read_tables(folder, target)
-    found: JSON = {"tables": len(tables)}
+    tables = read_tables(folder, asked.target)
+    judged: JSON = {"tables": len(tables)}
+    metric, training = asked.metric, asked.training
     with status() as say:
-        measured = measure(tables, store, protocol, CHEAP, say)
+        store = asked.store or out / "scores"
+        measured = measure(tables, store, asked.protocol, CHEAP, say)
         measuring = time.process_time() - begin
-        selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, protocol, training)
+        selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, asked.protocol, training)
         learning = time.process_time() - begin - measuring
-        if folds:
-            judgement = judge(measured, metric, CHEAP, folds, OPPONENTS, training, progress=say)
-            found = judgement.to_json()
-            for figure in selection_figures(found):
+        if asked.folds:
+            judgement = judge(
+                measured, metric, CHEAP, asked.folds, OPPONENTS, training, progress=say
+            )
+            judged = judgement.to_json()
+            for figure in selection_figures(judged):
                 figure.save(out)
     selector.save(out / FILE)
     cost = {"measuring": measuring / 60, "learning": learning / 60}
-    return found | {"cpu_minutes": cost}
+    return judged | {"cpu_minutes": cost}
 
 
 def _choose(run: Path, support: Path | None, target: str) -> Selected:
@@ -207,7 +209,7 @@ def _print_learned(found: JSON, out: Path) -> None:
 
 
 def _lines(why: JSON) -> list[str]:
-    """What the terminal shows of a choice."""
+    """The lines of a choice in the terminal."""
     by_name = {row["name"]: row for row in why["configurations"]}
     lines = []
     for word, name in (("chosen", why["chosen"]), ("runner-up", why["runner_up"])):

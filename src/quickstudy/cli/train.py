@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from quickstudy.cli.options import hyphened, train_parser, value_of
+from quickstudy.cli.options import train_parser, value_of
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.training.plan import MAY_CHANGE, changed, flat, run_training
+from quickstudy.training.plan import MAY_CHANGE, changed, flat, hyphened, run_training
 
 
 def train(argv: Sequence[str]) -> int:

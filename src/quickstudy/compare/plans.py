@@ -1,23 +1,30 @@
-"""What the command line asks to compare: runs to load, and learners to train for it."""
+"""Plans of a comparison: runs to load, and learners to train for it."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from quickstudy import catalog
-from quickstudy.cli.options import hyphened, train_options
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import TaskSource
-from quickstudy.training.plan import DEFAULTS, DRAWING, MAY_CHANGE, changed, run_training
+from quickstudy.training.plan import (
+    DEFAULTS,
+    DRAWING,
+    MAY_CHANGE,
+    changed,
+    hyphened,
+    plain,
+    resolve,
+    run_training,
+    without_none,
+)
 
-JSON = dict[str, Any]
 # Where the data lie, rather than what they are.
 PLACES = ("data_dir", "cache_dir", "download")
 # Of the comparison rather than of one learner in it.
@@ -165,12 +172,12 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
 
 
 def _data(spec: JSON) -> JSON:
-    """What of a task source's spec says which data it is."""
+    """The part of a task source's spec that says which data it is."""
     own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
     apart = {*DRAWING, *PLACES, "seed"}
     found = {k: v for k, v in options.items() if k == "name" or (k in own and k not in apart)}
-    return json.loads(json.dumps(found, default=str))
+    return plain(found)
 
 
 def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
@@ -182,32 +189,26 @@ def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
         net: Name and options of the network.
         training: Settings of meta-training; those that are None are left out.
     """
-    own = dict(plan.options)
-    apart = (*DRAWING, "seed")
-    shared = {key: value for key, value in training.items() if value is not None}
-    return train_options(
+    drawing = (*DRAWING, "seed")
+    return resolve(
         {
-            **shared,
-            **{key: spec[key] for key in apart if key in spec},
-            **own,
-            "tasks": {key: value for key, value in spec.items() if key not in apart},
-            "net": {**net, **own["net"]},
-        },
-        plan.run,
-        None,
+            **without_none(training),
+            **{key: spec[key] for key in drawing if key in spec},
+            **plan.options,
+            "tasks": {key: value for key, value in spec.items() if key not in drawing},
+            "net": {**net, **plan.options["net"]},
+            "out": plan.run,
+        }
     )
 
 
 def check_plan(plan: Plan, options: JSON, source: TaskSource) -> None:
-    """What can be known before training: the learner can be built, and no other run is there.
+    """Checks before training that the learner can be built and that no other run is there.
 
     Raises:
         UserError: It cannot; or its run was begun with other settings.
     """
-    learner, net = (
-        {key: value for key, value in options[kind].items() if value is not None}
-        for kind in ("learner", "net")
-    )
+    learner, net = (without_none(options[kind]) for kind in ("learner", "net"))
     catalog.build(learner, source, net, options["seed"])
     directory = RunDirectory(plan.run)
     if not directory.exists:

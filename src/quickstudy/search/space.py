@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 
-JSON = dict[str, Any]
 Value = bool | int | float | str | None
 EXAMPLE = "{option: outer_lr, low: 0.0001, high: 0.01, log: true}"
 
@@ -323,18 +323,6 @@ def space_text(space: Space) -> str:
         yaml.safe_dump([entry], sort_keys=False, default_flow_style=None, width=1000)
         for entry in space.to_json()
     )
-
-
-def nested(options: Mapping[str, Any]) -> JSON:
-    """Options by dotted name as the YAML of `quickstudy train` nests them."""
-    found: JSON = {}
-    for name, value in options.items():
-        *parents, last = name.split(".")
-        inside = found
-        for parent in parents:
-            inside = inside.setdefault(parent, {})
-        inside[last] = value
-    return found
 
 
 def _number(value: Any) -> bool:

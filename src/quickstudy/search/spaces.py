@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from quickstudy import catalog
+from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learners.gradient_based import usual_rate
-from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.tasks import TaskSource
-from quickstudy.training.plan import DEFAULTS
+from quickstudy.training.plan import DEFAULTS, flat, nested, resolve
 
 GRADIENT = ["MAML", "MetaSGD", "ANIL"]
 CLASSIFIERS = [
@@ -53,6 +55,25 @@ def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JS
         return choice.nearest(known.get(choice.option))
 
     return space.draw(pick)
+
+
+def usual_choices(space: Space, source: TaskSource, fixed: JSON) -> list[JSON]:
+    """The choices of the default configuration, and those of every other learner as it comes.
+
+    A learner that options which all trials share do not fit is left out.
+    """
+    default = default_learner(space, fixed)
+    choices = []
+    for learner in dict.fromkeys([default, *learners(space)]):
+        named = nested({**fixed, "learner.name": learner})
+        try:
+            resolved = resolve(named)
+        except UserError:
+            if learner == default:
+                raise
+            continue
+        choices.append(defaults(space, source, flat(resolved)))
+    return choices
 
 
 def default_learner(space: Space, fixed: Mapping[str, Any]) -> str:

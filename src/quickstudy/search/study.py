@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import socket
@@ -11,7 +10,7 @@ import time
 import warnings
 import weakref
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,10 +25,11 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.metrics import Metric
 from quickstudy.search.rows import Row, attempts, rows
 from quickstudy.search.sampler import Variations
-from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.search.storage import database, open_storage
 from quickstudy.search.trial import Budget, run_trial, whole_options
 from quickstudy.search.zoom import ranked, zoomed
@@ -296,8 +296,3 @@ def _forgotten(trial: FrozenTrial, grace: int) -> bool:
     """Whether who found a trial's worker dead must have died too, before it queued the trial."""
     over = trial.datetime_complete
     return over is not None and (datetime.now() - over).total_seconds() > grace
-
-
-def fixed_of(options: Mapping[str, Any]) -> JSON:
-    """The options as the study keeps them: plain JSON."""
-    return json.loads(json.dumps(dict(options), default=str))

@@ -8,17 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from quickstudy.cli.options import train_options
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.files.machine import out_of_memory
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import validation
-from quickstudy.search.space import nested
-from quickstudy.training.plan import run_training
+from quickstudy.training.plan import nested, resolve, run_training, without_none
 
-JSON = dict[str, Any]
 Report = Callable[[float], bool]
 """Takes the best metric so far, after each validation; says whether to give up."""
 
@@ -85,7 +82,7 @@ def whole_options(fixed: JSON, chosen: JSON, budget: Budget) -> JSON:
         chosen: Those of this trial.
         budget: What it may cost.
     """
-    options = {key: value for key, value in {**fixed, **chosen}.items() if value is not None}
+    options = without_none({**fixed, **chosen})
     return nested(options | budget.training(options["meta_batch"]))
 
 
@@ -116,8 +113,8 @@ def run_trial(options: JSON, out: Path, before: Path | None, report: Report) -> 
         resume = _taken_over(before, out)
         if resume and any(watch(*passed) for passed in _validations(out)):
             return ended("given up")
-        parsed = train_options(options, out, None)
-        stopped = run_training(parsed, resume=resume, show=False, watch=watch).stopped
+        resolved = resolve({**options, "out": out})
+        stopped = run_training(resolved, resume=resume, show=False, watch=watch).stopped
     except NonFiniteError as error:
         return ended("failed", f"diverged: {error}")
     except UserError as error:

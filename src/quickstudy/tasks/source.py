@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
 from quickstudy.task import Kind, Task, stack
@@ -46,7 +47,7 @@ class TaskSource(ABC):
     @property
     @abstractmethod
     def kind(self) -> Kind:
-        """What the targets are."""
+        """The kind of the targets."""
 
     @property
     @abstractmethod
@@ -60,8 +61,8 @@ class TaskSource(ABC):
 
     @property
     @abstractmethod
-    def preprocess(self) -> Any:
-        """What turns a user's picture or row into an input; None for plain arrays."""
+    def preprocess(self) -> InputKind | None:
+        """The kind of a user's inputs; None for plain arrays."""
 
     @abstractmethod
     def task(self, split: Split, index: int) -> Task:
@@ -69,11 +70,11 @@ class TaskSource(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the tasks are, for reports: plain JSON."""
+        """A description of the tasks for reports: plain JSON."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What is measured of predictions on these tasks; the first is the headline."""
+        """The metrics of predictions on these tasks; the first is the headline."""
         return DEFAULT[self.kind]
 
     @property

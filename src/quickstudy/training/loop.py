@@ -64,8 +64,8 @@ class Result:
 
 
 @dataclass
-class _Progress:
-    """What changes from step to step, besides parameters and optimizer."""
+class _Counters:
+    """Counts and times of a run, which change from step to step."""
 
     step: int = 0
     best: float | None = None
@@ -116,23 +116,15 @@ def train(
         >>> result.stopped, result.step
         ('steps', 2)
     """
-    return _Run(learner, source, training or Training(), out, about, resume, show, watch).go()
+    run = _Run(learner, source, training or Training())
+    run.open(out, about or {}, resume)
+    return run.go(show, watch)
 
 
 class _Run:
     """One meta-training in progress."""
 
-    def __init__(
-        self,
-        learner: AnyLearner,
-        source: TaskSource,
-        training: Training,
-        out: str | Path | None,
-        about: dict[str, Any] | None,
-        resume: bool,
-        show: bool,
-        watch: Watch | None,
-    ) -> None:
+    def __init__(self, learner: AnyLearner, source: TaskSource, training: Training) -> None:
         self.rank = world()[0]
         check_no_running_statistics(learner, type(learner).__name__)
         self.learner, self.source, self.settings = learner, source, training
@@ -141,34 +133,37 @@ class _Run:
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
         self.metric = source.metrics[0]
-        self.at = _Progress()
+        self.at = _Counters()
         self.best_weights: dict[str, Tensor] = {}
-        self.show = show and self.rank == 0
-        self.directory = RunDirectory(out) if out is not None else None
+        self.directory: RunDirectory | None = None
         self.record: dict[str, Any] = {}
         self.interrupts = Interrupts()
-        self.watch = watch
-        open_writer = tensorboard() if training.tensorboard and self.rank == 0 else None
+
+    def open(self, out: str | Path | None, about: dict[str, Any], resume: bool) -> None:
+        """Opens the run directory: a new one, after a trial of the learner, or one to continue."""
+        self.directory = RunDirectory(out) if out is not None else None
+        open_writer = tensorboard() if self.settings.tensorboard and self.rank == 0 else None
         if not resume:
             self._try()
         if self.directory is not None:
             if resume:
                 self._resume(self.directory)
             elif self.rank == 0:
-                self.record = {**self._about(), **(about or {}), "step": 0, "minutes": 0.0}
+                self.record = {**self._about(), **about, "step": 0, "minutes": 0.0}
                 self.directory.create(self.record)
                 self.record = self.directory.read()
                 self._checkpoint()
         self.writer = open_writer and open_writer(str(Path(out or "runs") / "tensorboard"))
 
-    def go(self) -> Result:
+    def go(self, show: bool, watch: Watch | None) -> Result:
+        """Takes steps until it is time to stop."""
         stopped: Stop = self._enough() or "steps"
         started = time.monotonic() - self.at.seconds
         started_cpu = time.process_time() - self.at.cpu_seconds
         losses: list[float] = []
         recent = (time.monotonic(), self.at.step)
         with (
-            Progress(self.settings.steps, self.at.step, self.show) as progress,
+            Progress(self.settings.steps, self.at.step, show and self.rank == 0) as progress,
             self.interrupts,
             threads(self.learner, self.settings.batching),
         ):
@@ -194,7 +189,7 @@ class _Run:
                 halt = self._agreed_halt()
                 validated = now % self.settings.valid_every == 0 or now == self.settings.steps
                 if validated:  # Even when interrupted: a resumed run would not come back to it.
-                    halt = self._validate(progress) or halt
+                    halt = self._validate(progress, watch) or halt
                     recent = (time.monotonic(), now)
                 every = self.settings.checkpoint_every
                 if validated or halt or (every and now % every == 0):
@@ -218,7 +213,7 @@ class _Run:
         return Result(stopped, at.step, best, at.seconds / 60, at.skipped, temperature)
 
     def _temperature(self) -> float:
-        """What makes the probabilities on the meta-valid tasks mean what they say."""
+        """The temperature that calibrates probabilities on the meta-valid tasks."""
         if self.learner.kind == "regression":
             return 1.0
         tasks = self._valid_tasks(range(self.settings.valid_tasks))
@@ -234,7 +229,7 @@ class _Run:
             self.learner.respond(to_like(next(self._valid_tasks([0])), like))
 
     def _about(self) -> dict[str, Any]:
-        """What is trained on what."""
+        """The facts of the run for its record: learner, tasks, settings, machine."""
         preprocess = self.source.preprocess
         return {
             "version": __version__,
@@ -287,7 +282,7 @@ class _Run:
             )
         return outcome.loss
 
-    def _validate(self, progress: Progress) -> Stop | None:
+    def _validate(self, progress: Progress, watch: Watch | None) -> Stop | None:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
@@ -309,7 +304,7 @@ class _Run:
         progress.valid(at.step, self.metric.name, value, half_width(values), speed)
         self._log({f"valid_{self.metric.name}": value, "valid_ci95": half_width(values)})
         best = math.nan if at.best is None else at.best
-        told = self.watch is not None and self.watch(at.step, best)
+        told = watch is not None and watch(at.step, best)
         return self._enough() or ("watch" if told else None)
 
     def _enough(self) -> Stop | None:
@@ -374,7 +369,7 @@ class _Run:
             return
         tensors, header = directory.load("resume")
         try:
-            self.at = _Progress(**header["at"])
+            self.at = _Counters(**header["at"])
             learner = rundir.under(tensors, "learner/")
             self.learner.load_state_dict(learner)
             self.best_weights = rundir.under(tensors, "best/")
@@ -391,7 +386,7 @@ class _Run:
         self.record["training"] = asdict(self.settings)
 
     def _memory(self) -> AbstractContextManager[None]:
-        """Inside, where memory cannot be had, the message says what to change."""
+        """Turns running out of memory into an error that says what to change."""
         asked = self.settings
         how = (asked.meta_batch, asked.batching, asked.chunk_size)
         return enough_memory(self.learner, f"meta-training, step {self.at.step}", *how)

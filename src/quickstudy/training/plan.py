@@ -5,35 +5,122 @@ from __future__ import annotations
 import inspect
 import json
 import os
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from quickstudy import catalog
+from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learner import AnyLearner
-from quickstudy.tasks import TaskSource
+from quickstudy.tasks import Augmented, Episodes, TaskSource
 from quickstudy.training.loop import Result, Watch
 from quickstudy.training.loop import train as meta_train
 from quickstudy.training.settings import Training
+from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 
-DEFAULTS = {"learner": "PrototypicalNetwork", "tasks": "glyphs"}
-
-
+DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
 DRAWING = ("n_way", "n_shot", "n_query")
-
-
 # What a run may be continued with, though it began with another.
 MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
+OUT = (
+    Option("out", Path | None, help="Run directory to write."),
+    Option("resume", Path | None, help="Run directory to continue, bit by bit."),
+)
+
+
+def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | Signature]:
+    """The options of meta-training a learner on tasks, in the order of a run's record.
+
+    Args:
+        learner: Name of the learner.
+        tasks: Name of the tasks.
+        net: Name of the network; None where the inputs decide which one it is.
+
+    Raises:
+        UserError: There is no learner, source or network of this name.
+    """
+    method = catalog.lookup("learner", learner, catalog.LEARNERS)
+    source = catalog.tasks_builder(tasks)
+    drawing = source if catalog.makes_tasks(tasks) else Episodes
+    yield Signature(Training)
+    yield Signature(drawing, skip=inspect.signature(drawing).parameters.keys() - {*DRAWING})
+    yield Option("learner.name", str, learner, "The learner.")
+    yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes"})
+    yield Option("tasks.name", str, tasks, "The tasks.")
+    own = inspect.signature(source).parameters
+    yield Signature(source, "tasks", skip={*DRAWING, "seed"} & own.keys())
+    yield Signature(Augmented, "tasks.augment", skip={"source", "seed"})
+    yield Option("net.name", str | None, net, "The network.")
+    if net is None:
+        # Options of every network that inputs may decide on.
+        for name in catalog.options_of_default_nets():
+            yield Option(f"net.{name}", Any, help="Of the network.")
+    else:
+        builder = catalog.lookup("net", net, catalog.NETS)
+        by_learner = catalog.DECIDED_BY_LEARNER.get(net, {}).keys()
+        yield Signature(builder, "net", skip={"in_shape"}, left_out=by_learner)
+        yield Option("net.head", str | None, help="shared, per_class or zero.")
+
+
+def resolve(settings: Mapping[str, Any]) -> JSON:
+    """All options of a meta-training: those given, each of its type, and the others' defaults.
+
+    Args:
+        settings: Options of `quickstudy train`, nested as in a recipe; `learner`, `tasks` and `net`
+            may be a name alone.
+
+    Returns:
+        What JSON holds of them, nested, in the order of a run's record. Options that are None are
+        left to whoever builds what they are of.
+
+    Raises:
+        UserError: An option is unknown, missing, or of another type.
+    """
+    values = {name.replace("-", "_"): value for name, value in flat(settings).items()}
+    for kind in DEFAULTS.keys() & values.keys():
+        values[f"{kind}.name"] = values.pop(kind)
+    names = {kind: values.get(f"{kind}.name") or name for kind, name in DEFAULTS.items()}
+    options: dict[str, Option] = {option.name: option for option in OUT}
+    for entry in signatures(**names):
+        each = entry.options() if isinstance(entry, Signature) else [entry]
+        options |= {option.name: option for option in each}
+    for name in values:
+        if name not in options:
+            raise unknown_option("quickstudy train", name, options)
+    resolved = {name: _value(option, values) for name, option in options.items()}
+    return plain(nested(resolved))
+
+
+def _value(option: Option, values: JSON) -> Any:
+    """The value of an option, or its default."""
+    name = option.name
+    value = values.get(name, option.default)
+    if value is REQUIRED:
+        raise UserError(
+            f"quickstudy train: needs {name}; received none; give it; see quickstudy train --help."
+        )
+    if name not in values or (value is None and option.default is None):
+        return value
+    try:
+        return fitted(value, option.type)
+    except ValueError as error:
+        raise UserError(
+            f"quickstudy train: {name} must be {inspect.formatannotation(option.type)}; received "
+            f"{value!r:.200}; see quickstudy train --help."
+        ) from error
 
 
 def run_training(
-    options: dict[str, Any], resume: bool = False, show: bool = True, watch: Watch | None = None
+    options: JSON, resume: bool = False, show: bool = True, watch: Watch | None = None
 ) -> Result:
     """Meta-trains as the options of `quickstudy train` say."""
-    # Paths become text, as in the run directory's record.
-    options = json.loads(json.dumps({**options, "resume": None}, default=str))
-    learner, source, training, tasks = built(options)
+    options = plain({**options, "resume": None})
+    learner, source, training, tasks = build(options)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
@@ -47,31 +134,29 @@ def run_training(
             dist.destroy_process_group()
 
 
-def built(
-    options: dict[str, Any],
-) -> tuple[AnyLearner, TaskSource, Training, dict[str, Any]]:
+def build(options: JSON) -> tuple[AnyLearner, TaskSource, Training, JSON]:
     """The learner, tasks and settings that the options of training ask for, and the tasks' spec."""
     tasks = tasks_spec(options)
     source = catalog.build_tasks(tasks)
     learner = catalog.build(
-        _given(options["learner"]), source, _given(options["net"]), options["seed"]
+        without_none(options["learner"]), source, without_none(options["net"]), options["seed"]
     )
     known = inspect.signature(Training).parameters
     return learner, source, Training(**{k: v for k, v in options.items() if k in known}), tasks
 
 
-def tasks_spec(options: dict[str, Any]) -> dict[str, Any]:
+def tasks_spec(options: JSON) -> JSON:
     """The tasks that the options of training ask for."""
     drawing = {k: options[k] for k in DRAWING if k in options}
-    tasks = {**_given(options["tasks"]), **drawing, "seed": options["seed"]}
+    tasks = {**without_none(options["tasks"]), **drawing, "seed": options["seed"]}
     if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
         tasks.pop("augment", None)
     return tasks
 
 
-def changed(recorded: dict[str, Any], options: dict[str, Any]) -> list[str]:
+def changed(recorded: JSON, options: JSON) -> list[str]:
     """Names of the options that a run did not begin with and cannot be continued with."""
-    asked = flat(json.loads(json.dumps(options, default=str)))
+    asked = flat(plain(options))
     return [
         key
         for key, value in flat(recorded).items()
@@ -79,17 +164,46 @@ def changed(recorded: dict[str, Any], options: dict[str, Any]) -> list[str]:
     ]
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
+def without_none(options: Mapping[str, Any]) -> JSON:
     """The options without those left to the builder."""
     return {k: v for k, v in options.items() if v is not None}
 
 
-def flat(options: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(options: Mapping[str, Any], prefix: str = "") -> JSON:
     """Nested options by dotted name."""
-    found: dict[str, Any] = {}
+    values: JSON = {}
     for key, value in options.items():
-        if isinstance(value, dict) and key in ("learner", "tasks", "net", "augment"):
-            found |= flat(value, f"{prefix}{key}.")
+        if isinstance(value, dict) and key in (*DEFAULTS, "augment"):
+            values |= flat(value, f"{prefix}{key}.")
         else:
-            found[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
-    return found
+            values[f"{prefix}{key}"] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def nested(options: Mapping[str, Any]) -> JSON:
+    """Options by dotted name as the YAML of `quickstudy train` nests them."""
+    values: JSON = {}
+    for name, value in options.items():
+        *parents, last = name.split(".")
+        inside = values
+        for parent in parents:
+            inside = inside.setdefault(parent, {})
+        inside[last] = value
+    return values
+
+
+def plain(options: JSON) -> JSON:
+    """Options as JSON holds them: paths are text, and tuples are lists."""
+    return json.loads(json.dumps(options, default=str))
+
+
+def hyphened(option: str) -> str:
+    """An option as users type it: `n-way`, or `--learner` for `--learner.name`."""
+    return option.replace("_", "-").removesuffix(".name")
+
+
+def unknown_option(command: str, option: str, known: Iterable[str]) -> UserError:
+    """The error for an option that a command does not have, with the nearest that it has."""
+    near = get_close_matches(f"--{option}", [f"--{name}" for name in known], n=1, cutoff=0.5)
+    hint = f"did you mean {hyphened(near[0])}?" if near else f"see {command} --help."
+    return UserError(f"{command}: unknown option; received {hyphened(f'--{option}')}; {hint}")
