@@ -297,7 +297,7 @@ def test_all_learners_are_checked_before_one_is_trained(
     [
         ({"learner": "MAML"}, "needs a name"),
         ({"name": "!?", "learner": "MAML"}, "needs a name"),
-        ({"name": "NearestCentroid", "learner": "MAML"}, "which a baseline has"),
+        ({"name": "RidgeRegression", "learner": "MAML"}, "which a baseline has"),
         ({"name": "a", "learner": "MALM"}, "did you mean MAML"),
         ({"name": "a", "learner": ["MAML"]}, "the learner of 'a'"),
         ({"name": "a", "learner": {"name": "MAML", "inner_step": 1}}, "--learner.inner-steps?"),

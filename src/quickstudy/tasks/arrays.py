@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.images import Pictures
+from quickstudy.inputs import InputKind, Pictures
 from quickstudy.inputs.pixels import channels_first
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.source import SPLITS, Split, generator
@@ -26,7 +26,7 @@ def arrays(
     valid: float = 0.16,
     test: float = 0.2,
     seed: int = 0,
-    preprocess: Any = None,
+    preprocess: InputKind | None = None,
 ) -> Dataset:
     """Classes from examples and their labels; the classes, not the examples, are split.
 
@@ -39,8 +39,8 @@ def arrays(
         valid: Part of the classes that are meta-valid; 0 for none.
         test: Part of the classes that are meta-test; 0 for none.
         seed: Seed of the split.
-        preprocess: What turns a user's picture or row into an input. Square pictures get a
-            `Pictures` of their size where omitted.
+        preprocess: The kind of a user's inputs. Square pictures get `Pictures` of their size where
+            omitted.
 
     Raises:
         UserError: Lengths differ, values are not finite numbers, or a split would have fewer than

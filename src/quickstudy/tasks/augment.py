@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
+from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Kind, Task
@@ -109,7 +110,7 @@ class Augmented(TaskSource):
         return self.source.n_out
 
     @property
-    def preprocess(self) -> Any:
+    def preprocess(self) -> InputKind | None:
         return self.source.preprocess
 
     @property

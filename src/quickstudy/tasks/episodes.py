@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.inputs import InputKind
 from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -60,7 +61,7 @@ class Dataset:
     Attributes:
         name: Name for reports.
         pools: The classes of each split; a class belongs to one split.
-        preprocess: What turns a user's picture into an input, as `Pictures`; None for plain arrays.
+        preprocess: The kind of a user's inputs, such as `Pictures`; None for plain arrays.
         within_group: Episodes draw all classes from one group.
         other_authors: Support and query of an episode are by different authors.
         about: More for reports: plain JSON.
@@ -73,7 +74,7 @@ class Dataset:
 
     name: str
     pools: dict[Split, ClassPool]
-    preprocess: Any = None
+    preprocess: InputKind | None = None
     within_group: bool = False
     other_authors: bool = False
     about: dict[str, Any] = field(default_factory=dict)
@@ -158,7 +159,7 @@ class Episodes(TaskSource):
         return _bounds(self.n_way)[1]
 
     @property
-    def preprocess(self) -> Any:
+    def preprocess(self) -> InputKind | None:
         return self.data.preprocess
 
     def task(self, split: Split, index: int) -> Task:
@@ -285,7 +286,7 @@ class Flat(TaskSource):
         return len(self.episodes.pool("train").names)
 
     @property
-    def preprocess(self) -> Any:
+    def preprocess(self) -> InputKind | None:
         return self.episodes.preprocess
 
     def task(self, split: Split, index: int) -> Task:

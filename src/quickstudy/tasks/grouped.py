@@ -36,7 +36,7 @@ class GroupedRows(TaskSource):
         n_shot: Support rows of a class in classification, of the task in regression; at most.
         n_query: Query rows likewise; at most.
         seed: Seed of every split.
-        preprocess: What turns a user's row into an input.
+        preprocess: The kind of a user's inputs.
 
     Example:
         >>> tasks = table("customers.csv", target="churned", task="customer")  # GroupedRows

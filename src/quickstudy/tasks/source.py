@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
 from quickstudy.task import Kind, Task, stack
@@ -60,8 +61,8 @@ class TaskSource(ABC):
 
     @property
     @abstractmethod
-    def preprocess(self) -> Any:
-        """What turns a user's picture or row into an input; None for plain arrays."""
+    def preprocess(self) -> InputKind | None:
+        """The kind of a user's inputs; None for plain arrays."""
 
     @abstractmethod
     def task(self, split: Split, index: int) -> Task:
