@@ -40,7 +40,7 @@ State = TypeVar("State")
 
 @dataclass(frozen=True)
 class Tags:
-    """The properties of a learner. A class declares its own, and `__init__` may replace them:
+    """The properties of a learner. A class declares its own, and `__init__` may replace them.
 
         tags = Tags(order_matters=True)
         self.tags = replace(self.tags, transductive="batch" in norm.kinds(net))
@@ -60,6 +60,10 @@ class Tags:
         needs_head: A network that is made for it gives outputs rather than features.
         default_head: The head of such a network: `"shared"` by all classes, or `"per_class"`.
         net_options: Options of such a network, where it has them and nobody gave them.
+
+    Example:
+        >>> qs.Tags(order_matters=True).label_equivariant
+        True
     """
 
     transductive: bool = False

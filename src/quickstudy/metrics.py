@@ -1,4 +1,4 @@
-"""What is measured of predictions, which way is better, and how well a mean is known."""
+"""Metrics of predictions: which way is better, and how well a mean is known."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ METRICS: dict[str, Metric] = {
 }
 """The metrics that results may name; a domain adds its own with `register`."""
 DEFAULT: dict[Kind, tuple[Metric, ...]] = {"classification": (ACCURACY,), "regression": (MSE,)}
-"""What is measured on tasks whose source says nothing else; the first is the headline."""
+"""The metrics of tasks whose source declares no others; the first is the headline."""
 
 
 def register(metric: Metric) -> Metric:

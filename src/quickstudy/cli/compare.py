@@ -62,7 +62,7 @@ SPECS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is measured, and where it is written.
+    """Settings of a comparison.
 
     Args:
         runs: Run directories to compare.

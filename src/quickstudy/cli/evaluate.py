@@ -31,7 +31,7 @@ from quickstudy.version import __version__
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured, and on which tasks.
+    """Settings of an evaluation.
 
     Args:
         n_way: Classes of a task; as in meta-training where omitted, like the next two.

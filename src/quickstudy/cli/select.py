@@ -44,7 +44,7 @@ FEW = 6
 
 @dataclass(frozen=True)
 class Selection:
-    """What is learned, or chosen, and where it is written.
+    """Settings of learning a selector, or of choosing with one.
 
     Args:
         run: Folder that `--train` wrote, or file of a chosen algorithm.
@@ -209,7 +209,7 @@ def _print_learned(found: JSON, out: Path) -> None:
 
 
 def _lines(why: JSON) -> list[str]:
-    """What the terminal shows of a choice."""
+    """The lines of a choice in the terminal."""
     by_name = {row["name"]: row for row in why["configurations"]}
     lines = []
     for word, name in (("chosen", why["chosen"]), ("runner-up", why["runner_up"])):

@@ -113,7 +113,7 @@ class InputKind(ABC):
 
     @abstractmethod
     def card(self) -> JSON:
-        """What clients are told of the kind beside its modality: `columns` and `drawings`."""
+        """The description for clients beside the modality: `columns` and `drawings`."""
 
     def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
         """The kind for the examples of one task, these examples as it takes them, and their shape.

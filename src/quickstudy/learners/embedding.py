@@ -1,4 +1,4 @@
-"""What learners share that see inputs through one encoder alone."""
+"""The base of learners that see inputs through one encoder alone."""
 
 from __future__ import annotations
 
@@ -49,6 +49,13 @@ class EmbeddingLearner(Learner[State], ABC, Generic[State]):
 
     Raises:
         UserError: The network gives no row of features for an example.
+
+    Example:
+        >>> learner = qs.learners.PrototypicalNetwork(qs.nets.MLP((64,), (8,), "layer"))
+        >>> isinstance(learner, qs.EmbeddingLearner)
+        True
+        >>> learner.embedded(learner.adapt(support), query.x).shape
+        torch.Size([10, 8])
     """
 
     net: nn.Module

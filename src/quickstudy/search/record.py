@@ -13,7 +13,7 @@ from quickstudy.search.rows import Row
 
 @dataclass(frozen=True, eq=False)
 class SearchResult(Record):
-    """What is known of a search at its end.
+    """The result of a search.
 
     Attributes:
         name: Its name in the database.
