@@ -35,6 +35,16 @@ from quickstudy.nets.passing import padding
 from quickstudy.rules import UpdateRule
 from quickstudy.task import Examples, Kind, Task
 
+__all__ = [
+    "AnyLearner",
+    "Contributions",
+    "Learner",
+    "Tags",
+    "check_fits",
+    "cross_entropy",
+    "mean_squared_error",
+]
+
 State = TypeVar("State")
 
 
@@ -259,6 +269,11 @@ class Contributions(NamedTuple):
         of: The prediction: each class's `"logit"`; its `"probability"`, of which the logit is the
             logarithm; or the `"value"` of a regression.
         parts: The part of each example `(query, support, way)`, or `(query, support, outputs)`.
+
+    Example:
+        >>> found = learner.contributions(state, support, query.x)
+        >>> found is None or found.parts.shape == (10, 10, 2)  # (query, support, way)
+        True
     """
 
     of: Literal["logit", "probability", "value"]
