@@ -21,10 +21,12 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import today, without_nan
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
-from quickstudy.models.saved import load
+from quickstudy.models.saved import load, load_pooled
 from quickstudy.task import setting_name
-from quickstudy.tasks import Split
+from quickstudy.tasks import Split, TaskSource
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
@@ -124,6 +126,7 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
     source = catalog.build_tasks(spec | (asked.tasks or {}))
     if asked.net or asked.tasks:
         learner = transferred(learner, source, asked.net)
+    beside = _pooled(run, learner, source, record) if asked.baselines else {}
     with status() as say:
         scores = meta_test(
             learner,
@@ -135,6 +138,7 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
             curve_tasks=curve_tasks,
             with_baselines=asked.baselines,
             temperature=model.temperature,
+            beside=beside,
             progress=say,
         )
     return {
@@ -152,6 +156,22 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
         "version": __version__,
         "command": f"quickstudy evaluate {shlex.quote(run.name)} {asked.words()}",
     }
+
+
+def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:
+    """The pooled model of a run as a rung, if it has one; else how to make it is said."""
+    if not source.shares_outputs or isinstance(learner, Pooled):
+        return {}
+    pooled = load_pooled(run)
+    if pooled is not None:
+        return {"Pooled": pooled}
+    again = (
+        f"quickstudy train --resume {shlex.quote(str(run))} --pooled 0.25"
+        if record.get("config")
+        else "Training(pooled=0.25)"
+    )
+    print(f"no pooled model, one for all tasks, stands beside this run; {again} makes it")
+    return {}
 
 
 def print_evaluation(result: JSON) -> None:
