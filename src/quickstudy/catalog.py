@@ -86,7 +86,7 @@ def lookup(kind: str, name: str, among: dict[str, T]) -> T:
 
 
 def tasks_builder(name: str) -> Builder:
-    """What makes the tasks of this name.
+    """The builder of the tasks of this name.
 
     Raises:
         UserError: There are none; the nearest name is suggested.

@@ -35,12 +35,22 @@ from quickstudy.nets.passing import padding
 from quickstudy.rules import UpdateRule
 from quickstudy.task import Examples, Kind, Task
 
+__all__ = [
+    "AnyLearner",
+    "Contributions",
+    "Learner",
+    "Tags",
+    "check_fits",
+    "cross_entropy",
+    "mean_squared_error",
+]
+
 State = TypeVar("State")
 
 
 @dataclass(frozen=True)
 class Tags:
-    """The properties of a learner. A class declares its own, and `__init__` may replace them:
+    """The properties of a learner. A class declares its own, and `__init__` may replace them.
 
         tags = Tags(order_matters=True)
         self.tags = replace(self.tags, transductive="batch" in norm.kinds(net))
@@ -60,6 +70,10 @@ class Tags:
         needs_head: A network that is made for it gives outputs rather than features.
         default_head: The head of such a network: `"shared"` by all classes, or `"per_class"`.
         net_options: Options of such a network, where it has them and nobody gave them.
+
+    Example:
+        >>> qs.Tags(order_matters=True).label_equivariant
+        True
     """
 
     transductive: bool = False
@@ -253,6 +267,11 @@ class Contributions(NamedTuple):
         of: The prediction: each class's `"logit"`; its `"probability"`, of which the logit is the
             logarithm; or the `"value"` of a regression.
         parts: The part of each example `(query, support, way)`, or `(query, support, outputs)`.
+
+    Example:
+        >>> found = learner.contributions(state, support, query.x)
+        >>> found is None or found.parts.shape == (10, 10, 2)  # (query, support, way)
+        True
     """
 
     of: Literal["logit", "probability", "value"]

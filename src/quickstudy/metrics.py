@@ -1,4 +1,4 @@
-"""What is measured of predictions, which way is better, and how well a mean is known."""
+"""Metrics of predictions: which way is better, and how well a mean is known."""
 
 from __future__ import annotations
 
@@ -14,6 +14,22 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.task import Examples, Kind
+
+__all__ = [
+    "ACCURACY",
+    "AUC",
+    "DEFAULT",
+    "LOG_LIKELIHOOD",
+    "LOSS",
+    "METRICS",
+    "MSE",
+    "Metric",
+    "half_width",
+    "named",
+    "register",
+    "reliability",
+    "roc_auc",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -35,6 +51,13 @@ class Metric:
         fine_digits: Those in the table of one evaluation.
         lowest, highest: The values that can be.
         chance: From the number of ways to the value of guessing; None where it has no such value.
+
+    Example:
+        >>> prediction = learner.predict(state, query.x)
+        >>> 0 <= ACCURACY.per_task(prediction, query) <= 1
+        True
+        >>> ACCURACY.sign, MSE.sign  # times it, larger is better
+        (1, -1)
     """
 
     name: str
@@ -242,7 +265,7 @@ METRICS: dict[str, Metric] = {
 }
 """The metrics that results may name; a domain adds its own with `register`."""
 DEFAULT: dict[Kind, tuple[Metric, ...]] = {"classification": (ACCURACY,), "regression": (MSE,)}
-"""What is measured on tasks whose source says nothing else; the first is the headline."""
+"""The metrics of tasks whose source declares no others; the first is the headline."""
 
 
 def register(metric: Metric) -> Metric:

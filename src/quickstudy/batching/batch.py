@@ -133,7 +133,7 @@ def meta_gradient(
 
 
 class Piece(NamedTuple):
-    """What `meta_gradient` computes at a time.
+    """A piece of the work of `meta_gradient`, computed at a time.
 
     Attributes:
         step: The function of the parameters and of these tasks.

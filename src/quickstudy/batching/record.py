@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Circumstances(NamedTuple):
-    """What a step depends on besides its parameters and tasks.
+    """The circumstances of a step, besides its parameters and tasks.
 
     Attributes:
         training: Whether the learner is in train mode.
@@ -102,7 +102,7 @@ class Recorder:
     def run(
         self, step: Step, parameters: Parameters, tasks: Task, circumstances: Circumstances
     ) -> tuple[Tensor, ...]:
-        """What `step(parameters, tasks)` returns."""
+        """Returns `step(parameters, tasks)`, from a recording where there is one."""
         if not self.able:
             return step(parameters, tasks)
         key = _key(tasks, circumstances)

@@ -31,12 +31,11 @@ from quickstudy.compare.plans import (
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import Split
 from quickstudy.training.settings import Training
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy compare runs/proto runs/maml --n-way 5 20 --n-shot 1 5 --out comparison
@@ -63,7 +62,7 @@ SPECS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is measured, and where it is written.
+    """Settings of a comparison.
 
     Args:
         runs: Run directories to compare.

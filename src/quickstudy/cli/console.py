@@ -1,4 +1,4 @@
-"""What the terminal shows while a command works."""
+"""The terminal while a command works."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import Section, write_report
 from quickstudy.figures.sheet import Figure
 from quickstudy.files.atomic import write_atomically
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
@@ -31,7 +31,6 @@ from quickstudy.task import Task, examples
 from quickstudy.tasks import SOURCES, Episodes
 from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Array = NDArray[Any]
 N_DRAWS = 20
 

@@ -33,7 +33,7 @@ def estimate(argv: Sequence[str]) -> int:
 
 
 def _print(needs: Estimate, name: str, training: Training) -> None:
-    """What a meta-training needs, as a table in the terminal."""
+    """Prints the needs of a meta-training as a table."""
     table = Table(title=f"{name}, a step of {training.meta_batch} tasks")
     table.add_column("")
     table.add_column("tensors at most, MiB", justify="right")

@@ -19,7 +19,7 @@ from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import Pooled
@@ -30,12 +30,10 @@ from quickstudy.tasks import Split, TaskSource
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
-JSON = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured, and on which tasks.
+    """Settings of an evaluation.
 
     Args:
         n_way: Classes of a task; as in meta-training where omitted, like the next two.

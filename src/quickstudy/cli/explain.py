@@ -79,7 +79,7 @@ def _label(adapted: Adapted, text: str) -> Any:
 
 
 def _lines(found: JSON) -> list[str]:
-    """What the terminal shows of an explanation."""
+    """The lines of an explanation in the terminal."""
     lines = [f"{found['input']}\t{name_of(found['answer'])}"]
     if found["probabilities"] is not None:
         lines[0] += f"\t{max(found['probabilities']):.3f}"

@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """What `quickstudy --help` prints."""
+    """The text of `quickstudy --help`."""
     functions = {name: function for name, (function, _) in FUNCTIONS.items()}
     functions = {
         "train": train,

@@ -104,7 +104,7 @@ class Parser(ArgumentParser):
         ]
 
     def _explained(self, message: str) -> UserError:
-        """What the parser found wrong, in the words of this package."""
+        """The parser's error, in the words of this package."""
         unknown = re.search(r"[Uu]nrecognized arguments: --([\w.]+)", message)
         if unknown is None:
             unknown = re.search(r"Option '([\w.]+)' is not accepted", message)

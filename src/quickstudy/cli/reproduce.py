@@ -17,12 +17,11 @@ from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
 from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]
 
 
@@ -116,7 +115,7 @@ def reproduce(
 
 
 def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
-    """What `quickstudy tables` finds for a run, as numbers that a bar can be for.
+    """The results of `quickstudy tables` for a run, as numbers that a bar can be for.
 
     They are `auc` and `accuracy` of the generator, each also as a difference such as
     `auc_minus_random_forest`, and `times_faster`.
@@ -151,7 +150,7 @@ def _place(tasks: str, data_dir: Path) -> JSON:
 
 
 def _numbers(measured: JSON, metric: str) -> JSON:
-    """What a recipe keeps of a result: the metric its bar is for, with its intervals.
+    """The numbers that a recipe records: the metric its bar is for, with its intervals.
 
     `instance 2` is the accuracy where a class is shown for the second time; other metrics than that
     of the kind of task stand in the result by their name.

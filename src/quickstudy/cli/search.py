@@ -6,7 +6,7 @@ import multiprocessing
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,9 @@ from quickstudy import catalog
 from quickstudy.cli.options import TrainParser, train_parser
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSON
 from quickstudy.search.settings import Search
-from quickstudy.search.space import JSON, read_space, space_text
+from quickstudy.search.space import read_space, space_text
 from quickstudy.search.spaces import default_space, usual_choices
 from quickstudy.search.store import default_store, remember, task_features, warm_starts
 from quickstudy.search.trial import Budget
@@ -120,7 +121,7 @@ def search_planned(
         return 130
     result = results.result_of(plan, trials, source, settings.final_tasks, command)
     if settings.test_tasks:
-        result["test"] = tested(plan, result, source, settings.test_tasks)
+        result = replace(result, test=tested(plan, result, source, settings.test_tasks))
     results.write(plan, result, file)
     remember(store, results.past_of(result, source, features))
     results.show(result, out)

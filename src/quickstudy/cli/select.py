@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table as Printed
@@ -18,7 +18,7 @@ from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.inputs.files import read_rows
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
@@ -31,7 +31,6 @@ from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
 from quickstudy.tasks.tables import read_tables
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy select --train my_tables/ --out runs/selector
@@ -45,7 +44,7 @@ FEW = 6
 
 @dataclass(frozen=True)
 class Selection:
-    """What is learned, or chosen, and where it is written.
+    """Settings of learning a selector, or of choosing with one.
 
     Args:
         run: Folder that `--train` wrote, or file of a chosen algorithm.
@@ -210,7 +209,7 @@ def _print_learned(found: JSON, out: Path) -> None:
 
 
 def _lines(why: JSON) -> list[str]:
-    """What the terminal shows of a choice."""
+    """The lines of a choice in the terminal."""
     by_name = {row["name"]: row for row in why["configurations"]}
     lines = []
     for word, name in (("chosen", why["chosen"]), ("runner-up", why["runner_up"])):

@@ -105,7 +105,7 @@ def keys(
 
 @contextmanager
 def _packages(command: str) -> Iterator[None]:
-    """Inside, packages may be missing; what to install is then said."""
+    """Turns a missing package into an error that names the extra to install."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -89,7 +89,7 @@ def generated(task: Path, json: bool = False, pictures: Path | None = None) -> i
 
 
 def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda text: None) -> JSON:
-    """What `measure` finds for the learners of run directories, each on its meta-test tables.
+    """Measures the learners of run directories, each on its meta-test tables.
 
     Raises:
         UserError: A run was not meta-trained on `tables`, has no meta-test tables, or two runs have

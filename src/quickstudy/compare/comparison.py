@@ -31,7 +31,7 @@ class Mean(Record):
 
 @dataclass(frozen=True, eq=False)
 class Outcome(Record):
-    """What a learner reached on the tasks of one setting.
+    """The results of a learner on the tasks of one setting.
 
     Attributes:
         metric: Name of the metric.

@@ -1,4 +1,4 @@
-"""What is compared: learners from runs, models or Python, and the baselines beside them."""
+"""Entries of a comparison: learners from runs, models or Python, and the baselines beside them."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _check_preprocess(name: str, given: Any, wanted: Any) -> None:
 
 
 def _notes(record: JSON, source: TaskSource) -> tuple[str, ...]:
-    """What the record of a run says against comparing it as it is."""
+    """The reasons in a run's record against comparing it as it is."""
     if not record:
         return ()
     notes = []

@@ -1,4 +1,4 @@
-"""What the command line asks to compare: runs to load, and learners to train for it."""
+"""Plans of a comparison: runs to load, and learners to train for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import (
@@ -25,7 +25,6 @@ from quickstudy.training.plan import (
     without_none,
 )
 
-JSON = dict[str, Any]
 # Where the data lie, rather than what they are.
 PLACES = ("data_dir", "cache_dir", "download")
 # Of the comparison rather than of one learner in it.
@@ -173,7 +172,7 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
 
 
 def _data(spec: JSON) -> JSON:
-    """What of a task source's spec says which data it is."""
+    """The part of a task source's spec that says which data it is."""
     own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
     apart = {*DRAWING, *PLACES, "seed"}
@@ -204,7 +203,7 @@ def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
 
 
 def check_plan(plan: Plan, options: JSON, source: TaskSource) -> None:
-    """What can be known before training: the learner can be built, and no other run is there.
+    """Checks before training that the learner can be built and that no other run is there.
 
     Raises:
         UserError: It cannot; or its run was begun with other settings.

@@ -41,7 +41,7 @@ class Grid(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What a comparison shows: outcomes, the cost of training and adapting, and footnotes."""
+    """The tables of a comparison: outcomes, the cost of training and adapting, and footnotes."""
 
     outcomes: Grid
     training: Grid

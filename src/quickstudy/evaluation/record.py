@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from quickstudy.files.records import Record
+from quickstudy.files.records import JSON, Record
 from quickstudy.metrics import Metric
 from quickstudy.tasks.source import Split
-
-JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)

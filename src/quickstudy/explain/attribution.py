@@ -18,7 +18,7 @@ HALVED = 16
 
 
 class Attribution(NamedTuple):
-    """What each number of an input adds to what is explained, compared with a blank input.
+    """Attributions: the share of each number of an input, compared with a blank input.
 
     Attributes:
         method: How it was found.

@@ -77,7 +77,7 @@ def nearest(learner: AnyLearner, support: Examples, state: object, x: Tensor) ->
 def contributions(
     learner: AnyLearner, support: Examples, state: object, x: Tensor
 ) -> Contributions | None:
-    """What each support example adds to each logit, exactly; None where a learner makes no sum.
+    """The part of each support example in each logit, exactly; None where there is no such sum.
 
     Unlike influence, this takes the embedding and the solution as they are, and says what they are
     made of.

@@ -1,4 +1,4 @@
-"""What adapting does to each layer of a network."""
+"""The change of each layer of a network by adapting."""
 
 from __future__ import annotations
 

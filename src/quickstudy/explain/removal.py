@@ -1,4 +1,4 @@
-"""What would be said without some of the support examples: by adapting without them."""
+"""Removal: predictions without some of the support examples, by adapting without them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def influence(
     target: int,
     temperature: float = 1.0,
 ) -> Tensor:
-    """What each support example adds to a prediction: exactly, by adapting without it.
+    """The influence of each support example on a prediction: exactly, by adapting without it.
 
         influence_i = log p(target | x, support) - log p(target | x, support without i)
 

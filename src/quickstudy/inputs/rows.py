@@ -241,7 +241,7 @@ class Columns(InputKind):
         return numeric and rows.shape[1] == len(self.columns) and not np.isinf(rows).any()
 
     def _encoded(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """What `_row` makes of each row of numbers."""
+        """Encodes rows of numbers, column by column, as `_row` encodes each."""
         parts: list[NDArray[np.float64]] = []
         for column, values in zip(self.columns.values(), rows.T.astype(np.float64), strict=True):
             assert isinstance(column, Numeric)

@@ -17,14 +17,14 @@ PNG: Final = b"\x89PNG"
 
 
 def to_bytes(given: Any) -> bytes:
-    """What `InputKind.from_request` gave, as bytes that say themselves what they are."""
+    """Writes the value of `InputKind.from_request` as bytes that name their own form."""
     if isinstance(given, Image.Image):
         return _png(given)
     return json.dumps(given, ensure_ascii=False).encode()
 
 
 def from_bytes(data: bytes) -> Any:
-    """What `to_bytes` was given."""
+    """Reads the value back from the bytes of `to_bytes`."""
     if data.startswith(PNG):
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.load()

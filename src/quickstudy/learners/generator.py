@@ -195,7 +195,7 @@ class LearnerGenerator(Learner[GeneratorState]):
         return {"without its steps": alone}
 
     def _chosen(self, h: Tensor, t: Tensor, found: Described, varies: Tensor) -> Chosen:
-        """What the network puts out, as the quantities that the classifiers are made with."""
+        """The outputs of the network, as the quantities that the classifiers are made with."""
         n = len(PARTS)
         of_column, of_task = self.of_column(h), self.of_task(t)
         log_penalty, gain, log_sharpness, share = of_task[: 4 * n].view(4, n)
@@ -245,7 +245,7 @@ class LearnerGenerator(Learner[GeneratorState]):
 
 
 class Chosen(NamedTuple):
-    """What the network chose: features of each part; penalties, gains, sharpness, shares (parts,);
+    """The network's choice: features of each part; penalties, gains, sharpness, shares (parts,);
     columns (parts, d)."""
 
     features: dict[Part, dict[str, Tensor]]

@@ -1,4 +1,4 @@
-"""What MAML and its variations share: adapting parameters of a network by gradient descent."""
+"""The base of MAML and its variations: parameters of a network adapt by gradient descent."""
 
 from __future__ import annotations
 

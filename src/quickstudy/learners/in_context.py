@@ -20,7 +20,7 @@ from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
 class InContextState(NamedTuple):
-    """What a query attends to in each layer, and what its last token is compared with.
+    """Keys and values of each layer, and the vectors that the last token is compared with.
 
     Shapes: key, value (layers, heads, support, d); weight (support,), 0 for padding; centres
     (way, hidden), the mean last token of each class, without rows in regression; present (way,).

@@ -19,7 +19,7 @@ from quickstudy.task import Examples, Kind, Task, class_present
 
 
 class Memory(NamedTuple):
-    """What one step hands to the next.
+    """The memory that one step hands to the next.
 
     Shapes: h, c (hidden,) of the controller; M (rows, columns); w_u (rows,), how much each row was
     used of late; w_r (heads, rows), where was read, and r (heads, columns), what; y (n_out,), the
@@ -156,7 +156,7 @@ class MANN(EmbeddingLearner[MANNState]):
         return of_task(out, class_present(task.support), self.kind)
 
     def blank(self, like: Tensor) -> Memory:
-        """What the first step gets; in M small numbers, as the cosine of zeros is undefined."""
+        """The memory of the first step; small numbers in M, as the cosine of zeros is undefined."""
         (rows, columns), heads = self.memory, self.read_heads
         return Memory(
             h=like.new_zeros(self.hidden),
@@ -169,7 +169,7 @@ class MANN(EmbeddingLearner[MANNState]):
         )
 
     def step(self, before: Memory, z: Tensor, y: Tensor) -> Memory:
-        """What the next step gets, after an example of embedding z (d,) and target y (n_out,)."""
+        """The memory after an example of embedding z (d,) and target y (n_out,)."""
         h, c = self._control(before, z)
         k, a, w_r, r = self._look_up(before.M, h)
         w_lu, w_w = self._write(before, a)

@@ -19,7 +19,7 @@ from quickstudy.task import Examples, Kind, Task, mask_absent
 
 
 class NeuralProcessState(NamedTuple):
-    """What the support says; a regression task has one group, a classification task its classes.
+    """The encoded support; a regression task has one group, a classification task its classes.
 
     Shapes: read: r (groups, hidden); or with attention key and value (heads, support, d). member
     (groups, support), 0 for padding.
@@ -150,7 +150,7 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
         return mask_absent(self.g(torch.cat(parts, dim=2))[:, :, 0].T, present)
 
     def _read(self, state: NeuralProcessState, z: Tensor) -> Tensor:
-        """What each query is told of each group, (groups, query, hidden)."""
+        """The representation of each group for each query, (groups, query, hidden)."""
         if self.attention is None:
             return state.read["r"][:, None].expand(-1, z.shape[0], -1)
         ignore = self._ignore(state)

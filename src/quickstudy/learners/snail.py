@@ -20,7 +20,7 @@ from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
 class SNAILState(NamedTuple):
-    """What each layer remembers of the support; present (way,), 0 for a class of padding only."""
+    """The support in each layer's memory; present (way,), 0 for a class of padding only."""
 
     memory: dict[str, Memory]
     present: Tensor

@@ -208,7 +208,7 @@ class Adapted:
         write_atomically(Path(path), self.to_bytes(model))
 
     def to_bytes(self, model: bool = True) -> bytes:
-        """What `save` writes."""
+        """The bytes that `save` writes."""
         tensors = {
             **{f"state/{name}": t for name, t in flatten_state(self.state).items()},
             "support": self.support_x,
@@ -240,7 +240,7 @@ class Adapted:
         write_atomically(path, self.exported(path.suffix))
 
     def exported(self, suffix: str) -> bytes:
-        """What `export` writes."""
+        """The bytes that `export` writes."""
         return exported(
             suffix,
             self.model.learner,

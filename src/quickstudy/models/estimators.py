@@ -22,7 +22,7 @@ from quickstudy.models.saved import load
 
 
 class _FewShot(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: X and the model."""
+    """The base of both estimators: X and the model."""
 
     _baseline: ClassVar[AnyLearner]
 

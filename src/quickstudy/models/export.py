@@ -32,7 +32,7 @@ NOT_EXPORTED = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
     *(ValueError, SpecViolationError),
 )
-"""What exporters raise for a learner that is not tensor operations alone."""
+"""Errors of exporters for a learner that is not tensor operations alone."""
 N_QUERIES = "n_queries"
 ABOUT = "quickstudy.json"
 """Name of the metadata in a `.pt2` file."""
@@ -74,7 +74,7 @@ class Predictor(nn.Module):
 def answers(
     learner: AnyLearner, state: Any, queries: Tensor, temperature: float
 ) -> tuple[Tensor, ...]:
-    """What an adapted learner says: logits and probabilities, or values."""
+    """The predictions of an adapted learner: logits and probabilities, or values."""
     out = learner.predict(state, queries)
     if learner.kind == "regression":
         return (out,)
@@ -226,7 +226,7 @@ def _program(predictor: Predictor, x_shape: Sequence[int]) -> torch.export.Expor
 
 @contextmanager
 def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
-    """Inside, what an exporter cannot do is a UserError, and its talk of itself is not heard."""
+    """Silences an exporter, and turns what it cannot do into a UserError."""
     log = logging.getLogger("torch")
     level = log.level
     log.setLevel(logging.CRITICAL)

@@ -70,7 +70,7 @@ class Model:
 
     @property
     def kind(self) -> Kind:
-        """What the targets are."""
+        """The kind of the targets."""
         return self.learner.kind
 
     def adapt(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:

@@ -27,8 +27,9 @@ from quickstudy.figures.sheet import (
     panel,
     sheet,
 )
+from quickstudy.files.records import JSON
 from quickstudy.metrics import Metric, named
-from quickstudy.search.space import JSON, Choice, space_of
+from quickstudy.search.space import Choice, space_of
 
 GREY = "#9aa1a9"
 

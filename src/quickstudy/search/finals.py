@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from quickstudy.evaluation.scores import score
+from quickstudy.files.records import JSON, Record
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import half_width
 from quickstudy.models.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
-from quickstudy.search.space import JSON
 from quickstudy.search.study import Plan
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import resolve, run_training
@@ -20,8 +21,8 @@ from quickstudy.training.plan import resolve, run_training
 FINALISTS = 5
 
 
-@dataclass(frozen=True)
-class Final:
+@dataclass(frozen=True, eq=False)
+class Final(Record):
     """One finalist.
 
     Attributes:
@@ -108,14 +109,14 @@ def _rank(quality: float) -> float:
     return -quality if math.isfinite(quality) else math.inf
 
 
-def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:
+def tested(plan: Plan, result: Mapping[str, Any], source: TaskSource, n_tasks: int) -> JSON:
     """The best and the default configuration on meta-test tasks, and their paired difference.
 
     A trial that was given up is trained to its end first.
     """
     pairs = {"best": result["best"], "default": result["default"]}
     tasks = [source.untouched.task("test", index) for index in range(n_tasks)]
-    result_of: JSON = {}
+    means: JSON = {}
     scores = {}
     for name, row in pairs.items():
         run = plan.run(row["number"]) if row else None
@@ -125,9 +126,9 @@ def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:
             run_training(resolve({**row["options"], "out": run}), resume=True, show=False)
         scores[name] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         metric, mean = result["metric"], float(scores[name].mean())
-        result_of[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
+        means[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
     if len(scores) == 2:
         difference = scores["best"] - scores["default"]
         ci95 = half_width(difference)
-        result_of["best minus default"] = {result["metric"]: float(difference.mean()), "ci95": ci95}
-    return result_of
+        means["best minus default"] = {result["metric"]: float(difference.mean()), "ci95": ci95}
+    return means

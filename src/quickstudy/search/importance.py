@@ -13,8 +13,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from scipy.stats import rankdata, spearmanr
 
+from quickstudy.files.records import JSON
 from quickstudy.search.rows import Row
-from quickstudy.search.space import JSON, Choice, Space
+from quickstudy.search.space import Choice, Space
 
 FEWEST = 6
 

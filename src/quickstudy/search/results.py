@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -16,13 +17,14 @@ from quickstudy.errors import UserError
 from quickstudy.figures.page import drawings, machine_rows, not_shown, settings_table, write_page
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today, without_nan
 from quickstudy.metrics import named
 from quickstudy.search.figures import search_figures
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
+from quickstudy.search.record import SearchResult
 from quickstudy.search.rows import Row, default_row
-from quickstudy.search.space import JSON, Space, space_of
+from quickstudy.search.space import Space, space_of
 from quickstudy.search.store import Past, form
 from quickstudy.search.study import Plan
 from quickstudy.search.zoom import ranked, zoomed
@@ -40,8 +42,8 @@ LIMITS = (
 
 def result_of(
     plan: Plan, found: Sequence[Row], source: TaskSource, final_tasks: int, command: str
-) -> JSON:
-    """All that is known of a search, as plain JSON; the best trial is chosen by the finals.
+) -> SearchResult:
+    """Sums up a search; the best trial is chosen by the finals.
 
     Raises:
         UserError: No trial came to its end.
@@ -57,30 +59,30 @@ def result_of(
     space, adjusted = zoomed(plan.space, found, plan.sign, plan.zoom)
     default = default_row(found)
     spent = sum(row.cpu_seconds for row in found) + sum(final.cpu_seconds for final in played)
-    result: JSON = {
-        "name": plan.name,
-        "tasks": source.describe(),
-        "metric": plan.metric.name,
+    result = SearchResult(
+        name=plan.name,
+        tasks=source.describe(),
+        metric=plan.metric.name,
         **plan.about(),
-        "space_now": space.to_json(),
-        "adjusted": adjusted,
-        "importance": importance(plan.space, found, plan.sign),
-        "best": asdict(best),
-        "default": None if default is None else asdict(default),
-        "finals": [asdict(final) for final in played],
-        "trials": [asdict(row) | {"tasks": row.tasks} for row in found],
-        "rank": [row.number for row in ranked(found, plan.sign)],
-        "cpu_minutes": spent / 60,
-        "minutes": sum(row.seconds for row in found) / 60,
-        "command": command,
-        "date": today(),
-        "version": __version__,
+        space_now=space.to_json(),
+        adjusted=adjusted,
+        importance=importance(plan.space, found, plan.sign),
+        best=best,
+        default=default,
+        finals=played,
+        trials=found,
+        rank=[row.number for row in ranked(found, plan.sign)],
+        cpu_minutes=spent / 60,
+        minutes=sum(row.seconds for row in found) / 60,
+        command=command,
+        date=today(),
+        version=__version__,
         **machine(),
-    }
-    return result | {"words": words(result, plan.space, plan.budget.tasks)}
+    )
+    return replace(result, words=words(result, plan.space, plan.budget.tasks))
 
 
-def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Past:
+def past_of(result: Mapping[str, Any], source: TaskSource, features: dict[str, float]) -> Past:
     """The record from which later searches on similar tasks may begin."""
     by_key = {choice.key: choice.option for choice in space_of(result["space"]).choices}
     best, default = result["best"], result["default"]
@@ -97,7 +99,7 @@ def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Pas
     )
 
 
-def words(result: JSON, space: Space, whole: int) -> list[str]:
+def words(result: Mapping[str, Any], space: Space, whole: int) -> list[str]:
     """The results and their reasons, in sentences."""
     best, default = result["best"], result["default"]
     metric = named(result["metric"])
@@ -154,7 +156,7 @@ def words(result: JSON, space: Space, whole: int) -> list[str]:
     return said + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
 
 
-def write(plan: Plan, result: JSON, json: Path | None) -> None:
+def write(plan: Plan, result: Mapping[str, Any], json: Path | None) -> None:
     """Writes the best configuration, the result, its figures and its page."""
     text = jsonlib.dumps(without_nan(result), indent=2).encode()
     config = yaml.safe_dump(result["best"]["options"], sort_keys=False, allow_unicode=True)
@@ -162,7 +164,7 @@ def write(plan: Plan, result: JSON, json: Path | None) -> None:
     write_atomically(plan.out / "search.json", text)
     if json is not None:
         write_atomically(json, text)
-    figures = search_figures(result)
+    figures = search_figures(dict(result))
     for figure in figures:
         figure.save(plan.out / "pictures")
     body = [
@@ -183,7 +185,7 @@ def write(plan: Plan, result: JSON, json: Path | None) -> None:
     write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
 
 
-def show(result: JSON, out: Path) -> None:
+def show(result: Mapping[str, Any], out: Path) -> None:
     """The trials on the terminal, best first, and what was found in words."""
     metric = named(result["metric"])
     table = Table(title=f"the best of {len(result['trials'])} trials")
@@ -205,7 +207,7 @@ def show(result: JSON, out: Path) -> None:
     print(f"config: {out / 'best.yaml'}; page: {(out / 'search.html').resolve()}")
 
 
-def _finals(result: JSON) -> str:
+def _finals(result: Mapping[str, Any]) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
@@ -222,7 +224,7 @@ def _finals(result: JSON) -> str:
     return f"<p>{text}</p>\n{_table(heads, lines)}"
 
 
-def _trials(result: JSON) -> str:
+def _trials(result: Mapping[str, Any]) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
@@ -256,7 +258,7 @@ def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
     )
 
 
-def _settings(result: JSON) -> list[tuple[str, object]]:
+def _settings(result: Mapping[str, Any]) -> list[tuple[str, object]]:
     budget, search = result["budget"], result["search"]
     return [
         ("command", result["command"]),

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from quickstudy.search.space import JSON
+from quickstudy.files.records import JSON, Record
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, eq=False)
+class Row(Record):
     """One trial as it is known.
 
     Attributes:

@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial
 
-from quickstudy.search.space import JSON, Space
+from quickstudy.files.records import JSON
+from quickstudy.search.space import Space
 
 STARTUP = 10
 KEEP = 0.75

@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 
-JSON = dict[str, Any]
 Value = bool | int | float | str | None
 EXAMPLE = "{option: outer_lr, low: 0.0001, high: 0.01, log: true}"
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learners.gradient_based import usual_rate
-from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import DEFAULTS, flat, nested, resolve
 

@@ -19,7 +19,8 @@ from platformdirs import user_data_dir
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.atomic import write_atomically
-from quickstudy.search.space import JSON, Space
+from quickstudy.files.records import JSON
+from quickstudy.search.space import Space
 from quickstudy.tasks import TaskSource
 from quickstudy.tasks.meta_features import meta_features
 

@@ -25,10 +25,11 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.metrics import Metric
 from quickstudy.search.rows import Row, attempts, rows
 from quickstudy.search.sampler import Variations
-from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.search.storage import database, open_storage
 from quickstudy.search.trial import Budget, run_trial, whole_options
 from quickstudy.search.zoom import ranked, zoomed

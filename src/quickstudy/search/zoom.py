@@ -20,7 +20,8 @@ from typing import Protocol, TypeVar
 
 from scipy.stats import mannwhitneyu
 
-from quickstudy.search.space import JSON, Choice, Space, Value
+from quickstudy.files.records import JSON
+from quickstudy.search.space import Choice, Space, Value
 
 BEST = 3
 EDGE = 0.1

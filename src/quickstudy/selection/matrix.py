@@ -29,7 +29,7 @@ FORMAT = 1
 
 
 class Score(NamedTuple):
-    """What a configuration reached, and the processor time of fitting and predicting.
+    """The score of a configuration, and the processor time of fitting and predicting.
 
     Attributes:
         accuracy: A fraction.
@@ -195,7 +195,7 @@ def trial(support: Support, name: str, folds: int, seed: int = 0) -> Score:
 def fit_and_score(
     name: str, support: Support, query: Support, seed: int = 0, in_trial: bool = False
 ) -> Score:
-    """What a configuration that has seen the support reaches on the query."""
+    """Fits a configuration on the support and scores it on the query."""
     begin = time.process_time()
     classes = np.unique(support.y)
     if len(classes) == 1:  # All that a fold has left.
@@ -251,7 +251,7 @@ def _fill(
 
 
 def _read(path: Path, table: Table, protocol: Protocol) -> JSON:
-    """What is kept of a table, or the beginning of it."""
+    """Reads the stored scores of a table, or begins them."""
     content = json.dumps([table.columns, table.numeric, table.rows, table.y])
     how = {
         "format": FORMAT,

@@ -179,4 +179,4 @@ def reply(content: BaseModel, headers: dict[str, str] | None = None) -> Response
 
 
 def _nothing(connection: sa.Connection) -> None:
-    """What belongs to a transaction where nothing else does."""
+    """Does nothing: the rest of a transaction that has none."""

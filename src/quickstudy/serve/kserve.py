@@ -126,7 +126,7 @@ class ModelOrTask:
 
 @router.get("/v2", **operation(InferServer, problems=(503,)))
 def server() -> Response:
-    """What the server is."""
+    """Metadata of the server."""
     return reply(InferServer(name="quickstudy", version=__version__, extensions=["metatask"]))
 
 
@@ -145,13 +145,13 @@ def ready(request: Request) -> Response:
 
 @router.get(NAMED, **operation(InferModel))
 def metadata(request: Request, name: str) -> Response:
-    """What a model or task takes and gives."""
+    """Metadata of a model or task: its inputs and outputs."""
     return _metadata(request, name, None)
 
 
 @router.get(VERSION, **operation(InferModel))
 def version_metadata(request: Request, name: str, version: str) -> Response:
-    """What a version takes and gives."""
+    """Metadata of a version: its inputs and outputs."""
     return _metadata(request, name, version)
 
 

@@ -24,7 +24,7 @@ from quickstudy.serve.schema.requests import ID, Input
 
 
 class Version(NamedTuple):
-    """What the database keeps of a model, from which it can be had back."""
+    """A stored version of a model, from which it can be loaded again."""
 
     digest: str
     record: bytes
@@ -81,13 +81,13 @@ class Served:
         return self.model.kind == "classification"
 
     def kept(self) -> Version:
-        """What the database keeps of the model."""
+        """The stored version of the model."""
         name = self.record["files"]["weights"]["name"]
         record, weights = (self.run / "run.json").read_bytes(), (self.run / name).read_bytes()
         return Version(self.version, record, name, weights)
 
     def card(self) -> dict[str, Any]:
-        """What clients see of the model."""
+        """The description of the model for clients."""
         specs, kind = self.record.get("specs") or {}, self.model.preprocess
         return {
             "name": f"models/{self.id}",

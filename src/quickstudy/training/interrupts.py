@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Interrupts:
-    """Inside, the first Ctrl-C or SIGTERM is only noted, so that what runs can end well.
+    """Notes the first Ctrl-C or SIGTERM without raising, so that what runs can end well.
 
     Attributes:
         asked: Whether one came.

@@ -221,7 +221,7 @@ class _Run:
         return Result(stopped, at.step, best, at.seconds / 60, at.skipped, temperature)
 
     def _temperature(self) -> float:
-        """What makes the probabilities on the meta-valid tasks mean what they say."""
+        """The temperature that calibrates probabilities on the meta-valid tasks."""
         if self.learner.kind == "regression":
             return 1.0
         tasks = self._valid_tasks(range(self.settings.valid_tasks))
@@ -237,7 +237,7 @@ class _Run:
             self.learner.respond(to_like(next(self._valid_tasks([0])), like))
 
     def _about(self) -> dict[str, Any]:
-        """What is trained on what."""
+        """The facts of the run for its record: learner, tasks, settings, machine."""
         preprocess = self.source.preprocess
         return {
             "version": __version__,
@@ -394,7 +394,7 @@ class _Run:
         self.record["training"] = asdict(self.settings)
 
     def _memory(self) -> AbstractContextManager[None]:
-        """Inside, where memory cannot be had, the message says what to change."""
+        """Turns running out of memory into an error that says what to change."""
         asked = self.settings
         how = (asked.meta_batch, asked.batching, asked.chunk_size)
         return enough_memory(self.learner, f"meta-training, step {self.at.step}", *how)

@@ -20,7 +20,7 @@ from quickstudy.tasks.source import Split, TaskSource
 
 
 class Outcome(NamedTuple):
-    """What one outer step did.
+    """The outcome of one outer step.
 
     Attributes:
         loss: Mean loss of the tasks that counted; NaN where none did.

@@ -15,14 +15,13 @@ import torch.distributed as dist
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learner import AnyLearner
 from quickstudy.tasks import Augmented, Episodes, TaskSource
 from quickstudy.training.loop import Result, Watch
 from quickstudy.training.loop import train as meta_train
 from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
-
-JSON = dict[str, Any]
 
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
 DRAWING = ("n_way", "n_shot", "n_query")

@@ -1,4 +1,4 @@
-"""What a person sees while a long computation runs."""
+"""Progress of a long computation, in the terminal."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Progress:
 
 
 def tensorboard() -> Any:
-    """What opens a writer; asked for before anything is written."""
+    """The function that opens a writer; called before anything is written."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
