@@ -100,9 +100,9 @@ class Learner(nn.Module, ABC, Generic[State]):
       of meta-training (`on_progress`);
     - what explains a prediction: `features`, `contributions`, `support_attention`;
     - what else is measured: `distribution`, `sequence_logits`, `ablations`;
-    - for a learner that takes inner steps: `adapt_steps`, `meta_gradient`, `trajectory`,
-      `adapted_parameters`; and for one that learns how they are taken: `update_rule`,
-      `with_update_rule`, `objective_losses`.
+    - for a learner that takes inner steps: `inner_steps`, `adapt_steps`, `meta_gradient`,
+      `trajectory`, `adapted_parameters`; and for one that learns how they are taken:
+      `update_rule`, `with_update_rule`, `objective_losses`.
 
     The state is a NamedTuple or dict of tensors (no Python numbers), so that it passes through
     `torch.func.vmap` and is saved tensor by tensor.
@@ -111,7 +111,8 @@ class Learner(nn.Module, ABC, Generic[State]):
         tags: The properties it declares.
         kind: What the targets are.
         specs: How `quickstudy.build` made it, plain JSON; None for a learner made in Python.
-        adapt_steps: Inner steps that `adapt` takes in eval mode; None for a learner without steps.
+        inner_steps: Inner steps that `adapt` takes in train mode; None for a learner without steps.
+        adapt_steps: The same in eval mode.
         meta_gradient: How inner steps are differentiated, see `quickstudy.inner.descent.descend`;
             None for a learner without steps.
 
@@ -127,6 +128,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     tags: Tags = Tags()
     kind: Kind = "classification"
     specs: dict[str, Any] | None = None
+    inner_steps: int | None = None
     adapt_steps: int | None = None
     meta_gradient: MetaGradient | None = None
 
