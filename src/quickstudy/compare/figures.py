@@ -9,18 +9,10 @@ from typing import Any
 from quickstudy.compare.measure import setting_name
 from quickstudy.compare.table import ranked
 from quickstudy.figures import plots
+from quickstudy.figures.colours import DASHED, SOFT
 from quickstudy.figures.rows import Interval, Row, draw_marks
 from quickstudy.figures.scatter import Point, front, scatter_with_front
-from quickstudy.figures.sheet import (
-    DASHED,
-    SOFT,
-    Figure,
-    finished,
-    key,
-    metric_axis,
-    panel,
-    sheet,
-)
+from quickstudy.figures.sheet import Figure, metric_axis, sheet
 from quickstudy.figures.values import known, numbers
 from quickstudy.metrics import named
 
@@ -79,7 +71,7 @@ def by_learner(result: JSON) -> Figure:
     ]
     pitch, top = 0.22 + 0.14 * len(names), 0.5 + 0.24 * -(-len(names) // 4)
     with sheet(top + 0.55 + pitch * len(rows), headline(result)) as canvas:
-        axes = panel(canvas, 0.55, top, left=1.95, right=0.35)
+        axes = canvas.panel(0.55, top, left=1.95, right=0.35)
         handles = draw_marks(axes, rows, names, step=0.14 / pitch)
         low = axes.get_xlim()[0]
         metric_axis(axes, metric, "x")
@@ -87,13 +79,13 @@ def by_learner(result: JSON) -> Figure:
         guesses = {chance for chance in chances if chance is not None and chance > low}
         for chance in sorted(guesses):
             axes.axvline(chance, color=SOFT, linewidth=1, linestyle=DASHED, zorder=1)
-        key(canvas, handles, n_columns=4)
+        canvas.key(handles, n_columns=4)
         caption = (
             f"{'Further right' if metric.larger_is_better else 'Further left'} is better. Whiskers "
             "are 95 % confidence intervals over the same tasks; baselines are in italics"
         )
         caption += "; a dashed line is guessing." if guesses else "."
-        return finished(canvas, "comparison", caption, {"metric": metric.name, "settings": drawn})
+        return canvas.finish("comparison", caption, {"metric": metric.name, "settings": drawn})
 
 
 def by_shots(result: JSON) -> list[Figure]:

@@ -26,7 +26,7 @@ from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
 DRAWING = ("n_way", "n_shot", "n_query")
 # What a run may be continued with, though it began with another.
-MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
+MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard", "pooled")
 OUT = (
     Option("out", Path | None, help="Run directory to write."),
     Option("resume", Path | None, help="Run directory to continue, bit by bit."),
