@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ def evaluate(
     curve_tasks: int = 200,
     with_baselines: bool = True,
     temperature: float = 1.0,
+    beside: Mapping[str, AnyLearner] = MappingProxyType({}),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Evaluates a learner on new tasks.
@@ -59,6 +61,7 @@ def evaluate(
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
         temperature: That of the meta-trained model, for the calibration.
+        beside: More opponents by name, such as a pooled model.
         progress: Called with a word on what is being done.
 
     Returns:
@@ -71,7 +74,7 @@ def evaluate(
     """
     source = source.untouched
     metric = source.metrics[0]
-    ladder = ladder_of(learner, source) if with_baselines else {}
+    ladder = {**(ladder_of(learner, source) if with_baselines else {}), **beside}
 
     def tasks(source: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
         return (source.task(split, index) for index in range(n))
