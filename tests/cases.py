@@ -34,6 +34,7 @@ from quickstudy.learners import (
     MetaSGD,
     NearestCentroid,
     NeuralProcess,
+    Pooled,
     ProtoMAML,
     PrototypicalNetwork,
     RelationNetwork,
@@ -294,6 +295,8 @@ CASES = [
             ("no-step", {"steps": 0}),
         ]
     ),
+    Case("pooled", lambda: Pooled(plain("population")), ROW),
+    Case("pooled-regression", lambda: Pooled(value(), "regression"), ROW, 2),
     Case("nearest-centroid", NearestCentroid, ROW),
     Case("logistic-regression", LogisticRegression, ROW),
     Case("ridge-regression", RidgeRegression, ROW, 2),

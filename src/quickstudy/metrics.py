@@ -15,6 +15,22 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.task import Examples, Kind
 
+__all__ = [
+    "ACCURACY",
+    "AUC",
+    "DEFAULT",
+    "LOG_LIKELIHOOD",
+    "LOSS",
+    "METRICS",
+    "MSE",
+    "Metric",
+    "half_width",
+    "named",
+    "register",
+    "reliability",
+    "roc_auc",
+]
+
 FloatArray = NDArray[np.float64]
 
 
@@ -35,6 +51,13 @@ class Metric:
         fine_digits: Those in the table of one evaluation.
         lowest, highest: The values that can be.
         chance: From the number of ways to the value of guessing; None where it has no such value.
+
+    Example:
+        >>> prediction = learner.predict(state, query.x)
+        >>> 0 <= ACCURACY.per_task(prediction, query) <= 1
+        True
+        >>> ACCURACY.sign, MSE.sign  # times it, larger is better
+        (1, -1)
     """
 
     name: str

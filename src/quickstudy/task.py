@@ -19,6 +19,20 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 
+__all__ = [
+    "Examples",
+    "Kind",
+    "Task",
+    "class_present",
+    "examples",
+    "is_padded",
+    "mask_absent",
+    "pad",
+    "stack",
+    "to_like",
+    "unstack",
+]
+
 Kind = Literal["classification", "regression"]
 
 

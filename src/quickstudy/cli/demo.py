@@ -96,7 +96,9 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     print_evaluation(digits)
     record = RunDirectory(out / "run").read()
     rows = list(RunDirectory(out / "run").metrics())
-    write_atomically(out / "evaluation.json", json.dumps([found, digits], indent=2).encode())
+    write_atomically(
+        out / "evaluation.json", json.dumps([found.to_json(), digits], indent=2).encode()
+    )
     figures = [_episode(model, record["tasks_spec"]), plots.learning_curve(rows)]
     figures += evaluation_figures(found)
     for figure in [*figures, digits_grid]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,19 @@ from quickstudy import catalog
 from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
+from quickstudy.evaluation.record import Evaluation as MetaTest
 from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import JSON, today, without_nan
+from quickstudy.files.records import JSON, Record, today, without_nan
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
-from quickstudy.models.saved import load
+from quickstudy.models.saved import load, load_pooled
 from quickstudy.task import setting_name
-from quickstudy.tasks import Split
+from quickstudy.tasks import Split, TaskSource
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
@@ -95,8 +99,49 @@ def evaluate(
     return 0
 
 
-def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
-    """The record of `quickstudy evaluate` for a run."""
+@dataclass(frozen=True, eq=False)
+class RunEvaluation(Record):
+    """The record of `quickstudy evaluate`: a meta-test, and what was measured with what.
+
+    Attributes:
+        scores: The meta-test.
+        tasks: Name of the tasks.
+        tasks_options: Their options, without the place of the data.
+        seed, n_way, n_shot, n_query: How they were drawn; None where they have no such number.
+        inner_steps: Inner steps of the learner.
+        steps, minutes, cpu_minutes: Those of meta-training.
+        parameters: Numbers in the learner.
+        machine: The machine of this measurement: plain JSON.
+        date, version, command: When, by which quickstudy, and how to measure it again.
+    """
+
+    scores: MetaTest
+    tasks: str
+    tasks_options: JSON
+    seed: int | None
+    n_way: Any
+    n_shot: Any
+    n_query: int | None
+    inner_steps: int | None
+    steps: int
+    minutes: float
+    cpu_minutes: float | None
+    parameters: int
+    machine: JSON
+    date: str
+    version: str
+    command: str
+
+    def to_json(self) -> JSON:
+        """Returns the fields by name; those of the scores and of the machine stand among them."""
+        own = super().to_json()
+        scores, machine = own.pop("scores"), own.pop("machine")
+        ends = {key: own.pop(key) for key in ("date", "version", "command")}
+        return {**scores, **own, **machine, **ends}
+
+
+def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> RunEvaluation:
+    """Measures a run as `quickstudy evaluate` does."""
     record, model = RunDirectory(run).read(), load(run)
     learner = model.learner
     if "tasks_spec" not in record:
@@ -122,6 +167,7 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
     source = catalog.build_tasks(spec | (asked.tasks or {}))
     if asked.net or asked.tasks:
         learner = transferred(learner, source, asked.net)
+    beside = _pooled(run, learner, source, record) if asked.baselines else {}
     with status() as say:
         scores = meta_test(
             learner,
@@ -133,26 +179,43 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
             curve_tasks=curve_tasks,
             with_baselines=asked.baselines,
             temperature=model.temperature,
+            beside=beside,
             progress=say,
         )
-    return {
-        **scores,
-        "tasks": spec["name"],
-        "tasks_options": {k: v for k, v in spec.items() if k not in ("name", "data_dir")},
+    return RunEvaluation(
+        scores,
+        tasks=spec["name"],
+        tasks_options={k: v for k, v in spec.items() if k not in ("name", "data_dir")},
         **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
-        "inner_steps": learner.adapt_steps,
-        "steps": record["step"],
-        "minutes": record["minutes"],
-        "cpu_minutes": record.get("cpu_minutes"),
-        "parameters": sum(p.numel() for p in learner.parameters()),
-        **machine(),
-        "date": today(),
-        "version": __version__,
-        "command": f"quickstudy evaluate {shlex.quote(run.name)} {asked.words()}",
-    }
+        inner_steps=learner.adapt_steps,
+        steps=record["step"],
+        minutes=record["minutes"],
+        cpu_minutes=record.get("cpu_minutes"),
+        parameters=sum(p.numel() for p in learner.parameters()),
+        machine=machine(),
+        date=today(),
+        version=__version__,
+        command=f"quickstudy evaluate {shlex.quote(run.name)} {asked.words()}",
+    )
 
 
-def print_evaluation(result: JSON) -> None:
+def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:
+    """The pooled model of a run as a rung, if it has one; else how to make it is said."""
+    if not source.shares_outputs or isinstance(learner, Pooled):
+        return {}
+    pooled = load_pooled(run)
+    if pooled is not None:
+        return {"Pooled": pooled}
+    again = (
+        f"quickstudy train --resume {shlex.quote(str(run))} --pooled 0.25"
+        if record.get("config")
+        else "Training(pooled=0.25)"
+    )
+    print(f"no pooled model, one for all tasks, stands beside this run; {again} makes it")
+    return {}
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
     """The headline and the ladder of an evaluation, as a table in the terminal."""
     metric = named(result["metric"])
     name = metric.name
@@ -186,7 +249,7 @@ def print_evaluation(result: JSON) -> None:
         print(f"of {best:.3f} possible and {worst:.3f} by a constant: {missing:.1f} % missing")
 
 
-def setting(result: JSON) -> str:
+def setting(result: Mapping[str, Any]) -> str:
     """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
     n_way, n_shot = result.get("n_way"), result.get("n_shot")
     return setting_name(n_way, n_shot) if n_shot else str(result["tasks"])

@@ -55,7 +55,7 @@ COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
         {"out": "Folder of the search.", "json": "File for the result."},
         (
             *("valid_every", "checkpoint_every", "patience", "target", "minutes"),
-            *("tensorboard", "max_bad_steps"),
+            *("tensorboard", "max_bad_steps", "pooled"),
         ),
     ),
 }

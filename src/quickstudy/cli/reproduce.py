@@ -82,7 +82,7 @@ def reproduce(
             measured = whole_tables[known]
         else:
             asked = Evaluation(**{"baselines": False, "curves": False, **given})
-            measured = evaluate_run(out, asked)
+            measured = evaluate_run(out, asked).to_json()
         found.append(measured)
         bar = entry["expect"]
         metric = bar.get("metric", measured["metric"])

@@ -233,7 +233,7 @@ def finished(plan: Plan, options: JSON) -> bool:
     if not directory.exists:
         return False
     record = directory.read()
-    same = all(options[key] == record["config"][key] for key in MAY_CHANGE)
+    same = all(options[key] == record["config"].get(key) for key in MAY_CHANGE)
     return same and record.get("stopped") not in (None, "interrupted")
 
 

@@ -12,7 +12,7 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation.record import Curve, Mean
 from quickstudy.evaluation.scores import responses, score, scores
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import ACCURACY, Metric, half_width
+from quickstudy.metrics import ACCURACY, Metric
 from quickstudy.task import Examples, Task, to_like
 from quickstudy.tasks.source import TaskSource
 
@@ -82,8 +82,5 @@ def by_instance(learner: AnyLearner, tasks: Iterable[Task]) -> Curve:
         right = (logits.argmax(dim=1) == whole.y.argmax(dim=1)).double()
         for n in range(1, int(instance.max()) + 1):
             per_task.setdefault(n, []).append(float(right[instance == n].mean()))
-    points = {
-        n: Mean(float(np.mean(values)), half_width(np.array(values)))
-        for n, values in sorted(per_task.items())
-    }
+    points = {n: Mean.of(np.array(values)) for n, values in sorted(per_task.items())}
     return Curve("instance", ACCURACY, points)

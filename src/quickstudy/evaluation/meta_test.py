@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from quickstudy.evaluation.record import (
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
-from quickstudy.metrics import LOG_LIKELIHOOD, FloatArray, half_width, reliability
+from quickstudy.metrics import LOG_LIKELIHOOD, reliability
 from quickstudy.task import Task
 from quickstudy.tasks.source import Split, TaskSource
 
@@ -39,6 +40,7 @@ def evaluate(
     curve_tasks: int = 200,
     with_baselines: bool = True,
     temperature: float = 1.0,
+    beside: Mapping[str, AnyLearner] = MappingProxyType({}),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Evaluates a learner on new tasks.
@@ -59,6 +61,7 @@ def evaluate(
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
         temperature: That of the meta-trained model, for the calibration.
+        beside: More opponents by name, such as a pooled model.
         progress: Called with a word on what is being done.
 
     Returns:
@@ -71,7 +74,7 @@ def evaluate(
     """
     source = source.untouched
     metric = source.metrics[0]
-    ladder = ladder_of(learner, source) if with_baselines else {}
+    ladder = {**(ladder_of(learner, source) if with_baselines else {}), **beside}
 
     def tasks(source: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
         return (source.task(split, index) for index in range(n))
@@ -84,7 +87,7 @@ def evaluate(
     for name, opponent in ladder.items():
         progress(name)
         other = score(opponent, tasks(), metrics=[metric]).per_task
-        rungs[name] = Rung(metric, _mean(other), _mean(own.per_task - other))
+        rungs[name] = Rung(metric, Mean.of(other), Mean.of(own.per_task - other))
     against_shots, against_steps, against_instances, tuned = None, None, None, None
     n_curve = min(n_tasks, curve_tasks)
     if shots:
@@ -106,11 +109,11 @@ def evaluate(
         norm=norm_name(learner),
         n_tasks=n_tasks,
         metric=metric,
-        mean=_mean(own.per_task),
+        mean=Mean.of(own.per_task),
         median=float(np.median(own.per_task)),
         not_finite=int((~np.isfinite(own.per_task)).sum()),
         disjoint=disjoint,
-        others={name: _mean(values) for name, values in own.others.items()},
+        others={name: Mean.of(values) for name, values in own.others.items()},
         calibration=_calibration(own, temperature) if metric.kind == "classification" else None,
         likelihood=density,
         rungs=rungs,
@@ -146,11 +149,11 @@ def likelihood(
     every = (source.log_likelihoods(split, index) for index in range(n_tasks))
     bounds = [each for each in every if each is not None]
     if not bounds:
-        return Likelihood(_mean(values))
+        return Likelihood(Mean.of(values))
     oracle, constant = (
         float(np.mean([each[name] for each in bounds])) for name in ("oracle", "constant")
     )
-    return Likelihood(_mean(values), oracle, constant)
+    return Likelihood(Mean.of(values), oracle, constant)
 
 
 def _disjoint(
@@ -159,18 +162,14 @@ def _disjoint(
     """Mean and interval over tasks that share no example; those of an unlimited family never do."""
     drawn = source.disjoint(split)
     if drawn is None:
-        return Disjoint(_mean(own.per_task), len(own.per_task))
+        return Disjoint(Mean.of(own.per_task), len(own.per_task))
     tasks = list(islice(drawn, n_tasks))
     if len(tasks) < 2:  # One task has no interval.
         return Disjoint(None, 0)
-    return Disjoint(_mean(score(learner, tasks, metrics=source.metrics[:1]).per_task), len(tasks))
+    return Disjoint(Mean.of(score(learner, tasks, metrics=source.metrics[:1]).per_task), len(tasks))
 
 
 def _calibration(own: Scores, temperature: float) -> Calibration:
     ece, bins = reliability(own.confidence, own.correct)
     uncalibrated, _ = reliability(own.uncalibrated, own.correct)
     return Calibration(ece, bins, temperature, uncalibrated)
-
-
-def _mean(per_task: FloatArray) -> Mean:
-    return Mean(float(per_task.mean()), half_width(per_task))

@@ -15,20 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.figures.bars import Bar, Inputs, example_bars, input_images, name_of
-from quickstudy.figures.images import place, whole_sheet
+from quickstudy.figures.colours import BLUE, GREY, SOFT, VERMILLION
+from quickstudy.figures.images import place
 from quickstudy.figures.rows import Interval, Row, draw_bars, ranked_rows, value_axis
-from quickstudy.figures.sheet import (
-    BLUE,
-    GREY,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Figure,
-    finished,
-    panel,
-    percent,
-    sheet,
-)
+from quickstudy.figures.sheet import WIDTH, Figure, percent, sheet
 from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
@@ -202,10 +192,10 @@ def layers(found: JSON) -> Figure:
     names = [f"{row['name']} {row['kind']}" for row in rows]
     unnamed, middle = [""] * len(rows), 2.25 + (WIDTH - 2.25) / 2
     with sheet(1.35 + 0.26 * len(rows), title) as canvas:
-        changes = panel(canvas, 0.5, 0.65, left=2.25, right=WIDTH - middle + 0.65)
+        changes = canvas.panel(0.5, 0.65, left=2.25, right=WIDTH - middle + 0.65)
         draw_bars(changes, _bars(names, rows, "change", _percentage, VERMILLION))
         value_axis(changes, "change of the weights", fraction=True)
-        likeness = panel(canvas, 0.5, 0.65, left=middle, right=0.65)
+        likeness = canvas.panel(0.5, 0.65, left=middle, right=0.65)
         draw_bars(likeness, _bars(unnamed, rows, "cka", "{:.3f}".format, BLUE))
         value_axis(likeness, "likeness of the outputs (CKA)", (0, 1))
         caption = (
@@ -213,7 +203,7 @@ def layers(found: JSON) -> Figure:
             "adapting. Right, linear CKA of its outputs before and after, on the support and the "
             "query: 1 is the same up to rotation. First layer on top."
         )
-        return finished(canvas, "layers", caption, {"layers": rows})
+        return canvas.finish("layers", caption, {"layers": rows})
 
 
 def _bars(
@@ -245,7 +235,7 @@ def attribution(
     reach = float(np.quantile(np.abs(heat), 0.995)) or 1.0
     side, gap, top = 2.9, 0.35, 0.75
     with sheet(top + side + 0.45, title) as canvas:
-        axes = whole_sheet(canvas)
+        axes = canvas.whole()
         place(axes, inputs.query, 0.3, top, side, inputs.ink)
         x = 0.3 + side + gap
         place(axes, inputs.query, x, top, side, inputs.ink, alpha=0.25)
@@ -260,7 +250,7 @@ def attribution(
             left, y = x + 1.2 * k, top + side + 0.12
             axes.add_patch(Rectangle((left, y), 0.16, 0.16, color=colour, lw=0))
             axes.text(left + 0.24, y + 0.08, words, va="center", size=8)
-        return finished(canvas, "attribution", caption, data)
+        return canvas.finish("attribution", caption, data)
 
 
 def _columns(

@@ -8,18 +8,9 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.figures.images import pixels, place, whole_sheet
-from quickstudy.figures.sheet import (
-    BLUE,
-    FAINT,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Figure,
-    drawable,
-    finished,
-    sheet,
-)
+from quickstudy.figures.colours import BLUE, FAINT, SOFT, VERMILLION
+from quickstudy.figures.images import pixels, place
+from quickstudy.figures.sheet import WIDTH, Figure, drawable, sheet
 from quickstudy.figures.values import finite
 
 
@@ -80,7 +71,7 @@ def episode_grid(
     side, start = 0.88 * pitch, left + n_shot * pitch + gap
     height = side + 0.27
     with sheet(top + way * height, f"{n_right} of {n} queries go to the right class") as canvas:
-        axes = whole_sheet(canvas)
+        axes = canvas.whole()
         axes.text(left, top - 0.14, "learnt from", color=SOFT)
         axes.text(start, top - 0.14, "queries, in the row of the class chosen", color=SOFT)
         for i, members in enumerate(rows):
@@ -109,4 +100,4 @@ def episode_grid(
         data: dict[str, Any] = {"labels": names, "support": [part.tolist() for part in shots]}
         data |= {"query": queries.tolist(), "predicted": chosen, "truth": right}
         data |= {"confidence": None if confidence is None else sure}
-        return finished(canvas, "episode_grid", caption, data)
+        return canvas.finish("episode_grid", caption, data)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
 from quickstudy.figures.sheet import Figure
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
 
-def evaluation_figures(result: JSON) -> list[Figure]:
+def evaluation_figures(result: JSONLike) -> list[Figure]:
     """The figures of an evaluation."""
     metric, name, ladder = named(result["metric"]), result["learner"], result["baselines"]
     way = result.get("n_way")

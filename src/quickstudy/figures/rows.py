@@ -9,22 +9,8 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    INK,
-    MARKERS,
-    SERIES,
-    SOFT,
-    WIDTH,
-    Figure,
-    drawable,
-    finished,
-    panel,
-    percent,
-    plain,
-    sheet,
-)
+from quickstudy.figures.colours import BLUE, DASHED, INK, MARKERS, SERIES, SOFT
+from quickstudy.figures.sheet import WIDTH, Figure, drawable, percent, plain, sheet
 
 PITCH = 0.35  # inches from row to row
 LETTER = 0.076  # inches a letter
@@ -96,13 +82,13 @@ def ranked_rows(
     """
     top = 0.65 if line else 0.45
     with sheet(top + 0.5 + PITCH * len(rows), title) as canvas:
-        axes = panel(canvas, 0.5, top, left=1.9, right=right)
+        axes = canvas.panel(0.5, top, left=1.9, right=right)
         draw_bars(axes, rows)
         value_axis(axes, axis, limits, fraction)
         if line:
             axes.axvline(line.at, color=INK, linewidth=1, linestyle=DASHED)
             axes.text(line.at, -0.6, line.text, ha="center", va="bottom", size=8, color=SOFT)
-        return finished(canvas, name, caption, data)
+        return canvas.finish(name, caption, data)
 
 
 def draw_bars(axes: Axes, rows: Sequence[Row]) -> None:

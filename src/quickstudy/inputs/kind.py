@@ -43,6 +43,12 @@ class InputKind(ABC):
         form: Key under which a request gives one input.
         modality: What clients are told that the inputs are.
         reads_cells: Whether an input is cells of a table, which may be text or missing.
+
+    Example:
+        >>> kind = Vectors()  # an InputKind
+        >>> x, single = kind.encode(X[:5], x_shape=(64,))
+        >>> x.shape, single
+        ((5, 64), False)
     """
 
     form: ClassVar[Form]

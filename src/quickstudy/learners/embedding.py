@@ -16,9 +16,20 @@ from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task
 
+__all__ = [
+    "EmbeddingLearner",
+    "EmbeddingState",
+    "Statistics",
+]
+
 
 class EmbeddingState(Protocol):
-    """A state that keeps the statistics that the encoder's norms took from the support."""
+    """A state that keeps the statistics that the encoder's norms took from the support.
+
+    Example:
+        >>> isinstance(learner, EmbeddingLearner), list(state.statistics)  # of an MLP without norms
+        (True, [])
+    """
 
     @property
     def statistics(self) -> Statistics: ...

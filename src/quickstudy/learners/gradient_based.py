@@ -57,6 +57,7 @@ class GradientBased(Learner[AdaptedState], ABC):
 
     tags = Tags(needs_head=True, net_options={"norm": "support"})
     net: nn.Module
+    inner_steps: int
     adapt_steps: int
     meta_gradient: MetaGradient
 

@@ -64,6 +64,22 @@ def load(
         )
 
 
+def load_pooled(run: str | os.PathLike[str]) -> AnyLearner | None:
+    """The pooled model that was trained beside a run; None where there is none.
+
+    Raises:
+        CheckpointError: The directory is missing, incomplete, from another version, or altered.
+    """
+    directory = RunDirectory(Path(run))
+    if "pooled" not in directory.read()["files"]:
+        return None
+    weights, header = directory.load("pooled")
+    with reading_model(str(run)):
+        learner = catalog.from_specs(header["specs"])
+        _load_weights(learner, weights)
+    return learner.eval().requires_grad_(False)
+
+
 def load_task(
     path: str | os.PathLike[str], learner: AnyLearner | None = None, model: Model | None = None
 ) -> Adapted:

@@ -89,7 +89,8 @@ class Adam(CoordinateWise):
 
     Args:
         lr: Step size.
-        beta1, beta2: Shares of the mean and of the mean square that are kept.
+        beta1: Share of the mean that is kept.
+        beta2: Share of the mean square that is kept.
         eps: Added to the root of the mean square.
 
     Source: Kingma, Ba: Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1.

@@ -9,38 +9,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from quickstudy.figures.colours import BLUE, DASHED, FAINT, INK, SOFT, VERMILLION
 from quickstudy.figures.curves import Curve, draw_curves
 from quickstudy.figures.rows import Interval, Row, ranked_rows
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    FAINT,
-    INK,
-    SOFT,
-    VERMILLION,
-    Figure,
-    drawable,
-    finished,
-    key,
-    log_axis,
-    metric_axis,
-    panel,
-    sheet,
-)
-from quickstudy.files.records import JSON
+from quickstudy.figures.sheet import Figure, drawable, log_axis, metric_axis, sheet
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import Metric, named
 from quickstudy.search.space import Choice, space_of
 
 GREY = "#9aa1a9"
 
 
-def search_figures(result: JSON) -> list[Figure]:
+def search_figures(result: JSONLike) -> list[Figure]:
     """All figures of a result of `quickstudy search`."""
     figures = [course(result), tried(result)]
     return [*figures, importances(result)] if result["importance"] else figures
 
 
-def course(result: JSON) -> Figure:
+def course(result: JSONLike) -> Figure:
     """The metric of each trial as the search spends its time."""
     metric, best = named(result["metric"]), result["best"]["number"]
     lines, failed, spent = [], [], 0.0
@@ -66,7 +52,7 @@ def course(result: JSON) -> Figure:
             curves.append(Curve(x, y, marks_end=True, **look))
     default = result["default"] and result["default"]["score"]
     with sheet(4.0, f"{len(lines)} trials: {metric.noun} as the search goes on") as canvas:
-        axes = panel(canvas, 0.55, 0.75, right=0.35)
+        axes = canvas.panel(0.55, 0.75, right=0.35)
         if not metric.larger_is_better:
             axes.set_yscale("log")
         draw_curves(axes, curves)
@@ -86,16 +72,16 @@ def course(result: JSON) -> Figure:
         if failed:
             across: Any = {"transform": axes.get_xaxis_transform(), "label": "failed"}
             handles += axes.plot(failed, [0.02] * len(failed), "|", color=INK, ms=9, **across)
-        key(canvas, handles)
+        canvas.key(handles)
         caption = (
             "Each line is one trial, from its first validation to its last. Trials that fall "
             "behind are given up, so that the time goes to the others."
         )
         data = {"metric": metric.name, "lines": lines, "default": default, "failed": failed}
-        return finished(canvas, "course", caption, data)
+        return canvas.finish("course", caption, data)
 
 
-def importances(result: JSON) -> Figure:
+def importances(result: JSONLike) -> Figure:
     """The share of each choice in how trials rank, and which way it should go."""
     shares = result["importance"][:12]
     rows = [
@@ -117,7 +103,7 @@ def importances(result: JSON) -> Figure:
     )
 
 
-def tried(result: JSON) -> Figure:
+def tried(result: JSONLike) -> Figure:
     """The values of each choice that were tried, and where the best trials lie."""
     space = space_of(result["space"])
     now = {choice["option"] + str(choice.get("when")): choice for choice in result["space_now"]}
@@ -133,7 +119,7 @@ def tried(result: JSON) -> Figure:
         "others": {"marker": "o", "ms": 4.5, "mec": GREY, "mfc": "white", "zorder": 2},
     }
     with sheet(height, "What was tried, and where the best trials lie") as canvas:
-        axes = panel(canvas, 0.2, 0.75, left=1.9, right=0.35)
+        axes = canvas.panel(0.2, 0.75, left=1.9, right=0.35)
         for i, choice in enumerate(space.choices):
             made = [n for n in reversed(order) if choice.key in rows[n]["choices"]]
             values = [rows[n]["choices"][choice.key] for n in made]
@@ -153,12 +139,12 @@ def tried(result: JSON) -> Figure:
             axes.spines[side].set_visible(False)
         handles = [Line2D([], [], label=label, lw=0, **look) for label, look in looks.items()]
         handles.append(Line2D([], [], label="the space at the end", color=SOFT, lw=3))
-        key(canvas, handles)
+        canvas.key(handles)
         caption = (
             "One row a choice, one mark a trial that made it. The thick line is where the search "
             "still looks after its adjustments."
         )
-        return finished(canvas, "tried", caption, {"points": drawn, "best": best})
+        return canvas.finish("tried", caption, {"points": drawn, "best": best})
 
 
 def _strip(axes: Axes, i: int, choice: Choice, now: JSON, made: list[Any]) -> list[float]:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
+from quickstudy.training.pooled import pooled_training
 from quickstudy.training.progress import Progress, tensorboard
 from quickstudy.training.settings import Training
 from quickstudy.version import __version__
@@ -116,9 +117,16 @@ def train(
         >>> result.stopped, result.step
         ('steps', 2)
     """
-    run = _Run(learner, source, training or Training())
+    training = training or Training()
+    pooled = pooled_training(learner, source, training, out)
+    run = _Run(learner, source, training)
     run.open(out, about or {}, resume)
-    return run.go(show, watch)
+    result = run.go(show, watch)
+    if pooled is not None and result.stopped not in ("interrupted", "watch") and not pooled.done:
+        if train(pooled.learner, source, pooled.settings, show=show).stopped == "interrupted":
+            return replace(result, stopped="interrupted")
+        pooled.keep()
+    return result
 
 
 class _Run:

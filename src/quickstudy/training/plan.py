@@ -26,7 +26,7 @@ from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
 DRAWING = ("n_way", "n_shot", "n_query")
 # What a run may be continued with, though it began with another.
-MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
+MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard", "pooled")
 OUT = (
     Option("out", Path | None, help="Run directory to write."),
     Option("resume", Path | None, help="Run directory to continue, bit by bit."),
@@ -85,6 +85,7 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
     for kind in DEFAULTS.keys() & values.keys():
         values[f"{kind}.name"] = values.pop(kind)
     names = {kind: values.get(f"{kind}.name") or name for kind, name in DEFAULTS.items()}
+    names = {kind: name and str(name) for kind, name in names.items()}
     options: dict[str, Option] = {option.name: option for option in OUT}
     for entry in signatures(**names):
         each = entry.options() if isinstance(entry, Signature) else [entry]
