@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from quickstudy import catalog
 from quickstudy.errors import DataError, UserError
@@ -34,15 +34,13 @@ from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
-from quickstudy.serve.routes.files import PAGE
+from quickstudy.serve.routes.files import filled
 from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.served import Served
 from quickstudy.task import Task
 
 EVALUATION = "evaluation.json"
 SHOWN = {"n_query": 4}  # of the episode that is shown
-
-
 NOT_EVALUATED = (
     "This run was not evaluated yet, so there is no comparison with baselines here. To have one:"
 )
@@ -74,7 +72,7 @@ reports = Lab()
 @router.get("/lab/{model:id}")
 def page() -> Response:
     """The page of a report; it asks for the report itself."""
-    return FileResponse(PAGE / "lab.html", headers={"Cache-Control": "no-cache"})
+    return filled("lab.html")
 
 
 @router.get(MODEL + "/lab")
