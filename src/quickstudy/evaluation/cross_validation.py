@@ -112,18 +112,18 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
     numbers = sorted(set(fold.tolist()))
     how = choose(learner, "auto")
     together = TOGETHER if how == "vmap" else 1
-    found: list[Tensor] = []
+    predictions: list[Tensor] = []
     for first in range(0, len(numbers), together):
         tasks = []
         for number in numbers[first : first + together]:
-            out = (fold == number).to(support.weight)
-            rest = support._replace(weight=support.weight * (1 - out))
-            tasks.append(Task(rest, support._replace(weight=out)))
+            weight = (fold == number).to(support.weight)
+            rest = support._replace(weight=support.weight * (1 - weight))
+            tasks.append(Task(rest, support._replace(weight=weight)))
         with threads(learner, "auto"):
-            found += map_tasks(learner.respond, stack(tasks), how).cpu().unbind()
-    answers = torch.empty_like(found[0])
-    for number, out in zip(numbers, found, strict=True):
-        answers[fold == number] = out[fold == number]
+            predictions += map_tasks(learner.respond, stack(tasks), how).cpu().unbind()
+    answers = torch.empty_like(predictions[0])
+    for number, prediction in zip(numbers, predictions, strict=True):
+        answers[fold == number] = prediction[fold == number]
     return answers
 
 

@@ -14,14 +14,7 @@ from torch import Tensor
 
 from quickstudy.catalog import encoder
 from quickstudy.evaluation.curves import by_instance, by_shots, by_steps
-from quickstudy.evaluation.record import (
-    Calibration,
-    Disjoint,
-    Evaluation,
-    Likelihood,
-    Mean,
-    Rung,
-)
+from quickstudy.evaluation.record import Calibration, Disjoint, Evaluation, Likelihood, Mean, Rung
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
@@ -86,8 +79,8 @@ def evaluate(
     rungs = {}
     for name, opponent in ladder.items():
         progress(name)
-        other = score(opponent, tasks(), metrics=[metric]).per_task
-        rungs[name] = Rung(metric, _mean(other), _mean(own.per_task - other))
+        opponent_scores = score(opponent, tasks(), metrics=[metric]).per_task
+        rungs[name] = Rung(metric, _mean(opponent_scores), _mean(own.per_task - opponent_scores))
     against_shots, against_steps, against_instances, tuned = None, None, None, None
     n_curve = min(n_tasks, curve_tasks)
     if shots:

@@ -14,12 +14,7 @@ from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, FloatArray, Metric, half_width
-from quickstudy.nets.norm import (
-    calibrate,
-    check_calibrated,
-    check_no_running_statistics,
-    kinds,
-)
+from quickstudy.nets.norm import calibrate, check_calibrated, check_no_running_statistics, kinds
 from quickstudy.task import Task, stack, to_like, unstack
 from quickstudy.tasks.source import TaskSource, flat_batches
 

@@ -43,14 +43,14 @@ def losses(
     assert runner is not None
     like = next(runner.eval().parameters())
     how = choose(runner, "auto")
-    found: list[FloatArray] = []
+    values: list[FloatArray] = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), threads(runner, "auto"):
         for i, tasks in enumerate(_chunks(source, split, n_tasks, like)):
             torch.manual_seed(i)
             curves = map_tasks(lambda task: runner.objective_losses(task, steps), tasks, how)
             assert curves is not None
-            found.append(curves.double().cpu().numpy())
-    return np.nan_to_num(np.concatenate(found), nan=np.inf, posinf=np.inf)
+            values.append(curves.double().cpu().numpy())
+    return np.nan_to_num(np.concatenate(values), nan=np.inf, posinf=np.inf)
 
 
 def transferred(learner: AnyLearner, source: TaskSource, net: dict[str, Any] | None) -> AnyLearner:
@@ -72,10 +72,10 @@ def transferred(learner: AnyLearner, source: TaskSource, net: dict[str, Any] | N
             "out."
         )
     fresh = build(specs["learner"], source, {**specs["net"], **(net or {})}, specs["seed"])
-    other = fresh.with_update_rule(copy.deepcopy(rule))
-    assert other is not None
-    other.adapt_steps = learner.adapt_steps
-    return other.eval()
+    learner_copy = fresh.with_update_rule(copy.deepcopy(rule))
+    assert learner_copy is not None
+    learner_copy.adapt_steps = learner.adapt_steps
+    return learner_copy.eval()
 
 
 def tune(
@@ -121,22 +121,24 @@ def beside_tuned(
     steps = learner.adapt_steps
     assert steps is not None
     progress("loss against steps")
-    own = losses(learner, source, split, n_tasks, steps)
-    value = float(own[:, -1].mean())
-    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(own[:, -1])}
-    rows = [{"name": "learned", "curve": _curve(own), "loss": value, "ci95": result["loss_ci95"]}]
+    learned = losses(learner, source, split, n_tasks, steps)
+    value = float(learned[:, -1].mean())
+    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(learned[:, -1])}
+    rows = [
+        {"name": "learned", "curve": _curve(learned), "loss": value, "ci95": result["loss_ci95"]}
+    ]
     n_tuning = max(4, min(n_tasks, NUMBERS_AT_ONCE // _size(source.task("valid", 0))))
     if with_opponents:
         for name, lr in tune(learner, source, steps, n_tuning, progress).items():
             progress(name)
-            other = losses(learner, source, split, n_tasks, steps, CLASSICAL[name](lr=lr))
-            difference = own[:, -1] - other[:, -1]
+            opponent = losses(learner, source, split, n_tasks, steps, CLASSICAL[name](lr=lr))
+            difference = learned[:, -1] - opponent[:, -1]
             rows.append(
                 {
                     "name": name,
-                    "curve": _curve(other),
-                    "loss": float(other[:, -1].mean()),
-                    "ci95": half_width(other[:, -1]),
+                    "curve": _curve(opponent),
+                    "loss": float(opponent[:, -1].mean()),
+                    "ci95": half_width(opponent[:, -1]),
                     "lr": lr,
                     "difference": float(difference.mean()),
                     "difference_ci95": half_width(difference),

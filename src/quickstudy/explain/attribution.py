@@ -128,7 +128,7 @@ def attribute(
 def _along_the_way(
     method: Any, x: Tensor, tolerance: float, most_steps: int
 ) -> tuple[Tensor, float]:
-    """Integrated gradients from zero to x, and what their sum misses."""
+    """Integrated gradients from zero to x, and the error of their sum."""
 
     def pieces(edges: Tensor) -> tuple[Tensor, Tensor]:
         """Of the ways between pairs of shares of x."""
@@ -147,10 +147,10 @@ def _along_the_way(
         good, bad = order[:-HALVED], order[-HALVED:]
         (start, end), middle = edges[bad].T, edges[bad].mean(dim=1)
         halves = torch.stack([torch.cat([start, middle]), torch.cat([middle, end])], dim=1)
-        again, missing = pieces(halves)
+        new_values, new_delta = pieces(halves)
         edges, values, delta = (
             torch.cat([old[good], new])
-            for old, new in ((edges, halves), (values, again), (delta, missing))
+            for old, new in ((edges, halves), (values, new_values), (delta, new_delta))
         )
         steps += 2 * len(halves)
     return values.sum(dim=0), float(delta.sum())

@@ -133,7 +133,7 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
         state = self.fit(z, task.support, {})
         if self.kind == "classification":
             return self.loss(self.answer(state, z_query), task.query)
-        targets = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
+        targets = Examples(*(torch.cat(parts) for parts in zip(*task, strict=True)))
         mean, std = self._gaussian(state, torch.cat([z, z_query]))
         per_example = -log_density(targets.y, mean, std).sum(dim=1)
         return (per_example * targets.weight).sum() / targets.weight.sum()

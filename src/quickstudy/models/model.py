@@ -99,7 +99,7 @@ class Model:
     def adapt_batch(
         self, tasks: Iterable[tuple[Any, Sequence[Hashable] | Array | Tensor]]
     ) -> list[Adapted]:
-        """Models of many new tasks; to rounding what `adapt` makes of each.
+        """Models of many new tasks; the same as `adapt` of each, up to rounding.
 
         Tasks of one size are learned side by side where that is faster.
 

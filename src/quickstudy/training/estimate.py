@@ -89,10 +89,7 @@ class Estimate(Record):
 
 
 def estimate(
-    learner: AnyLearner,
-    source: TaskSource,
-    training: Training | None = None,
-    measure: bool = True,
+    learner: AnyLearner, source: TaskSource, training: Training | None = None, measure: bool = True
 ) -> Estimate:
     """Estimates what meta-training a learner on these tasks will need.
 
@@ -153,13 +150,13 @@ def estimate(
 
 def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:
     """The tensors of a step with some settings changed: the meta-batch, and the pieces at work."""
-    chosen = replace(training, **{k: v for k, v in change.items() if hasattr(training, k)})
-    given = sum(t.nbytes for part in tasks for t in part)
+    settings = replace(training, **{k: v for k, v in change.items() if hasattr(training, k)})
+    task_bytes = sum(t.nbytes for part in tasks for t in part)
     with _changed(learner, change):
-        piece = first_piece(learner, tasks, chosen.batching, chosen.chunk_size)
+        piece = first_piece(learner, tasks, settings.batching, settings.chunk_size)
         n = change.get("OMP_NUM_THREADS", piece.side_by_side)
         with padding_context(is_padded(tasks)):
-            return Need(change, given + n * _peak(piece.step, learner, piece.tasks))
+            return Need(change, task_bytes + n * _peak(piece.step, learner, piece.tasks))
 
 
 @contextmanager
@@ -182,9 +179,9 @@ def _peak(step: Callable[..., Any], learner: AnyLearner, tasks: Task) -> int:
         with FakeTensorMode(allow_non_fake_inputs=True) as fake:
             shapes = {name: fake.from_tensor(p) for name, p in parameters.items()}
             parts = (Examples(*map(fake.from_tensor, part)) for part in tasks)
-            given = Task(*parts)
-            with _Alive([*shapes.values(), *given.support, *given.query]) as alive:
-                step(shapes, given)
+            fake_tasks = Task(*parts)
+            with _Alive([*shapes.values(), *fake_tasks.support, *fake_tasks.query]) as alive:
+                step(shapes, fake_tasks)
     except (RuntimeError, NotImplementedError):  # A step that looks at values needs some.
         with _Alive([*parameters.values(), *tasks.support, *tasks.query]) as alive:
             step(parameters, tasks)
@@ -199,10 +196,10 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given: Tensors that exist already, and do not count.
     """
 
-    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.most, self.now = 0, 0
-        self.known = {t.untyped_storage()._cdata for t in given}
+        self.known = {t.untyped_storage()._cdata for t in existing}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -235,8 +232,8 @@ def _kept(parameters: dict[str, Tensor], training: Training) -> int:
         p.grad = torch.empty_like(p)
     optimizer.step()
     state = tree_leaves([*optimizer.state.values()])
-    kept = sum(t.nbytes for t in state if isinstance(t, Tensor))
-    return kept + 3 * sum(p.nbytes for p in shapes.values())
+    state_bytes = sum(t.nbytes for t in state if isinstance(t, Tensor))
+    return state_bytes + 3 * sum(p.nbytes for p in shapes.values())
 
 
 def _seconds(step: Callable[[], None]) -> float:
