@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,16 +13,16 @@ from quickstudy.figures.rows import Interval, Row, draw_marks
 from quickstudy.figures.scatter import Point, front, scatter_with_front
 from quickstudy.figures.sheet import Figure, metric_axis, sheet
 from quickstudy.figures.values import known, numbers
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
-JSON = Mapping[str, Any]
 COSTS = {
     "adapt_ms": ("accuracy_by_time", "milliseconds to adapt to one task"),
     "minutes": ("accuracy_by_training", "minutes of meta-training"),
 }
 
 
-def comparison_figures(result: JSON) -> list[Figure]:
+def comparison_figures(result: JSONLike) -> list[Figure]:
     """All figures of what `compare` returned, or of its JSON, that the measurements allow."""
     figures = []
     if any(known(cell, result["metric"]) for row in result["rows"] for cell in row["results"]):
@@ -33,7 +32,7 @@ def comparison_figures(result: JSON) -> list[Figure]:
     return figures
 
 
-def headline(result: JSON) -> str:
+def headline(result: JSONLike) -> str:
     """Who is best, in one line."""
     metric = named(result["metric"])
     settings = result["settings"]
@@ -50,7 +49,7 @@ def headline(result: JSON) -> str:
     return f"{often[:40]} is best in {setting_name(settings[0])}: {best}"
 
 
-def by_learner(result: JSON) -> Figure:
+def by_learner(result: JSONLike) -> Figure:
     """The metric of every learner in every setting, with its intervals."""
     metric = named(result["metric"])
     ranking, names = ranked(result), [setting_name(setting) for setting in result["settings"]]
@@ -88,7 +87,7 @@ def by_learner(result: JSON) -> Figure:
         return canvas.finish("comparison", caption, {"metric": metric.name, "settings": drawn})
 
 
-def by_shots(result: JSON) -> list[Figure]:
+def by_shots(result: JSONLike) -> list[Figure]:
     """The metric against shots, one figure for each number of ways with several shots."""
     metric = named(result["metric"])
     settings = result["settings"]
@@ -118,7 +117,7 @@ def by_shots(result: JSON) -> list[Figure]:
     return figures
 
 
-def by_cost(result: JSON, cost: str) -> Figure:
+def by_cost(result: JSONLike, cost: str) -> Figure:
     """The metric in the first setting against what it costs.
 
     Args:
@@ -143,7 +142,7 @@ def by_cost(result: JSON, cost: str) -> Figure:
     return scatter_with_front(name, title, caption, data, points, metric=metric, axis=noun)
 
 
-def _points(result: JSON, cost: str) -> list[Point]:
+def _points(result: JSONLike, cost: str) -> list[Point]:
     """The learners whose metric and cost in the first setting are known and not nothing."""
     metric = result["metric"]
     return [
@@ -155,13 +154,13 @@ def _points(result: JSON, cost: str) -> list[Point]:
     ]
 
 
-def _interval(cell: JSON, metric: str) -> Interval | None:
+def _interval(cell: JSONLike, metric: str) -> Interval | None:
     if not known(cell, metric):
         return None
     return Interval(cell[metric], *2 * (cell["ci95"] or 0,))
 
 
-def _chance(result: JSON, setting: int) -> float | None:
+def _chance(result: JSONLike, setting: int) -> float | None:
     """The metric of guessing."""
     way, metric = result["settings"][setting]["n_way"], named(result["metric"])
     return metric.chance(way) if metric.chance and isinstance(way, int) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from quickstudy.figures.page import (
 )
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import known
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
 LIMITS = (
@@ -36,7 +37,7 @@ CHOSEN = (
 
 
 def write_comparison(
-    path: str | Path, result: Mapping[str, Any], figures: Sequence[Figure] = (), title: str = ""
+    path: str | Path, result: JSONLike, figures: Sequence[Figure] = (), title: str = ""
 ) -> Path:
     """Writes the page of a comparison: tables of outcomes and cost, figures, settings, limits.
 
@@ -68,7 +69,7 @@ def write_comparison(
     return write_page(path, title or f"{many} compared on {result['tasks']}", lead(result), body)
 
 
-def lead(result: Mapping[str, Any]) -> str:
+def lead(result: JSONLike) -> str:
     """Who is best, and whether these tasks can tell it from the next."""
     text = f"{headline(result)}."
     metric, settings = named(result["metric"]), result["settings"]
@@ -117,7 +118,7 @@ def _lines(lines: Sequence[str]) -> str:
     return escape(first) + "".join(f"<small>{escape(line.strip())}</small>" for line in others)
 
 
-def _settings(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _settings(result: JSONLike) -> list[tuple[str, Any]]:
     about = {k: v for k, v in result["tasks_options"].items() if not k.startswith("n_")}
     rows: list[tuple[str, Any]] = [
         ("tasks", result["tasks"]),

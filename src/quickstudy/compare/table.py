@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from quickstudy.compare.measure import setting_name
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import Metric, named
 
 NONE = "–"
@@ -49,7 +48,7 @@ class Tables(NamedTuple):
     notes: list[str]
 
 
-def tables(result: Mapping[str, Any]) -> Tables:
+def tables(result: JSONLike) -> Tables:
     """Returns the tables of a comparison, the best learner of the first setting on top.
 
     Args:
@@ -63,7 +62,7 @@ def tables(result: Mapping[str, Any]) -> Tables:
     return Tables(outcomes, training, _adapting(result, rows, heads), notes)
 
 
-def ranked(result: Mapping[str, Any], setting: int = 0) -> list[JSON]:
+def ranked(result: JSONLike, setting: int = 0) -> list[JSON]:
     """The rows, best first by the mean in a setting, those without one last."""
     metric = named(result["metric"])
 
@@ -74,7 +73,7 @@ def ranked(result: Mapping[str, Any], setting: int = 0) -> list[JSON]:
     return sorted(result["rows"], key=key)
 
 
-def print_comparison(result: Mapping[str, Any]) -> None:
+def print_comparison(result: JSONLike) -> None:
     """Prints the tables of a comparison, as wide as they are where nothing bounds them."""
     *grids, notes = tables(result)
     tasks = f"{result['tasks']}/{result['split']}, {result['n_tasks']} tasks of each kind"
@@ -101,9 +100,7 @@ def _rich(cell: Cell) -> Text:
     return text
 
 
-def _outcomes(
-    result: Mapping[str, Any], rows: list[JSON], heads: list[str], notes: list[str]
-) -> Grid:
+def _outcomes(result: JSONLike, rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
     metric, settings = named(result["metric"]), result["settings"]
     key = metric.name
     best = [ranked(result, i)[0]["name"] for i in range(len(settings))]
@@ -162,7 +159,7 @@ def _training(rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
     return Grid(columns, shown, caption)
 
 
-def _adapting(result: Mapping[str, Any], rows: list[JSON], heads: list[str]) -> Grid:
+def _adapting(result: JSONLike, rows: list[JSON], heads: list[str]) -> Grid:
     shown = []
     for head, row in zip(heads, rows, strict=True):
         cells = [

@@ -18,7 +18,7 @@ from quickstudy.evaluation.record import Calibration, Disjoint, Evaluation, Like
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
-from quickstudy.metrics import LOG_LIKELIHOOD, FloatArray, half_width, reliability
+from quickstudy.metrics import LOG_LIKELIHOOD, reliability
 from quickstudy.task import Task
 from quickstudy.tasks.source import Split, TaskSource
 
@@ -79,8 +79,8 @@ def evaluate(
     rungs = {}
     for name, opponent in ladder.items():
         progress(name)
-        opponent_scores = score(opponent, tasks(), metrics=[metric]).per_task
-        rungs[name] = Rung(metric, _mean(opponent_scores), _mean(own.per_task - opponent_scores))
+        other = score(opponent, tasks(), metrics=[metric]).per_task
+        rungs[name] = Rung(metric, Mean.of(other), Mean.of(own.per_task - other))
     against_shots, against_steps, against_instances, tuned = None, None, None, None
     n_curve = min(n_tasks, curve_tasks)
     if shots:
@@ -102,11 +102,11 @@ def evaluate(
         norm=norm_name(learner),
         n_tasks=n_tasks,
         metric=metric,
-        mean=_mean(own.per_task),
+        mean=Mean.of(own.per_task),
         median=float(np.median(own.per_task)),
         not_finite=int((~np.isfinite(own.per_task)).sum()),
         disjoint=disjoint,
-        others={name: _mean(values) for name, values in own.others.items()},
+        others={name: Mean.of(values) for name, values in own.others.items()},
         calibration=_calibration(own, temperature) if metric.kind == "classification" else None,
         likelihood=density,
         rungs=rungs,
@@ -142,11 +142,11 @@ def likelihood(
     every = (source.log_likelihoods(split, index) for index in range(n_tasks))
     bounds = [each for each in every if each is not None]
     if not bounds:
-        return Likelihood(_mean(values))
+        return Likelihood(Mean.of(values))
     oracle, constant = (
         float(np.mean([each[name] for each in bounds])) for name in ("oracle", "constant")
     )
-    return Likelihood(_mean(values), oracle, constant)
+    return Likelihood(Mean.of(values), oracle, constant)
 
 
 def _disjoint(
@@ -155,18 +155,14 @@ def _disjoint(
     """Mean and interval over tasks that share no example; those of an unlimited family never do."""
     drawn = source.disjoint(split)
     if drawn is None:
-        return Disjoint(_mean(own.per_task), len(own.per_task))
+        return Disjoint(Mean.of(own.per_task), len(own.per_task))
     tasks = list(islice(drawn, n_tasks))
     if len(tasks) < 2:  # One task has no interval.
         return Disjoint(None, 0)
-    return Disjoint(_mean(score(learner, tasks, metrics=source.metrics[:1]).per_task), len(tasks))
+    return Disjoint(Mean.of(score(learner, tasks, metrics=source.metrics[:1]).per_task), len(tasks))
 
 
 def _calibration(own: Scores, temperature: float) -> Calibration:
     ece, bins = reliability(own.confidence, own.correct)
     uncalibrated, _ = reliability(own.uncalibrated, own.correct)
     return Calibration(ece, bins, temperature, uncalibrated)
-
-
-def _mean(per_task: FloatArray) -> Mean:
-    return Mean(float(per_task.mean()), half_width(per_task))

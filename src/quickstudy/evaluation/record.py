@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from quickstudy.files.records import JSON, Record
-from quickstudy.metrics import Metric
+from quickstudy.metrics import FloatArray, Metric, half_width
 from quickstudy.tasks.source import Split
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over tasks, and the half width of its 95 % interval."""
+    """A mean over tasks, and the half width of its 95 % interval; NaN where there is none."""
 
     value: float
     ci95: float
+
+    @classmethod
+    def of(cls, per_task: FloatArray) -> Self:
+        """Returns the mean of the values of tasks `(tasks,)`, of which there may be none."""
+        value = float(per_task.mean()) if len(per_task) else math.nan
+        return cls(value, half_width(per_task))
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
 from quickstudy.figures.sheet import Figure
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
 
-def evaluation_figures(result: Mapping[str, Any]) -> list[Figure]:
+def evaluation_figures(result: JSONLike) -> list[Figure]:
     """The figures of an evaluation."""
     metric, name, ladder = named(result["metric"]), result["learner"], result["baselines"]
     way = result.get("n_way")

@@ -11,12 +11,12 @@ from quickstudy.errors import UserError
 from quickstudy.figures.colours import DASHED, SERIES, SOFT
 from quickstudy.figures.curves import Curve, draw_curves, label_ends
 from quickstudy.figures.sheet import Figure, log_axis, sheet
-from quickstudy.figures.values import Numbers
+from quickstudy.files.records import JSONLike
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", DASHED, (0, (1, 1)))
 
 
-def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) -> Figure:
+def loss_curves(rows: Sequence[JSONLike], *, trained_steps: int | None = None) -> Figure:
     """Loss against steps, on a logarithmic axis, for a learned rule (first) and its opponents.
 
     Args:
@@ -81,6 +81,6 @@ def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) ->
         return canvas.finish("loss_curves", caption, data)
 
 
-def _last(row: Numbers, steps: int) -> str:
+def _last(row: JSONLike, steps: int) -> str:
     """The last loss of a curve, or that it has none."""
     return f"{row['curve'][-1]:.3g}" if len(row["curve"]) > steps else "diverged"

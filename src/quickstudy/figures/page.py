@@ -18,10 +18,10 @@ from quickstudy.errors import UserError
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import known
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import ACCURACY, METRICS, MSE, Metric
 from quickstudy.task import setting_name
 
-Evaluation = Mapping[str, Any]
 UNKNOWN = "not measured"
 OWN = ' class="own"'
 
@@ -121,7 +121,7 @@ class Section:
 
     heading: str
     text: str = ""
-    evaluation: Evaluation | None = None
+    evaluation: JSONLike | None = None
     figures: Sequence[Figure] = ()
 
 
@@ -129,8 +129,8 @@ def write_report(
     path: str | Path,
     *,
     title: str,
-    summary: Mapping[str, Any],
-    evaluations: Sequence[Evaluation],
+    summary: JSONLike,
+    evaluations: Sequence[JSONLike],
     figures: Sequence[Figure] = (),
     sections: Sequence[Section] = (),
     lead: str = "",
@@ -198,7 +198,7 @@ def not_shown(limits: str) -> str:
     return f'<h2>What this does not show</h2>\n<div class="limits">\n{text}\n</div>'
 
 
-def _result(evaluation: Evaluation) -> str:
+def _result(evaluation: JSONLike) -> str:
     """Headline numbers of one evaluation, and the learner among its baselines."""
     metric = _metric(evaluation)
     baselines = _ladder(evaluation, metric)
@@ -238,7 +238,7 @@ def _result(evaluation: Evaluation) -> str:
     return f'<dl class="cards">\n{shown}\n</dl>\n{_ladder_table(evaluation, baselines, metric)}'
 
 
-def _ladder(evaluation: Evaluation, metric: Metric) -> list[tuple[str, Evaluation]]:
+def _ladder(evaluation: JSONLike, metric: Metric) -> list[tuple[str, JSONLike]]:
     """The baselines, best first, those not measured last."""
     worst = float("inf")
     name, sign = metric.name, -metric.sign
@@ -249,7 +249,7 @@ def _ladder(evaluation: Evaluation, metric: Metric) -> list[tuple[str, Evaluatio
 
 
 def _ladder_table(
-    evaluation: Evaluation, baselines: Sequence[tuple[str, Evaluation]], metric: Metric
+    evaluation: JSONLike, baselines: Sequence[tuple[str, JSONLike]], metric: Metric
 ) -> str:
     if not baselines:
         return ""
@@ -274,7 +274,7 @@ def _ladder_table(
     )
 
 
-def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
+def _settings(evaluation: JSONLike, summary: JSONLike) -> str:
     """The settings behind the numbers, enough to have them again."""
     names = {
         "learner": "learner", "tasks": "tasks", "split": "split", "norm": "norm", "seed": "seed",
@@ -339,13 +339,13 @@ def paragraphs(text: str, attributes: str = "") -> str:
     return "\n".join(f"<p{attributes}>{escape(part)}</p>" for part in parts if part)
 
 
-def _setting(evaluation: Evaluation) -> str:
+def _setting(evaluation: JSONLike) -> str:
     n_way = None if _metric(evaluation).kind == "regression" else evaluation.get("n_way")
     name, tasks = setting_name(n_way, evaluation.get("n_shot")), evaluation.get("tasks")
     return f"{name} on {tasks}".strip() if tasks else name or "evaluation"
 
 
-def _metric(evaluation: Evaluation) -> Metric:
+def _metric(evaluation: JSONLike) -> Metric:
     name = evaluation.get("metric") or (MSE if MSE.name in evaluation else ACCURACY).name
     if name not in METRICS:
         raise UserError(
@@ -355,13 +355,13 @@ def _metric(evaluation: Evaluation) -> Metric:
     return METRICS[name]
 
 
-def _value(row: Evaluation, metric: Metric, key: str, ci: str) -> str:
+def _value(row: JSONLike, metric: Metric, key: str, ci: str) -> str:
     if not known(row, key):
         return UNKNOWN
     return metric.text(row[key], row[ci] if known(row, ci) else None)
 
 
-def _difference(row: Evaluation, metric: Metric) -> str:
+def _difference(row: JSONLike, metric: Metric) -> str:
     """The learner minus the baseline: in points for an accuracy."""
     if not known(row, "difference"):
         return UNKNOWN

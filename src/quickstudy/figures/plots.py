@@ -16,11 +16,12 @@ from quickstudy.figures.colours import BLUE, DASHED, GREY, INK, MARKERS, SERIES,
 from quickstudy.figures.curves import Curve, End, draw_curves, label_ends
 from quickstudy.figures.rows import Interval, Line, Row, ranked_rows
 from quickstudy.figures.sheet import WIDTH, Figure, metric_axis, percent, sheet
-from quickstudy.figures.values import Numbers, finite, known, numbers
+from quickstudy.figures.values import finite, known, numbers
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import ACCURACY, Metric
 
 
-def learning_curve(rows: Sequence[Numbers], *, metric: Metric = ACCURACY) -> Figure:
+def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Figure:
     """The meta-training loss and the validation metric against the steps of the outer loop.
 
     Args:
@@ -71,7 +72,7 @@ def learning_curve(rows: Sequence[Numbers], *, metric: Metric = ACCURACY) -> Fig
 
 
 def accuracy_by_shots(
-    curves: Mapping[str, Sequence[Numbers]],
+    curves: Mapping[str, Sequence[JSONLike]],
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
@@ -87,7 +88,7 @@ def accuracy_by_shots(
 
 
 def accuracy_by_steps(
-    curves: Mapping[str, Sequence[Numbers]],
+    curves: Mapping[str, Sequence[JSONLike]],
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
@@ -99,7 +100,7 @@ def accuracy_by_steps(
 def _curves(
     name: str,
     key: Literal["n_shot", "inner_steps"],
-    curves: Mapping[str, Sequence[Numbers]],
+    curves: Mapping[str, Sequence[JSONLike]],
     metric: Metric,
     chance: float | None,
 ) -> Figure:
@@ -152,7 +153,7 @@ def _curves(
         return canvas.finish(name, caption, data)
 
 
-def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
+def reliability(bins: Sequence[JSONLike], ece: float | None = None) -> Figure:
     """The reliability diagram: how often the model is right, against how sure it says it is.
 
     Args:
@@ -192,7 +193,7 @@ def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
 
 
 def baseline_ladder(
-    rows: Sequence[Numbers],
+    rows: Sequence[JSONLike],
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,

@@ -13,20 +13,20 @@ from quickstudy.figures.colours import BLUE, DASHED, FAINT, INK, SOFT, VERMILLIO
 from quickstudy.figures.curves import Curve, draw_curves
 from quickstudy.figures.rows import Interval, Row, ranked_rows
 from quickstudy.figures.sheet import Figure, drawable, log_axis, metric_axis, sheet
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import Metric, named
 from quickstudy.search.space import Choice, space_of
 
 GREY = "#9aa1a9"
 
 
-def search_figures(result: JSON) -> list[Figure]:
+def search_figures(result: JSONLike) -> list[Figure]:
     """All figures of a result of `quickstudy search`."""
     figures = [course(result), tried(result)]
     return [*figures, importances(result)] if result["importance"] else figures
 
 
-def course(result: JSON) -> Figure:
+def course(result: JSONLike) -> Figure:
     """The metric of each trial as the search spends its time."""
     metric, best = named(result["metric"]), result["best"]["number"]
     lines, failed, spent = [], [], 0.0
@@ -81,7 +81,7 @@ def course(result: JSON) -> Figure:
         return canvas.finish("course", caption, data)
 
 
-def importances(result: JSON) -> Figure:
+def importances(result: JSONLike) -> Figure:
     """The share of each choice in how trials rank, and which way it should go."""
     shares = result["importance"][:12]
     rows = [
@@ -103,7 +103,7 @@ def importances(result: JSON) -> Figure:
     )
 
 
-def tried(result: JSON) -> Figure:
+def tried(result: JSONLike) -> Figure:
     """The values of each choice that were tried, and where the best trials lie."""
     space = space_of(result["space"])
     now = {choice["option"] + str(choice.get("when")): choice for choice in result["space_now"]}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from quickstudy.evaluation.scores import score
-from quickstudy.files.records import JSON, Record
+from quickstudy.files.records import JSON, JSONLike, Record
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import half_width
 from quickstudy.models.saved import load
@@ -109,7 +108,7 @@ def _rank(quality: float) -> float:
     return -quality if math.isfinite(quality) else math.inf
 
 
-def tested(plan: Plan, result: Mapping[str, Any], source: TaskSource, n_tasks: int) -> JSON:
+def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JSON:
     """The best and the default configuration on meta-test tasks, and their paired difference.
 
     A trial that was given up is trained to its end first.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
@@ -17,7 +16,7 @@ from quickstudy.errors import UserError
 from quickstudy.figures.page import drawings, machine_rows, not_shown, settings_table, write_page
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import JSON, today, without_nan
+from quickstudy.files.records import JSON, JSONLike, today, without_nan
 from quickstudy.metrics import named
 from quickstudy.search.figures import search_figures
 from quickstudy.search.finals import finals, winner
@@ -82,7 +81,7 @@ def result_of(
     return replace(result, words=words(result, plan.space, plan.budget.tasks))
 
 
-def past_of(result: Mapping[str, Any], source: TaskSource, features: dict[str, float]) -> Past:
+def past_of(result: JSONLike, source: TaskSource, features: dict[str, float]) -> Past:
     """The record from which later searches on similar tasks may begin."""
     by_key = {choice.key: choice.option for choice in space_of(result["space"]).choices}
     best, default = result["best"], result["default"]
@@ -99,7 +98,7 @@ def past_of(result: Mapping[str, Any], source: TaskSource, features: dict[str, f
     )
 
 
-def words(result: Mapping[str, Any], space: Space, whole: int) -> list[str]:
+def words(result: JSONLike, space: Space, whole: int) -> list[str]:
     """The results and their reasons, in sentences."""
     best, default = result["best"], result["default"]
     metric = named(result["metric"])
@@ -156,7 +155,7 @@ def words(result: Mapping[str, Any], space: Space, whole: int) -> list[str]:
     return said + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
 
 
-def write(plan: Plan, result: Mapping[str, Any], json: Path | None) -> None:
+def write(plan: Plan, result: JSONLike, json: Path | None) -> None:
     """Writes the best configuration, the result, its figures and its page."""
     text = jsonlib.dumps(without_nan(result), indent=2).encode()
     config = yaml.safe_dump(result["best"]["options"], sort_keys=False, allow_unicode=True)
@@ -164,7 +163,7 @@ def write(plan: Plan, result: Mapping[str, Any], json: Path | None) -> None:
     write_atomically(plan.out / "search.json", text)
     if json is not None:
         write_atomically(json, text)
-    figures = search_figures(dict(result))
+    figures = search_figures(result)
     for figure in figures:
         figure.save(plan.out / "pictures")
     body = [
@@ -185,7 +184,7 @@ def write(plan: Plan, result: Mapping[str, Any], json: Path | None) -> None:
     write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
 
 
-def show(result: Mapping[str, Any], out: Path) -> None:
+def show(result: JSONLike, out: Path) -> None:
     """The trials on the terminal, best first, and what was found in words."""
     metric = named(result["metric"])
     table = Table(title=f"the best of {len(result['trials'])} trials")
@@ -207,7 +206,7 @@ def show(result: Mapping[str, Any], out: Path) -> None:
     print(f"config: {out / 'best.yaml'}; page: {(out / 'search.html').resolve()}")
 
 
-def _finals(result: Mapping[str, Any]) -> str:
+def _finals(result: JSONLike) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
@@ -224,7 +223,7 @@ def _finals(result: Mapping[str, Any]) -> str:
     return f"<p>{text}</p>\n{_table(heads, lines)}"
 
 
-def _trials(result: Mapping[str, Any]) -> str:
+def _trials(result: JSONLike) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
@@ -258,7 +257,7 @@ def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
     )
 
 
-def _settings(result: Mapping[str, Any]) -> list[tuple[str, object]]:
+def _settings(result: JSONLike) -> list[tuple[str, object]]:
     budget, search = result["budget"], result["search"]
     return [
         ("command", result["command"]),

@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from quickstudy.figures.colours import BLUE, SOFT, VERMILLION
 from quickstudy.figures.rows import Interval, Row, ranked_rows
 from quickstudy.figures.sheet import Figure, drawable, percent, sheet
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSONLike
 from quickstudy.selection.configurations import CONFIGURATIONS
 
 OURS = "policy gradient"
@@ -16,12 +16,12 @@ ENDS = ("single best", "oracle")
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", BLUE])
 
 
-def selection_figures(judgement: JSON) -> list[Figure]:
+def selection_figures(judgement: JSONLike) -> list[Figure]:
     """All figures of what `judge` returned."""
     return [gap_closed(judgement), choices(judgement)]
 
 
-def gap_closed(judgement: JSON) -> Figure:
+def gap_closed(judgement: JSONLike) -> Figure:
     """A bar for each way to choose: the part of the gap that it closes, with its interval."""
     methods = [row for row in judgement["methods"] if row["name"] not in (*ENDS, "at random")]
     rows = []
@@ -48,7 +48,7 @@ def gap_closed(judgement: JSON) -> Figure:
     )
 
 
-def choices(judgement: JSON) -> Figure:
+def choices(judgement: JSONLike) -> Figure:
     """A row for each table: how often each configuration was chosen, and which was the best."""
     names = list(CONFIGURATIONS)
     tables = sorted(judgement["by_table"], key=lambda row: (names.index(row["best"]), row["table"]))

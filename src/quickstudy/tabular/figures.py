@@ -11,19 +11,19 @@ from quickstudy.errors import UserError
 from quickstudy.figures.colours import BLUE, DASHED, SERIES, SOFT, VERMILLION
 from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
 from quickstudy.figures.sheet import WIDTH, Figure, drawable, percent, sheet
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import ACCURACY, AUC, Metric
 
 MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
 
 
-def results_figures(result: JSON) -> list[Figure]:
+def results_figures(result: JSONLike) -> list[Figure]:
     """The figures of what `quickstudy.tabular.measure.measure` found."""
     return [paired(result, metric) for metric in (AUC, ACCURACY)]
 
 
-def paired(result: JSON, metric: Metric) -> Figure:
+def paired(result: JSONLike, metric: Metric) -> Figure:
     """A dot a table: the generator's score over that of each opponent.
 
     Args:

@@ -85,6 +85,7 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
     for kind in DEFAULTS.keys() & values.keys():
         values[f"{kind}.name"] = values.pop(kind)
     names = {kind: values.get(f"{kind}.name") or name for kind, name in DEFAULTS.items()}
+    names = {kind: name and str(name) for kind, name in names.items()}
     options: dict[str, Option] = {option.name: option for option in OUT}
     for entry in signatures(**names):
         each = entry.options() if isinstance(entry, Signature) else [entry]
