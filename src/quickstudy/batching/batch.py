@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
@@ -49,7 +49,7 @@ class MetaGradient(NamedTuple):
 
 
 def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
-    """The batching strategy for a learner: the one asked for, else the faster on its device.
+    """The batching strategy for a learner; of `"auto"` the faster on its device.
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
     vmap, which is slower than the loop for all but small pictures; small dense networks are faster
@@ -198,7 +198,9 @@ def _looped(
         losses, finite = [], []
         for task in part:
             *gradients, loss = recorder.run(step, parameters, task, circumstances)
-            is_finite = _finite(loss, gradients)
+            is_finite = math.isfinite(
+                torch.cat([loss[None], *(g.flatten() for g in gradients)]).sum()
+            )
             if is_finite:
                 # Not in place: autograd may give one tensor for two parameters.
                 sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
@@ -338,8 +340,3 @@ def _on_cpu(learner: AnyLearner) -> bool:
 
 def _convolutional(learner: AnyLearner) -> bool:
     return any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in learner.modules())
-
-
-def _finite(loss: Tensor, gradients: Iterable[Tensor]) -> bool:
-    """Whether all of them are finite, as far as their sum tells."""
-    return math.isfinite(torch.cat([loss[None], *(g.flatten() for g in gradients)]).sum())

@@ -46,7 +46,7 @@ class Quality(Record):
 
 
 def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) -> Quality:
-    """Adapts to all folds but one and asks about that one, for each fold.
+    """Adapts to all folds but one and predicts that one, for each fold.
 
     Folds are stratified by class. The estimate errs on the low side, as each fold learns from fewer
     examples.
@@ -73,7 +73,8 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
             "labelled queries of your own."
         )
     folds = min(max_folds, fewest)
-    fold = _ranks(group) % folds
+    earlier = (group[:, None] == group).tril(diagonal=-1)  # examples of its class before each
+    fold = earlier.sum(dim=1) % folds
     out = held_out(learner, support, fold)
     n = len(fold)
     if classes:
@@ -139,9 +140,3 @@ def wilson(correct: NDArray[np.float64]) -> tuple[float, float]:
 
     interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(COVERAGE, "wilson")
     return float(interval.low), float(interval.high)
-
-
-def _ranks(group: Tensor) -> Tensor:
-    """How many examples of its own class come before each."""
-    same = group[:, None] == group[None]
-    return same.tril(diagonal=-1).sum(dim=1)

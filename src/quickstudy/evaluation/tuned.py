@@ -125,7 +125,12 @@ def beside_tuned(
     value = float(learned[:, -1].mean())
     result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(learned[:, -1])}
     rows = [
-        {"name": "learned", "curve": _curve(learned), "loss": value, "ci95": result["loss_ci95"]}
+        {
+            "name": "learned",
+            "curve": learned.mean(axis=0).tolist(),
+            "loss": value,
+            "ci95": result["loss_ci95"],
+        }
     ]
     n_tuning = max(4, min(n_tasks, NUMBERS_AT_ONCE // _size(source.task("valid", 0))))
     if with_opponents:
@@ -136,7 +141,7 @@ def beside_tuned(
             rows.append(
                 {
                     "name": name,
-                    "curve": _curve(opponent),
+                    "curve": opponent.mean(axis=0).tolist(),
                     "loss": float(opponent[:, -1].mean()),
                     "ci95": half_width(opponent[:, -1]),
                     "lr": lr,
@@ -163,7 +168,3 @@ def _chunks(source: TaskSource, split: Split, n_tasks: int, like: torch.Tensor) 
 def _size(task: Task) -> int:
     """Numbers in the inputs."""
     return task.support.x.numel() + task.query.x.numel()
-
-
-def _curve(values: FloatArray) -> list[float]:
-    return [float(v) for v in values.mean(axis=0)]

@@ -91,11 +91,7 @@ def value_and_gradient(
     # Outside the transforms of torch.func plain autograd does the same with less work in Python.
     create_graph = torch.is_grad_enabled() and not constant
     with torch.enable_grad():
-        # Views, so that one parameter which depends on another is held fixed as the other moves.
-        free = {
-            name: p.view_as(p) if create_graph and p.requires_grad else p.detach().requires_grad_()
-            for name, p in parameters.items()
-        }
+        free = {name: _leaf(p, create_graph) for name, p in parameters.items()}
         value = loss(free, context)
         gradients = torch.autograd.grad(
             value, list(free.values()), create_graph=create_graph, materialize_grads=True
@@ -103,6 +99,14 @@ def value_and_gradient(
     if create_graph:
         return value, dict(zip(free, gradients, strict=True))
     return value.detach(), {name: g.detach() for name, g in zip(free, gradients, strict=True)}
+
+
+def _leaf(t: Tensor, create_graph: bool) -> Tensor:
+    """A tensor to differentiate by.
+
+    A view, so that one parameter which depends on another is held fixed as the other moves.
+    """
+    return t.view_as(t) if create_graph and t.requires_grad else t.detach().requires_grad_()
 
 
 class _CheckpointedStep(torch.autograd.Function):
@@ -136,12 +140,7 @@ class _CheckpointedStep(torch.autograd.Function):
         else:
             create_graph = torch.is_grad_enabled()
             with torch.enable_grad():
-                free = [
-                    t.view_as(t)
-                    if create_graph and t.requires_grad
-                    else t.detach().requires_grad_()
-                    for t in free
-                ]
+                free = [_leaf(t, create_graph) for t in free]
                 gradients = iter(
                     torch.autograd.grad(
                         step(*free), free, v, create_graph=create_graph, materialize_grads=True

@@ -163,13 +163,11 @@ def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str
 def _changed(learner: AnyLearner, change: dict[str, Any]) -> Iterator[None]:
     """The learner with the meta-gradient of these settings, if they have one."""
     before = learner.meta_gradient
-    if "meta_gradient" in change:
-        learner.meta_gradient = change["meta_gradient"]
+    learner.meta_gradient = change.get("meta_gradient", before)
     try:
         yield
     finally:
-        if "meta_gradient" in change:
-            learner.meta_gradient = before
+        learner.meta_gradient = before
 
 
 def _peak(step: Callable[..., Any], learner: AnyLearner, tasks: Task) -> int:
