@@ -75,19 +75,19 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
     folds = min(max_folds, fewest)
     earlier = (group[:, None] == group).tril(diagonal=-1)  # examples of its class before each
     fold = earlier.sum(dim=1) % folds
-    out = held_out(learner, support, fold)
+    predictions = held_out(learner, support, fold)
     n = len(fold)
     if classes:
-        right = (out.argmax(dim=1) == group).double().numpy()
-        low, high = wilson(right)
+        correct = (predictions.argmax(dim=1) == group).double().numpy()
+        low, high = wilson(correct)
         warning = None
         if high - low > WIDE:
             warning = (
                 f"{n} examples leave an interval of {100 * (high - low):.0f} points; add examples, "
                 "or judge the model on labelled queries of your own"
             )
-        return Quality(ACCURACY.name, float(right.mean()), low, high, n, folds, warning)
-    errors = (out - support.y.cpu()).double().square().mean(dim=1).numpy()
+        return Quality(ACCURACY.name, float(correct.mean()), low, high, n, folds, warning)
+    errors = (predictions - support.y.cpu()).double().square().mean(dim=1).numpy()
     mean, half = float(errors.mean()), half_width(errors)
     warning = None
     if half > mean / 2:
@@ -111,17 +111,17 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
         has is impossible in the prediction for its examples.
     """
     numbers = sorted(set(fold.tolist()))
-    how = choose(learner, "auto")
-    together = TOGETHER if how == "vmap" else 1
+    strategy = choose(learner, "auto")
+    chunk_size = TOGETHER if strategy == "vmap" else 1
     predictions: list[Tensor] = []
-    for first in range(0, len(numbers), together):
+    for first in range(0, len(numbers), chunk_size):
         tasks = []
-        for number in numbers[first : first + together]:
+        for number in numbers[first : first + chunk_size]:
             weight = (fold == number).to(support.weight)
-            rest = support._replace(weight=support.weight * (1 - weight))
-            tasks.append(Task(rest, support._replace(weight=weight)))
+            others = support._replace(weight=support.weight * (1 - weight))
+            tasks.append(Task(others, support._replace(weight=weight)))
         with threads(learner, "auto"):
-            predictions += map_tasks(learner.respond, stack(tasks), how).cpu().unbind()
+            predictions += map_tasks(learner.respond, stack(tasks), strategy).cpu().unbind()
     answers = torch.empty_like(predictions[0])
     for number, prediction in zip(numbers, predictions, strict=True):
         answers[fold == number] = prediction[fold == number]

@@ -191,8 +191,8 @@ class Evaluation(Record):
             "median": self.median,
             "not_finite": self.not_finite,
         }
-        for other, mean in self.others.items():
-            result |= {other: mean.value, f"{other}_ci95": mean.ci95}
+        for further, mean in self.others.items():
+            result |= {further: mean.value, f"{further}_ci95": mean.ci95}
         result |= {
             f"{name}_disjoint": None if disjoint.mean is None else disjoint.mean.value,
             "ci95_disjoint": None if disjoint.mean is None else disjoint.mean.ci95,

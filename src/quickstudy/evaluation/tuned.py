@@ -41,13 +41,13 @@ def losses(
     """
     runner = copy.deepcopy(learner) if rule is None else learner.with_update_rule(rule)
     assert runner is not None
-    like = next(runner.eval().parameters())
-    how = choose(runner, "auto")
+    reference = next(runner.eval().parameters())
+    strategy = choose(runner, "auto")
     values: list[FloatArray] = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), threads(runner, "auto"):
-        for i, tasks in enumerate(_chunks(source, split, n_tasks, like)):
+        for i, tasks in enumerate(_chunks(source, split, n_tasks, reference)):
             torch.manual_seed(i)
-            curves = map_tasks(lambda task: runner.objective_losses(task, steps), tasks, how)
+            curves = map_tasks(lambda task: runner.objective_losses(task, steps), tasks, strategy)
             assert curves is not None
             values.append(curves.double().cpu().numpy())
     return np.nan_to_num(np.concatenate(values), nan=np.inf, posinf=np.inf)

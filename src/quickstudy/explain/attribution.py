@@ -99,10 +99,10 @@ def attribute(
         ) from error
 
     def explained(inputs: Tensor) -> Tensor:
-        out = learner.predict(state, inputs)
+        outputs = learner.predict(state, inputs)
         if learner.kind == "classification":
-            out = torch.log_softmax(out / temperature, dim=1)
-        return out[:, target]
+            outputs = torch.log_softmax(outputs / temperature, dim=1)
+        return outputs[:, target]
 
     query, blank = x[None], torch.zeros_like(x)[None]
     with torch.no_grad():
@@ -144,12 +144,12 @@ def _along_the_way(
     steps = 2 * len(edges)
     while abs(float(delta.sum())) >= tolerance and steps < most_steps:
         order = delta.abs().argsort()
-        good, bad = order[:-HALVED], order[-HALVED:]
-        (start, end), middle = edges[bad].T, edges[bad].mean(dim=1)
+        fine, coarse = order[:-HALVED], order[-HALVED:]
+        (start, end), middle = edges[coarse].T, edges[coarse].mean(dim=1)
         halves = torch.stack([torch.cat([start, middle]), torch.cat([middle, end])], dim=1)
         new_values, new_delta = pieces(halves)
         edges, values, delta = (
-            torch.cat([old[good], new])
+            torch.cat([old[fine], new])
             for old, new in ((edges, halves), (values, new_values), (delta, new_delta))
         )
         steps += 2 * len(halves)

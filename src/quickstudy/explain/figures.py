@@ -75,28 +75,28 @@ def explanation_figures(
 
 def influence(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The influence of each support example: right is for the answer, left against it."""
-    known = [row for row in explanation["influence"] if row["value"] is not None]
-    strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
-    sure = explanation["kind"] == "classification"
-    unit = "nats" if sure else "units of the target"
+    rows = [row for row in explanation["influence"] if row["value"] is not None]
+    strongest = sorted(rows, key=lambda row: -abs(row["value"]))[:MOST]
+    classes = explanation["kind"] == "classification"
+    unit = "nats" if classes else "units of the target"
     bars = [
         Bar(row["id"], row["label"], row["value"], *_signed(row["value"]))
         for row in sorted(strongest, key=lambda row: -row["value"])
     ]
-    alone = [row for row in explanation["influence"] if row["value"] is None]
-    bars += [Bar(r["id"], r["label"], None, GREY, "alone") for r in alone][: MOST - len(bars)]
+    unknown = [row for row in explanation["influence"] if row["value"] is None]
+    bars += [Bar(r["id"], r["label"], None, GREY, "alone") for r in unknown][: MOST - len(bars)]
     helps, harms = _verbs(explanation)
     title = "Every example is alone in its class: none can be left out"
-    if known:
+    if rows:
         most = strongest[0]
         does = helps if most["value"] > 0 else harms
         title = f"{_answer(explanation)}: example {most['id']} {does} it most"
-    of = f"log-probability of {name_of(explanation['target'])}" if sure else "predicted value"
+    value = f"log-probability of {name_of(explanation['target'])}" if classes else "predicted value"
     caption = (
-        f"By how much the {of} falls when the model is adapted without an example, in {unit}: "
+        f"By how much the {value} falls when the model is adapted without an example, in {unit}: "
         f"to the right, what {helps} it; to the left, what {harms} it. "
     )
-    if alone:
+    if unknown:
         caption += "Without an example that is alone in its class there would be no such class. "
     caption += _shown(len(bars), len(explanation["influence"]))
     data = {"target": explanation["target"], "influence": explanation["influence"]}
@@ -105,18 +105,18 @@ def influence(explanation: JSON, inputs: Inputs | None = None) -> Figure:
 
 def nearest(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The support examples that are most like the query, in the learner's embedding."""
-    rows, sure = explanation["nearest"]["examples"], explanation["kind"] == "classification"
+    rows, classes = (explanation["nearest"]["examples"], explanation["kind"] == "classification")
     bars = [
         Bar(
             row["id"],
             row["label"],
             row["similarity"],
-            GREY if sure and row["label"] != explanation["answer"] else BLUE,
+            GREY if classes and row["label"] != explanation["answer"] else BLUE,
             f"{row['similarity']:.2f}",
         )
         for row in rows[:MOST]
     ]
-    where = (
+    space = (
         "in the embedding of the model"
         if explanation["nearest"]["space"] == "features"
         else "number by number, as the model has no embedding"
@@ -126,10 +126,10 @@ def nearest(explanation: JSON, inputs: Inputs | None = None) -> Figure:
         f"{_answer(explanation)}; most like it is example {first['id']}, {name_of(first['label'])}"
     )
     caption = (
-        f"How alike the query and each example are {where}: 1 is the same, 1/2 as far apart as two "
+        f"How alike the query and each example are {space}: 1 is the same, 1/2 as far apart as two "
         f"examples typically are. {_shown(len(bars), len(rows))}"
     )
-    if sure:
+    if classes:
         caption += " Bars in blue have the label of the answer."
     data = {"answer": explanation["answer"], **explanation["nearest"]}
     return example_bars("nearest", title, caption, bars, data, inputs, "similarity", (0, 1))
@@ -155,16 +155,16 @@ def attention(explanation: JSON, inputs: Inputs | None = None) -> Figure:
 
 def suspicious(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The examples whose labels agree least with the others."""
-    rows, sure = explanation["suspicious"], explanation["kind"] == "classification"
-    key = "probability" if sure else "error"
+    rows, classes = explanation["suspicious"], explanation["kind"] == "classification"
+    key = "probability" if classes else "error"
     bars = []
     for row in rows[:MOST]:
         value = row[key]
         if value is None:
             bars.append(Bar(row["id"], row["label"], None, GREY, "alone"))
             continue
-        doubted = sure and row["answer"] != row["label"]
-        note = percent(round(value, 2)) if sure else f"{value:.2g}"
+        doubted = classes and row["answer"] != row["label"]
+        note = percent(round(value, 2)) if classes else f"{value:.2g}"
         if doubted:
             note += f"  rather {name_of(row['answer'])}"
         bars.append(Bar(row["id"], row["label"], value, VERMILLION if doubted else BLUE, note))
@@ -177,15 +177,17 @@ def suspicious(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     caption = (
         "The probability of each example's own label, by a model adapted without it; the lowest "
         "are most likely to be mislabelled."
-        if sure
+        if classes
         else "The error on each example, by a model adapted without it."
     )
     caption += " " + _shown(len(bars), len(rows))
     data = {"suspicious": rows}
-    axis = "probability of its own label" if sure else "error"
-    shown = None if inputs is None else inputs._replace(query=None)
-    limits = (0, 1 if sure else None)
-    return example_bars("suspicious", title, caption, bars, data, shown, axis, limits, sure)
+    axis = "probability of its own label" if classes else "error"
+    support_inputs = None if inputs is None else inputs._replace(query=None)
+    limits = (0, 1 if classes else None)
+    return example_bars(
+        "suspicious", title, caption, bars, data, support_inputs, axis, limits, classes
+    )
 
 
 def layers(explanation: JSON) -> Figure:
@@ -282,16 +284,16 @@ def _signed(value: float) -> tuple[str, str]:
 
 def _verbs(explanation: JSON) -> tuple[str, str]:
     """The verbs of a positive and of a negative share."""
-    sure = explanation["kind"] == "classification"
-    return ("speaks for", "speaks against") if sure else ("raises", "lowers")
+    classes = explanation["kind"] == "classification"
+    return ("speaks for", "speaks against") if classes else ("raises", "lowers")
 
 
 def _answer(explanation: JSON) -> str:
     """Such as `a (93 %)`."""
     if explanation["kind"] == "regression":
         return name_of(explanation["answer"])
-    sure = explanation["probabilities"][explanation["classes"].index(explanation["target"])]
-    return f"{name_of(explanation['target'])} ({_percentage(sure)})"
+    probability = explanation["probabilities"][explanation["classes"].index(explanation["target"])]
+    return f"{name_of(explanation['target'])} ({_percentage(probability)})"
 
 
 def _percentage(value: float) -> str:

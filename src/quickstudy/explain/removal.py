@@ -200,28 +200,30 @@ def counterfactual(
         )
     chosen = int(learner.predict(state, x[None]).argmax())
     n = len(support.x)
-    out = torch.zeros(n, dtype=torch.bool, device=support.x.device)
+    removed = torch.zeros(n, dtype=torch.bool, device=support.x.device)
     answer = chosen
     while answer == chosen:
-        remaining = support.y * ~out[:, None]
-        free = torch.nonzero(~out & ((remaining.sum(dim=0) > 1) * remaining).any(dim=1)).flatten()
+        remaining = support.y * ~removed[:, None]
+        free = torch.nonzero(
+            ~removed & ((remaining.sum(dim=0) > 1) * remaining).any(dim=1)
+        ).flatten()
         if not len(free):
             return None
-        candidates = out.repeat(len(free), 1)
+        candidates = removed.repeat(len(free), 1)
         candidates[torch.arange(len(free)), free] = True
         rows = torch.full((len(free), 1), n)
         logits = without(learner, support, candidates, x[None], rows)[:, 0]
         others = logits.clone()
         others[:, chosen] = -math.inf
-        out = candidates[(logits[:, chosen] - others.amax(dim=1)).argmin()]
-        answer = _answer_without(learner, support, out, x)
-    for i in torch.nonzero(out).flatten().tolist():
-        fewer = out.clone()
+        removed = candidates[(logits[:, chosen] - others.amax(dim=1)).argmin()]
+        answer = _answer_without(learner, support, removed, x)
+    for i in torch.nonzero(removed).flatten().tolist():
+        fewer = removed.clone()
         fewer[i] = False
         fewer_answer = _answer_without(learner, support, fewer, x)
         if fewer_answer != chosen:
-            out, answer = fewer, fewer_answer
-    return Counterfactual(torch.nonzero(out).flatten().tolist(), answer)
+            removed, answer = fewer, fewer_answer
+    return Counterfactual(torch.nonzero(removed).flatten().tolist(), answer)
 
 
 def only_of_class(learner: AnyLearner, support: Examples) -> Tensor:
@@ -278,7 +280,7 @@ def _fit(learner: EmbeddingLearner[Any], support: Examples) -> Any:
     return learner.fit(support.x, support, {})
 
 
-def _answer_without(learner: AnyLearner, support: Examples, out: Tensor, x: Tensor) -> int:
+def _answer_without(learner: AnyLearner, support: Examples, removed: Tensor, x: Tensor) -> int:
     """The class after adapting to what is left, with nothing padded."""
-    state = learner.adapt(Examples(*(t[~out] for t in support)))
+    state = learner.adapt(Examples(*(t[~removed] for t in support)))
     return int(learner.predict(state, x[None]).argmax())

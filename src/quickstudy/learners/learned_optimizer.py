@@ -131,13 +131,13 @@ class LearnedOptimizer(GradientBased):
         self._check(rule)
         if not self.rule.learns_start:
             net.requires_grad_(False)
-        whole = truncate >= inner_steps and estimator == "backprop"
+        untruncated = truncate >= inner_steps and estimator == "backprop"
         self.tags = replace(
             self.tags,
             stochastic=start_std is not None or estimator == "pes",
             order_matters=batch_size is not None,
             label_equivariant=self.tags.label_equivariant and start_std is None,
-            exact_meta_gradient=second_derivatives and whole,
+            exact_meta_gradient=second_derivatives and untruncated,
         )
 
     def task_loss(self, task: Task) -> Tensor:

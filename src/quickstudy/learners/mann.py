@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from quickstudy.errors import UserError
 from quickstudy.learner import Tags
 from quickstudy.learners.embedding import EmbeddingLearner
-from quickstudy.learners.snail import task_outputs, widened
+from quickstudy.learners.snail import widened
 from quickstudy.nets import width
 from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
 from quickstudy.nets.recurrent import LSTMCell
-from quickstudy.task import Examples, Kind, Task, class_present
+from quickstudy.task import Examples, Kind, Task, class_present, task_outputs, together
 
 
 class Memory(NamedTuple):
@@ -147,11 +147,11 @@ class MANN(EmbeddingLearner[MANNState]):
 
     def task_loss(self, task: Task) -> Tensor:
         """The mean loss over all steps of the sequence that support and query make together."""
-        return self.loss(self.sequence_logits(task), _sequence(task))
+        return self.loss(self.sequence_logits(task), together(task))
 
     def sequence_logits(self, task: Task) -> Tensor:
         """The prediction at each step of support and query as one sequence `(steps, way)`."""
-        _, y, weight = _sequence(task)
+        _, y, weight = together(task)
         _, out = self._through(torch.cat(self.embed_together(task)), y, weight)
         return task_outputs(out, class_present(task.support), self.kind)
 
@@ -208,8 +208,3 @@ class MANN(EmbeddingLearner[MANNState]):
         lengths = k.norm(dim=-1, keepdim=True) * M.norm(dim=-1)
         w_r = torch.softmax(k @ M.T / (lengths + 1e-8), dim=-1)
         return k, a, w_r, w_r @ M
-
-
-def _sequence(task: Task) -> Examples:
-    """Support and query, one after the other."""
-    return Examples(*(torch.cat(parts) for parts in zip(*task, strict=True)))

@@ -13,7 +13,7 @@ from quickstudy.errors import UserError
 from quickstudy.inner.descent import Parameters, gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.passing import padding
-from quickstudy.task import Examples, Kind, Task
+from quickstudy.task import Examples, Kind, Task, together
 
 InnerOptimizer = Literal["Adam", "SGD"]
 BETA2, EPS = 0.999, 1e-8
@@ -97,7 +97,7 @@ class Reptile(GradientBased):
         self.tags = replace(self.tags, order_matters=True)
 
     def task_loss(self, task: Task) -> Tensor:
-        examples = Examples(*(torch.cat(pair) for pair in zip(*task, strict=True)))
+        examples = together(task)
         state = self.adapt(examples)
         with padding(task.query.weight):
             value = self.loss(self.predict(state, task.query.x), task.query)

@@ -16,7 +16,7 @@ from quickstudy.nets import width
 from quickstudy.nets.causal import CausalAttention, CausalLayer, Memory, temporal_convolutions
 from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
-from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
+from quickstudy.task import Examples, Kind, Task, class_present, task_outputs
 
 
 class SNAILState(NamedTuple):
@@ -167,9 +167,3 @@ def widened(y: Tensor, n_out: int, learner: str) -> Tensor:
             f"a task of {way}; adapt to fewer, or meta-train with at least {way}."
         )
     return F.pad(y, (0, n_out - way))
-
-
-def task_outputs(out: Tensor, present: Tensor, kind: Kind) -> Tensor:
-    """The outputs `(examples, way)` of a task, of `(examples, n_out)` in all."""
-    out = out[:, : len(present)]
-    return out if kind == "regression" else mask_absent(out, present)

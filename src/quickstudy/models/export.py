@@ -75,10 +75,10 @@ def answers(
     learner: AnyLearner, state: Any, queries: Tensor, temperature: float
 ) -> tuple[Tensor, ...]:
     """The predictions of an adapted learner: logits and probabilities, or values."""
-    out = learner.predict(state, queries)
+    outputs = learner.predict(state, queries)
     if learner.kind == "regression":
-        return (out,)
-    return out, torch.softmax(out / temperature, dim=1)
+        return (outputs,)
+    return outputs, torch.softmax(outputs / temperature, dim=1)
 
 
 def exported(

@@ -112,16 +112,16 @@ def estimate(
     """
     training = training or Training()
     parameters = training.place(learner)
-    like = next(iter(parameters.values()))
+    reference = next(iter(parameters.values()))
     meta_train = source if learner.tags.episodic else flat_batches(source)
-    how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
+    options, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:
-        return to_like(meta_train.batch("train", indices), like)
+        return to_like(meta_train.batch("train", indices), reference)
 
     def step() -> None:
         # Reading a number waits for all that a GPU still has to do.
-        float(meta_gradient(learner, draw(), *how).losses.sum())
+        float(meta_gradient(learner, draw(), *options).losses.sum())
 
     with (
         _at_the_end(learner, training),
@@ -129,14 +129,14 @@ def estimate(
         bf16(training.bf16),
     ):
         tasks = draw()
-        changes = [{}, *remedies(learner, len(indices), *how)]
+        changes = [{}, *remedies(learner, len(indices), *options)]
         asked, *others = (_need(learner, tasks, training, change) for change in changes)
         needs = Estimate(
             parameters=sum(p.numel() for p in parameters.values()),
             kept=_kept(parameters, training),
             asked=asked,
             others=tuple(need for need in others if need.tensors < asked.tensors),
-            available=available_memory(like.device),
+            available=available_memory(reference.device),
             measured=None,
             seconds=None,
             steps=training.steps,
@@ -144,7 +144,7 @@ def estimate(
         if not measure or needs.fits is False:
             return needs
         with threads(learner, training.batching):
-            took = growth(step, like.device)
+            took = growth(step, reference.device)
             return replace(needs, measured=took, seconds=_seconds(step))
 
 
@@ -236,12 +236,12 @@ def _kept(parameters: dict[str, Tensor], training: Training) -> int:
 
 def _seconds(step: Callable[[], None]) -> float:
     """Median seconds of a step."""
-    taken: list[float] = []
-    while sum(taken) < TRY_SECONDS:
+    seconds: list[float] = []
+    while sum(seconds) < TRY_SECONDS:
         started = time.perf_counter()
         step()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 @contextmanager

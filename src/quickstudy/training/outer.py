@@ -80,12 +80,12 @@ def outer_step(
         batching, chunk_size, recorder: See `quickstudy.batching.batch`.
     """
     parameters = learner.meta_parameters()
-    like = next(iter(parameters.values()))
+    reference = next(iter(parameters.values()))
     own = share(indices)
     sums = [torch.zeros_like(p) for p in parameters.values()]
-    totals = torch.zeros(2, dtype=torch.float64, device=like.device)  # loss, tasks
+    totals = torch.zeros(2, dtype=torch.float64, device=reference.device)  # loss, tasks
     if own:
-        tasks = to_like(source.batch(split, own), like)
+        tasks = to_like(source.batch(split, own), reference)
         result = meta_gradient(learner, tasks, batching, chunk_size, recorder)
         sums = list(result.gradients.values())
         counted = result.finite > 0
