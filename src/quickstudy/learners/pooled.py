@@ -74,6 +74,9 @@ class Pooled(Learner[PooledState]):
         out, _ = norm.run(self.net, None, examples.x, examples.weight)
         return self.loss(task_outputs(out, present, self.kind), examples)
 
+    def features(self, state: PooledState, x: Tensor) -> Tensor:
+        return norm.run(self.feature_network(), None, x)[0].flatten(1)
+
     def feature_network(self) -> nn.Module:
         """The network without its last layer."""
         if isinstance(self.net, nn.Sequential) and isinstance(self.net[-1], nn.Linear):
