@@ -20,7 +20,7 @@ from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import CALIBRATION_TASKS, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
-from quickstudy.nets import second_order
+from quickstudy.nets.passing import passing
 from quickstudy.task import Task, to_like
 from quickstudy.tasks import Episodes, Split, arrays
 from quickstudy.training.loop import train
@@ -267,7 +267,7 @@ def test_bf16_is_off_in_validation() -> None:
     learner = build("MAML", source, {"name": "Conv4", "hidden": 4, "pool": "stride"})
 
     def watch(split: str, index: int, task: Task) -> Task:
-        seen[split].add(second_order._bf16.get())
+        seen[split].add(passing().bf16)
         return task
 
     quick(Watched(source, watch), learner, None, steps=2, bf16=True)
