@@ -220,10 +220,6 @@ def _real(prediction: Tensor, query: Examples) -> tuple[Tensor, Tensor]:
     return prediction[real], query.y[real]
 
 
-def _one_of(n_way: int) -> float:
-    return 1 / n_way
-
-
 ACCURACY = Metric(
     name="accuracy",
     noun="accuracy",
@@ -235,14 +231,10 @@ ACCURACY = Metric(
     digits=1,
     fine_digits=1,
     highest=1.0,
-    chance=_one_of,
+    chance=lambda n_way: 1 / n_way,
 )
 MSE = Metric(
-    name="mse",
-    noun="mean squared error",
-    larger_is_better=False,
-    per_task=_mse,
-    kind="regression",
+    name="mse", noun="mean squared error", larger_is_better=False, per_task=_mse, kind="regression"
 )
 AUC = Metric(
     name="auc",

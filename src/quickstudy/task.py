@@ -125,6 +125,17 @@ def mask_absent(logits: Tensor, present: Tensor) -> Tensor:
     return torch.where(present > 0, logits, torch.full_like(logits, -1e9))
 
 
+def task_outputs(outputs: Tensor, present: Tensor, kind: Kind) -> Tensor:
+    """The outputs `(examples, way)` of a task, of those of a network that may have more."""
+    outputs = outputs[:, : len(present)]
+    return outputs if kind == "regression" else mask_absent(outputs, present)
+
+
+def together(task: Task) -> Examples:
+    """Support and query as one set of examples, the support first."""
+    return Examples(*(torch.cat(parts) for parts in zip(*task, strict=True)))
+
+
 def pad(part: Examples, n_examples: int, n_columns: int) -> Examples:
     """The same examples followed by padding up to `n_examples` rows and `n_columns` targets."""
     rows, columns = n_examples - len(part.x), n_columns - part.y.shape[1]

@@ -13,7 +13,7 @@ from quickstudy.evaluation.record import Curve, Mean
 from quickstudy.evaluation.scores import responses, score, scores
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import ACCURACY, Metric
-from quickstudy.task import Examples, Task, to_like
+from quickstudy.task import Task, to_like, together
 from quickstudy.tasks.source import TaskSource
 
 
@@ -38,10 +38,10 @@ def by_shots(
             sized = source.resized(n_shot=n_shot)
             if sized is None:
                 continue
-            at = score(learner, tasks(sized), metrics=[metric])
+            scored = score(learner, tasks(sized), metrics=[metric])
         except UserError:  # More shots than the data give or the learner takes.
             continue
-        points[n_shot] = Mean(at.mean, at.ci95)
+        points[n_shot] = Mean(scored.mean, scored.ci95)
     return Curve("n_shot", metric, points)
 
 
@@ -51,11 +51,11 @@ def by_steps(
 ) -> Curve:
     """The metric after each of these numbers of inner steps, by the tasks' mean."""
     answers: dict[int, list[tuple[Task, Tensor]]] = {n: [] for n in steps}
-    like = next(learner.parameters())
+    reference = next(learner.parameters())
     training = learner.training
     learner.eval()
     for task in tasks:
-        task = to_like(task, like)
+        task = to_like(task, reference)
         states = learner.trajectory(task.support, max(steps))
         assert states is not None
         for n, state in enumerate(states):
@@ -63,7 +63,7 @@ def by_steps(
                 answers[n].append((task, learner.predict(state, task.query.x)))
     learner.train(training)
     measured = {n: scores(answers[n], [metric]) for n in steps}
-    points = {n: Mean(at.mean, at.ci95) for n, at in measured.items()}
+    points = {n: Mean(scored.mean, scored.ci95) for n, scored in measured.items()}
     return Curve("inner_steps", metric, points)
 
 
@@ -76,11 +76,11 @@ def by_instance(learner: AnyLearner, tasks: Iterable[Task]) -> Curve:
     """
     per_task: dict[int, list[float]] = {}
     for task, logits in responses(learner, tasks, answer=learner.sequence_logits):
-        whole = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
-        shown = whole.y * whole.weight[:, None]
-        instance = (shown.cumsum(dim=0) * shown).sum(dim=1)  # 0 for padding
-        right = (logits.argmax(dim=1) == whole.y.argmax(dim=1)).double()
+        whole = together(task)
+        labels = whole.y * whole.weight[:, None]
+        instance = (labels.cumsum(dim=0) * labels).sum(dim=1)  # 0 for padding
+        correct = (logits.argmax(dim=1) == whole.y.argmax(dim=1)).double()
         for n in range(1, int(instance.max()) + 1):
-            per_task.setdefault(n, []).append(float(right[instance == n].mean()))
+            per_task.setdefault(n, []).append(float(correct[instance == n].mean()))
     points = {n: Mean.of(np.array(values)) for n, values in sorted(per_task.items())}
     return Curve("instance", ACCURACY, points)

@@ -14,14 +14,7 @@ from torch import Tensor
 
 from quickstudy.catalog import encoder
 from quickstudy.evaluation.curves import by_instance, by_shots, by_steps
-from quickstudy.evaluation.record import (
-    Calibration,
-    Disjoint,
-    Evaluation,
-    Likelihood,
-    Mean,
-    Rung,
-)
+from quickstudy.evaluation.record import Calibration, Disjoint, Evaluation, Likelihood, Mean, Rung
 from quickstudy.evaluation.scores import Scores, norm_name, responses, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
@@ -86,8 +79,8 @@ def evaluate(
     rungs = {}
     for name, opponent in ladder.items():
         progress(name)
-        other = score(opponent, tasks(), metrics=[metric]).per_task
-        rungs[name] = Rung(metric, Mean.of(other), Mean.of(own.per_task - other))
+        per_task = score(opponent, tasks(), metrics=[metric]).per_task
+        rungs[name] = Rung(metric, Mean.of(per_task), Mean.of(own.per_task - per_task))
     against_shots, against_steps, against_instances, tuned = None, None, None, None
     n_curve = min(n_tasks, curve_tasks)
     if shots:
@@ -160,10 +153,10 @@ def _disjoint(
     learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int, own: Scores
 ) -> Disjoint:
     """Mean and interval over tasks that share no example; those of an unlimited family never do."""
-    drawn = source.disjoint(split)
-    if drawn is None:
+    draws = source.disjoint(split)
+    if draws is None:
         return Disjoint(Mean.of(own.per_task), len(own.per_task))
-    tasks = list(islice(drawn, n_tasks))
+    tasks = list(islice(draws, n_tasks))
     if len(tasks) < 2:  # One task has no interval.
         return Disjoint(None, 0)
     return Disjoint(Mean.of(score(learner, tasks, metrics=source.metrics[:1]).per_task), len(tasks))

@@ -99,10 +99,7 @@ class Likelihood:
 
     def to_json(self) -> JSON:
         """Returns the mean, and where they are known the bounds and the gap."""
-        result: JSON = {
-            "log_likelihood": self.mean.value,
-            "log_likelihood_ci95": self.mean.ci95,
-        }
+        result: JSON = {"log_likelihood": self.mean.value, "log_likelihood_ci95": self.mean.ci95}
         if self.gap is not None:
             result["reference"] = {"oracle": self.oracle, "constant": self.constant}
             result["log_likelihood_gap"] = self.gap
@@ -182,7 +179,7 @@ class Evaluation(Record):
 
     def to_json(self) -> JSON:
         """Returns the evaluation as plain JSON, in which the metric's name is a key."""
-        name, apart = self.metric.name, self.disjoint
+        name, disjoint = self.metric.name, self.disjoint
         result: JSON = {
             "learner": self.learner,
             "split": self.split,
@@ -194,12 +191,12 @@ class Evaluation(Record):
             "median": self.median,
             "not_finite": self.not_finite,
         }
-        for other, mean in self.others.items():
-            result |= {other: mean.value, f"{other}_ci95": mean.ci95}
+        for further, mean in self.others.items():
+            result |= {further: mean.value, f"{further}_ci95": mean.ci95}
         result |= {
-            f"{name}_disjoint": None if apart.mean is None else apart.mean.value,
-            "ci95_disjoint": None if apart.mean is None else apart.mean.ci95,
-            "n_tasks_disjoint": apart.n_tasks,
+            f"{name}_disjoint": None if disjoint.mean is None else disjoint.mean.value,
+            "ci95_disjoint": None if disjoint.mean is None else disjoint.mean.ci95,
+            "n_tasks_disjoint": disjoint.n_tasks,
         }
         for part in (self.calibration, self.likelihood):
             result |= {} if part is None else part.to_json()

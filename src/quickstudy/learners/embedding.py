@@ -16,11 +16,7 @@ from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task
 
-__all__ = [
-    "EmbeddingLearner",
-    "EmbeddingState",
-    "Statistics",
-]
+__all__ = ["EmbeddingLearner", "EmbeddingState", "Statistics"]
 
 
 class EmbeddingState(Protocol):

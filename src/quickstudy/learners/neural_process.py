@@ -15,7 +15,7 @@ from quickstudy.metrics import log_density
 from quickstudy.nets import width
 from quickstudy.nets.passing import Statistics
 from quickstudy.nets.transformer import Attention, ignoring
-from quickstudy.task import Examples, Kind, Task, mask_absent
+from quickstudy.task import Examples, Kind, Task, mask_absent, together
 
 
 class NeuralProcessState(NamedTuple):
@@ -133,7 +133,7 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
         state = self.fit(z, task.support, {})
         if self.kind == "classification":
             return self.loss(self.answer(state, z_query), task.query)
-        targets = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
+        targets = together(task)
         mean, std = self._gaussian(state, torch.cat([z, z_query]))
         per_example = -log_density(targets.y, mean, std).sum(dim=1)
         return (per_example * targets.weight).sum() / targets.weight.sum()

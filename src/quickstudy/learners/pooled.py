@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.learner import Learner, Tags
 from quickstudy.nets import SharedLinear, norm
-from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
+from quickstudy.task import Examples, Kind, Task, class_present, task_outputs, together
 
 
 class PooledState(NamedTuple):
@@ -22,7 +21,7 @@ class PooledState(NamedTuple):
 class Pooled(Learner[PooledState]):
     """A network trained on the examples of all meta-train tasks together, which never adapts.
 
-    adapt:    nothing but which classes there are
+    adapt:    which classes are present, no more
     predict:  net(x)
     loss:     the mean loss of net(x) over the support and query examples alike
 
@@ -50,10 +49,10 @@ class Pooled(Learner[PooledState]):
 
     def __init__(self, net: nn.Module, kind: Kind = "classification") -> None:
         super().__init__()
-        if unfit := norm.kinds(net) & {"support", "batch"}:
+        if unsuitable := norm.kinds(net) & {"support", "batch"}:
             raise UserError(
                 "Pooled: looks at no support, so that the norm must be population, group, layer or "
-                f"none; received {', '.join(sorted(unfit))}; choose one of these."
+                f"none; received {', '.join(sorted(unsuitable))}; choose one of these."
             )
         if any(isinstance(module, SharedLinear) for module in net.modules()):
             raise UserError(
@@ -68,17 +67,15 @@ class Pooled(Learner[PooledState]):
         return PooledState(class_present(support))
 
     def predict(self, state: PooledState, x: Tensor) -> Tensor:
-        return self._among(norm.run(self.net, None, x)[0], state.present)
+        return task_outputs(norm.run(self.net, None, x)[0], state.present, self.kind)
 
     def task_loss(self, task: Task) -> Tensor:
-        both = Examples(*(torch.cat(parts) for parts in zip(*task, strict=True)))
-        out, _ = norm.run(self.net, None, both.x, both.weight)
-        return self.loss(self._among(out, self.adapt(task.support).present), both)
+        examples, present = together(task), self.adapt(task.support).present
+        out, _ = norm.run(self.net, None, examples.x, examples.weight)
+        return self.loss(task_outputs(out, present, self.kind), examples)
 
-    def _among(self, out: Tensor, present: Tensor) -> Tensor:
-        """The outputs that the task has."""
-        out = out[:, : len(present)]
-        return out if self.kind == "regression" else mask_absent(out, present)
+    def features(self, state: PooledState, x: Tensor) -> Tensor:
+        return norm.run(self.feature_network(), None, x)[0].flatten(1)
 
     def feature_network(self) -> nn.Module:
         """The network without its last layer."""

@@ -182,11 +182,8 @@ class _Run:
                 self.at.cpu_seconds = time.process_time() - started_cpu
                 now = self.at.step
                 if now % 10 == 0 or now == self.settings.steps:
-                    speed = (
-                        (now - recent[1])
-                        * self.settings.meta_batch
-                        / (time.monotonic() - recent[0])
-                    )
+                    n_tasks = (now - recent[1]) * self.settings.meta_batch
+                    speed = n_tasks / (time.monotonic() - recent[0])
                     recent = (time.monotonic(), now)
                     loss = float(np.nanmean(losses)) if np.isfinite(losses).any() else math.nan
                     losses.clear()
@@ -230,11 +227,11 @@ class _Run:
 
     @torch.no_grad()
     def _try(self) -> None:
-        """Finds out before anything is written what tasks and learner cannot do with each other."""
-        like = next(iter(self.parameters.values()))
+        """Tries a task in training and in validation, so that misfits show before files exist."""
+        reference = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
-            self.learner(to_like(self.meta_train.task("train", 0), like))
-            self.learner.respond(to_like(next(self._valid_tasks([0])), like))
+            self.learner(to_like(self.meta_train.task("train", 0), reference))
+            self.learner.respond(to_like(next(self._valid_tasks([0])), reference))
 
     def _about(self) -> dict[str, Any]:
         """The facts of the run for its record: learner, tasks, settings, machine."""
@@ -280,13 +277,12 @@ class _Run:
         if outcome.skipped:
             self._log({"skipped": outcome.skipped})
         if self.at.bad_steps >= settings.max_bad_steps:
-            kept = (
-                f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
-            )
+            directory = self.directory
+            hint = f"; the last good checkpoint is in {directory.path}" if directory else ""
             raise NonFiniteError(
                 f"meta-training, step {self.at.step}: expected a finite loss; received none from "
                 f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
-                f"inner_lr, clip the gradient, or check the data{kept}."
+                f"inner_lr, clip the gradient, or check the data{hint}."
             )
         return outcome.loss
 
@@ -294,11 +290,11 @@ class _Run:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
-        mine = share(range(settings.valid_tasks))
+        own = share(range(settings.valid_tasks))
         with self._memory(), own_random_numbers(self.learner, settings.seed, 0, self.rank):
             values = np.zeros(0)
-            if mine:
-                tasks = self._valid_tasks(mine)
+            if own:
+                tasks = self._valid_tasks(own)
                 values = score(self.learner, tasks, metrics=[self.metric]).per_task
         values = gather(values, settings.valid_tasks)
         value = float(values.mean())
@@ -312,11 +308,11 @@ class _Run:
         progress.valid(at.step, self.metric.name, value, half_width(values), speed)
         self._log({f"valid_{self.metric.name}": value, "valid_ci95": half_width(values)})
         best = math.nan if at.best is None else at.best
-        told = watch is not None and watch(at.step, best)
-        return self._enough() or ("watch" if told else None)
+        halted = watch is not None and watch(at.step, best)
+        return self._enough() or ("watch" if halted else None)
 
     def _enough(self) -> Stop | None:
-        """Why the validations so far say to stop, if they do; so a finished run stays finished."""
+        """The reason to stop that the validations so far give, so that a finished run stays so."""
         target, patience, best = self.settings.target, self.settings.patience, self.at.best
         sign = self.metric.sign
         if target is not None and best is not None and sign * (best - target) >= 0:
@@ -395,9 +391,9 @@ class _Run:
 
     def _memory(self) -> AbstractContextManager[None]:
         """Turns running out of memory into an error that says what to change."""
-        asked = self.settings
-        how = (asked.meta_batch, asked.batching, asked.chunk_size)
-        return enough_memory(self.learner, f"meta-training, step {self.at.step}", *how)
+        settings = self.settings
+        options = (settings.meta_batch, settings.batching, settings.chunk_size)
+        return enough_memory(self.learner, f"meta-training, step {self.at.step}", *options)
 
 
 def _weights(learner: AnyLearner) -> dict[str, Tensor]:

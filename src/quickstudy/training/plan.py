@@ -52,8 +52,8 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
     yield Option("learner.name", str, learner, "The learner.")
     yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes"})
     yield Option("tasks.name", str, tasks, "The tasks.")
-    own = inspect.signature(source).parameters
-    yield Signature(source, "tasks", skip={*DRAWING, "seed"} & own.keys())
+    parameters = inspect.signature(source).parameters.keys()
+    yield Signature(source, "tasks", skip={*DRAWING, "seed"} & parameters)
     yield Signature(Augmented, "tasks.augment", skip={"source", "seed"})
     yield Option("net.name", str | None, net, "The network.")
     if net is None:
@@ -75,8 +75,8 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
             may be a name alone.
 
     Returns:
-        What JSON holds of them, nested, in the order of a run's record. Options that are None are
-        left to whoever builds what they are of.
+        The options as nested JSON, in the order of a run's record. An option that is None is left
+        to the builder of its part.
 
     Raises:
         UserError: An option is unknown, missing, or of another type.

@@ -23,7 +23,7 @@ ROLE = "pooled"
 
 @dataclass(frozen=True)
 class PooledTraining:
-    """What is still to be trained beside a run.
+    """A pooled model that is still to be trained for a run.
 
     Attributes:
         learner: The pooled model.
@@ -37,15 +37,15 @@ class PooledTraining:
 
     @property
     def header(self) -> dict[str, Any]:
-        """What its file says of it: how to build it, and how long it was trained."""
+        """The header of its file: how to build it, and how long it was trained."""
         header = {"specs": self.learner.specs, "steps": self.settings.steps}
         return json.loads(json.dumps(header))  # Tuples are lists in a file.
 
     @property
     def done(self) -> bool:
         """Whether the run holds just this model."""
-        kept = ROLE in self.directory.read()["files"]
-        return kept and self.directory.load(ROLE)[1] == self.header
+        trained = ROLE in self.directory.read()["files"]
+        return trained and self.directory.load(ROLE)[1] == self.header
 
     def keep(self) -> None:
         """Writes the weights into the run directory."""

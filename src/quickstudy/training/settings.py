@@ -177,10 +177,10 @@ class Training:
             UserError: torch has no such optimizer, or it has no such option.
         """
         builder = getattr(torch.optim, self.outer_optimizer, None)
-        unfit = (torch.optim.LBFGS, torch.optim.SparseAdam)
+        unsuitable = (torch.optim.LBFGS, torch.optim.SparseAdam)
         if (
             not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer))
-            or builder in unfit
+            or builder in unsuitable
         ):
             raise UserError(
                 "Training: outer_optimizer must name a class of torch.optim that steps along a "
