@@ -15,7 +15,7 @@ def test_the_numbers_are_those_of_the_figure() -> None:
     rows = [{"name": "a", "accuracy": 0.5, "ci95": 0.1}, {"name": "b", "accuracy": 0.25}]
     assert tables(plots.baseline_ladder(rows))[0].rows[1] == rows[1] | {"ci95": None}
     curves = {"a": [{"n_shot": 1, "accuracy": 0.5}], "b": [{"n_shot": 2, "accuracy": 0.75}]}
-    (found,) = tables(plots.accuracy_by_shots(curves))
+    (found,) = tables(plots.accuracy_curves(curves))
     assert [(row["method"], row["n_shot"], row["accuracy"]) for row in found.rows] == [
         ("a", 1, 0.5),
         ("b", 2, 0.75),

@@ -66,8 +66,8 @@ FIT = {"support_x": [0.5], "support_y": [1.0], "x": X, "truth": X, "predictions"
 FIGURES: dict[str, Callable[[], Figure]] = {
     "episode_grid": episode,
     "learning_curve": lambda: plots.learning_curve(LEARNING),
-    "accuracy_by_shots": lambda: plots.accuracy_by_shots(SHOTS, chance=0.2),
-    "accuracy_by_steps": lambda: plots.accuracy_by_steps(STEPS, metric=MSE),
+    "accuracy_by_shots": lambda: plots.accuracy_curves(SHOTS, chance=0.2),
+    "accuracy_by_steps": lambda: plots.accuracy_curves(STEPS, "inner_steps", metric=MSE),
     "reliability": lambda: plots.reliability(BINS),
     "baseline_ladder": lambda: plots.baseline_ladder(LADDER, chance=0.2, learner="Learner"),
     "regression_fit": lambda: plots.regression_fit([FIT, FIT]),
@@ -179,13 +179,13 @@ def test_long_learning_curve_is_drawn_from_means_of_groups() -> None:
 
 
 def test_curves_are_sorted_and_titled_with_their_ends() -> None:
-    figure = plots.accuracy_by_shots(SHOTS)
+    figure = plots.accuracy_curves(SHOTS)
     assert figure.title == "Learner: 80.0 % with 1 shot, 90.0 % with 5 shots"
     assert figure.data["curves"]["Learner"] == [
         {"n_shot": 1, "accuracy": 0.8, "ci95": None},
         {"n_shot": 5, "accuracy": 0.9, "ci95": 0.01},
     ]
-    title = plots.accuracy_by_steps(STEPS, metric=MSE).title
+    title = plots.accuracy_curves(STEPS, "inner_steps", metric=MSE).title
     assert title == "Learner: 1.000 with 0 inner steps, 0.333 with 2 inner steps"
 
 
@@ -238,9 +238,9 @@ def test_dollars_are_no_formula() -> None:
         (lambda: episode(confidence=[0.9, 0.5, 0.8, 0.4, math.nan]), "confidence"),
         (lambda: plots.learning_curve([{"step": 1}]), "received none"),
         (lambda: plots.learning_curve([{"loss": 1.0}]), "'step'"),
-        (lambda: plots.accuracy_by_shots({}), "received none"),
-        (lambda: plots.accuracy_by_shots({"a": [{"n_shot": 1}]}), "a: row 0 needs .*'accuracy'"),
-        (lambda: plots.accuracy_by_shots({"a": [{"n_shot": 1, "accuracy": 93.0}]}), "fraction"),
+        (lambda: plots.accuracy_curves({}), "received none"),
+        (lambda: plots.accuracy_curves({"a": [{"n_shot": 1}]}), "a: row 0 needs .*'accuracy'"),
+        (lambda: plots.accuracy_curves({"a": [{"n_shot": 1, "accuracy": 93.0}]}), "fraction"),
         (lambda: plots.reliability(BINS[:1]), "received none"),
         (lambda: plots.baseline_ladder([{"name": "a", "accuracy": math.nan}]), "nan"),
         (lambda: plots.regression_fit([]), "1 to 4 tasks"),

@@ -107,7 +107,7 @@ def by_shots(result: JSONLike) -> list[Figure]:
         measured = {name: rows for name, rows in curves.items() if rows}
         if not measured:
             continue
-        figure = plots.accuracy_by_shots(measured, metric=metric)
+        figure = plots.accuracy_curves(measured, metric=metric)
         if way is not None:
             ways = setting_name({"n_way": way, "n_shot": None})
             title, caption = f"{ways}: {figure.title}", f"{ways} tasks. {figure.caption}"

@@ -18,10 +18,10 @@ def evaluation_figures(result: JSONLike) -> list[Figure]:
     figures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
     curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}
     if measured := {n: rows for n, rows in curves.items() if rows}:
-        figures.append(plots.accuracy_by_shots(measured, metric=metric, chance=chance))
+        figures.append(plots.accuracy_curves(measured, metric=metric, chance=chance))
     if result.get("by_steps"):
         steps = {name: result["by_steps"]}
-        figures.append(plots.accuracy_by_steps(steps, metric=metric, chance=chance))
+        figures.append(plots.accuracy_curves(steps, "inner_steps", metric=metric, chance=chance))
     if "optimizers" in result:
         rules, trained_steps = (result["optimizers"][key] for key in ("rules", "trained_steps"))
         figures.append(loss_curves(rules, trained_steps=trained_steps))

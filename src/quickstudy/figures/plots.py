@@ -71,39 +71,22 @@ def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Fi
         return canvas.finish("learning_curve", caption, data)
 
 
-def accuracy_by_shots(
+def accuracy_curves(
     curves: Mapping[str, Sequence[JSONLike]],
+    key: Literal["n_shot", "inner_steps"] = "n_shot",
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
 ) -> Figure:
-    """The metric against support examples a class, for a learner (first) and its baselines.
+    """The metric against shots or inner steps, for a learner (first) and its baselines.
 
     Args:
-        curves: By name, rows `{"n_shot", metric, "ci95"}`; `ci95` is a half width and may be null.
+        curves: By name, rows `{key, metric, "ci95"}`; `ci95` is a half width and may be null.
+        key: `"n_shot"`, support examples a class, or `"inner_steps"`.
         metric: What was measured.
         chance: Accuracy of guessing.
     """
-    return _curves("accuracy_by_shots", "n_shot", curves, metric, chance)
-
-
-def accuracy_by_steps(
-    curves: Mapping[str, Sequence[JSONLike]],
-    *,
-    metric: Metric = ACCURACY,
-    chance: float | None = None,
-) -> Figure:
-    """The metric against inner steps: as `accuracy_by_shots`, with `"inner_steps"` in the rows."""
-    return _curves("accuracy_by_steps", "inner_steps", curves, metric, chance)
-
-
-def _curves(
-    name: str,
-    key: Literal["n_shot", "inner_steps"],
-    curves: Mapping[str, Sequence[JSONLike]],
-    metric: Metric,
-    chance: float | None,
-) -> Figure:
+    name = "accuracy_by_shots" if key == "n_shot" else "accuracy_by_steps"
     checked = {
         who: sorted(numbers(f"{name}: {who}", rows, key, metric.name), key=lambda r: r[key])
         for who, rows in (curves or {"curves": ()}).items()
