@@ -83,6 +83,16 @@ class Metric:
         """Whether values are fractions, which people read in percent."""
         return self.unit == "%"
 
+    def guessing(self, n_way: object) -> float | None:
+        """The value of guessing among `n_way` classes; None where there is none for all tasks."""
+        return self.chance(n_way) if self.chance and isinstance(n_way, int) else None
+
+    def rank(self, value: object) -> float:
+        """A key that sorts values from best to worst; what is no finite number comes last."""
+        if isinstance(value, int | float) and math.isfinite(value):
+            return -self.sign * value
+        return math.inf
+
     @property
     def title(self) -> str:
         """The noun with a capital letter."""

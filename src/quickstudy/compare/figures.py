@@ -53,18 +53,19 @@ def by_learner(result: JSONLike) -> Figure:
     """The metric of every learner in every setting, with its intervals."""
     metric = named(result["metric"])
     ranking, names = ranked(result), [setting_name(setting) for setting in result["settings"]]
-    drawn: list[dict[str, Any]] = []
-    for i, name in enumerate(names):
+    chances = [metric.guessing(setting["n_way"]) for setting in result["settings"]]
+    settings: list[dict[str, Any]] = []
+    for i, (name, chance) in enumerate(zip(names, chances, strict=True)):
         cells = [{"name": row["name"], **row["results"][i]} for row in ranking]
         cells = [cell for cell in cells if known(cell, metric.name)]
-        shown = numbers(f"comparison: {name}", cells, metric.name) if cells else []
-        drawn.append({"setting": name, "chance": _chance(result, i), "rows": shown})
+        measured = numbers(f"comparison: {name}", cells, metric.name) if cells else []
+        settings.append({"setting": name, "chance": chance, "rows": measured})
     rows = [
         Row(
             row["name"],
             [_interval(cell, metric.name) for cell in row["results"]],
-            weight="normal" if row["baseline"] else "bold",
-            style="italic" if row["baseline"] else "normal",
+            strong=not row["baseline"],
+            italic=row["baseline"],
         )
         for row in ranking
     ]
@@ -74,7 +75,6 @@ def by_learner(result: JSONLike) -> Figure:
         handles = draw_marks(axes, rows, names, step=0.14 / pitch)
         low = axes.get_xlim()[0]
         metric_axis(axes, metric, "x")
-        chances = {each["chance"] for each in drawn}
         guesses = {chance for chance in chances if chance is not None and chance > low}
         for chance in sorted(guesses):
             axes.axvline(chance, color=SOFT, linewidth=1, linestyle=DASHED, zorder=1)
@@ -84,7 +84,7 @@ def by_learner(result: JSONLike) -> Figure:
             "are 95 % confidence intervals over the same tasks; baselines are in italics"
         )
         caption += "; a dashed line is guessing." if guesses else "."
-        return canvas.finish("comparison", caption, {"metric": metric.name, "settings": drawn})
+        return canvas.finish("comparison", caption, {"metric": metric.name, "settings": settings})
 
 
 def by_shots(result: JSONLike) -> list[Figure]:
@@ -137,7 +137,10 @@ def by_cost(result: JSONLike, cost: str) -> Figure:
         many = f"{threads} thread{'s' * (threads != 1)}"
         caption += f" Median time of {n} tasks, one at a time, on {many}."
     data: dict[str, Any] = {"metric": metric.name, "setting": where, "cost": cost}
-    data |= {"chance": _chance(result, 0), "rows": [point._asdict() for point in points]}
+    data |= {
+        "chance": metric.guessing(result["settings"][0]["n_way"]),
+        "rows": [point._asdict() for point in points],
+    }
     title = f"{metric.title} in {where} against {noun}"
     return scatter_with_front(name, title, caption, data, points, metric=metric, axis=noun)
 
@@ -158,9 +161,3 @@ def _interval(cell: JSONLike, metric: str) -> Interval | None:
     if not known(cell, metric):
         return None
     return Interval(cell[metric], *2 * (cell["ci95"] or 0,))
-
-
-def _chance(result: JSONLike, setting: int) -> float | None:
-    """The metric of guessing."""
-    way, metric = result["settings"][setting]["n_way"], named(result["metric"])
-    return metric.chance(way) if metric.chance and isinstance(way, int) else None

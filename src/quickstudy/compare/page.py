@@ -10,13 +10,7 @@ from typing import Any
 from quickstudy.compare.figures import headline
 from quickstudy.compare.measure import setting_name
 from quickstudy.compare.table import Cell, Grid, Row, ranked, tables
-from quickstudy.figures.page import (
-    drawings,
-    machine_rows,
-    not_shown,
-    settings_table,
-    write_page,
-)
+from quickstudy.figures import page
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import known
 from quickstudy.files.records import JSONLike
@@ -57,16 +51,18 @@ def write_comparison(
     body = [
         _table(shown.outcomes),
         f'<ol class="notes">\n{notes}\n</ol>' if notes else "",
-        drawings(figures),
+        page.drawings(figures),
         "<h2>Meta-training</h2>",
         _table(shown.training),
         "<h2>Adapting to one task</h2>",
         _table(shown.adapting),
-        not_shown(LIMITS + ("" if result["reference"] else CHOSEN)),
+        page.not_shown(LIMITS + ("" if result["reference"] else CHOSEN)),
         "<h2>Settings</h2>",
-        settings_table(_settings(result)),
+        page.settings_table(_settings(result)),
     ]
-    return write_page(path, title or f"{many} compared on {result['tasks']}", lead(result), body)
+    return page.write_page(
+        path, title or f"{many} compared on {result['tasks']}", lead(result), body
+    )
 
 
 def lead(result: JSONLike) -> str:
@@ -92,14 +88,9 @@ def lead(result: JSONLike) -> str:
 
 
 def _table(grid: Grid) -> str:
-    columns = "".join(f'<th scope="col">{escape(column)}</th>' for column in grid.columns)
-    rows = "\n".join(_row(row) for row in grid.rows)
-    caption = escape(grid.caption)
-    return (
-        f'<p>{caption}</p>\n<div class="scroll">\n<table class="ladder lines">\n'
-        f'<thead><tr><th scope="col">learner</th>{columns}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
-    )
+    columns = ["learner", *map(escape, grid.columns)]
+    table = page.table_html("ladder lines", map(_row, grid.rows), columns)
+    return f"<p>{escape(grid.caption)}</p>\n{table}"
 
 
 def _row(row: Row) -> str:
@@ -128,7 +119,7 @@ def _settings(result: JSONLike) -> list[tuple[str, Any]]:
         ("queries", result["tasks_options"].get("n_query")),
         ("differences to", result["reference"] or "the best learner of each setting"),
         ("timed on", f"{result['timing']['tasks']} tasks"),
-        *machine_rows(result["machine"]),
+        *page.machine_rows(result["machine"]),
         *((f"run of {row['name']}", row["run"]) for row in result["rows"] if row["run"]),
         *((f"tasks: {key}", value) for key, value in about.items() if key != "name"),
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from rich.console import Console
@@ -65,12 +64,7 @@ def tables(result: JSONLike) -> Tables:
 def ranked(result: JSONLike, setting: int = 0) -> list[JSON]:
     """The rows, best first by the mean in a setting, those without one last."""
     metric = named(result["metric"])
-
-    def key(row: JSON) -> float:
-        value = row["results"][setting][metric.name]
-        return math.inf if value is None else -metric.sign * value
-
-    return sorted(result["rows"], key=key)
+    return sorted(result["rows"], key=lambda row: metric.rank(row["results"][setting][metric.name]))
 
 
 def print_comparison(result: JSONLike) -> None:

@@ -221,7 +221,7 @@ def baseline_ladder(
             [Interval(row[metric.name], row["ci95"] or 0, row["ci95"] or 0)],
             metric.text(row[metric.name], row["ci95"]),
             colour=BLUE if row is own else GREY,
-            weight="bold" if row is own else "normal",
+            strong=row is own,
         )
         for row in checked
     ]

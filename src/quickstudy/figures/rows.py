@@ -34,16 +34,16 @@ class Row:
         values: The length of a bar, or a mark for each series; None where there is none.
         note: Stands on the right.
         colour: Of the bar.
-        weight: Of the letters.
-        style: Of the letters of the name.
+        strong: Whether the letters are bold.
+        italic: Whether the name is in italics.
     """
 
     name: str
     values: Sequence[Interval | None]
     note: str = ""
     colour: str = BLUE
-    weight: str = "normal"
-    style: str = "normal"
+    strong: bool = False
+    italic: bool = False
 
 
 class Line(NamedTuple):
@@ -159,8 +159,9 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
     for y, row in enumerate(rows):
         name = drawable(row.name, int((left - 0.1) / LETTER))
         note = drawable(row.note, int((right - 0.1) / LETTER))
-        look: dict[str, Any] = {"weight": row.weight, "style": row.style, "ha": "right"}
-        axes.text(-0.08 * inch, y, name, **look, **across)
-        axes.text(1 + 0.1 * inch, y, note, weight=row.weight, size=8.5, **across)
+        look: dict[str, Any] = {"weight": "bold" if row.strong else "normal", **across}
+        style = "italic" if row.italic else "normal"
+        axes.text(-0.08 * inch, y, name, ha="right", style=style, **look)
+        axes.text(1 + 0.1 * inch, y, note, size=8.5, **look)
     axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
     axes.grid(axis="y", visible=False)

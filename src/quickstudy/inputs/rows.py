@@ -45,6 +45,14 @@ class Numeric:
     median: float
     indicator: bool = False
 
+    @classmethod
+    def of(cls, known: NDArray[np.float64], indicator: bool = False) -> Self:
+        """The statistics of the values that are known; of none, those of a single 0."""
+        known = known if len(known) else np.zeros(1)
+        std = float(known.std())
+        mean, median = float(known.mean()), float(np.median(known))
+        return cls(mean, std if std > 0 else 1.0, median, indicator)
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -97,11 +105,7 @@ class Columns(InputKind):
             if name not in categorical and all(
                 is_missing(row[place]) or is_number(row[place]) for row in rows
             ):
-                values = np.array([to_number(cell) for cell in cells] or [0.0])
-                std = float(values.std())
-                columns[name] = Numeric(
-                    float(values.mean()), std if std > 0 else 1.0, float(np.median(values))
-                )
+                columns[name] = Numeric.of(np.array([to_number(cell) for cell in cells]))
             else:
                 frequent = Counter(cell.strip() for cell in cells).most_common(MAX_VALUES)
                 columns[name] = Categorical(tuple(sorted(value for value, _ in frequent)))
@@ -299,12 +303,7 @@ def _of_numbers(X: NDArray[Any]) -> dict[str, Numeric | Categorical]:
                 f"adapt: the column x{i} holds numbers, which must be finite; received "
                 f"{known[np.isinf(known)][0]}; correct it, or give NaN where a value is missing."
             )
-        missing = len(known) < len(values)
-        known = known if len(known) else np.zeros(1)
-        std = float(known.std())
-        columns[f"x{i}"] = Numeric(
-            float(known.mean()), std if std > 0 else 1.0, float(np.median(known)), missing
-        )
+        columns[f"x{i}"] = Numeric.of(known, indicator=len(known) < len(values))
     return columns
 
 

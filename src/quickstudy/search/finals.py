@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
                 spent[number],
             )
         )
-    return sorted(results, key=lambda final: _rank(plan.sign * final.score))
+    return sorted(results, key=lambda final: plan.metric.rank(final.score))
 
 
 def winner(found: Sequence[Row], played: Sequence[Final], sign: int) -> Row | None:
@@ -101,11 +100,6 @@ def winner(found: Sequence[Row], played: Sequence[Final], sign: int) -> Row | No
     if not played:
         return best_row(found, sign)
     return next(row for row in found if row.number == played[0].number)
-
-
-def _rank(quality: float) -> float:
-    """The better, the smaller; what is not finite comes last."""
-    return -quality if math.isfinite(quality) else math.inf
 
 
 def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JSON:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy.errors import UserError
-from quickstudy.figures.page import drawings, machine_rows, not_shown, settings_table, write_page
+from quickstudy.figures import page
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, JSONLike, today, without_nan
@@ -170,18 +170,18 @@ def write(plan: Plan, result: JSONLike, json: Path | None) -> None:
         "<h2>Why</h2>\n<ul>\n" + "\n".join(f"<li>{escape(t)}</li>" for t in result["words"][1:])
         + "\n</ul>",
         *([f"<h2>The finals</h2>\n{_finals(result)}"] if result["finals"] else []),
-        drawings(figures),
+        page.drawings(figures),
         f"<h2>The best configuration</h2>\n<pre>{escape(config)}</pre>",
         "<p>Train it, longer if you like, with <code>quickstudy train --config best.yaml --out "
         "runs/best</code>.</p>",
         "<h2>All trials</h2>",
         _trials(result),
-        not_shown(LIMITS),
+        page.not_shown(LIMITS),
         "<h2>Settings</h2>",
-        settings_table([*_settings(result), *machine_rows(result["machine"])]),
+        page.settings_table([*_settings(result), *page.machine_rows(result["machine"])]),
     ]  # fmt: skip
     name = result["tasks"].get("name", "these tasks")
-    write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
+    page.write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
 
 
 def show(result: JSONLike, out: Path) -> None:
@@ -220,7 +220,7 @@ def _finals(result: JSONLike) -> str:
         lines.append(_line(one["number"], [*cells, _named(rows[one["number"]])]))
     heads = ("trial", metric.noun, "better than the default by", "learner")
     text = f"On {result['finals'][0]['n_tasks']} meta-valid tasks that chose none of them, ± 95 %."
-    return f"<p>{text}</p>\n{_table(heads, lines)}"
+    return f"<p>{text}</p>\n{page.table_html('ladder lines', lines, heads)}"
 
 
 def _trials(result: JSONLike) -> str:
@@ -235,7 +235,7 @@ def _trials(result: JSONLike) -> str:
         cells = (score, row["tasks"], row["state"], row["origin"], chosen)
         lines.append(_line(number, cells, note))
     heads = ("trial", metric.noun, "tasks seen", "end", "from", "choices")
-    return _table(heads, lines)
+    return page.table_html("ladder lines", lines, heads)
 
 
 def _line(number: int, cells: Sequence[object], note: str = "") -> str:
@@ -245,15 +245,6 @@ def _line(number: int, cells: Sequence[object], note: str = "") -> str:
         + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells[:-1])
         + f'<td style="white-space: normal; text-align: left">{escape(str(cells[-1]))}{note}'
         "</td></tr>"
-    )
-
-
-def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{h}</th>' for h in heads)
-    body = "\n".join(lines)
-    return (
-        f'<div class="scroll">\n<table class="ladder lines">\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 
 

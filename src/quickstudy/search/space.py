@@ -74,20 +74,19 @@ class Choice:
         ends = (self.low, self.high)
         if not all(_number(end) for end in ends):
             raise wrong("needs values, or low and high", f"low and high {ends}", "give them")
-        assert self.low is not None
-        assert self.high is not None
-        if not self.low < self.high or (self.log and self.low <= 0):
+        low, high = self.ends
+        if not low < high or (self.log and low <= 0):
             raise wrong(
                 f"low must be below high{' and above 0' * self.log}", ends, "correct the range"
             )
-        if self.whole and any(end != int(end) for end in (self.low, self.high)):
+        if self.whole and any(end != int(end) for end in self.ends):
             raise wrong("the ends of a whole range must be whole", ends, "round them")
-        if not (self.least is None or self.least <= self.low) or not (
-            self.most is None or self.most >= self.high
+        if not (self.least is None or self.least <= low) or not (
+            self.most is None or self.most >= high
         ):
             raise wrong(
                 "least and most must enclose the range",
-                f"{self.least} .. {self.most} around {self.low} .. {self.high}",
+                f"{self.least} .. {self.most} around {low} .. {high}",
                 "correct them",
             )
         self._check_usual()
@@ -108,6 +107,13 @@ class Choice:
         return f"{self.option} ({when})"
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends of the range of a number."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
+
+    @property
     def kept(self) -> tuple[Value, ...]:
         """The values that are still chosen."""
         return tuple(value for value in self.values if value not in self.dropped)
@@ -116,9 +122,8 @@ class Choice:
         """Whether the choice can come out so."""
         if self.values:
             return any(_same(value, each) for each in self.values)
-        assert self.low is not None
-        assert self.high is not None
-        return _number(value) and self.low <= value <= self.high
+        low, high = self.ends
+        return _number(value) and low <= value <= high
 
     def nearest(self, value: Any) -> Value:
         """The possible value of the choice that is nearest to another."""
@@ -126,25 +131,18 @@ class Choice:
             return value
         if self.values:
             return self.values[0]
-        assert self.low is not None
-        assert self.high is not None
-        end = self.low if not _number(value) or value < self.low else self.high
+        low, high = self.ends
+        end = low if not _number(value) or value < low else high
         return int(end) if self.whole else end
 
     def place(self, value: Any) -> float:
         """Where in a range a number lies: 0 at its lower end and 1 at its upper one."""
-        assert self.low is not None
-        assert self.high is not None
-        low, high, at = (
-            math.log(v) if self.log else float(v) for v in (self.low, self.high, value)
-        )
+        low, high, at = (math.log(v) if self.log else float(v) for v in (*self.ends, value))
         return (at - low) / (high - low)
 
     def at(self, place: float) -> float:
         """The number at a place; beyond 0 .. 1 too."""
-        assert self.low is not None
-        assert self.high is not None
-        low, high = (math.log(v) if self.log else float(v) for v in (self.low, self.high))
+        low, high = (math.log(v) if self.log else float(v) for v in self.ends)
         value = low + place * (high - low)
         value = math.exp(value) if self.log else value
         return round(value) if self.whole else value

@@ -236,11 +236,10 @@ def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
 def _pick(trial: optuna.Trial, choice: Choice) -> Any:
     if choice.values:
         return trial.suggest_categorical(choice.key, choice.values)
-    assert choice.low is not None
-    assert choice.high is not None
+    low, high = choice.ends
     if choice.whole:
-        return trial.suggest_int(choice.key, int(choice.low), int(choice.high), log=choice.log)
-    return trial.suggest_float(choice.key, choice.low, choice.high, log=choice.log)
+        return trial.suggest_int(choice.key, int(low), int(high), log=choice.log)
+    return trial.suggest_float(choice.key, low, high, log=choice.log)
 
 
 def _todo(plan: Plan, now: list[Row]) -> Literal["run", "wait", "end"]:

@@ -95,25 +95,19 @@ def _adjusted(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[st
 
 
 def _widened(choice: Choice, best: Sequence[float]) -> tuple[Choice, list[str]] | None:
-    for end, limit, at_edge, place in (
-        ("upper", choice.most, min(best) >= 1 - EDGE, 1 + ROOM),
-        ("lower", choice.least, max(best) <= EDGE, -ROOM),
-    ):
-        if not at_edge or limit is None:
-            continue
-        wanted = choice.at(place)
-        if end == "upper":
-            assert choice.high is not None
-            to = min(max(wanted, choice.high + choice.whole), limit)
-            changed = replace(choice, high=to)
-        else:
-            assert choice.low is not None
-            to = max(min(wanted, choice.low - choice.whole), limit)
-            changed = replace(choice, low=to)
-        if changed != choice:
-            text = f"{choice.option} widened to {to:.3g}: the {len(best)} best trials lie at its "
-            return changed, [f"{text}{end} end"]
-    return None
+    low, high = choice.ends
+    if min(best) >= 1 - EDGE and choice.most is not None:
+        side, end = "upper", min(max(choice.at(1 + ROOM), high + choice.whole), choice.most)
+        changed = replace(choice, high=end)
+    elif max(best) <= EDGE and choice.least is not None:
+        side, end = "lower", max(min(choice.at(-ROOM), low - choice.whole), choice.least)
+        changed = replace(choice, low=end)
+    else:
+        return None
+    text = (
+        f"{choice.option} widened to {end:.3g}: the {len(best)} best trials lie at its {side} end"
+    )
+    return None if changed == choice else (changed, [text])
 
 
 def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]] | None:

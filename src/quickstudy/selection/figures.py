@@ -31,8 +31,7 @@ def gap_closed(judgement: JSONLike) -> Figure:
         note += f", {method['seconds']:.2f} s" if method["seconds"] else ""
         ours = method["name"] == OURS
         interval = Interval(closed, closed - low, high - closed)
-        colour, weight = (BLUE, "bold") if ours else (SOFT, "normal")
-        rows.append(Row(method["name"], [interval], note, colour, weight))
+        rows.append(Row(method["name"], [interval], note, BLUE if ours else SOFT, strong=ours))
     lowest = min(0.0, *(method["closed_95"][0] for method in methods))
     return ranked_rows(
         "gap_closed",

@@ -268,13 +268,9 @@ def _inputs(table: Table, split: Split) -> tuple[Array, Array]:
     names = cells[:, ~numeric]
     n = numbers.shape[1]
     rows = np.concatenate([numbers.astype(object), names], axis=1)
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
     prepare = make_column_transformer(
-        (
-            make_pipeline(
-                SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
-            ),
-            list(range(n)),
-        ),
+        (make_pipeline(impute, StandardScaler()), list(range(n))),
         (
             OneHotEncoder(handle_unknown="ignore", sparse_output=False),
             list(range(n, rows.shape[1])),

@@ -80,7 +80,8 @@ def glyphs(cache_dir: Path | None = None) -> Dataset:
     Raises:
         DataError: The fonts are missing or draw too few scripts, or the cache cannot be written.
     """
-    folder = Path(cache_dir or os.environ.get("QUICKSTUDY_CACHE") or _user_cache())
+    user_cache = platformdirs.user_cache_dir("quickstudy")
+    folder = Path(cache_dir or os.environ.get("QUICKSTUDY_CACHE") or user_cache)
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     path = folder / f"glyphs-{_key(fonts)[:16]}.npz"
     arrays = _read(path)
@@ -88,10 +89,6 @@ def glyphs(cache_dir: Path | None = None) -> Dataset:
         arrays = _make(fonts, SCRIPTS)
         _write(path, arrays)
     return _dataset(arrays)
-
-
-def _user_cache() -> str:
-    return platformdirs.user_cache_dir("quickstudy")
 
 
 def _dataset(arrays: dict[str, Array]) -> Dataset:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.files.atomic import replacing
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.download import cache_dir, fetch
 from quickstudy.tasks.episodes import ClassPool, Dataset
@@ -242,8 +241,5 @@ def _cached(cache: Path, n: int) -> NDArray[np.uint8] | None:
 
 def _keep(cache: Path, x: NDArray[np.uint8]) -> None:
     """Caches the inputs; a cache that cannot be written only costs time later."""
-    with suppress(OSError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".part", delete=False) as file:
-            np.savez(file, x=x)
-        os.replace(file.name, cache)
+    with suppress(OSError), replacing(cache) as file:
+        np.savez(file, x=x)

@@ -83,25 +83,14 @@ class TablePrior(TaskSource):
         rows = n + self.n_query
         causes, columns = _columns(rng, rows, d)
         y = _classes(rng, _scores(rng, causes, columns, way))
-        x = _observed(rng, columns, n)[:, : self.n_features]
-        x = np.pad(x, [(0, 0), (0, self.n_features - x.shape[1])])
+        x = _observed(rng, columns, n)
         seen = np.unique(y[:n])
         if len(seen) < 2:
             # A rule that gives the support one class is no task; a coin decides instead.
             y, seen = np.arange(rows) % 2, np.arange(2)
         keep = np.flatnonzero(np.isin(y, seen))
-        of_query = keep[keep >= n] if (keep >= n).any() else keep
-        place = np.searchsorted(seen, y)
-        return Task(
-            *(
-                examples(
-                    torch.from_numpy(x[of].astype(np.float32)),
-                    torch.from_numpy(place[of]),
-                    len(seen),
-                )
-                for of in (np.arange(n), of_query)
-            )
-        )
+        query = keep[keep >= n] if (keep >= n).any() else keep
+        return padded_task(x, y, np.arange(n), query, self.n_features)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -111,6 +100,29 @@ class TablePrior(TaskSource):
             "n_features": self.n_features,
             "n_classes": self.n_classes,
         }
+
+
+def padded_task(
+    x: NDArray[Any], y: NDArray[Any], support: Any, query: Any, n_features: int
+) -> Task:
+    """A task of rows of a table, with zeros for the features that it lacks.
+
+    Args:
+        x: Inputs `(rows, features)`; features beyond `n_features` are left out.
+        y: Class of each row; those of the query rows are classes of the support.
+        support, query: Which rows.
+        n_features: Features of an input.
+    """
+    x = x[:, :n_features].astype(np.float32)
+    x = np.pad(x, [(0, 0), (0, n_features - x.shape[1])])
+    classes = np.unique(y[support])
+    column = np.searchsorted(classes, y)
+    return Task(
+        *(
+            examples(torch.from_numpy(x[rows]), torch.from_numpy(column[rows]), len(classes))
+            for rows in (support, query)
+        )
+    )
 
 
 def _columns(rng: Rng, rows: int, d: int) -> tuple[Array, Array]:

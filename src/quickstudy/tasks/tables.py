@@ -69,11 +69,7 @@ def read_tables(folder: Path, target: str = "target") -> list[Table]:
 
 
 def split_tables(
-    tables: Sequence[Table],
-    valid: float = 0.1,
-    test: float = 0.3,
-    seed: int = 0,
-    fold: int = 0,
+    tables: Sequence[Table], valid: float = 0.1, test: float = 0.3, seed: int = 0, fold: int = 0
 ) -> dict[Split, list[Table]]:
     """The tables dealt out to the splits at random, whole families at a time.
 
@@ -101,21 +97,16 @@ def split_tables(
     low, high = (len(names) * i // folds if test else 0 for i in (fold, fold + 1))
     others = order[:low] + order[high:]
     n_valid = max(1, round(valid * len(names))) if valid else 0
-    sizes = {"train": len(others) - n_valid, "valid": n_valid, "test": high - low}
-    if sizes["train"] < 1 or (test and not sizes["test"]):
+    chosen = {"train": others[n_valid:], "valid": others[:n_valid], "test": order[low:high]}
+    if not chosen["train"] or (test and not chosen["test"]):
         raise UserError(
             f"tables: every split needs a family; received {len(names)} in all; add tables, or set "
             "valid or test to 0."
         )
-    chosen = {
-        "train": others[n_valid:],
-        "valid": others[:n_valid],
-        "test": order[low:high],
-    }
     return {
         split: [table for table in tables if table.family in chosen[split]]
         for split in SPLITS
-        if sizes[split]
+        if chosen[split]
     }
 
 
