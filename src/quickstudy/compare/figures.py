@@ -42,8 +42,8 @@ def headline(result: JSONLike) -> str:
         return "Nothing could be measured"
     often = max(dict.fromkeys(names), key=names.count)
     if len(settings) > 1:
-        of = "all" if names.count(often) == len(settings) else f"{names.count(often)} of"
-        return f"{often[:40]} is best in {of} {len(settings)} settings"
+        share = "all" if names.count(often) == len(settings) else f"{names.count(often)} of"
+        return f"{often[:40]} is best in {share} {len(settings)} settings"
     top = tops[0]["results"][0]
     best = metric.text(top[metric.name], top["ci95"])
     return f"{often[:40]} is best in {setting_name(settings[0])}: {best}"
@@ -149,11 +149,11 @@ def _points(result: JSONLike, cost: str) -> list[Point]:
     """The learners whose metric and cost in the first setting are known and not nothing."""
     metric = result["metric"]
     return [
-        Point(row["name"], row["baseline"], at[cost], found[metric], found["ci95"])
+        Point(row["name"], row["baseline"], record[cost], outcome[metric], outcome["ci95"])
         for row in ranked(result)
-        for found in row["results"][:1]
-        for at in [row if cost in row else found]
-        if known(found, metric) and known(at, cost) and at[cost] > 0
+        for outcome in row["results"][:1]
+        for record in [row if cost in row else outcome]
+        if known(outcome, metric) and known(record, cost) and record[cost] > 0
     ]
 
 

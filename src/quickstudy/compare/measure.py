@@ -128,9 +128,9 @@ def compare(
             tasks = (setting.source.task(split, index) for index in range(n_tasks))
             say = _prefixed(progress, f"{label}, task")
             runs = disjoint = _measured(entries, tasks, metric, timed_tasks, say)
-            if (apart := setting.source.disjoint(split)) is not None:
+            if (disjoint_tasks := setting.source.disjoint(split)) is not None:
                 say = _prefixed(progress, f"{label}, disjoint task")
-                disjoint = _measured(entries, islice(apart, n_tasks), metric, 0, say)
+                disjoint = _measured(entries, islice(disjoint_tasks, n_tasks), metric, 0, say)
             n_disjoint = max(len(run.scores) for run in disjoint.values())
             if n_disjoint < 2:  # One task has no interval.
                 n_disjoint, disjoint = 0, {name: Run() for name in names}

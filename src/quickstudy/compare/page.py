@@ -44,18 +44,18 @@ def write_comparison(
     Returns:
         The path.
     """
-    shown = tables(result)
-    notes = "\n".join(f"<li>{escape(note)}</li>" for note in shown.notes)
-    given = [row["name"] for row in result["rows"] if not row["baseline"]]
-    many = f"{len(given)} learners" if len(given) > 1 else given[0]
+    grids = tables(result)
+    notes = "\n".join(f"<li>{escape(note)}</li>" for note in grids.notes)
+    names = [row["name"] for row in result["rows"] if not row["baseline"]]
+    many = f"{len(names)} learners" if len(names) > 1 else names[0]
     body = [
-        _table(shown.outcomes),
+        _table(grids.outcomes),
         f'<ol class="notes">\n{notes}\n</ol>' if notes else "",
         page.drawings(figures),
         "<h2>Meta-training</h2>",
-        _table(shown.training),
+        _table(grids.training),
         "<h2>Adapting to one task</h2>",
-        _table(shown.adapting),
+        _table(grids.adapting),
         page.not_shown(LIMITS + ("" if result["reference"] else CHOSEN)),
         "<h2>Settings</h2>",
         page.settings_table(_settings(result)),
@@ -75,15 +75,15 @@ def lead(result: JSONLike) -> str:
     reference, (first, second) = settings[0]["reference"], rows[:2]
     if reference not in (first["name"], second["name"]):
         return text
-    found = (second if first["name"] == reference else first)["results"][0]
-    if not known(found, "difference_ci95"):
+    outcome = (second if first["name"] == reference else first)["results"][0]
+    if not known(outcome, "difference_ci95"):
         return text
-    apart = abs(found["difference"])
-    shown = metric.difference_text(apart, found["difference_ci95"])
-    text += f" In {setting_name(settings[0])} it is {shown} ahead of {second['name']}"
+    distance = abs(outcome["difference"])
+    ahead = metric.difference_text(distance, outcome["difference_ci95"])
+    text += f" In {setting_name(settings[0])} it is {ahead} ahead of {second['name']}"
     if len(settings) > 1:
         text = text.replace(" it is ", f" {first['name']} is ")
-    sure = apart > found["difference_ci95"]
+    sure = distance > outcome["difference_ci95"]
     return text + ("." if sure else ", which these tasks cannot tell from nothing.")
 
 

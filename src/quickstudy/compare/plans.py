@@ -54,30 +54,30 @@ def plans(runs: Sequence[Path], learners: Sequence[str | JSON], out: Path | None
             folder to train in.
     """
     tails = [run.resolve().name for run in runs]
-    found = [
+    all_plans = [
         Plan(tail if tails.count(tail) == 1 else str(run), run)
         for run, tail in zip(runs, tails, strict=True)
     ]
-    found += [_plan(entry, out) for entry in learners]
-    if not found:
+    all_plans += [_plan(entry, out) for entry in learners]
+    if not all_plans:
         raise UserError(
             "compare: needs learners; received neither runs nor learners; give run directories, or "
             "--learners with some names."
         )
-    for name in (names := [plan.name for plan in found]):
+    for name in (names := [plan.name for plan in all_plans]):
         if names.count(name) > 1:
             raise UserError(
                 f"compare: each learner needs a name of its own; received {name!r} twice; leave "
                 "one out, or give them names in a --config file."
             )
-    places = [plan.run for plan in found if plan.options]
+    places = [plan.run for plan in all_plans if plan.options]
     for place in places:
         if places.count(place) > 1:
             raise UserError(
                 "compare: the names of learners must differ in letters and digits; received two "
                 f"that are both kept in {place}; rename one."
             )
-    return found
+    return all_plans
 
 
 def _plan(entry: str | JSON, out: Path | None) -> Plan:
@@ -136,16 +136,16 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
     named = "name" in tasks or not specs
     spec = {"name": DEFAULTS["tasks"], **tasks} if named else {**_agreed(specs), **tasks}
     first = next(iter(specs.values()), None) or {}
-    apart = {"n_way"} if catalog.makes_tasks(spec["name"]) else set()
-    spec = {k: first[k] for k in DRAWING if k in first.keys() - apart} | spec | drawing
+    fixed = {"n_way"} if catalog.makes_tasks(spec["name"]) else set()
+    spec = {k: first[k] for k in DRAWING if k in first.keys() - fixed} | spec | drawing
     spec["seed"] = first.get("seed", 0) if seed is None else seed
     if catalog.seed_splits(spec["name"]):
-        for name, other in specs.items():
-            if other and other["name"] == spec["name"] and other.get("seed") != spec["seed"]:
+        for name, past in specs.items():
+            if past and past["name"] == spec["name"] and past.get("seed") != spec["seed"]:
                 raise UserError(
                     f"compare: the seed of {spec['name']} splits its classes, so that all must "
                     f"have one; received seed {spec['seed']} and {name!r} with seed "
-                    f"{other.get('seed')}, which may have seen the test classes; compare runs of "
+                    f"{past.get('seed')}, which may have seen the test classes; compare runs of "
                     "one seed."
                 )
     return spec
@@ -161,12 +161,13 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
         )
     known = {name: spec for name, spec in specs.items() if spec}
     data = {name: _data(spec) for name, spec in known.items()}
-    (first, one), *others = data.items()
-    for name, other in others:
-        if other != one:
+    (first, first_data), *others = data.items()
+    for name, run_data in others:
+        if run_data != first_data:
             raise UserError(
-                f"compare: all runs must be of the same tasks; received {first!r} on {one} and "
-                f"{name!r} on {other}; give --tasks to compare them on the same ones."
+                "compare: all runs must be of the same tasks; received "
+                f"{first!r} on {first_data} and {name!r} on {run_data}; give --tasks to compare "
+                "them on the same ones."
             )
     return dict(known[first])
 
@@ -175,9 +176,9 @@ def _data(spec: JSON) -> JSON:
     """The part of a task source's spec that says which data it is."""
     own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
-    apart = {*DRAWING, *PLACES, "seed"}
-    found = {k: v for k, v in options.items() if k == "name" or (k in own and k not in apart)}
-    return plain(found)
+    drawing = {*DRAWING, *PLACES, "seed"}
+    data = {k: v for k, v in options.items() if k == "name" or (k in own and k not in drawing)}
+    return plain(data)
 
 
 def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:

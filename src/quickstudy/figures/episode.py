@@ -6,12 +6,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.figures.colours import BLUE, FAINT, SOFT, VERMILLION
 from quickstudy.figures.images import pixels, place
 from quickstudy.figures.sheet import WIDTH, Figure, drawable, sheet
 from quickstudy.figures.values import finite
+from quickstudy.task import Task
+
+
+def task_grid(task: Task, probabilities: NDArray[Any], ink: bool) -> Figure:
+    """Draws a classification task of images as `episode_grid` does, with a model's answers.
+
+    Args:
+        task: The task.
+        probabilities: Probabilities that the model gives the classes of each query.
+        ink: Grey images have ink 1 on paper 0, and are drawn dark on light.
+
+    Shapes:
+        support.x (support, channel, height, width), probabilities (query, way)
+    """
+    support, query = task
+
+    def images(x: Tensor) -> NDArray[Any]:
+        pixels: NDArray[Any] = x.movedim(1, 3).numpy()
+        return pixels[..., 0] if pixels.shape[3] == 1 else pixels
+
+    return episode_grid(
+        [images(support.x[support.y[:, c] > 0]) for c in range(support.y.shape[1])],
+        images(query.x),
+        probabilities.argmax(axis=1).tolist(),
+        query.y.argmax(dim=1).tolist(),
+        confidence=probabilities.max(axis=1).tolist(),
+        ink=ink,
+    )
 
 
 def episode_grid(

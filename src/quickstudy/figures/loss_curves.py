@@ -37,8 +37,8 @@ def loss_curves(rows: Sequence[JSONLike], *, trained_steps: int | None = None) -
                 f"losses above zero; received {curve[:3]} ... of {row.get('name')!r}; leave it "
                 "out, or measure another loss."
             )
-        kept = {"lr": float(row["lr"])} if row.get("lr") else {}
-        checked.append({"name": str(row["name"]), **kept, "curve": [float(v) for v in curve]})
+        rate = {"lr": float(row["lr"])} if row.get("lr") else {}
+        checked.append({"name": str(row["name"]), **rate, "curve": [float(v) for v in curve]})
     if not checked:
         raise UserError("loss_curves: needs a curve; received none; measure first.")
     steps = len(rows[0]["curve"]) - 1

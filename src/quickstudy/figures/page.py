@@ -234,11 +234,11 @@ def _result(evaluation: JSONLike) -> str:
             raw = ACCURACY.text(evaluation["ece_uncalibrated"])
             note += f"; without a temperature {raw}"
         cards.append(("Calibration error", ece, note))
-    shown = "\n".join(
+    cards_html = "\n".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
         for what, value, note in cards
     )
-    return f'<dl class="cards">\n{shown}\n</dl>\n{_ladder(evaluation, baselines, metric)}'
+    return f'<dl class="cards">\n{cards_html}\n</dl>\n{_ladder(evaluation, baselines, metric)}'
 
 
 def _ladder(evaluation: JSONLike, baselines: Sequence[tuple[str, JSONLike]], metric: Metric) -> str:

@@ -66,8 +66,8 @@ def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Fi
         caption = "The loss on the tasks trained on: faint as measured, strong smoothed."
         if valid:
             caption += " Below, the same model on fixed validation tasks; the ring is the best."
-        drawn = [{"step": float(a), "loss": float(b)} for a, b in zip(step, loss, strict=True)]
-        data = {"metric": metric.name, "loss": drawn, "valid": valid}
+        loss_rows = [{"step": float(a), "loss": float(b)} for a, b in zip(step, loss, strict=True)]
+        data = {"metric": metric.name, "loss": loss_rows, "valid": valid}
         return canvas.finish("learning_curve", caption, data)
 
 
@@ -188,8 +188,8 @@ def reliability(bins: Sequence[JSONLike], ece: float | None = None) -> Figure:
             "On the dashed line the model is right as often as it says; below it, it is too sure. "
             "Thick strokes are the gap. The bars tell how many queries each point stands for."
         )
-        drawn = [{k: float(b[k]) if known(b, k) else None for k in columns} for b in bins]
-        return canvas.finish("reliability", caption, {"ece": ece, "bins": drawn})
+        bin_rows = [{k: float(b[k]) if known(b, k) else None for k in columns} for b in bins]
+        return canvas.finish("reliability", caption, {"ece": ece, "bins": bin_rows})
 
 
 def baseline_ladder(
@@ -254,20 +254,20 @@ def regression_fit(tasks: Sequence[Mapping[str, Any]]) -> Figure:
     keys = ("support_x", "support_y", "x", "truth")
     checked: list[dict[str, Any]] = []
     for i, task in enumerate(tasks):
-        drawn = {k: finite(f"regression_fit: {k} of task {i}", task.get(k)) for k in keys}
+        points = {k: finite(f"regression_fit: {k} of task {i}", task.get(k)) for k in keys}
         fits = {
             str(k): finite(f"regression_fit: prediction {k} of task {i}", v)
             for k, v in task.get("predictions", {}).items()
         }
-        same = [len(values) for values in (drawn["x"], drawn["truth"], *fits.values())]
-        n_shown = [len(drawn["support_x"]), len(drawn["support_y"])]
+        same = [len(values) for values in (points["x"], points["truth"], *fits.values())]
+        n_shown = [len(points["support_x"]), len(points["support_y"])]
         if len(set(same)) > 1 or len(set(n_shown)) > 1 or not 1 <= len(fits) <= 4:
             raise UserError(
                 f"regression_fit: task {i} needs x, truth and 1 to 4 predictions of one length, "
                 f"and as many support_x as support_y; received {same} values and {n_shown} "
                 "support values; evaluate all at the same x."
             )
-        checked.append({**drawn, "predictions": fits})
+        checked.append({**points, "predictions": fits})
     if not 1 <= len(checked) <= 4:
         raise UserError(f"regression_fit: need 1 to 4 tasks; received {len(checked)}; choose some.")
     *first, last = checked[0]["predictions"]

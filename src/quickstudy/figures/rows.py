@@ -139,11 +139,11 @@ def draw_marks(axes: Axes, rows: Sequence[Row], series: Sequence[str], step: flo
     for i, name in enumerate(series):
         shift = step * (i - (len(series) - 1) / 2)
         marks = [(y + shift, row.values[i]) for y, row in enumerate(rows)]
-        shown = [(y, interval) for y, interval in marks if interval is not None]
+        known = [(y, interval) for y, interval in marks if interval is not None]
         handles.append(
             axes.errorbar(
-                [interval.value for _, interval in shown], [y for y, _ in shown],
-                xerr=[[each.below for _, each in shown], [each.above for _, each in shown]],
+                [interval.value for _, interval in known], [y for y, _ in known],
+                xerr=[[each.below for _, each in known], [each.above for _, each in known]],
                 fmt=MARKERS[i % len(MARKERS)], color=SERIES[i % len(SERIES)], ms=5,
                 elinewidth=1.3, capsize=2, label=name,
             )

@@ -16,11 +16,11 @@ from quickstudy.inputs.kind import InputKind
 PNG: Final = b"\x89PNG"
 
 
-def to_bytes(given: Any) -> bytes:
+def to_bytes(value: Any) -> bytes:
     """Writes the value of `InputKind.from_request` as bytes that name their own form."""
-    if isinstance(given, Image.Image):
-        return _png(given)
-    return json.dumps(given, ensure_ascii=False).encode()
+    if isinstance(value, Image.Image):
+        return _png(value)
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def from_bytes(data: bytes) -> Any:

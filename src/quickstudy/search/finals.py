@@ -43,7 +43,7 @@ class Final(Record):
     cpu_seconds: float
 
 
-def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -> list[Final]:
+def finals(plan: Plan, trials: Sequence[Row], source: TaskSource, n_tasks: int) -> list[Final]:
     """The best whole trials on further meta-valid tasks, the same for all; the best first.
 
     Of many trials the one with the best validation is in part the luckiest. The default
@@ -52,7 +52,7 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
 
     Args:
         plan: The search.
-        found: Its trials.
+        trials: Its trials.
         source: The tasks.
         n_tasks: Tasks of the finals; they come after those of the validations.
 
@@ -60,27 +60,27 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
         One for each of up to five trials and the default; none where there are not two, where the
         run of one is on another machine, or where `n_tasks` is 0.
     """
-    default = default_row(found)
-    entered = [
+    default = default_row(trials)
+    finalists = [
         row
-        for place, row in enumerate(whole_rows(found, plan.sign))
+        for place, row in enumerate(whole_rows(trials, plan.sign))
         if place < FINALISTS or row is default
     ]
-    here = all(RunDirectory(plan.run(row.number)).exists for row in entered)
-    if n_tasks == 0 or len(entered) < 2 or not here:
+    present = all(RunDirectory(plan.run(row.number)).exists for row in finalists)
+    if n_tasks == 0 or len(finalists) < 2 or not present:
         return []
-    each, spent = {}, {}
-    for row in entered:
+    by_number, spent = {}, {}
+    for row in finalists:
         started = time.process_time()
         run = plan.run(row.number)
         first = RunDirectory(run).read()["training"]["valid_tasks"]
         tasks = (source.untouched.task("valid", first + i) for i in range(n_tasks))
-        each[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
+        by_number[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         spent[row.number] = time.process_time() - started
-    usual = None if default is None else each.get(default.number)
+    reference = None if default is None else by_number.get(default.number)
     results = []
-    for number, scores in each.items():
-        gain = None if usual is None else plan.sign * (scores - usual)
+    for number, scores in by_number.items():
+        gain = None if reference is None else plan.sign * (scores - reference)
         results.append(
             Final(
                 number,
@@ -95,11 +95,11 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
     return sorted(results, key=lambda final: plan.metric.rank(final.score))
 
 
-def winner(found: Sequence[Row], played: Sequence[Final], sign: int) -> Row | None:
+def winner(trials: Sequence[Row], played: Sequence[Final], sign: int) -> Row | None:
     """The best trial by the finals, or by its validations where there were none."""
     if not played:
-        return best_row(found, sign)
-    return next(row for row in found if row.number == played[0].number)
+        return best_row(trials, sign)
+    return next(row for row in trials if row.number == played[0].number)
 
 
 def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JSON:

@@ -40,24 +40,24 @@ LIMITS = (
 
 
 def result_of(
-    plan: Plan, found: Sequence[Row], source: TaskSource, final_tasks: int, command: str
+    plan: Plan, trials: Sequence[Row], source: TaskSource, final_tasks: int, command: str
 ) -> SearchResult:
     """Sums up a search; the best trial is chosen by the finals.
 
     Raises:
         UserError: No trial came to its end.
     """
-    played = finals(plan, found, source, final_tasks)
-    best = winner(found, played, plan.sign)
+    final_rows = finals(plan, trials, source, final_tasks)
+    best = winner(trials, final_rows, plan.sign)
     if best is None:
-        failed = next((row.reason for row in found if row.reason), "the budget was spent before")
+        failed = next((row.reason for row in trials if row.reason), "the budget was spent before")
         raise UserError(
             f"search {plan.out}: needs a trial that ends with a finite validation; received none "
-            f"of {len(found)} ({failed}); raise --trials or --total-minutes, or change the space."
+            f"of {len(trials)} ({failed}); raise --trials or --total-minutes, or change the space."
         )
-    space, adjusted = zoomed(plan.space, found, plan.sign, plan.zoom)
-    default = default_row(found)
-    spent = sum(row.cpu_seconds for row in found) + sum(final.cpu_seconds for final in played)
+    space, adjusted = zoomed(plan.space, trials, plan.sign, plan.zoom)
+    default = default_row(trials)
+    spent = sum(row.cpu_seconds for row in trials) + sum(final.cpu_seconds for final in final_rows)
     result = SearchResult(
         name=plan.name,
         tasks=source.describe(),
@@ -65,14 +65,14 @@ def result_of(
         **plan.about(),
         space_now=space.to_json(),
         adjusted=adjusted,
-        importance=importance(plan.space, found, plan.sign),
+        importance=importance(plan.space, trials, plan.sign),
         best=best,
         default=default,
-        finals=played,
-        trials=found,
-        rank=[row.number for row in ranked(found, plan.sign)],
+        finals=final_rows,
+        trials=trials,
+        rank=[row.number for row in ranked(trials, plan.sign)],
         cpu_minutes=spent / 60,
-        minutes=sum(row.seconds for row in found) / 60,
+        minutes=sum(row.seconds for row in trials) / 60,
         command=command,
         date=today(),
         version=__version__,
@@ -104,13 +104,13 @@ def words(result: JSONLike, space: Space, whole: int) -> list[str]:
     metric = named(result["metric"])
     trials = [row for row in result["trials"] if row["state"] != "retried"]
     first = f"Trial {best['number']} is the best of {len(trials)}: {_named(best)} with "
-    won = next(iter(result["finals"]), None)
-    if won is None:
+    winner = next(iter(result["finals"]), None)
+    if winner is None:
         first += f"{metric.text(best['score'])} {metric.noun} on the meta-valid tasks"
     else:
         first += (
-            f"{metric.text(won['score'], won['ci95'])} {metric.noun} in the finals of "
-            f"{len(result['finals'])} trials, on {won['n_tasks']} further meta-valid tasks"
+            f"{metric.text(winner['score'], winner['ci95'])} {metric.noun} in the finals of "
+            f"{len(result['finals'])} trials, on {winner['n_tasks']} further meta-valid tasks"
         )
     if default is None:
         first += "."
@@ -118,41 +118,41 @@ def words(result: JSONLike, space: Space, whole: int) -> list[str]:
         first += ". It is the default configuration: nothing that was tried beats it."
     elif default["score"] is None:
         first += f"; the default configuration failed ({default['reason']})."
-    elif won is not None and won["ahead"] is not None:
+    elif winner is not None and winner["ahead"] is not None:
         first += (
-            f", {metric.text(won['ahead'], won['ahead_ci95'])} better than the default "
+            f", {metric.text(winner['ahead'], winner['ahead_ci95'])} better than the default "
             "configuration on the same tasks."
         )
     else:
         early = " when it was given up" if default["state"] == "given up" else ""
         reached = metric.text(default["score"])
         first += f"; the default configuration reached {reached}{early}."
-    said = [first]
+    sentences = [first]
     if default is not None and default["number"] != best["number"]:
         options = {c.key: c.option for c in space.choices}
-        usual = {options[key]: value for key, value in default["choices"].items()}
-        made = {options[key]: value for key, value in best["choices"].items()}
-        others = [
+        defaults = {options[key]: value for key, value in default["choices"].items()}
+        chosen = {options[key]: value for key, value in best["choices"].items()}
+        changes = [
             f"{name} {_value(value)}"
-            + (f" instead of {_value(usual[name])}" if name in usual else "")
-            for name, value in made.items()
-            if name not in usual or usual[name] != value
+            + (f" instead of {_value(defaults[name])}" if name in defaults else "")
+            for name, value in chosen.items()
+            if name not in defaults or defaults[name] != value
         ]
-        said.append(f"It differs from the default in {', '.join(others)}.")
+        sentences.append(f"It differs from the default in {', '.join(changes)}.")
     ends = [row["state"] for row in trials]
     share = sum(row["tasks"] for row in trials) / whole / len(trials)
-    said.append(
+    sentences.append(
         f"{ends.count('whole')} trials were trained whole, {ends.count('given up')} given up early "
         f"and {ends.count('failed')} failed: together they saw {100 * share:.0f} % "
         "of the tasks that whole trainings of all would have."
     )
-    said += [
+    sentences += [
         f"{row['choice'].split(' (')[0]} makes {100 * row['share']:.0f} % of the differences that "
         f"single choices explain: {row['tendency']}."
         for row in result["importance"][:3]
         if row["share"] >= 0.1
     ]
-    return said + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
+    return sentences + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
 
 
 def write(plan: Plan, result: JSONLike, json: Path | None) -> None:
@@ -191,13 +191,13 @@ def show(result: JSONLike, out: Path) -> None:
     for column in ("trial", metric.noun, "in the finals", "tasks", "end", "from", "learner"):
         table.add_column(column, justify="right" if column in ("trial", "tasks") else "left")
     rows = {row["number"]: row for row in result["trials"]}
-    played = {one["number"]: metric.text(one["score"]) for one in result["finals"]}
-    order = [*played, *(number for number in result["rank"] if number not in played)]
+    final_scores = {final["number"]: metric.text(final["score"]) for final in result["finals"]}
+    order = [*final_scores, *(number for number in result["rank"] if number not in final_scores)]
     for number in order[:10]:
         row = rows[number]
         score = "" if row["score"] is None else metric.text(row["score"])
         about = (str(row["tasks"]), row["state"], row["origin"], _named(row))
-        table.add_row(str(number), score, played.get(number, ""), *about)
+        table.add_row(str(number), score, final_scores.get(number, ""), *about)
     Console().print(table)
     for text in result["words"]:
         print(text)
@@ -210,14 +210,14 @@ def _finals(result: JSONLike) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
-    for one in result["finals"]:
-        ahead = one["ahead"]
+    for final in result["finals"]:
+        ahead = final["ahead"]
         if ahead is not None:
-            ahead = metric.text(ahead, one["ahead_ci95"])
-        if rows[one["number"]]["origin"] == "default":
+            ahead = metric.text(ahead, final["ahead_ci95"])
+        if rows[final["number"]]["origin"] == "default":
             ahead = "is the default"
-        cells = (metric.text(one["score"], one["ci95"]), ahead or "")
-        lines.append(_line(one["number"], [*cells, _named(rows[one["number"]])]))
+        cells = (metric.text(final["score"], final["ci95"]), ahead or "")
+        lines.append(_line(final["number"], [*cells, _named(rows[final["number"]])]))
     heads = ("trial", metric.noun, "better than the default by", "learner")
     text = f"On {result['finals'][0]['n_tasks']} meta-valid tasks that chose none of them, ± 95 %."
     return f"<p>{text}</p>\n{page.table_html('ladder lines', lines, heads)}"

@@ -223,45 +223,45 @@ class Space:
     def options(self, chosen: Mapping[str, Any]) -> JSON:
         """The chosen values, as options of `quickstudy train` by dotted name."""
         by_key = {choice.key: choice.option for choice in self.choices}
-        found = {by_key[key]: value for key, value in chosen.items() if key in by_key}
-        depth = found.pop("net.depth", None)
+        options = {by_key[key]: value for key, value in chosen.items() if key in by_key}
+        depth = options.pop("net.depth", None)
         if depth is not None:
-            found["net.hidden"] = [found.pop("net.width")] * depth
-        return found
+            options["net.hidden"] = [options.pop("net.width")] * depth
+        return options
 
     def without(self, fixed: Mapping[str, Any]) -> Space:
         """The space where these options are given and not chosen."""
         if "net.hidden" in fixed:
             fixed = {**fixed, "net.width": None, "net.depth": None}
-        kept = []
+        choices = []
         for choice in self.choices:
-            given = {name: wanted for name, wanted in choice.when.items() if name in fixed}
-            met = all(any(_same(fixed[n], v) for v in wanted) for n, wanted in given.items())
+            conditions = {name: wanted for name, wanted in choice.when.items() if name in fixed}
+            met = all(any(_same(fixed[n], v) for v in wanted) for n, wanted in conditions.items())
             if choice.option in fixed or not met:
                 continue
             when = {name: wanted for name, wanted in choice.when.items() if name not in fixed}
-            kept.append(replace(choice, when=when))
-        return Space(tuple(kept))
+            choices.append(replace(choice, when=when))
+        return Space(tuple(choices))
 
     def to_json(self) -> list[JSON]:
         return [choice.to_json() for choice in self.choices]
 
     def differences(self, other: Space) -> Iterator[str]:
         """How another space differs, in words."""
-        mine, theirs = ({c.key: c for c in space.choices} for space in (self, other))
-        for key in [*mine, *(theirs.keys() - mine.keys())]:
-            if key not in theirs:
+        own, others = ({c.key: c for c in space.choices} for space in (self, other))
+        for key in [*own, *(others.keys() - own.keys())]:
+            if key not in others:
                 yield f"{key} is not there"
-            elif key not in mine:
-                yield f"{key} is {theirs[key].words()} and is not here"
-            elif mine[key] != theirs[key]:
-                one, two = mine[key].words(), theirs[key].words()
+            elif key not in own:
+                yield f"{key} is {others[key].words()} and is not here"
+            elif own[key] != others[key]:
+                own_words, other_words = own[key].words(), others[key].words()
                 yield (
-                    f"{key} is {two} instead of {one}"
-                    if one != two
+                    f"{key} is {other_words} instead of {own_words}"
+                    if own_words != other_words
                     else f"{key} may be widened differently"
                 )
-        if mine == theirs and [*mine] != [*theirs]:
+        if own == others and [*own] != [*others]:
             yield "the choices are in another order"
 
 
@@ -327,9 +327,9 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _same(one: Any, two: Any) -> bool:
+def _same(a: Any, b: Any) -> bool:
     """Equality that keeps true apart from 1."""
-    return isinstance(one, bool) == isinstance(two, bool) and bool(one == two)
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def _apart(one: Choice, two: Choice) -> bool:

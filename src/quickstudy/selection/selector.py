@@ -130,17 +130,17 @@ class AlgorithmSelector:
             raise UserError(
                 f"AlgorithmSelector: needs two tables or more; received {len(tables)}; add tables."
             )
-        seen = inputs_of([(task.features, task.tried(metric, tried)) for task in measured])
+        inputs = inputs_of([(task.features, task.tried(metric, tried)) for task in measured])
         scores = np.array([task.scored(metric) for task in measured])
         weight = table_weights(measured)
-        scaling = Scaling.fit(seen.x, weight)
-        x = scaling(seen.x)
+        scaling = Scaling.fit(inputs.x, weight)
+        x = scaling(inputs.x)
         rewards = torch.tensor(scores / POINTS)
         policy = Policy(x.shape[1], len(OWN), len(CONFIGURATIONS)).double()
         train_policy(
             policy,
             torch.tensor(x),
-            torch.tensor(seen.own),
+            torch.tensor(inputs.own),
             lambda tasks, drawn: rewards[tasks].gather(1, drawn),
             training or PolicyTraining(),
             torch.tensor(weight),
@@ -272,8 +272,8 @@ class AlgorithmSelector:
     def _seen(
         self, features: Mapping[str, float], trials: Mapping[str, float]
     ) -> tuple[Tensor, Tensor]:
-        seen = inputs_of([(features, trials)])
-        return torch.tensor(self.scaling(seen.x[0])), torch.tensor(seen.own[0])
+        inputs = inputs_of([(features, trials)])
+        return torch.tensor(self.scaling(inputs.x[0])), torch.tensor(inputs.own[0])
 
     def _part(self, support: Support) -> Support:
         """At most as many rows as the selector was trained on."""

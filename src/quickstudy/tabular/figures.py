@@ -36,22 +36,22 @@ def paired(result: JSONLike, metric: Metric) -> Figure:
     opponents, tables = list(result["against"])[:MOST_OPPONENTS], result["tables"]
     if not tables:
         raise UserError("paired: need at least one table; received none; measure first.")
-    ours = [table["generator"][metric.name] for table in tables]
-    theirs = {name: [table[name][metric.name] for table in tables] for name in opponents}
-    low = min(min(ours), *(min(values) for values in theirs.values())) - 0.02
+    own = [table["generator"][metric.name] for table in tables]
+    scores = {name: [table[name][metric.name] for table in tables] for name in opponents}
+    low = min(min(own), *(min(values) for values in scores.values())) - 0.02
     side, gap, left, bottom = 1.85, 0.25, 0.78, 0.52
     with sheet(bottom + side + 0.75, f"{metric.noun} on {len(tables)} unseen tables") as canvas:
         for i, name in enumerate(opponents):
             start = left + i * (side + gap)
             axes = canvas.panel(bottom, 0.75, start, WIDTH - start - side)
             axes.plot([low, 1], [low, 1], color=SOFT, linestyle=DASHED, linewidth=0.9)
-            better = np.array(ours) > np.array(theirs[name])
+            better = np.array(own) > np.array(scores[name])
             for chosen, colour, marker in ((better, BLUE, "o"), (~better, VERMILLION, "s")):
-                x, y = np.array(theirs[name])[chosen], np.array(ours)[chosen]
+                x, y = np.array(scores[name])[chosen], np.array(own)[chosen]
                 axes.scatter(x, y, s=11, c=colour, marker=marker, linewidths=0, alpha=0.8)
-            apart = result["against"][name][metric.name]
-            half = "" if apart["ci95"] is None else f" ± {100 * apart['ci95']:.1f}"
-            difference = f"{100 * apart['difference']:+.1f}{half} points"
+            summary = result["against"][name][metric.name]
+            half = "" if summary["ci95"] is None else f" ± {100 * summary['ci95']:.1f}"
+            difference = f"{100 * summary['difference']:+.1f}{half} points"
             axes.set_title(difference.replace("-", "−"), size=8.5, loc="left")
             axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel=drawable(name, 22))
             axes.set_aspect("equal")
@@ -67,7 +67,7 @@ def paired(result: JSONLike, metric: Metric) -> Figure:
             "is better (circles), below the other (squares)."
         )
         data: JSON = {"metric": metric.name, "tables": [table["name"] for table in tables]}
-        data |= {"generator": ours, **theirs, "against": result["against"]}
+        data |= {"generator": own, **scores, "against": result["against"]}
         return canvas.finish(f"tables-{metric.name}", caption, data)
 
 

@@ -142,10 +142,10 @@ def _vinyals(*parts: Drawings) -> dict[Split, ClassPool]:
     test = np.isin(alphabet, TEST_ALPHABETS) | np.isin(character, TEST_CHARACTERS)
     valid = np.isin(alphabet, VALID_ALPHABETS)
 
-    def pool(of: NDArray[Any]) -> ClassPool:
-        names, y = np.unique(character[of], return_inverse=True)
+    def pool(chosen: NDArray[Any]) -> ClassPool:
+        names, y = np.unique(character[chosen], return_inverse=True)
         return ClassPool(
-            x=np.concatenate([np.rot90(x[of], turn, axes=(2, 3)) for turn in range(4)]),
+            x=np.concatenate([np.rot90(x[chosen], turn, axes=(2, 3)) for turn in range(4)]),
             y=np.concatenate([y + turn * len(names) for turn in range(4)]),
             names=[f"{name}/rot{90 * turn:03}" for turn in range(4) for name in names],
         )
@@ -154,10 +154,10 @@ def _vinyals(*parts: Drawings) -> dict[Split, ClassPool]:
 
 
 def _lake(background: Drawings, evaluation: Drawings) -> dict[Split, ClassPool]:
-    def pool(part: Drawings, of: NDArray[Any]) -> ClassPool:
-        names, y = np.unique(part.character[of], return_inverse=True)
+    def pool(part: Drawings, chosen: NDArray[Any]) -> ClassPool:
+        names, y = np.unique(part.character[chosen], return_inverse=True)
         return ClassPool(
-            part.x[of], y, names.tolist(), group=_alphabets(names), author=part.drawer[of]
+            part.x[chosen], y, names.tolist(), group=_alphabets(names), author=part.drawer[chosen]
         )
 
     valid = np.isin(_alphabets(background.character), VALID_ALPHABETS)

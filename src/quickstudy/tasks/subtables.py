@@ -75,8 +75,8 @@ def encode(cells: Cells, support: Array, rows: Array, columns: Array) -> NDArray
                 parts.append(np.isnan(values).astype(np.float64))
         else:
             codes = cells.codes[:, column - n_numeric]
-            found, counts = np.unique(codes[support][codes[support] >= 0], return_counts=True)
-            frequent = np.sort(found[np.argsort(-counts, kind="stable")[:MAX_VALUES]])
+            values_seen, counts = np.unique(codes[support][codes[support] >= 0], return_counts=True)
+            frequent = np.sort(values_seen[np.argsort(-counts, kind="stable")[:MAX_VALUES]])
             parts += [(codes[rows] == value).astype(np.float64) for value in frequent]
     return np.array(parts, dtype=np.float32).reshape(-1, len(rows)).T
 

@@ -147,40 +147,40 @@ def _scores(rng: Rng, causes: Array, columns: Array, way: int) -> Array:
     if rule == "clusters":
         centres = x[rng.permutation(len(x))[: way * int(rng.integers(1, 6))]]
         width = np.exp(rng.uniform(-1, 1, size=(1, d)))
-        apart = np.square((x[:, None, :] - centres) / width).mean(axis=2)
+        distances = np.square((x[:, None, :] - centres) / width).mean(axis=2)
         owner = rng.permutation(np.arange(len(centres)) % way)
-        near = np.exp(-apart * rng.uniform(2, 20))
+        near = np.exp(-distances * rng.uniform(2, 20))
         chances: Array = np.log(near @ np.eye(way)[owner] + 1e-12)
         return chances
     # An ordinal class is a range of one score.
     outputs = 1 if way > 2 and rng.random() < 0.2 else way
     if rule == "linear":
-        found = x @ (rng.standard_normal((d, outputs)) * np.exp(rng.uniform(-2, 0.5, (d, 1))))
+        values = x @ (rng.standard_normal((d, outputs)) * np.exp(rng.uniform(-2, 0.5, (d, 1))))
     elif rule == "network":
-        found = _network(rng, x, outputs, depth=int(rng.integers(1, 3)))
+        values = _network(rng, x, outputs, depth=int(rng.integers(1, 3)))
     elif rule == "trees":
-        found = np.zeros((len(x), outputs))
+        values = np.zeros((len(x), outputs))
         for _ in range(_between(rng, 1, 30)):
             depth = int(rng.integers(1, 5))
             chosen = rng.integers(d, size=depth)
             bits = x[:, chosen] > x[rng.integers(len(x), size=depth), chosen]
             leaf = bits @ (1 << np.arange(depth))
-            found += rng.standard_normal((1 << depth, outputs))[leaf]
+            values += rng.standard_normal((1 << depth, outputs))[leaf]
     elif rule == "additive":
         cut = x[rng.integers(len(x), size=(8, d)), np.arange(d)]
         steps = 1 + np.tanh((x[:, None, :] - cut) * np.exp(rng.uniform(0, 4)) / 2)
         size = np.exp(rng.uniform(-2, 0.5, (1, d, 1)))
-        found = np.einsum(
+        values = np.einsum(
             "nkd,kdo->no", steps / 2, rng.standard_normal((8, d, outputs)) * size, optimize=True
         )
     else:
         pairs = rng.integers(d, size=(2, _between(rng, 1, 10)))
-        found = (x[:, pairs[0]] * x[:, pairs[1]]) @ rng.standard_normal((pairs.shape[1], outputs))
-        found = found + rng.uniform(0, 1) * (x @ rng.standard_normal((d, outputs)))
+        values = (x[:, pairs[0]] * x[:, pairs[1]]) @ rng.standard_normal((pairs.shape[1], outputs))
+        values = values + rng.uniform(0, 1) * (x @ rng.standard_normal((d, outputs)))
     if outputs == way:
-        return _standard(found)
+        return _standard(values)
     ends = np.sort(rng.uniform(0.05, 0.95, way - 1))
-    ranks = np.argsort(np.argsort(found[:, 0])) / len(x)
+    ranks = np.argsort(np.argsort(values[:, 0])) / len(x)
     distance: Array = np.abs(np.searchsorted(ends, ranks)[:, None] - np.arange(way)).astype(float)
     return -distance
 
@@ -212,8 +212,8 @@ def _observed(rng: Rng, columns: Array, n: int) -> Array:
         elif kind == 4:
             ends = np.quantile(column, np.sort(rng.uniform(0, 1, int(rng.integers(2, 7)))))
             names = rng.permutation(len(ends) + 1)[np.searchsorted(ends, column)]
-            found = np.unique(names[:n])
-            parts += [(names == name).astype(float) for name in found]
+            known_names = np.unique(names[:n])
+            parts += [(names == name).astype(float) for name in known_names]
             continue
         hidden = rng.random(len(column)) < share_missing * rng.random()
         hidden[0] = False

@@ -165,13 +165,13 @@ def _schema(path: Path) -> dict[str, frozenset[str]]:
     """Categorical columns by name of table, from a schema that may not be there."""
     if not path.is_file():
         return {}
-    found: dict[str, frozenset[str]] = defaultdict(frozenset)
+    categorical: dict[str, frozenset[str]] = defaultdict(frozenset)
     try:
         for name, about in json.loads(path.read_text()).items():
-            found[name] = frozenset(about.get("categorical", ()))
+            categorical[name] = frozenset(about.get("categorical", ()))
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(
             f"tables: {path} must be a JSON object with, for each table, its categorical columns; "
             f"received: {error}; correct it, or take it away."
         ) from error
-    return found
+    return categorical

@@ -1,7 +1,7 @@
 // What follows from the task: predictions, quality and map, asked for again after every change.
 
 import { Problem, ask } from "./api.js";
-import { changed, isRegression, newKey, state } from "./state.js";
+import { changed, isRegression, newKey, state, taskPath } from "./state.js";
 
 const REFUSED = [400, 413, 415, 422];  // what the server says of an input that it cannot read
 const CURVE = 101;  // points of a curve
@@ -46,12 +46,12 @@ export function predictBody(inputs) {
 }
 
 async function predictionsOf(inputs) {
-  const { value } = await ask("POST", `${path()}:predict`, { json: predictBody(inputs) });
+  const { value } = await ask("POST", `${taskPath()}:predict`, { json: predictBody(inputs) });
   return value.predictions;
 }
 
 async function assess(current) {
-  const { value } = await ask("POST", `${path()}:quality`, { json: {} });
+  const { value } = await ask("POST", `${taskPath()}:quality`, { json: {} });
   if (!current()) return;
   state.quality = value;
   changed();
@@ -60,7 +60,7 @@ async function assess(current) {
 async function place(current) {
   const asked = state.queries.filter(({ problem }) => !problem);
   const json = asked.length ? { query: asked.map(({ input }) => input) } : {};
-  const { value } = await ask("POST", `${path()}:map`, { json });
+  const { value } = await ask("POST", `${taskPath()}:map`, { json });
   if (!current()) return;
   state.points = value.points.map((point) => ({ ...point, asked: asked[point.query] }));
   changed();
@@ -80,7 +80,7 @@ async function follow(current) {
   const step = (high - low + 2 * margin) / (CURVE - 1);
   const x = Array.from({ length: CURVE }, (_, i) => low - margin + i * step);
   const json = predictBody(x.map((each) => ({ values: [each] })));
-  const { value } = await ask("POST", `${path()}:predict`, { json });
+  const { value } = await ask("POST", `${taskPath()}:predict`, { json });
   if (!current()) return;
   state.curve = value.predictions.map(({ label }, i) => [x[i], label]);
   changed();
@@ -88,7 +88,7 @@ async function follow(current) {
 
 /** Why a query was answered so: the influence of every example. */
 export async function explain(query) {
-  const { value } = await ask("POST", `${path()}:explain`, { json: { query: query.input } });
+  const { value } = await ask("POST", `${taskPath()}:explain`, { json: { query: query.input } });
   query.reasons = value;
   changed();
 }
@@ -103,11 +103,6 @@ export async function askAbout(inputs) {
 
 export function asQuery(input) {
   return { key: newKey(), input };
-}
-
-function path() {
-  const { model, task } = state;
-  return `/v1/models/${encodeURIComponent(model.id)}/tasks/${encodeURIComponent(task.id)}`;
 }
 
 function memory() {

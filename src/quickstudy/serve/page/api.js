@@ -1,5 +1,7 @@
 // HTTP: problems as exceptions, and patience while the server is away.
 
+import { say } from "./words.js";
+
 /** What the server refused, as it explains it (RFC 9457). */
 export class Problem extends Error {
   constructor(status, body) {
@@ -89,7 +91,7 @@ function went(change) {
 
 async function problemOf(response) {
   const body = await response.json().catch(() => ({}));
-  return new Problem(response.status, { title: `The server answered ${response.status}`, ...body });
+  return new Problem(response.status, { title: say("banner.answered", { status: response.status }), ...body });
 }
 
 function pause(seconds) {

@@ -1,17 +1,17 @@
 // What the whole page has to say: changed elsewhere, offline, done and undo.
 
 import { watchConnection } from "./api.js";
-import { button, el, plural, say } from "./dom.js";
+import { button, el, speak } from "./dom.js";
 import "./key.js";
 import { isRegression, state, subscribe } from "./state.js";
 import { conflict, readapt, reload } from "./task.js";
+import { say } from "./words.js";
 
 const place = document.querySelector("#banners");
 const status = document.querySelector("#status");
 const toast = document.querySelector("#toast");
 const offline = el("div", { class: "banner warn", role: "status" },
-  el("strong", {}, "Offline, retrying."),
-  " What you see is kept; changes are sent when the server is back.");
+  el("strong", {}, say("banner.offline")), ` ${say("banner.kept")}`);
 let fading = null;
 
 export function setUpBanners() {
@@ -21,15 +21,15 @@ export function setUpBanners() {
     if (state.task) await reload();
   });
   conflict.decide = decide;
-  subscribe(() => say(status, summary()));
+  subscribe(() => speak(status, summary()));
 }
 
 function summary() {
-  if (!state.task) return "Nothing taught yet";
+  if (!state.task) return say("task.empty");
   const { examples, adapt_ms } = state.task;
-  const parts = [plural(examples.length, "example")];
-  if (!isRegression()) parts.unshift(plural(state.classes.length, "class"));
-  if (state.task.state === "READY") parts.push(`adapted in ${adapt_ms.toFixed(1)} ms`);
+  const parts = [say("count.examples", { n: examples.length })];
+  if (!isRegression()) parts.unshift(say("count.classes", { n: state.classes.length }));
+  if (state.task.state === "READY") parts.push(say("task.adapted", { ms: adapt_ms.toFixed(1) }));
   return parts.join(" · ");
 }
 
@@ -40,10 +40,9 @@ function decide() {
       banner.remove();
       resolve(keep);
     };
-    const theirs = button("plain", choose(false), "Reload");
-    const both = button("main", choose(true), "Keep both");
-    const text = el("p", {}, el("strong", {}, "This task was changed elsewhere. "),
-      "Reload shows that and drops your last change; keep both makes your change on top of it.");
+    const theirs = button("plain", choose(false), say("banner.reload"));
+    const both = button("main", choose(true), say("banner.keep_both"));
+    const text = el("p", {}, el("strong", {}, say("banner.changed")), ` ${say("banner.choices")}`);
     const banner = el("div", { class: "banner warn", role: "alert" }, text,
       el("div", { class: "actions" }, theirs, both));
     place.append(banner);
@@ -57,7 +56,7 @@ export function notice(text, undo) {
     document.querySelector("#examples").focus({ preventScroll: true });
     toast.replaceChildren();
     undo().catch(fail);
-  }, "Undo");
+  }, say("banner.undo"));
   toast.replaceChildren(el("div", { class: "toast" }, el("span", {}, text), back));
   clearTimeout(fading);
   fading = setTimeout(() => toast.replaceChildren(), 12000);
@@ -70,10 +69,10 @@ export function fail(problem) {
     banner.remove();
     if (gone) readapt().catch(fail);
   };
-  const text = el("p", {}, el("strong", {}, problem.title ?? "Something went wrong on this page."),
+  const text = el("p", {}, el("strong", {}, problem.title ?? say("banner.failed")),
     ` ${problem.detail ?? problem.message}`);
   const banner = el("div", { class: "banner bad", role: "alert" }, text,
-    button("plain", act, gone ? "Adapt to the new model" : "Dismiss"));
+    button("plain", act, gone ? say("banner.readapt") : say("banner.dismiss")));
   place.querySelector(".bad")?.remove();
   place.append(banner);
 }

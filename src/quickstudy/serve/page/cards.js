@@ -1,12 +1,13 @@
 // Class cards: a name, a way to add examples, and the examples.
 
 import { notice } from "./banners.js";
-import { brief, button, complain, el, icon, keyed, markIcon, plural } from "./dom.js";
+import { brief, button, complain, el, icon, keyed, markIcon } from "./dom.js";
 import { dropExample, showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
 import { addClass, addExamples, removeClass, renameClass, rollback } from "./task.js";
 import { thumb } from "./thumbs.js";
+import { say } from "./words.js";
 
 const grid = document.querySelector("#classes");
 const more = document.querySelector("#add-class");
@@ -24,11 +25,12 @@ export function setUpCards() {
 }
 
 async function add() {
+  const named = (n) => say("class.untitled", { n });
   let n = state.classes.length + 1;
-  while (hueOf(`Class ${n}`) !== undefined) n++;
+  while (hueOf(named(n)) !== undefined) n++;
   try {
     complain(alerts, null);
-    await addClass(`Class ${n}`);
+    await addClass(named(n));
     const name = grid.lastElementChild.querySelector(".name");
     name.focus();
     name.select();
@@ -44,7 +46,7 @@ function makeCard(item) {
     class: "name", dir: "auto", maxlength: 200, spellcheck: "false", autocomplete: "off",
   });
   const count = el("span", { class: "count" });
-  const examples = el("ul", { class: "examples" });
+  const examples = el("ul", { class: "examples", "data-hint": say("example.drop") });
   const alerts = el("div", { class: "alerts" });
   const attempt = (work) => {
     complain(alerts, null);
@@ -70,48 +72,48 @@ function makeCard(item) {
     if (!(await removeClass(label))) return;
     (next?.querySelector(".name") ?? more).focus();
     const undo = shots && (() => rollback(before));
-    notice(`Removed “${label}”${shots ? ` and its ${plural(shots, "example")}` : ""}.`, undo);
+    notice(shots ? say("class.removed_with", { label, n: shots }) : say("class.removed", { label }), undo);
   };
 
   const gather = makeGather({
-    label: "New example",
-    verb: "Add",
+    label: say("example.new"),
+    verb: say("example.add"),
     alerts,
     valued: isRegression(),
     onInputs: (inputs) => addExamples(now.label, inputs),
   });
   const body = el("div", { class: "card-body" }, gather.element, examples);
   const head = el("header", {},
-    isRegression() ? [el("h3", {}, "Examples"), count] : [mark, name, count, remove]);
+    isRegression() ? [el("h3", {}, say("teach.examples")), count] : [mark, name, count, remove]);
   const card = el("section", { class: "card class-card" }, head, body, alerts);
   acceptDrops(card, gather.take);
 
   card.show = (item) => {
     now = item;
     card.dataset.label = item.label;
-    card.setAttribute("aria-label", isRegression() ? "Examples" : `Class ${item.label}`);
+    card.setAttribute("aria-label", isRegression() ? say("teach.examples") : say("class.card", item));
     card.classList.toggle("empty", item.shots === 0);
     mark.replaceChildren(markIcon(hueOf(item.label)));
     if (document.activeElement !== name) name.value = item.label;
-    name.setAttribute("aria-label", `Name of class ${item.label}`);
-    remove.setAttribute("aria-label", `Remove class ${item.label}`);
-    count.textContent = item.shots ? plural(item.shots, "example") : "needs an example";
+    name.setAttribute("aria-label", say("class.name", item));
+    remove.setAttribute("aria-label", say("class.remove", item));
+    count.textContent = item.shots ? say("count.examples", { n: item.shots }) : say("class.empty");
     gather.show();
     keyed(examples, examplesOf(item.label), keyOfExample, makeExample);
   };
   return card;
 
   function makeExample({ id, label }) {
-    const what = `Example ${id} of ${label}`;
+    const example = say("example.of", { id, label });
     const open = el("button", {
-      type: "button", "data-example": id, "aria-label": `${what}. Enter opens it, Delete removes it.`,
+      type: "button", "data-example": id, "aria-label": say("example.open", { example }),
       onclick: () => showExample(id),
       onkeydown: (event) => {
         if (event.key !== "Delete") return;
         const next = holder.nextElementSibling ?? holder.previousElementSibling;
         attempt(dropExample(id)).then(() => (next?.firstChild ?? name).focus());
       },
-    }, thumb(state.inputs.get(id), what), isRegression() ? el("small", {}, brief(label)) : null);
+    }, thumb(state.inputs.get(id), example), isRegression() ? el("small", {}, brief(label)) : null);
     const holder = el("li", {}, open);
     return holder;
   }

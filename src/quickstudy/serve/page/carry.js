@@ -3,8 +3,8 @@
 import { predictBody } from "./answers.js";
 import { credentials, request } from "./api.js";
 import { fail, notice } from "./banners.js";
-import { state, subscribe } from "./state.js";
-import { taskPath } from "./task.js";
+import { state, subscribe, taskPath } from "./state.js";
+import { say } from "./words.js";
 
 const code = document.querySelector("#code");
 const panel = document.querySelector("#carry");
@@ -32,41 +32,34 @@ function show() {
   const ready = state.task?.state === "READY";
   for (const button of panel.querySelectorAll("[data-format], #copy")) button.disabled = !ready;
   const language = tabs.find((tab) => tab.checked).value;
-  const none = "Ask about something, and here is how a program asks it.";
-  code.textContent = ready && state.queries.length ? snippets[language]() : none;
+  if (!ready || !state.queries.length) return void (code.textContent = say("carry.none"));
+  const body = JSON.stringify(predictBody([state.queries[0].input]));
+  code.textContent = snippets[language](`${location.origin}${taskPath()}:predict`, body);
 }
 
 async function copy() {
   try {
     await navigator.clipboard.writeText(code.textContent);
-    notice("Copied.");
+    notice(say("carry.copied"));
   } catch {  // no clipboard outside of secure origins
     getSelection().selectAllChildren(code);
-    notice("Selected: press Ctrl+C to copy.");
+    notice(say("carry.selected"));
   }
 }
 
-function url() {
-  return `${location.origin}${taskPath()}:predict`;
-}
-
-function body() {
-  return JSON.stringify(predictBody([state.queries[0].input]));
-}
-
 const snippets = {
-  curl: () => {
+  curl: (url, body) => {
     const key = credentials.get() ? ` \\\n  -H "Authorization: Bearer $QUICKSTUDY_KEY"` : "";
-    return `curl -s '${url()}' \\\n  -H 'Content-Type: application/json'${key} \\\n  -d @- <<'END'\n${body()}\nEND\n`;
+    return `curl -s '${url}' \\\n  -H 'Content-Type: application/json'${key} \\\n  -d @- <<'END'\n${body}\nEND\n`;
   },
-  python: () => {
+  python: (url, body) => {
     const key = credentials.get() ? `, "Authorization": "Bearer " + os.environ["QUICKSTUDY_KEY"]` : "";
     return `import json${key ? ", os" : ""}
 from urllib.request import Request, urlopen
 
-question = json.loads(${JSON.stringify(body())})
+question = json.loads(${JSON.stringify(body)})
 request = Request(
-    ${JSON.stringify(url())},
+    ${JSON.stringify(url)},
     json.dumps(question).encode(),
     {"Content-Type": "application/json"${key}},
 )

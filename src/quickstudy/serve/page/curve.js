@@ -2,6 +2,7 @@
 
 import { brief, el, inline, svg } from "./dom.js";
 import { state } from "./state.js";
+import { say } from "./words.js";
 
 const [WIDTH, HEIGHT, EDGE] = [420, 300, 26];
 
@@ -17,7 +18,7 @@ export function drawCurve(curve) {
   const line = svg("polyline", { class: "fit", points: corners.join(" ") });
   const dot = (look) => (point) => svg("circle", { class: `mark ${look}`, r: 5, transform: at(point) });
   const [low, high] = [curve[0][0], curve.at(-1)[0]];
-  const said = `The curve from ${brief(low)} to ${brief(high)}, through ${examples.length} examples`;
+  const said = say("map.curve", { low: brief(low), high: brief(high), number: examples.length });
   const ends = [[low, "start"], [high, "end"]].map(([value, anchor]) => {
     const text = svg("text", { class: "tick", x: x(value), y: HEIGHT - 8, "text-anchor": anchor });
     text.textContent = brief(value);
@@ -25,13 +26,14 @@ export function drawCurve(curve) {
   });
   const plot = svg("svg", { class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said },
     line, ...examples.map(dot("hue-0")), ...asked.map(dot("ring")), ...ends);
-  const legend = [["hue-0", "example"], ["ring", "question"]].map(([look, name]) =>
+  const legend = [["hue-0", say("map.example")], ["ring", say("map.question")]].map(([look, name]) =>
     el("li", {}, inline(svg("circle", { class: `mark ${look}`, r: 5 })), name));
   return [plot, el("ul", { class: "legend" }, legend)];
 }
 
-function scale(values, from, to) {
+/** Values to pixels: the least one at `from`, the greatest at `to`, a single one between them. */
+export function scale(values, from, to) {
   const low = Math.min(...values);
   const range = Math.max(...values) - low || 1;
-  return (value) => from + (to - from) * (value - low) / range;
+  return (value) => from + (to - from) * (values.length > 1 ? (value - low) / range : 0.5);
 }

@@ -1,5 +1,7 @@
 // Elements without markup in strings: text that comes from outside can only ever be text.
 
+import { say } from "./words.js";
+
 /** Makes an element from attributes, `on*` listeners and children; false and null are left out. */
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -23,14 +25,10 @@ export function svg(tag, attributes = {}, ...children) {
 }
 
 const ICONS = {
-  plus: "M12 5v14M5 12h14",
   cross: "M6 6l12 12M18 6L6 18",
   undo: "M9 14L4 9l5-5M4 9h10a5.5 5.5 0 0 1 0 11h-4",
   eraser: "M4 20h16M6 16l9-11 5 4-8 11H8z",
   upload: "M12 16V4M7 9l5-5 5 5M4 16v4h16v-4",
-  download: "M12 4v12M7 11l5 5 5-5M4 20h16",
-  copy: "M8 8h12v12H8zM16 8V4H4v12h4",
-  bin: "M4 7h16M9 7V4h6v3M6 7l1 14h10l1-14M10 11v6M14 11v6",
 };
 
 /** A button of a look. */
@@ -90,9 +88,9 @@ export function keyed(parent, items, keyOf, make, update = () => {}) {
 
 /** 0.934 as "93 %"; nothing certain is said of what is only nearly so. */
 export function percent(fraction) {
-  if (fraction > 0.995 && fraction < 1) return "> 99 %";
-  if (fraction > 0 && fraction < 0.005) return "< 1 %";
-  return `${Math.round(100 * fraction)} %`;
+  if (fraction > 0.995 && fraction < 1) return say("number.percent", { number: "> 99" });
+  if (fraction > 0 && fraction < 0.005) return say("number.percent", { number: "< 1" });
+  return say("number.percent", { number: Math.round(100 * fraction) });
 }
 
 /** A number, or several, with four digits. */
@@ -100,12 +98,8 @@ export function brief(value) {
   return [value].flat().map((each) => `${+each.toPrecision(4)}`.replace("-", "−")).join(", ");
 }
 
-export function plural(n, noun) {
-  return `${n} ${noun}${n === 1 ? "" : noun.endsWith("s") ? "es" : "s"}`;
-}
-
 /** Changes the text of a live region, which is spoken, only where it is another. */
-export function say(place, text) {
+export function speak(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
@@ -114,6 +108,6 @@ export function complain(place, problem) {
   if (!problem) return place.replaceChildren();
   const text = el("span", {}, el("strong", {}, problem.title), ` ${problem.detail ?? ""}`);
   const dismiss = button("quiet", () => place.replaceChildren(), icon("cross"));
-  dismiss.setAttribute("aria-label", "Dismiss");
+  dismiss.setAttribute("aria-label", say("banner.dismiss"));
   return place.replaceChildren(el("div", { class: "alert", role: "alert" }, text, dismiss));
 }

@@ -1,9 +1,10 @@
 // Where inputs come from: a pad, files and the clipboard; a form; numbers. One for each card.
 
-import { button, complain, el, icon, plural } from "./dom.js";
+import { button, complain, el, icon } from "./dom.js";
 import { Unreadable, arraysOf, cell, picturesOf, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
 import { state } from "./state.js";
+import { say } from "./words.js";
 
 /**
  * @typedef {object} Gathering
@@ -49,22 +50,20 @@ function tool(name, text, onclick) {
 function pictures({ label, verb, onInputs, onDrawing }, hand) {
   const chooser = el("input", {
     type: "file", accept: "image/*", multiple: true, class: "hidden-file", tabindex: "-1",
-    "aria-label": `${label}: picture files`,
+    "aria-label": say("gather.files", { label }),
     onchange: () => {
-      const files = [...chooser.files];
+      take(chooser);
       chooser.value = "";
-      hand(() => picturesOf(files, state.limits));
     },
   });
   const choose = () => chooser.click();
-  const take = (data) => {
-    const files = [...data.files];
+  const take = ({ files: [...files] }) => {
     if (files.length) hand(() => picturesOf(files, state.limits));
     return files.length > 0;
   };
   if (!state.model.drawings) {
-    const drop = button("drop", choose, icon("upload"), el("span", {}, "Choose pictures"),
-      el("small", {}, "or drop or paste them here"));
+    const drop = button("drop", choose, icon("upload"), el("span", {}, say("gather.choose")),
+      el("small", {}, say("gather.drop")));
     return { parts: [drop, chooser], take, clear: () => {} };
   }
   const input = (b64) => ({ image: { b64 } });
@@ -88,13 +87,13 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
     onDrawing?.(pad.isEmpty() ? null : input(pad.picture()));
   };
   const pad = makePad({ label, onchange, onsubmit: submit });
-  const undo = tool("undo", "Undo the last stroke", pad.undo);
-  const wipe = tool("eraser", "Clear the pad", () => {
+  const undo = tool("undo", say("gather.undo"), pad.undo);
+  const wipe = tool("eraser", say("gather.clear"), () => {
     clear();
     onDrawing?.(null);
   });
-  const main = button("main", submit, onDrawing ? "Keep" : verb);
-  const tools = el("div", { class: "tools" }, undo, wipe, tool("upload", "Choose picture files", choose), main);
+  const main = button("main", submit, onDrawing ? say("gather.keep") : verb);
+  const tools = el("div", { class: "tools" }, undo, wipe, tool("upload", say("gather.choose_files"), choose), main);
   update();
   return { parts: [pad.element, tools, chooser], take, clear };
 }
@@ -108,19 +107,20 @@ function ownColumns() {
 /** Rows with columns of the task's own. */
 function table({ label, verb }, hand) {
   const read = (text) => rowsOf(text, ownColumns(), null);
-  const paste = pasteBox(`${label}: paste rows`, "", read, hand, `${verb} rows`);
+  const paste = pasteRows(label, "", read, hand, verb);
   const about = el("small", {});
   const show = () => {
     const known = ownColumns();
-    about.textContent = known ? "CSV rows of these columns" : "CSV rows, the names of their columns first";
-    paste.querySelector("textarea").placeholder = known ? `${known.join(",")}\n…` : "length,width,colour\n5.1,3.5,red\n…";
+    about.textContent = known ? say("gather.csv_known") : say("gather.csv_unknown");
+    const sample = known ? `${known.join(",")}\n…` : say("gather.csv_sample");
+    paste.querySelector("textarea").placeholder = sample;
   };
   return { parts: [about, paste], take: takeText(read, hand), clear: () => {}, show };
 }
 
 function rows({ label, verb, valued }, hand) {
   if (!state.model.columns) return table({ label, verb }, hand);
-  const target = valued ? "value" : null;
+  const target = valued ? say("gather.value") : null;
   const columns = [...state.model.columns, ...(valued ? [target] : [])];
   const fields = columns.map((name) => el("input", { name, autocomplete: "off" }));
   const form = el("form", {
@@ -133,24 +133,29 @@ function rows({ label, verb, valued }, hand) {
   }, columns.map((name, i) => el("label", {}, el("span", {}, name), fields[i])),
   el("button", { class: "main" }, verb));
   const read = (text) => rowsOf(text, columns, target);
-  const paste = pasteBox(`${label}: paste rows`, `${columns.join(",")}\n…`, read, hand, `${verb} rows`);
-  const fold = el("details", { class: "fold" }, el("summary", {}, "Paste CSV rows"), paste);
+  const paste = pasteRows(label, `${columns.join(",")}\n…`, read, hand, verb);
+  const fold = el("details", { class: "fold" }, el("summary", {}, say("gather.csv")), paste);
   return { parts: [form, fold], take: takeText(read, hand), clear: () => form.reset() };
 }
 
 function arrays({ label, verb, valued }, hand) {
   const shape = state.model.x_shape;
   const read = (text) => arraysOf(text, shape, valued);
-  const hint = `${plural(sizeOf(shape), "number")}${valued ? " and the value" : ""} an example`;
+  const n = sizeOf(shape);
+  const hint = valued ? say("gather.numbers_and_value", { n }) : say("gather.numbers", { n });
   const paste = pasteBox(label, hint, read, hand, verb);
   return { parts: [paste], take: takeText(read, hand), clear: () => {} };
+}
+
+function pasteRows(label, placeholder, read, hand, verb) {
+  return pasteBox(say("gather.paste_rows", { label }), placeholder, read, hand, say("gather.take_rows", { verb }));
 }
 
 function pasteBox(label, placeholder, read, hand, verb) {
   const text = el("textarea", { rows: 3, "aria-label": label, placeholder, spellcheck: "false" });
   const submit = () => {
     const need = () => {
-      if (!text.value.trim()) throw new Unreadable("Nothing to add", "Paste some values first.");
+      if (!text.value.trim()) throw new Unreadable(say("unreadable.nothing"), say("unreadable.nothing_detail"));
       return read(text.value);
     };
     hand(async () => need(), () => (text.value = ""));
@@ -160,8 +165,7 @@ function pasteBox(label, placeholder, read, hand, verb) {
 
 /** Text files that are dropped are read like pasted text. */
 function takeText(read, hand) {
-  return (data) => {
-    const [file] = data.files;
+  return ({ files: [file] }) => {
     if (file) hand(async () => read(await file.text()));
     return Boolean(file);
   };

@@ -1,6 +1,6 @@
 // Text and files to inputs, as the API takes them. What cannot be read is an `Unreadable`.
 
-import { plural } from "./dom.js";
+import { say } from "./words.js";
 
 export class Unreadable extends Error {
   constructor(title, detail) {
@@ -14,8 +14,8 @@ export async function picturesOf(files, limits) {
   const most = limits.body_bytes;
   for (const { name, size } of files) {
     if (most && size * 4 / 3 > most) {  // base64 takes four bytes for three
-      const [has, may] = [size, most * 3 / 4].map((bytes) => `${(bytes / 1e6).toFixed(1)} MB`);
-      throw new Unreadable("Picture too large", `${name} has ${has}; at most ${may} can be sent.`);
+      const [has, may] = [size, most * 3 / 4].map((bytes) => (bytes / 1e6).toFixed(1));
+      throw new Unreadable(say("unreadable.large"), say("unreadable.large_detail", { name, size: has, most: may }));
     }
   }
   return Promise.all(files.map(async (file) => ({ image: { b64: base64(await file.arrayBuffer()) } })));
@@ -39,16 +39,14 @@ export function rowsOf(text, columns, target) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim()).map((line) => cells(line, separator));
   const [head, ...rest] = lines;
   if (!columns && !isHead(head)) {
-    const detail = "The first line must name the columns, each another name.";
-    throw new Unreadable("The names of the columns are missing", detail);
+    throw new Unreadable(say("unreadable.names"), say("unreadable.names_detail"));
   }
   const named = !columns || head?.every((name) => columns.includes(name));
   const order = named ? head : columns;
   return (named ? rest : lines).map((values, i) => {
     if (values.length !== order.length) {
-      const wanted = `${order.length} values: ${order.join(", ")}`;
-      const detail = `Each row needs ${wanted}; this has ${values.length}.`;
-      throw new Unreadable(`Line ${i + 1 + named} does not fit`, detail);
+      const expected = { number: order.length, names: order.join(", "), received: values.length };
+      throw new Unreadable(say("unreadable.line", { number: i + 1 + named }), say("unreadable.line_detail", expected));
     }
     return withTarget(Object.fromEntries(order.map((name, k) => [name, cell(values[k])])), target);
   });
@@ -60,14 +58,13 @@ function isHead(line = []) {
 }
 
 /** A row apart from the value that belongs to it. */
-export function withTarget({ ...row }, target) {
+export function withTarget(row, target) {
   if (!target) return { row };
-  const label = row[target];
-  delete row[target];
+  const { [target]: label, ...others } = row;
   if (typeof label !== "number") {
-    throw new Unreadable("The value is missing", `Each example needs a number as ${target}.`);
+    throw new Unreadable(say("unreadable.value"), say("unreadable.value_detail", { name: target }));
   }
-  return { row, label };
+  return { row: others, label };
 }
 
 function cells(line, separator) {
@@ -99,9 +96,10 @@ export function arraysOf(text, shape, withLabel) {
   const size = sizeOf(shape);
   const each = size + (withLabel ? 1 : 0);
   if (!numbers.length || numbers.length % each || numbers.some(Number.isNaN)) {
-    const wanted = `${plural(size, "number")}${withLabel ? " and its value" : ""}`;
-    const found = numbers.some(Number.isNaN) ? "something that is no number" : plural(numbers.length, "number");
-    throw new Unreadable("These numbers do not fit", `An example has ${wanted}; received ${found}.`);
+    const count = (n) => say("unreadable.n_numbers", { n });
+    const wanted = withLabel ? say("unreadable.n_numbers_and_value", { n: size }) : count(size);
+    const received = numbers.some(Number.isNaN) ? say("unreadable.no_number") : count(numbers.length);
+    throw new Unreadable(say("unreadable.numbers"), say("unreadable.numbers_detail", { wanted, received }));
   }
   return Array.from({ length: numbers.length / each }, (_, i) => {
     const [first, last] = [i * each, i * each + size];

@@ -1,24 +1,25 @@
 // Asks for the key of a server that wants one.
 
 import { credentials } from "./api.js";
+import { el } from "./dom.js";
+import { say } from "./words.js";
 
 let asking = null;
 
 /** Shows the dialog, once however many requests wait for it. */
-credentials.ask = () => {
-  asking ??= new Promise((resolve) => {
-    const dialog = document.querySelector("#key");
-    const form = dialog.querySelector("form");
-    const stay = (event) => event.preventDefault();
-    dialog.addEventListener("cancel", stay);
-    form.addEventListener("submit", () => {
-      credentials.set(form.elements.key.value.trim());
-      form.reset();
-      dialog.removeEventListener("cancel", stay);
-      asking = null;
-      resolve();
-    }, { once: true });
-    dialog.showModal();
-  });
-  return asking;
-};
+credentials.ask = () => (asking ??= new Promise((resolve) => {
+  const field = el("input", { id: "key-field", type: "password", autocomplete: "off", required: true });
+  const onsubmit = () => {
+    credentials.set(field.value.trim());
+    dialog.remove();
+    asking = null;
+    resolve();
+  };
+  const form = el("form", { method: "dialog", onsubmit },
+    el("h2", { id: "key-title" }, say("key.title")), el("label", { for: "key-field" }, say("key.field")), field,
+    el("div", { class: "actions" }, el("button", { class: "main" }, say("key.continue"))));
+  const oncancel = (event) => event.preventDefault();
+  const dialog = el("dialog", { id: "key", "aria-labelledby": "key-title", oncancel }, form);
+  document.body.append(dialog);
+  dialog.showModal();
+}));

@@ -3,13 +3,15 @@
 import { request } from "./api.js";
 import { complain } from "./dom.js";
 import "./key.js";
+import { say } from "./words.js";
 
 const find = (selector) => document.querySelector(selector);
 const model = decodeURIComponent(location.pathname.split("/").pop());
+const title = say("lab.title_of", { model });
 
-find("#title").textContent = `${model} in the lab`;
+find("#title").textContent = title;
 find("#teach").href = `/?model=${encodeURIComponent(model)}`;
-document.title = `${model} in the lab – quickstudy`;
+document.title = say("page.title", { name: title });
 try {
   const answer = await request("GET", `/v1/models/${encodeURIComponent(model)}/lab`);
   // The server escapes what comes from outside, and the page's policy runs no script but its own.

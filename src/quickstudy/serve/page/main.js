@@ -10,6 +10,7 @@ import { setUpQueries } from "./queries.js";
 import { setUpRecent } from "./recent.js";
 import { state, subscribe } from "./state.js";
 import { deleteTask, importTask, loadExample, open, renameTask, startAfresh } from "./task.js";
+import { say } from "./words.js";
 
 const find = (selector) => document.querySelector(selector);
 const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
@@ -39,7 +40,7 @@ async function goThere() {
   } catch (problem) {
     if (problem.status !== 404) throw problem;
     choose(model);
-    notice("That task is no longer there.");
+    notice(say("task.gone"));
   }
 }
 
@@ -78,12 +79,12 @@ function setUpHead() {
   find("#confirm").addEventListener("close", ({ target }) => {
     const meant = target.returnValue === "delete";
     target.returnValue = "";
-    if (meant) busy(find("#delete-task"), () => deleteTask().then(() => notice("Deleted.")));
+    if (meant) busy(find("#delete-task"), () => deleteTask().then(() => notice(say("task.deleted"))));
   });
   subscribe(() => {
     const { model, task } = state;
     picker.value = model.id;
-    find("#learner").textContent = model.net ? `${model.learner} on ${model.net}` : model.learner;
+    find("#learner").textContent = model.net ? say("head.learner", model) : model.learner;
     find("#version").textContent = model.version.replace("sha256:", "").slice(0, 12);
     find("#version").title = model.version;
     find("#lab").href = `/lab/${encodeURIComponent(model.id)}`;
@@ -91,7 +92,7 @@ function setUpHead() {
     find("main").dataset.revision = task?.revision ?? 0;
     document.body.classList.toggle("fresh", !task);
     document.body.classList.toggle("drawings", Boolean(model.drawings));
-    document.title = task?.display_name ? `${task.display_name} – quickstudy` : "quickstudy";
+    document.title = task?.display_name ? say("page.title", { name: task.display_name }) : say("page.brand");
     for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;
   });
 }

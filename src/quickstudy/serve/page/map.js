@@ -1,9 +1,10 @@
 // The map: examples and questions where the network sees them, near to what looks alike to it.
 
-import { drawCurve } from "./curve.js";
+import { drawCurve, scale } from "./curve.js";
 import { el, inline, mark, markIcon, soft, svg } from "./dom.js";
 import { hueOf, state, subscribe } from "./state.js";
 import { thumb } from "./thumbs.js";
+import { say } from "./words.js";
 
 const place = document.querySelector("#map");
 const title = document.querySelector("#map-title");
@@ -15,23 +16,24 @@ export function setUpMap() {
     const { points, curve } = state;
     if ((points ?? curve) === shown) return;
     shown = points ?? curve;
-    title.textContent = curve ? "What it has learnt" : "How the model sees them";
-    const nothing = [soft("It appears once the model is ready.")];
+    title.textContent = curve ? say("map.curve_title") : say("map.title");
+    const nothing = [soft(say("map.none"))];
     place.replaceChildren(...(points ? draw(points) : curve ? drawCurve(curve) : nothing));
   });
 }
 
 function draw(points) {
-  const across = scale(points.map(({ x }) => x), WIDTH);
-  const down = scale(points.map(({ y }) => y), HEIGHT);
+  const across = scale(points.map(({ x }) => x), EDGE, WIDTH - EDGE);
+  const down = scale(points.map(({ y }) => y), HEIGHT - EDGE, EDGE);
   const plot = svg("svg", {
     class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group",
-    "aria-label": "Map of examples and questions. Arrow keys move from point to point.",
+    "aria-label": say("map.label"),
   });
   const dots = points.map((point) => {
     const { id, label, asked } = point;
-    const [x, y] = [across(point.x), HEIGHT - down(point.y)];
-    const name = asked ? `Question, answered ${asked.prediction?.label ?? "not sure"}` : `Example ${id} of ${label}`;
+    const [x, y] = [across(point.x), down(point.y)];
+    const answer = asked?.prediction?.label ?? say("answer.unsure");
+    const name = asked ? say("map.answered", { label: answer }) : say("example.of", point);
     const dot = svg("g", {
       class: asked ? "dot asked" : "dot", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,
       tabindex: "-1", role: "img", "aria-label": name,
@@ -46,19 +48,12 @@ function draw(points) {
   const taught = state.classes.filter(({ shots }) => shots);
   const legend = el("ul", { class: "legend" },
     taught.map(({ label }) => el("li", {}, markIcon(hueOf(label)), label)),
-    points.some(({ asked }) => asked) ? el("li", {}, inline(question()), "question") : null);
+    points.some(({ asked }) => asked) ? el("li", {}, inline(question()), say("map.question")) : null);
   return [plot, legend];
 }
 
 function question() {
   return svg("circle", { class: "mark ring", r: 5.2 });
-}
-
-/** Values to pixels, the whole range inside the edges. */
-function scale(values, length) {
-  const low = Math.min(...values);
-  const range = Math.max(...values) - low || 1;
-  return (value) => EDGE + (length - 2 * EDGE) * (values.length > 1 ? (value - low) / range : 0.5);
 }
 
 /** Arrow keys go through the points from left to right; one of them is in the tab order. */

@@ -1,6 +1,7 @@
 // A pad to draw on: mouse, touch, pen or keyboard. Strokes are lines through points in 0 .. 1.
 
 import { el } from "./dom.js";
+import { say } from "./words.js";
 
 const SIDE = 224;  // pixels of the picture that is sent
 const INK = "#16181d";
@@ -16,11 +17,11 @@ export function makePad({ label, onchange, onsubmit }) {
   let stroke = null;  // being drawn with a pointer
   const pen = { x: 0.5, y: 0.5, stroke: null };  // of the keyboard
   const canvas = el("canvas", {
-    class: "pad", tabindex: "0", role: "application", "aria-roledescription": "drawing pad",
-    "aria-label": `${label}. Arrow keys move the pen, space puts it down or lifts it, Enter takes the drawing.`,
+    class: "pad", tabindex: "0", role: "application", "aria-roledescription": say("gather.pad_role"),
+    "aria-label": say("gather.pad", { label }),
   });
   const cursor = el("span", { class: "pen", hidden: true });
-  const element = el("div", { class: "pad-frame" }, canvas, cursor);
+  const element = el("div", { class: "pad-frame", "data-hint": say("gather.pad_hint") }, canvas, cursor);
 
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -63,8 +64,7 @@ export function makePad({ label, onchange, onsubmit }) {
     });
   }
   canvas.addEventListener("keydown", (event) => {
-    const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const move = moves[event.key];
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (move) {
       pen.x = Math.min(1, Math.max(0, pen.x + STEP * move[0]));
       pen.y = Math.min(1, Math.max(0, pen.y + STEP * move[1]));
@@ -101,8 +101,7 @@ export function makePad({ label, onchange, onsubmit }) {
     /** The drawing as a PNG, dark on white. */
     picture: () => {
       const sheet = el("canvas", { width: SIDE, height: SIDE });
-      const context = sheet.getContext("2d");
-      paint(context, SIDE, strokes, "#fff");
+      paint(sheet.getContext("2d"), SIDE, strokes, "#fff");
       return sheet.toDataURL("image/png").split(",")[1];
     },
     undo: () => {
@@ -138,8 +137,7 @@ function paint(context, side, strokes, paper) {
     context.fillStyle = paper;
     context.fillRect(0, 0, side, side);
   }
-  const round = { lineCap: "round", lineJoin: "round" };
-  Object.assign(context, { strokeStyle: INK, lineWidth: WIDTH * side, ...round });
+  Object.assign(context, { strokeStyle: INK, lineWidth: WIDTH * side, lineCap: "round", lineJoin: "round" });
   for (const points of strokes) {
     const [first, ...rest] = points.map(([x, y]) => [x * side, y * side]);
     context.beginPath();

@@ -1,11 +1,12 @@
 // How good the model is by its own examples, and which of them look wrong.
 
 import { fail } from "./banners.js";
-import { button, el, markIcon, percent, plural, soft } from "./dom.js";
+import { button, el, markIcon, percent, soft } from "./dom.js";
 import { goTo, showExample } from "./example.js";
 import { hueOf, isRegression, state, subscribe } from "./state.js";
 import { relabel } from "./task.js";
 import { thumb } from "./thumbs.js";
+import { say } from "./words.js";
 
 const panel = document.querySelector("#quality");
 const doubts = document.querySelector("#doubts");
@@ -24,14 +25,15 @@ export function setUpQuality() {
 }
 
 function estimate(quality) {
-  if (!quality) return [soft("Not estimated yet.")];
+  if (!quality) return [soft(say("quality.none"))];
   if (quality.value == null) return [soft(capital(quality.reason))];
   const { metric, value, low, high, n, folds, warning } = quality;
   const share = metric === "accuracy";
   const text = share ? percent : (number) => number.toPrecision(3);
+  const unit = share ? say("quality.right") : say("quality.squared_error");
   const parts = [
-    el("p", { class: "figure" }, text(value), el("small", {}, share ? "right" : "squared error")),
-    soft(`95 % interval ${text(low)} to ${text(high)}, from ${plural(n, "example")} in ${folds} folds`),
+    el("p", { class: "figure" }, text(value), el("small", {}, unit)),
+    soft(say("quality.interval", { low: text(low), high: text(high), n, folds })),
   ];
   if (share) parts.splice(1, 0, intervalBar(value, low, high));
   if (warning) parts.push(soft(capital(warning)));
@@ -50,17 +52,17 @@ function capital(text) {
 
 function lookAtThese(quality) {
   const found = (quality?.suspicious ?? []).filter(({ probability }) => probability < DOUBTFUL).slice(0, 5);
-  if (!found.length) return [soft(quality?.value == null ? "Nothing to compare yet." : "No example stands out.")];
-  return [soft("By the other examples, these may be labelled wrongly."), el("ol", { class: "doubts" }, found.map(doubt))];
+  if (!found.length) return [soft(quality?.value == null ? say("doubts.not_yet") : say("doubts.none"))];
+  return [soft(say("doubts.lead")), el("ol", { class: "doubts" }, found.map(doubt))];
 }
 
 function doubt({ id, label, probability, suggested }) {
   const open = button("open", () => showExample(id), thumb(state.inputs.get(id), ""));
   open.dataset.doubt = id;
-  open.setAttribute("aria-label", `Example ${id} of ${label}, doubtful`);
+  open.setAttribute("aria-label", say("doubts.example", { id, label }));
   const text = el("span", {}, el("span", { class: "named" }, markIcon(hueOf(label)), label),
-    el("small", {}, `${percent(probability)} likely by the others`));
+    el("small", {}, say("doubts.likely", { percent: percent(probability) })));
   const move = () => relabel(id, suggested).then(() => goTo(id, suggested), fail);
   const better = suggested && suggested !== label;
-  return el("li", {}, open, text, better ? button("plain small", move, "Move to ", suggested) : null);
+  return el("li", {}, open, text, better ? button("plain small", move, say("doubts.move", { label: suggested })) : null);
 }

@@ -2,12 +2,13 @@
 
 import { asQuery, askAbout, explain, refresh } from "./answers.js";
 import { fail } from "./banners.js";
-import { brief, button, el, icon, keyed, markIcon, percent, say, soft, svg } from "./dom.js";
+import { brief, button, el, icon, keyed, markIcon, percent, soft, speak, svg } from "./dom.js";
 import { teachAs } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
 import { thumb } from "./thumbs.js";
+import { say } from "./words.js";
 
 const panel = document.querySelector("#ask");
 const list = document.querySelector("#answers");
@@ -32,8 +33,8 @@ export function setUpQueries() {
 function show() {
   if (shown !== state.model) {
     shown = state.model;
-    const label = "What to ask about";
-    gather = makeGather({ label, verb: "Ask", alerts, onInputs: take, onDrawing: follow });
+    const [label, verb] = [say("ask.about"), say("ask.ask")];
+    gather = makeGather({ label, verb, alerts, onInputs: take, onDrawing: follow });
     panel.querySelector(".gather")?.remove();
     panel.querySelector(".way-in").prepend(gather.element);
   }
@@ -45,20 +46,19 @@ function show() {
   needs.textContent = whatIsMissing();
   keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
   const answered = state.queries.filter(({ prediction }) => prediction);
-  say(spoken, answered.slice(0, 3).map(({ prediction }) => sentence(prediction)).join(". "));
+  speak(spoken, answered.slice(0, 3).map(({ prediction }) => sentence(prediction)).join(". "));
 }
 
 function leastText(confidence) {
-  return confidence ? percent(confidence) : "never";
+  return confidence ? percent(confidence) : say("ask.never");
 }
 
 function whatIsMissing() {
-  if (state.task?.state === "READY") return state.queries.length ? "" : "Ready. Ask about something new.";
-  if (isRegression()) return "Give it some examples, and values appear here.";
+  if (state.task?.state === "READY") return state.queries.length ? "" : say("ask.ready");
+  if (isRegression()) return say("ask.needs_values");
   const filled = state.classes.filter(({ shots }) => shots > 0);
-  const [only] = filled;
-  if (filled.length === 1) return `Only “${only.label}” has examples. Telling classes apart takes a second one.`;
-  return "Give two classes an example each, and answers appear here.";
+  if (filled.length === 1) return say("ask.needs_second", filled[0]);
+  return say("ask.needs_two");
 }
 
 /** Takes pictures to ask about; of none, the drawing on the pad becomes one of them. */
@@ -83,7 +83,7 @@ function forget(query) {
 }
 
 function sentence({ label, confidence, abstained }) {
-  if (abstained) return "Not sure";
+  if (abstained) return say("answer.spoken_unsure");
   return isRegression() ? brief(label) : `${label}, ${percent(confidence)}`;
 }
 
@@ -96,16 +96,16 @@ function makeAnswer(query) {
     forget(query);
     (next?.querySelector(".remove") ?? panel.querySelector(".pad, button, textarea, input")).focus();
   }, icon("cross"));
-  remove.setAttribute("aria-label", "Remove this question");
+  remove.setAttribute("aria-label", say("answer.remove"));
   const answer = el("li", { class: "answer card", "data-query": query.key }, picture, said, remove, more);
   let drawn = {};
   answer.show = () => {
     const { input, prediction, reasons, problem } = query;
-    if (drawn.input !== input) picture.replaceChildren(thumb(input, "The question"));
+    if (drawn.input !== input) picture.replaceChildren(thumb(input, say("answer.question")));
     if (drawn.prediction !== prediction || drawn.reasons !== reasons || drawn.problem !== problem) {
       const open = more.querySelector("details")?.open;
       answer.classList.toggle("unsure", Boolean(prediction?.abstained));
-      said.replaceChildren(...(prediction ? verdict(prediction) : [soft(problem?.title ?? "No answer yet")]));
+      said.replaceChildren(...(prediction ? verdict(prediction) : [soft(problem?.title ?? say("answer.none"))]));
       more.replaceChildren(...(prediction ? evidence(query, open) : []));
     }
     drawn = { input, prediction, reasons, problem };
@@ -117,27 +117,28 @@ function verdict(prediction) {
   const { label, confidence, abstained } = prediction;
   if (isRegression()) return [el("p", { class: "label" }, brief(label))];
   const bar = el("div", {
-    class: "meter", role: "meter", "aria-label": "Confidence", "aria-valuemin": 0, "aria-valuemax": 1,
+    class: "meter", role: "meter", "aria-label": say("answer.confidence"), "aria-valuemin": 0, "aria-valuemax": 1,
     "aria-valuenow": confidence, "aria-valuetext": percent(confidence),
   }, el("span"));
   bar.style.setProperty("--value", confidence);
   bar.style.setProperty("--least", state.minConfidence);
-  const name = abstained ? "not sure" : label;
+  const name = abstained ? say("answer.unsure") : label;
   const shape = abstained ? null : markIcon(hueOf(label));
   const head = el("p", { class: "label" }, shape, el("span", { dir: "auto" }, name));
   return [head, el("div", { class: "sure" }, bar, el("b", {}, percent(confidence)))];
 }
 
 function evidence(query, open) {
-  const closest = query.prediction.nearest.map(({ id, label, similarity }) =>
-    el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`),
-      el("small", { title: `${label}: similarity ${similarity.toFixed(3)}` }, similarity.toFixed(2))));
+  const exactly = ({ label, similarity }) => say("answer.similarity", { label, similarity: similarity.toFixed(3) });
+  const closest = query.prediction.nearest.map((near) =>
+    el("li", {}, thumb(state.inputs.get(near.id), say("example.of", near)),
+      el("small", { title: exactly(near) }, near.similarity.toFixed(2))));
   const answer = el("div", { class: "reasons" }, query.reasons ? reasons(query) : null);
-  const why = el("details", { class: "fold why", open }, el("summary", {}, "Why"), answer);
+  const why = el("details", { class: "fold why", open }, el("summary", {}, say("answer.why")), answer);
   why.addEventListener("toggle", () => why.open && !query.reasons && explain(query).catch(fail));
-  const teach = button("plain small", () => teachAs(query, () => forget(query)), "Teach this");
+  const teach = button("plain small", () => teachAs(query, () => forget(query)), say("answer.teach"));
   return [
-    el("ul", { class: "nearest", "aria-label": "Closest examples" }, closest),
+    el("ul", { class: "nearest", "aria-label": say("answer.closest") }, closest),
     el("div", { class: "row" }, why, isRegression() ? null : teach),
   ];
 }
@@ -151,9 +152,9 @@ function reasons({ prediction, reasons: { influence } }) {
   const strongest = known.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, MOST);
   const full = Math.max(Math.abs(strongest[0]?.value ?? 0), isRegression() ? Number.MIN_VALUE : NOTABLE);
   const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => pull(id, value, value / full)));
-  if (!known.length) pulls.append(el("li", { class: "soft" }, "Each class needs a second example to tell."));
-  const sure = shares.length ? [el("h4", {}, "How sure of each class"), classes] : [];
-  return [...sure, el("h4", {}, "What each example changes"), pulls];
+  if (!known.length) pulls.append(el("li", { class: "soft" }, say("answer.no_pulls")));
+  const sure = shares.length ? [el("h4", {}, say("answer.shares")), classes] : [];
+  return [...sure, el("h4", {}, say("answer.pulls")), pulls];
 }
 
 /** One example, with a bar to the right if it spoke for the answer and to the left if against it. */
@@ -163,6 +164,6 @@ function pull(id, value, part) {
   const bar = svg("rect", { x: Math.min(0, part), y: 0.2, width: Math.abs(part), height: 0.6 });
   const size = isRegression() ? brief(Math.abs(value)) : Math.abs(value).toFixed(2);
   const sign = Number(size) === 0 ? "" : value < 0 ? "−" : "+";
-  return el("li", {}, thumb(state.inputs.get(id), `Example ${id} of ${label}`),
+  return el("li", {}, thumb(state.inputs.get(id), say("example.of", { id, label })),
     svg("svg", { ...look, "aria-hidden": "true" }, bar), el("small", {}, `${sign}${size}`));
 }

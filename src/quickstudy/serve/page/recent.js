@@ -1,8 +1,9 @@
 // Tasks to go on with, shown where none is open yet.
 
 import { ask } from "./api.js";
-import { el, plural } from "./dom.js";
-import { state, subscribe } from "./state.js";
+import { el } from "./dom.js";
+import { modelPath, state, subscribe } from "./state.js";
+import { language, say } from "./words.js";
 
 const place = document.querySelector("#recent");
 const SHOWN = 4;
@@ -18,20 +19,20 @@ export function setUpRecent() {
 
 async function list(model) {
   place.replaceChildren();
-  const { value } = await ask("GET", `/v1/models/${encodeURIComponent(model.id)}/tasks`);
+  const { value } = await ask("GET", `${modelPath()}/tasks`);
   if (shown !== model) return;
   const latest = value.tasks.sort((a, b) => b.update_time.localeCompare(a.update_time)).slice(0, SHOWN);
   if (!latest.length) return;
   const links = latest.map(({ id, display_name, examples, update_time }) => {
     const address = new URLSearchParams({ model: model.id, task: id });
-    return el("li", {}, el("a", { class: "plain", href: `/?${address}` },
-      display_name || "Untitled", el("small", {}, `${plural(examples.length, "example")}, ${ago(update_time)}`)));
+    return el("li", {}, el("a", { class: "plain", href: `/?${address}` }, display_name || say("recent.untitled"),
+      el("small", {}, say("recent.about", { n: examples.length, ago: ago(update_time) }))));
   });
-  place.replaceChildren(el("h2", {}, "Go on with"), el("ul", { class: "actions" }, links));
+  place.replaceChildren(el("h2", {}, say("recent.title")), el("ul", { class: "actions" }, links));
 }
 
 function ago(time) {
   const seconds = (Date.now() - Date.parse(time)) / 1000;
   const [length, unit] = UNITS.find(([length]) => seconds >= length) ?? [60, "minute"];
-  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.floor(seconds / length), unit);
+  return new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(-Math.floor(seconds / length), unit);
 }

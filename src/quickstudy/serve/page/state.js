@@ -34,6 +34,15 @@ export function changed() {
   for (const listener of listeners) listener();
 }
 
+/** Where the API has the model that is in use. */
+export function modelPath() {
+  return `/v1/models/${encodeURIComponent(state.model.id)}`;
+}
+
+export function taskPath() {
+  return `${modelPath()}/tasks/${encodeURIComponent(state.task.id)}`;
+}
+
 export function newKey() {
   return nextKey++;
 }
@@ -48,9 +57,7 @@ export function setClasses(found) {
   const shots = new Map(found.map(({ label, shots }) => [label, shots]));
   const known = state.classes.filter(({ label }) => shots.has(label));
   const labels = new Set(known.map(({ label }) => label));
-  state.classes = [
-    ...known.map((each) => ({ ...each, shots: shots.get(each.label) })),
-  ];
+  state.classes = known.map((each) => ({ ...each, shots: shots.get(each.label) }));
   for (const each of found.filter(({ label }) => !labels.has(label))) {
     const taken = new Set(state.classes.map(({ hue }) => hue));
     const hue = [...state.classes, 0].findIndex((_, i) => !taken.has(i));

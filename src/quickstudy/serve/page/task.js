@@ -2,28 +2,21 @@
 
 import { Problem, ask, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remembered } from "./answers.js";
-import { changed, isRegression, setClasses, state } from "./state.js";
+import { changed, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
+import { say } from "./words.js";
 
-const FIRST_CLASSES = ["Class 1", "Class 2"];
 const EVEN = 0.5;  // the least confidence to begin with
 let queue = Promise.resolve();
 
 /** Decides what becomes of a write when the task was changed elsewhere; set by banners.js. */
 export const conflict = { decide: null };
 
-function modelPath() {
-  return `/v1/models/${encodeURIComponent(state.model.id)}`;
-}
-
-export function taskPath() {
-  return `${modelPath()}/tasks/${encodeURIComponent(state.task.id)}`;
-}
-
 /** Starts with empty classes; nothing is stored before the first edit. */
 export function startAfresh() {
   Object.assign(state, { task: null, etag: null, inputs: new Map(), queries: [], classes: [] });
   Object.assign(state, { quality: null, points: null, curve: null, minConfidence: EVEN });
-  setClasses(isRegression() ? [{ label: null, shots: 0 }] : FIRST_CLASSES.map((label) => ({ label, shots: 0 })));
+  const unnamed = [1, 2].map((n) => ({ label: say("class.untitled", { n }), shots: 0 }));
+  setClasses(isRegression() ? [{ label: null, shots: 0 }] : unnamed);
   address();
   changed();
 }

@@ -1,6 +1,7 @@
 // How an input looks when it is small: a picture, the values of a row, the line of an array.
 
 import { brief, el, svg } from "./dom.js";
+import { say } from "./words.js";
 
 const FEW = 4;  // numbers that are shown as they are; more are drawn as a line
 const MOST = 8;  // values of a row that are shown
@@ -13,15 +14,15 @@ export function thumb(input, alt) {
   const few = input?.values?.length <= FEW && !Array.isArray(input.values[0]);
   if (few) return valuesThumb(input.values, alt, input);
   if (input?.values) return lineThumb(input, alt);
-  return el("span", { class: "thumb missing", role: "img", "aria-label": alt });
+  return el("span", { class: "thumb", role: "img", "aria-label": alt });
 }
 
 /** What an input holds, in words. */
 export function describe(input) {
-  if (input?.image || input?.shown) return "picture";
+  if (input?.image || input?.shown) return say("input.picture");
   if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${short(value)}`).join(", ");
   if (input?.values) return input.values.flat(Infinity).slice(0, MOST).map(short).join(", ");
-  return "nothing yet";
+  return say("input.nothing");
 }
 
 function short(value) {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import secrets
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Final, Literal
 
 from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from quickstudy.serve.bodies import Carried
 from quickstudy.serve.call import Call
@@ -78,6 +82,16 @@ def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId
 
 
 @router.get("/", include_in_schema=False)
+@router.get("/static/index.html", include_in_schema=False)
 def page() -> Response:
     """The page."""
-    return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+    return filled("index.html")
+
+
+def filled(name: str) -> Response:
+    """HTML of the page with words of `en.json` in place of its `{keys}`."""
+    words = json.loads((PAGE / "en.json").read_text("utf-8"))
+    html = (PAGE / name).read_text("utf-8")
+    html = re.sub(r"{([\w.]+)}", lambda match: escape(words[match[1]]), html)
+    etag = f'"{hashlib.sha256(html.encode()).hexdigest()}"'
+    return HTMLResponse(html, headers={"Cache-Control": "no-cache", "ETag": etag})
