@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-more lint bench figures clean
+.PHONY: demo test test-more lint docs bench figures clean
 
 demo: $(VENV)/.ready
 	$(BIN)/quickstudy demo --out demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.ready
+	$(BIN)/mkdocs build --strict
 
 bench:
 	PYTHON=$(PYTHON) benchmarks/install.sh
@@ -38,4 +41,4 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) benchmarks/.venv demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) benchmarks/.venv demo site .pytest_cache .mypy_cache .ruff_cache

@@ -34,6 +34,7 @@ from quickstudy.learners import (
     MetaSGD,
     NearestCentroid,
     NeuralProcess,
+    Pooled,
     ProtoMAML,
     PrototypicalNetwork,
     RelationNetwork,
@@ -48,7 +49,7 @@ from quickstudy.nets.norm import NormKind
 
 PICTURE, ROW, WAY = (1, 16, 16), (6,), 3
 NORMS: tuple[NormKind, ...] = get_args(NormKind)
-WAYS: tuple[MetaGradient, ...] = get_args(MetaGradient)
+META_GRADIENTS: tuple[MetaGradient, ...] = get_args(MetaGradient)
 
 
 @dataclass(frozen=True)
@@ -152,18 +153,21 @@ CASES = [
     ),
     *(
         Case(f"maml-{way}-{norm}-plain", partial(maml, partial(plain, norm), way), ROW)
-        for way, norm in [*product(["exact"], NORMS), *product(WAYS[1:], ["support", "population"])]
+        for way, norm in [
+            *product(["exact"], NORMS),
+            *product(META_GRADIENTS[1:], ["support", "population"]),
+        ]
     ),
     *(
         Case(f"maml-{way}-regression", partial(maml, value, way, kind="regression"), ROW, 2)
-        for way in WAYS
+        for way in META_GRADIENTS
     ),
     *(
         Case(f"maml-{norm}-regression", partial(maml, net, "checkpoint", kind="regression"), ROW, 2)
         for norm in ("support", "population")
         for net in [partial(plain, norm, 2)]
     ),
-    *(Case(f"maml-{way}-own-module", partial(maml, own, way), ROW) for way in WAYS),
+    *(Case(f"maml-{way}-own-module", partial(maml, own, way), ROW) for way in META_GRADIENTS),
     Case("maml-adapt-steps", partial(maml, own, "exact", adapt_steps=4), ROW),
     Case("maml-no-step", partial(maml, partial(plain, "support"), "exact", adapt_steps=0), ROW),
     *(
@@ -291,6 +295,8 @@ CASES = [
             ("no-step", {"steps": 0}),
         ]
     ),
+    Case("pooled", lambda: Pooled(plain("population")), ROW),
+    Case("pooled-regression", lambda: Pooled(value(), "regression"), ROW, 2),
     Case("nearest-centroid", NearestCentroid, ROW),
     Case("logistic-regression", LogisticRegression, ROW),
     Case("ridge-regression", RidgeRegression, ROW, 2),

@@ -17,7 +17,7 @@ from quickstudy.learners import MAML, LogisticRegression, MAMLPlusPlus, Prototyp
 from quickstudy.task import Task, stack, unstack
 from quickstudy.testing import random_tasks
 
-WAYS = ["loop", "vmap"]
+STRATEGIES = ["loop", "vmap"]
 
 
 def learner() -> AnyLearner:
@@ -45,7 +45,7 @@ def test_map_tasks_stacks_trees(chunk_size: int | None) -> None:
         torch.testing.assert_close(found.inputs["x"], tasks.query.x * 2)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", STRATEGIES)
 def test_meta_gradient_is_the_sum_over_tasks(way: str) -> None:
     model, tasks = learner(), batch()
     found = meta_gradient(model, tasks, way)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def test_meta_gradient_is_the_sum_over_tasks(way: str) -> None:
 
 
 @pytest.mark.parametrize("chunk_size", [None, 2])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", STRATEGIES)
 def test_a_task_that_is_not_finite_is_left_out(way: str, chunk_size: int | None) -> None:
     model, tasks = learner(), random_tasks("classification", (6,), 3)
     broken = tasks[1]._replace(query=tasks[1].query._replace(x=tasks[1].query.x * torch.nan))
@@ -73,7 +73,7 @@ def test_a_task_that_is_not_finite_is_left_out(way: str, chunk_size: int | None)
 def test_frozen_parameters_are_no_meta_parameters() -> None:
     model = learner()
     model.net.first.requires_grad_(False)  # type: ignore[union-attr]
-    for way in WAYS:
+    for way in STRATEGIES:
         found = meta_gradient(model, batch(), way)  # type: ignore[arg-type]
         assert set(found.gradients) == {"net.last.weight", "net.last.bias", "net.gain"}
 
@@ -134,10 +134,14 @@ def test_tasks_that_draw_random_numbers_stay_in_turn(two_threads: None) -> None:
     assert len(losses[0].unique()) == 4
 
 
-def test_a_learner_that_cannot_be_copied_is_looped_in_turn(two_threads: None) -> None:
+def test_a_learner_that_cannot_be_copied_is_looped_in_turn(
+    two_threads: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "quickstudy.batching.batch")
     torch.manual_seed(0)
     model = MAML(shared("support"), inner_steps=1).double()
     tasks = stack([of_pictures()[0]] * 3)
     want = meta_gradient(model, tasks, "loop")
     model.net.lock = Lock()  # type: ignore[assignment]
     torch.testing.assert_close(meta_gradient(model, tasks, "loop"), want)
+    assert "cannot pickle" in caplog.text

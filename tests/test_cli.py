@@ -520,8 +520,10 @@ def test_the_table_is_made_from_the_json_alone(
     pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = evaluate_run(pictures, Evaluation(n_tasks=2, baselines=False, curves=False))
+    assert result["accuracy"] == result.scores.mean.value
+    assert result["parameters"] == result.parameters
     capsys.readouterr()
-    print_evaluation(json.loads(json.dumps(result)))
+    print_evaluation(json.loads(json.dumps(result.to_json())))
     assert "folder/test, 2-way 2-shot, 2 tasks" in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import NamedTuple
 
@@ -242,3 +243,23 @@ def test_the_ladder_has_no_meta_training() -> None:
     again = ladder_of(learner, blobs())["FineTuning"]
     for p, q in zip(ladder["FineTuning"].parameters(), again.parameters(), strict=True):
         assert torch.equal(p, q), "the network is drawn anew"
+
+
+def test_an_evaluation_has_typed_fields_and_reads_as_its_json() -> None:
+    learner, source = maml(blobs()), blobs()
+    found = evaluate(learner, source, n_tasks=6, shots=(1,), steps=(0, 2))
+    assert found.metric is ACCURACY
+    assert (found.mean.value, found.mean.ci95) == (found["accuracy"], found["ci95"])
+    rung = found.rungs["NearestCentroid"]
+    assert found["baselines"]["NearestCentroid"]["difference_ci95"] == rung.difference.ci95
+    assert rung.by_shots is not None
+    assert found["baselines"]["NearestCentroid"]["by_shots"] == rung.by_shots.to_json()
+    assert found.by_steps is not None
+    assert [row["accuracy"] for row in found["by_steps"]] == [
+        mean.value for mean in found.by_steps.points.values()
+    ]
+    assert found.calibration is not None
+    assert found["ece"] == found.calibration.ece
+    assert found["n_tasks_disjoint"] == found.disjoint.n_tasks
+    assert "log_likelihood" not in found
+    assert json.loads(json.dumps(found.to_json())) == found

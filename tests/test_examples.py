@@ -24,9 +24,14 @@ MODULES = (
     "quickstudy.learners",
     "quickstudy.nets",
     "quickstudy.rules",
+    "quickstudy.inputs",
     "quickstudy.tasks",
+    "quickstudy.metrics",
     "quickstudy.explain",
     "quickstudy.selection",
+    "quickstudy.task",
+    "quickstudy.learner",
+    "quickstudy.learners.embedding",
     "quickstudy.testing",
 )
 FIRST = (
@@ -58,7 +63,7 @@ def public_classes() -> Iterator[str]:
 
 def named(path: str) -> tuple[dict[str, Any], Any]:
     """What the module of a path exports, and what the path names."""
-    module = import_module(next(m for m in reversed(MODULES) if path.startswith(f"{m}.")))
+    module = import_module(max((m for m in MODULES if path.startswith(f"{m}.")), key=len))
     target: Any = module
     for name in path.removeprefix(f"{module.__name__}.").split("."):
         target = getattr(target, name)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import CASES, ROW, WAY, WAYS, Case
+from cases import CASES, META_GRADIENTS, ROW, WAY, Case
 from torch import nn
 
 from quickstudy.batching.batch import meta_gradient
@@ -30,7 +30,7 @@ def joint_case(way: MetaGradient) -> tuple[MAML, Task]:
     return learner, random_tasks("classification", ROW, WAY)[0]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", META_GRADIENTS)
 def test_maml_without_step_size_is_joint_training(way: MetaGradient) -> None:
     learner, task = joint_case(way)
     logits = learner.net(task.query.x)  # type: ignore[operator]

@@ -50,7 +50,7 @@ TYPES = {
     "adapted": "Adapted",
     "labels": "ndarray",
     "again": "Adapted",
-    "scores": "dict[str, Any]",
+    "scores": "Evaluation",
     "needs": "Estimate",
     "classifier": "FewShotClassifier",
     "qs.AlgorithmSelector": "def (",

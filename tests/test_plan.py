@@ -121,6 +121,7 @@ def test_values_that_do_not_fit(option: str, value: Any, kind: str) -> None:
         ({"learner": {"name": "MAML", "inner_step": 1}}, "did you mean --learner.inner-steps?"),
         ({"xyzzy": 1}, "see quickstudy train --help."),
         ({"learner": "MALM"}, "did you mean MAML?"),
+        ({"learner": ["MAML"]}, "unknown learner"),
         ({"tasks": {"name": "sinusoid"}, "n_way": 5}, "received --n-way;"),
         ({"tasks": {"name": "folder"}}, "needs tasks.path; received none; give it;"),
         (

@@ -19,7 +19,7 @@ from quickstudy.errors import UserError
 from quickstudy.figures import plots
 from quickstudy.figures.curves import End, label_ends
 from quickstudy.figures.episode import episode_grid
-from quickstudy.figures.sheet import Figure, drawable, panel, sheet
+from quickstudy.figures.sheet import Figure, drawable, sheet
 from quickstudy.metrics import MSE
 
 HOSTILE = '<script>alert("1")</script> & $\\frac{$'
@@ -208,7 +208,7 @@ def test_ladder_has_the_best_on_top() -> None:
 
 def test_end_labels_do_not_overlap() -> None:
     with sheet(4, "") as canvas:
-        axes = panel(canvas, 0.5, 0.5, right=2)
+        axes = canvas.panel(0.5, 0.5, right=2)
         axes.set(xlim=(0, 1), ylim=(0, 1))
         label_ends(axes, [End(1, y, "k", f"name {y}") for y in (0.5, 0.99, 0.505, 0.98, 0.51)])
         heights = sorted(text.get_position()[1] for text in axes.texts if "name" in text.get_text())

@@ -161,15 +161,18 @@ def cannot(*arguments: object, **options: object) -> None:
 
 
 def test_a_step_that_cannot_be_recorded_is_computed_as_it_is(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("quickstudy.batching.record.make_fx", cannot)
+    caplog.set_level("INFO", "quickstudy.batching.record")
     learner = rows().double()
     recorder = Recorder(learner, after=0.0)
     for tasks in batches((6,), 3):
         found = meta_gradient(learner, tasks, recorder=recorder)
         torch.testing.assert_close(found, meta_gradient(learner, tasks))
     assert not recorder.able
+    assert [r.getMessage() for r in caplog.records] == ["the step of MAML is not recorded"]
+    assert "no compiler found" in caplog.text
 
 
 def test_but_who_asks_for_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import NORMS, WAY, WAYS, conv, maml, shared
+from cases import META_GRADIENTS, NORMS, WAY, conv, maml, shared
 from reference import maml as reference_maml
 from reference import prototypical as reference_prototypical
 from reference.agreement import compare, plain, start, task
@@ -27,7 +27,7 @@ def test_prototypical_network(norm: NormKind) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", META_GRADIENTS)
 def test_maml(way: MetaGradient, norm: NormKind) -> None:
     torch.manual_seed(0)
     learner = maml(lambda: shared(norm), way).double()

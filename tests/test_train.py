@@ -17,10 +17,10 @@ from small import Watched, blobs, huge, maml, parameters, prototypical, quick, s
 
 from quickstudy import CheckpointError, NonFiniteError, Training, UserError, build, load
 from quickstudy.evaluation.meta_test import evaluate
-from quickstudy.evaluation.scores import score
+from quickstudy.evaluation.scores import CALIBRATION_TASKS, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import NearestCentroid
-from quickstudy.nets import second_order
+from quickstudy.nets.passing import passing
 from quickstudy.task import Task, to_like
 from quickstudy.tasks import Episodes, Split, arrays
 from quickstudy.training.loop import train
@@ -267,7 +267,7 @@ def test_bf16_is_off_in_validation() -> None:
     learner = build("MAML", source, {"name": "Conv4", "hidden": 4, "pool": "stride"})
 
     def watch(split: str, index: int, task: Task) -> Task:
-        seen[split].add(second_order._bf16.get())
+        seen[split].add(passing().bf16)
         return task
 
     quick(Watched(source, watch), learner, None, steps=2, bf16=True)
@@ -402,3 +402,22 @@ def test_whoever_watches_may_end_it_and_it_can_go_on(tmp_path: Path) -> None:
     train(prototypical(source), source, settings, tmp_path / "a", resume=True, show=False)
     train(prototypical(source), source, settings, tmp_path / "b", show=False)
     assert seal_of(tmp_path / "a") == seal_of(tmp_path / "b")
+
+
+def test_no_step_takes_a_task_that_population_statistics_are_estimated_on(tmp_path: Path) -> None:
+    seen: set[int] = set()
+
+    def note(split: Split, index: int, task: Task) -> Task:
+        if split == "train":
+            seen.add(index)
+        return task
+
+    source = Watched(blobs(), note)
+    quick(source, prototypical(source, norm="population"), None, steps=6, meta_batch=2)
+    statistics = {index for index in seen if index >= CALIBRATION_TASKS}
+    assert seen - statistics == set(range(12))
+    assert len(statistics) == 20
+    last = Training(steps=CALIBRATION_TASKS // 4, meta_batch=4)
+    assert last.steps * last.meta_batch == CALIBRATION_TASKS
+    with pytest.raises(UserError, match=r"at most 2\*\*40"):
+        Training(steps=CALIBRATION_TASKS // 4 + 1, meta_batch=4)

@@ -21,7 +21,8 @@ from quickstudy.errors import (
     UserError,
 )
 from quickstudy.evaluation.meta_test import evaluate
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, Tags
+from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load, load_task
@@ -40,6 +41,7 @@ __all__ = [
     "AlgorithmSelector",
     "CheckpointError",
     "DataError",
+    "EmbeddingLearner",
     "Estimate",
     "Examples",
     "FewShotClassifier",
@@ -48,6 +50,7 @@ __all__ = [
     "Model",
     "NonFiniteError",
     "QuickstudyError",
+    "Tags",
     "Task",
     "Training",
     "UserError",

@@ -69,24 +69,24 @@ SOURCES: dict[str, Listed] = {
 }
 
 
-def lookup(kind: str, name: str, among: dict[str, T]) -> T:
+def lookup(kind: str, name: str, entries: dict[str, T]) -> T:
     """The entry of this name.
 
     Raises:
         UserError: There is none; the nearest name is suggested.
     """
-    if name not in among:
-        near = get_close_matches(name.lower(), [n.lower() for n in among], n=1, cutoff=0.4)
-        hint = next((n for n in among if near and n.lower() == near[0]), None)
+    if name not in entries:
+        near = get_close_matches(name.lower(), [n.lower() for n in entries], n=1, cutoff=0.4)
+        hint = next((n for n in entries if near and n.lower() == near[0]), None)
         raise UserError(
-            f"unknown {kind}: expected one of {', '.join(among)}; received {name!r}; "
+            f"unknown {kind}: expected one of {', '.join(entries)}; received {name!r}; "
             + (f"did you mean {hint}?" if hint else "choose one of these.")
         )
-    return among[name]
+    return entries[name]
 
 
 def tasks_builder(name: str) -> Builder:
-    """What makes the tasks of this name.
+    """The builder of the tasks of this name.
 
     Raises:
         UserError: There are none; the nearest name is suggested.
@@ -137,10 +137,7 @@ def build_net(
 
 
 def build(
-    learner: str | Spec,
-    tasks: TaskSource,
-    net: str | Spec | None = None,
-    seed: int = 0,
+    learner: str | Spec, tasks: TaskSource, net: str | Spec | None = None, seed: int = 0
 ) -> AnyLearner:
     """A learner with a network that fits the tasks' inputs.
 
@@ -163,7 +160,7 @@ def build(
     spec = _spec(learner)
     specs = {
         "learner": spec,
-        "net": default_net(spec["name"], tasks.x_shape, _of_tasks(tasks, net)),
+        "net": default_net(spec["name"], tasks.x_shape, _with_task_net(tasks, net)),
         "x_shape": list(tasks.x_shape),
         "n_out": tasks.n_out,
         "kind": tasks.kind,
@@ -176,19 +173,21 @@ def build(
 
 def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
     """The network's spec with what the learner and the inputs decide filled in."""
-    pictures = len(x_shape) == 3 and min(x_shape[1:]) >= 16
-    of_pictures, of_others = DEFAULT_NETS
-    spec = {"name": of_pictures if pictures else of_others, **(_spec(net) if net else {})}
-    wishes = lookup("learner", learner, LEARNERS).tags.net_options
-    for option, usual in DECIDED_BY_LEARNER.get(spec["name"], {}).items():
-        spec.setdefault(option, wishes.get(option, usual))
+    images = len(x_shape) == 3 and min(x_shape[1:]) >= 16
+    image_net, other_net = DEFAULT_NETS
+    spec = {"name": image_net if images else other_net, **(_spec(net) if net else {})}
+    preferences = lookup("learner", learner, LEARNERS).tags.net_options
+    for option, default in DECIDED_BY_LEARNER.get(spec["name"], {}).items():
+        spec.setdefault(option, preferences.get(option, default))
     return spec
 
 
 def options_of_default_nets() -> list[str]:
     """Names of the options of every network that a learner may get by itself."""
     signatures = [inspect.signature(NETS[name]).parameters for name in DEFAULT_NETS]
-    names = dict.fromkeys(name for own in signatures for name in own if name != "in_shape")
+    names = dict.fromkeys(
+        name for parameters in signatures for name in parameters if name != "in_shape"
+    )
     return [*names, "head"]
 
 
@@ -216,9 +215,9 @@ def from_specs(specs: Spec) -> AnyLearner:
                 f"{builder.__name__}: is for {builder.kind}; received tasks of {specs['kind']}; "
                 "choose another learner, such as MAML."
             )
-        made = _call("learner", builder.__name__, builder, learner)
-    made.specs = specs
-    return made
+        built = _call("learner", builder.__name__, builder, learner)
+    built.specs = specs
+    return built
 
 
 def encoder(learner: AnyLearner) -> nn.Module | None:
@@ -246,12 +245,12 @@ def build_tasks(spec: Spec) -> TaskSource:
             f"tasks {name}: have no ways; received n_way={drawing['n_way']}; leave it out."
         )
     options = {k: v for k, v in options.items() if k not in drawing or k in own}
-    made = _call("tasks", name, source, options)
-    made = Episodes(made, **drawing) if isinstance(made, Dataset) else made
+    tasks = _call("tasks", name, source, options)
+    tasks = Episodes(tasks, **drawing) if isinstance(tasks, Dataset) else tasks
     if augment is None:
-        return made
+        return tasks
     return _call(
-        "tasks", "augment", partial(Augmented, made), {"seed": spec.get("seed", 0), **augment}
+        "tasks", "augment", partial(Augmented, tasks), {"seed": spec.get("seed", 0), **augment}
     )
 
 
@@ -265,14 +264,14 @@ def makes_tasks(name: str) -> bool:
     return not lookup("tasks", name, SOURCES).gives_classes
 
 
-def _of_tasks(tasks: TaskSource, net: str | Spec | None) -> Spec:
+def _with_task_net(tasks: TaskSource, net: str | Spec | None) -> Spec:
     """The network asked for; without a name, options of the one that the tasks are about."""
-    given, own = _spec(net or {}), tasks.net
-    return given if own is None or "name" in given else {**own, **given}
+    spec, task_net = _spec(net or {}), tasks.net
+    return spec if task_net is None or "name" in spec else {**task_net, **spec}
 
 
-def _spec(given: str | Spec) -> Spec:
-    return {"name": given} if isinstance(given, str) else dict(given)
+def _spec(spec: str | Spec) -> Spec:
+    return {"name": spec} if isinstance(spec, str) else dict(spec)
 
 
 def _call(

@@ -35,12 +35,22 @@ from quickstudy.nets.passing import padding
 from quickstudy.rules import UpdateRule
 from quickstudy.task import Examples, Kind, Task
 
+__all__ = [
+    "AnyLearner",
+    "Contributions",
+    "Learner",
+    "Tags",
+    "check_fits",
+    "cross_entropy",
+    "mean_squared_error",
+]
+
 State = TypeVar("State")
 
 
 @dataclass(frozen=True)
 class Tags:
-    """The properties of a learner. A class declares its own, and `__init__` may replace them:
+    """The properties of a learner. A class declares its own, and `__init__` may replace them.
 
         tags = Tags(order_matters=True)
         self.tags = replace(self.tags, transductive="batch" in norm.kinds(net))
@@ -60,6 +70,10 @@ class Tags:
         needs_head: A network that is made for it gives outputs rather than features.
         default_head: The head of such a network: `"shared"` by all classes, or `"per_class"`.
         net_options: Options of such a network, where it has them and nobody gave them.
+
+    Example:
+        >>> qs.Tags(order_matters=True).label_equivariant
+        True
     """
 
     transductive: bool = False
@@ -86,9 +100,9 @@ class Learner(nn.Module, ABC, Generic[State]):
       of meta-training (`on_progress`);
     - what explains a prediction: `features`, `contributions`, `support_attention`;
     - what else is measured: `distribution`, `sequence_logits`, `ablations`;
-    - for a learner that takes inner steps: `adapt_steps`, `meta_gradient`, `trajectory`,
-      `adapted_parameters`; and for one that learns how they are taken: `update_rule`,
-      `with_update_rule`, `objective_losses`.
+    - for a learner that takes inner steps: `inner_steps`, `adapt_steps`, `meta_gradient`,
+      `trajectory`, `adapted_parameters`; and for one that learns how they are taken:
+      `update_rule`, `with_update_rule`, `objective_losses`.
 
     The state is a NamedTuple or dict of tensors (no Python numbers), so that it passes through
     `torch.func.vmap` and is saved tensor by tensor.
@@ -97,7 +111,8 @@ class Learner(nn.Module, ABC, Generic[State]):
         tags: The properties it declares.
         kind: What the targets are.
         specs: How `quickstudy.build` made it, plain JSON; None for a learner made in Python.
-        adapt_steps: Inner steps that `adapt` takes in eval mode; None for a learner without steps.
+        inner_steps: Inner steps that `adapt` takes in train mode; None for a learner without steps.
+        adapt_steps: The same in eval mode.
         meta_gradient: How inner steps are differentiated, see `quickstudy.inner.descent.descend`;
             None for a learner without steps.
 
@@ -113,6 +128,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     tags: Tags = Tags()
     kind: Kind = "classification"
     specs: dict[str, Any] | None = None
+    inner_steps: int | None = None
     adapt_steps: int | None = None
     meta_gradient: MetaGradient | None = None
 
@@ -253,6 +269,11 @@ class Contributions(NamedTuple):
         of: The prediction: each class's `"logit"`; its `"probability"`, of which the logit is the
             logarithm; or the `"value"` of a regression.
         parts: The part of each example `(query, support, way)`, or `(query, support, outputs)`.
+
+    Example:
+        >>> found = learner.contributions(state, support, query.x)
+        >>> found is None or found.parts.shape == (10, 10, 2)  # (query, support, way)
+        True
     """
 
     of: Literal["logit", "probability", "value"]

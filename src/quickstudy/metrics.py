@@ -1,4 +1,4 @@
-"""What is measured of predictions, which way is better, and how well a mean is known."""
+"""Metrics of predictions: which way is better, and how well a mean is known."""
 
 from __future__ import annotations
 
@@ -14,6 +14,22 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.task import Examples, Kind
+
+__all__ = [
+    "ACCURACY",
+    "AUC",
+    "DEFAULT",
+    "LOG_LIKELIHOOD",
+    "LOSS",
+    "METRICS",
+    "MSE",
+    "Metric",
+    "half_width",
+    "named",
+    "register",
+    "reliability",
+    "roc_auc",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -35,6 +51,13 @@ class Metric:
         fine_digits: Those in the table of one evaluation.
         lowest, highest: The values that can be.
         chance: From the number of ways to the value of guessing; None where it has no such value.
+
+    Example:
+        >>> prediction = learner.predict(state, query.x)
+        >>> 0 <= ACCURACY.per_task(prediction, query) <= 1
+        True
+        >>> ACCURACY.sign, MSE.sign  # times it, larger is better
+        (1, -1)
     """
 
     name: str
@@ -59,6 +82,16 @@ class Metric:
     def is_fraction(self) -> bool:
         """Whether values are fractions, which people read in percent."""
         return self.unit == "%"
+
+    def guessing(self, n_way: object) -> float | None:
+        """The value of guessing among `n_way` classes; None where there is none for all tasks."""
+        return self.chance(n_way) if self.chance and isinstance(n_way, int) else None
+
+    def rank(self, value: object) -> float:
+        """A key that sorts values from best to worst; what is no finite number comes last."""
+        if isinstance(value, int | float) and math.isfinite(value):
+            return -self.sign * value
+        return math.inf
 
     @property
     def title(self) -> str:
@@ -187,10 +220,6 @@ def _real(prediction: Tensor, query: Examples) -> tuple[Tensor, Tensor]:
     return prediction[real], query.y[real]
 
 
-def _one_of(n_way: int) -> float:
-    return 1 / n_way
-
-
 ACCURACY = Metric(
     name="accuracy",
     noun="accuracy",
@@ -202,14 +231,10 @@ ACCURACY = Metric(
     digits=1,
     fine_digits=1,
     highest=1.0,
-    chance=_one_of,
+    chance=lambda n_way: 1 / n_way,
 )
 MSE = Metric(
-    name="mse",
-    noun="mean squared error",
-    larger_is_better=False,
-    per_task=_mse,
-    kind="regression",
+    name="mse", noun="mean squared error", larger_is_better=False, per_task=_mse, kind="regression"
 )
 AUC = Metric(
     name="auc",
@@ -242,7 +267,7 @@ METRICS: dict[str, Metric] = {
 }
 """The metrics that results may name; a domain adds its own with `register`."""
 DEFAULT: dict[Kind, tuple[Metric, ...]] = {"classification": (ACCURACY,), "regression": (MSE,)}
-"""What is measured on tasks whose source says nothing else; the first is the headline."""
+"""The metrics of tasks whose source declares no others; the first is the headline."""
 
 
 def register(metric: Metric) -> Metric:

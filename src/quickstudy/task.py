@@ -19,6 +19,20 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 
+__all__ = [
+    "Examples",
+    "Kind",
+    "Task",
+    "class_present",
+    "examples",
+    "is_padded",
+    "mask_absent",
+    "pad",
+    "stack",
+    "to_like",
+    "unstack",
+]
+
 Kind = Literal["classification", "regression"]
 
 
@@ -109,6 +123,17 @@ def mask_absent(logits: Tensor, present: Tensor) -> Tensor:
     The value is finite, so that zero probability times it is zero and never NaN.
     """
     return torch.where(present > 0, logits, torch.full_like(logits, -1e9))
+
+
+def task_outputs(outputs: Tensor, present: Tensor, kind: Kind) -> Tensor:
+    """The outputs `(examples, way)` of a task, of those of a network that may have more."""
+    outputs = outputs[:, : len(present)]
+    return outputs if kind == "regression" else mask_absent(outputs, present)
+
+
+def together(task: Task) -> Examples:
+    """Support and query as one set of examples, the support first."""
+    return Examples(*(torch.cat(parts) for parts in zip(*task, strict=True)))
 
 
 def pad(part: Examples, n_examples: int, n_columns: int) -> Examples:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import NORMS, WAYS
+from cases import META_GRADIENTS, NORMS
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
@@ -33,7 +33,7 @@ def outer_loss(theta: Tensor, a: Tensor, lr: Tensor, steps: int, way: MetaGradie
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", META_GRADIENTS)
 def test_quadratic_has_the_meta_gradient_of_the_closed_form(way: MetaGradient, steps: int) -> None:
     theta, a, lr = (scalar(v).requires_grad_() for v in (THETA, A, LR))
     shrink = (1 - LR) ** steps
@@ -50,7 +50,7 @@ def test_quadratic_has_the_meta_gradient_of_the_closed_form(way: MetaGradient, s
         torch.testing.assert_close(got, scalar(want), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", META_GRADIENTS)
 def test_quadratic_under_vmap(way: MetaGradient) -> None:
     thetas = torch.linspace(-1, 2, 4, dtype=torch.float64)
     found = vmap(grad(lambda t: outer_loss(t, scalar(A), scalar(LR), 3, way)))(thetas)

@@ -14,7 +14,8 @@ from small import quick
 from torch import Tensor, nn
 
 from quickstudy import UserError
-from quickstudy.evaluation.meta_test import by_instance, evaluate
+from quickstudy.evaluation.curves import by_instance
+from quickstudy.evaluation.meta_test import evaluate
 from quickstudy.evaluation.scores import score
 from quickstudy.learners import MANN, PrototypicalNetwork
 from quickstudy.learners.mann import Memory
@@ -235,7 +236,7 @@ def test_accuracy_by_instance_by_hand() -> None:
     ]
     learner = Inputs(nn.Linear(2, 2))
     for batch in (tasks, unstack(stack(tasks))):
-        found = by_instance(learner, batch)
+        found = by_instance(learner, batch).to_json()
         assert [row["instance"] for row in found] == [1, 2, 3]
         # Tasks: 1/2 and 1/2; 1/2 and 1; 1 and 1.
         assert [row["accuracy"] for row in found] == [0.5, 0.75, 1.0]

@@ -26,7 +26,7 @@ keras = pytest.importorskip("keras", reason="needs keras: pip install 'quickstud
 from quickstudy.nets.keras_net import KerasNet  # noqa: E402
 
 PICTURE, WAY = (1, 12, 12), 3
-WAYS: tuple[Batching, ...] = ("loop", "vmap")
+STRATEGIES: tuple[Batching, ...] = ("loop", "vmap")
 
 
 def convolutional(order: str, widths: tuple[int, int], way: int = WAY) -> Any:
@@ -114,7 +114,7 @@ def test_channels_last_layers_are_looped() -> None:
 def test_loop_and_vmap_agree(learn: Any) -> None:
     learner = learn(nn.Sequential(KerasNet(dense()), nn.Linear(WAY, WAY)))
     tasks = single(random_tasks("classification", (6,), WAY))
-    looped, mapped = (meta_gradient(learner, tasks, how) for how in WAYS)
+    looped, mapped = (meta_gradient(learner, tasks, how) for how in STRATEGIES)
     torch.testing.assert_close(mapped.losses, looped.losses)
     torch.testing.assert_close(mapped.gradients, looped.gradients, rtol=1e-4, atol=1e-5)
 

@@ -31,10 +31,10 @@ def test_layers_are_seen_in_the_order_in_which_they_begin() -> None:
     assert [*seen] == ["", "first", "last"]
     hidden = torch.relu(net.first(x))
     torch.testing.assert_close(out, net(x))
-    torch.testing.assert_close(seen["first"].taken, x)
-    torch.testing.assert_close(seen["last"].taken, hidden)
-    torch.testing.assert_close(seen["last"].given, net.last(hidden))
-    torch.testing.assert_close(seen[""].given, out)
+    torch.testing.assert_close(seen["first"].input, x)
+    torch.testing.assert_close(seen["last"].input, hidden)
+    torch.testing.assert_close(seen["last"].output, net.last(hidden))
+    torch.testing.assert_close(seen[""].output, out)
 
 
 def test_nothing_is_seen_afterwards_even_if_the_network_fails() -> None:

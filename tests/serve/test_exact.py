@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,12 @@ from quickstudy.nets import MLP
 from quickstudy.serve.app import create_app
 from quickstudy.serve.compute import TILE, Gate, Passes, outputs, tile
 from quickstudy.serve.limits import Limits
-from quickstudy.serve.snapshot import new_task
+from quickstudy.serve.snapshot import Snapshot
 from quickstudy.serve.states import Entry, States
 from quickstudy.task import Examples
 
 BLOBS = "/v1/models/blobs/tasks/mine"
+TASK = Snapshot(tenant="", model="m", id="t", model_version="v")
 
 
 def test_requests_at_one_time_do_not_meet_each_others_parameters(
@@ -183,7 +185,7 @@ def test_tiles_are_for_little_work_that_is_steady() -> None:
 def test_requests_share_passes_and_answers_stay_the_same() -> None:
     made, gate = adapted(CITY), Gate(queue=100, wait=300)
     passes = Passes(gate)
-    entry = Entry(new_task("", "m", "t", "v"), made, made.support_x, tile(made))
+    entry = Entry(TASK, made, made.support_x, tile(made))
     assert entry.tile == TILE
     x = torch.rand(40, 6)
     alone = [outputs(made, x[i : i + 2], TILE) for i in range(0, 40, 2)]
@@ -201,7 +203,7 @@ def test_requests_share_passes_and_answers_stay_the_same() -> None:
 def test_all_who_wait_are_told_of_a_failure() -> None:
     made = adapted(CITY)
     passes = Passes(Gate(queue=1, wait=0.05))
-    entry = Entry(new_task("", "m", "t", "v"), made, made.support_x, TILE)
+    entry = Entry(TASK, made, made.support_x, TILE)
     assert passes.gate._turn.acquire(blocking=False)
     with ThreadPoolExecutor(4) as threads:
         found = [threads.submit(passes, entry, made.support_x[:1]) for _ in range(4)]
@@ -214,9 +216,7 @@ def test_only_the_last_used_stay_at_hand() -> None:
     states = States(20_000)
 
     def entry(uid: str, number: int) -> Entry:
-        task = new_task("", "m", uid, "v")
-        object.__setattr__(task, "uid", uid)
-        object.__setattr__(task, "number", number)
+        task = replace(TASK, uid=uid, number=number)
         return Entry(task, None, torch.zeros(10, 60))
 
     size = entry("a", 1).size

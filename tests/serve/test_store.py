@@ -144,7 +144,7 @@ def test_a_version_that_is_gone_is_said(client_of: Callable[..., Client]) -> Non
 
 
 def test_the_weights_that_are_kept_are_the_model(client: Client, runs: dict[str, Path]) -> None:
-    kept = Served(runs["blobs"]).kept()
+    kept = Served(runs["blobs"]).stored()
     assert kept.load().fingerprint == kept.digest.removeprefix("sha256:")
     assert json.loads(kept.record)
     assert base64.b64encode(kept.weights)

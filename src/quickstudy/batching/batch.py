@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
@@ -49,7 +49,7 @@ class MetaGradient(NamedTuple):
 
 
 def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
-    """The batching strategy for a learner: the one asked for, else the faster on its device.
+    """The batching strategy for a learner; of `"auto"` the faster on its device.
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
     vmap, which is slower than the loop for all but small pictures; small dense networks are faster
@@ -133,7 +133,7 @@ def meta_gradient(
 
 
 class Piece(NamedTuple):
-    """What `meta_gradient` computes at a time.
+    """A piece of the work of `meta_gradient`, computed at a time.
 
     Attributes:
         step: The function of the parameters and of these tasks.
@@ -198,12 +198,14 @@ def _looped(
         losses, finite = [], []
         for task in part:
             *gradients, loss = recorder.run(step, parameters, task, circumstances)
-            good = _finite(loss, gradients)
-            if good:
+            is_finite = math.isfinite(
+                torch.cat([loss[None], *(g.flatten() for g in gradients)]).sum()
+            )
+            if is_finite:
                 # Not in place: autograd may give one tensor for two parameters.
                 sums = [a + b for a, b in zip(sums, gradients, strict=True)] if sums else gradients
             losses.append(loss)
-            finite.append(good)
+            finite.append(is_finite)
         sums = sums or [torch.zeros_like(p) for p in parameters.values()]
         total = dict(zip(parameters, sums, strict=True))
         return MetaGradient(total, torch.stack(losses), losses[0].new_tensor(finite))
@@ -218,8 +220,8 @@ def _looped(
         torch.set_num_threads(1)
         return in_turn(learner, part)
 
-    each = -(-len(queue) // len(learners))
-    parts = [queue[start : start + each] for start in range(0, len(queue), each)]
+    size = -(-len(queue) // len(learners))
+    parts = [queue[start : start + size] for start in range(0, len(queue), size)]
     with ThreadPoolExecutor(len(parts)) as pool:
         running = [
             pool.submit(copy_context().run, lane, copy, part)
@@ -227,8 +229,8 @@ def _looped(
         ]
         results = [future.result() for future in running]
     total = results[0].gradients
-    for other in results[1:]:
-        total = {name: total[name] + g for name, g in other.gradients.items()}
+    for result in results[1:]:
+        total = {name: total[name] + g for name, g in result.gradients.items()}
     losses, finite = [r.losses for r in results], [r.finite for r in results]
     return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
@@ -250,8 +252,8 @@ def _n_parallel(learner: AnyLearner) -> int:
     Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
     draws random numbers would draw them in another order each time.
     """
-    able = _on_cpu(learner) and _convolutional(learner) and runs_under_vmap(learner)
-    if draws(learner) or not able:
+    parallel = _on_cpu(learner) and _convolutional(learner) and runs_under_vmap(learner)
+    if draws(learner) or not parallel:
         return 1
     return torch.get_num_threads()
 
@@ -292,11 +294,11 @@ def _vectorised(
     losses, finite = [], []
     for chunk in _chunks(tasks, chunk_size):
         recorder.prepare(step, parameters, chunk, circumstances)
-        *sums, loss, good = recorder.run(step, parameters, chunk, circumstances)
+        *sums, loss, is_finite = recorder.run(step, parameters, chunk, circumstances)
         for name, g in zip(parameters, sums, strict=True):
             total[name] += g
         losses.append(loss)
-        finite.append(good)
+        finite.append(is_finite)
     return MetaGradient(total, torch.cat(losses), torch.cat(finite))
 
 
@@ -306,21 +308,21 @@ def _vectorised_step(learner: AnyLearner) -> Step:
     def step(parameters: dict[str, Tensor], chunk: Task) -> tuple[Tensor, ...]:
         start = {name: p.detach() for name, p in parameters.items()}
 
-        def one(task: Task) -> tuple[dict[str, Tensor], Tensor]:
-            loss, back = vjp(lambda p: functional_call(learner, p, (task,)), start)[:2]
+        def gradient_and_loss(task: Task) -> tuple[dict[str, Tensor], Tensor]:
+            loss, pullback = vjp(lambda p: functional_call(learner, p, (task,)), start)[:2]
             # torch.func.grad would keep all that is needed to differentiate once more.
             with torch.no_grad():
-                return back(torch.ones_like(loss), retain_graph=False)[0], loss
+                return pullback(torch.ones_like(loss), retain_graph=False)[0], loss
 
-        gradients, losses = vmap(one, randomness="different")(chunk)
-        good = torch.isfinite(losses)
+        gradients, losses = vmap(gradient_and_loss, randomness="different")(chunk)
+        is_finite = torch.isfinite(losses)
         for g in gradients.values():
-            good = good & torch.isfinite(g).reshape(len(g), -1).all(dim=1)
+            is_finite = is_finite & torch.isfinite(g).reshape(len(g), -1).all(dim=1)
         sums = []
         for g in gradients.values():
-            keep = good.view(-1, *(1,) * (g.ndim - 1))
+            keep = is_finite.view(-1, *(1,) * (g.ndim - 1))
             sums.append(torch.where(keep, g, torch.zeros_like(g)).sum(dim=0))
-        return *sums, losses, good.to(losses)
+        return *sums, losses, is_finite.to(losses)
 
     return step
 
@@ -338,8 +340,3 @@ def _on_cpu(learner: AnyLearner) -> bool:
 
 def _convolutional(learner: AnyLearner) -> bool:
     return any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in learner.modules())
-
-
-def _finite(loss: Tensor, gradients: Iterable[Tensor]) -> bool:
-    """Whether all of them are finite, as far as their sum tells."""
-    return math.isfinite(torch.cat([loss[None], *(g.flatten() for g in gradients)]).sum())

@@ -25,11 +25,11 @@ def share(items: Sequence[int]) -> Sequence[int]:
     return items[rank::size]
 
 
-def gather(mine: np.ndarray, total: int) -> np.ndarray:
+def gather(own: np.ndarray, total: int) -> np.ndarray:
     """The values of all processes in the order of the tasks."""
     rank, size = world()
     values = torch.zeros(total, dtype=torch.float64)
-    values[rank::size] = torch.from_numpy(mine)
+    values[rank::size] = torch.from_numpy(own)
     if size > 1:
         dist.all_reduce(values)
     return values.numpy()

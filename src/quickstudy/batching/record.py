@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Circumstances(NamedTuple):
-    """What a step depends on besides its parameters and tasks.
+    """The circumstances of a step, besides its parameters and tasks.
 
     Attributes:
         training: Whether the learner is in train mode.
@@ -67,9 +67,9 @@ class Recorder:
         self.learner = type(learner).__name__
         self.compiled, self.after, self.most = compiled, after, most
         changes = draws(learner) or learner.overrides(Learner.on_progress)
-        alike = runs_under_vmap(learner) and not changes
+        repeatable = runs_under_vmap(learner) and not changes
         frugal = learner.meta_gradient == "checkpoint" and not compiled
-        self.able = alike and not frugal
+        self.able = repeatable and not frugal
         self._seconds: dict[Any, float] = {}
         self._made: dict[Any, Step] = {}
         self._relied_on: dict[Any, Step] = {}
@@ -102,7 +102,7 @@ class Recorder:
     def run(
         self, step: Step, parameters: Parameters, tasks: Task, circumstances: Circumstances
     ) -> tuple[Tensor, ...]:
-        """What `step(parameters, tasks)` returns."""
+        """Returns `step(parameters, tasks)`, from a recording where there is one."""
         if not self.able:
             return step(parameters, tasks)
         key = _key(tasks, circumstances)
@@ -121,8 +121,8 @@ class Recorder:
         if not all(bool(torch.isfinite(t).all()) for t in results):
             return
         with torch.no_grad():
-            again = self._made[key](parameters, tasks)
-        if all(_close(a, b) for a, b in zip(results, again, strict=True)):
+            recorded = self._made[key](parameters, tasks)
+        if all(_close(a, b) for a, b in zip(results, recorded, strict=True)):
             self._relied_on[key] = self._made[key]
         else:
             self.able = False
@@ -160,8 +160,8 @@ def _shorten(graph: GraphModule) -> None:
 def _program(graph: GraphModule) -> Callable[..., Any]:
     """The graph's code and constants, without its nodes, which take kilobytes each."""
     constants = {node.target for node in graph.graph.nodes if node.op == "get_attr"}
-    own = SimpleNamespace(**{name: getattr(graph, name) for name in constants})
-    return partial(type(graph).forward, own)
+    values = SimpleNamespace(**{name: getattr(graph, name) for name in constants})
+    return partial(type(graph).forward, values)
 
 
 def _key(tasks: Task, circumstances: Circumstances) -> Any:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from torch import nn
 
 from quickstudy import catalog
-from quickstudy.cli.console import status
-from quickstudy.cli.options import Parser, value_of
+from quickstudy.cli.console import status, write_json
+from quickstudy.cli.options import Parser, read_yaml, value_of
 from quickstudy.compare.entries import given_entries
 from quickstudy.compare.figures import comparison_figures
 from quickstudy.compare.measure import check_request, settings_of
@@ -30,13 +28,11 @@ from quickstudy.compare.plans import (
 )
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
-from quickstudy.files.atomic import write_atomically
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import Split
 from quickstudy.training.settings import Training
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy compare runs/proto runs/maml --n-way 5 20 --n-shot 1 5 --out comparison
@@ -63,7 +59,7 @@ SPECS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is measured, and where it is written.
+    """Settings of a comparison.
 
     Args:
         runs: Run directories to compare.
@@ -99,7 +95,7 @@ class Comparison:
 
 
 class CompareParser(Parser):
-    """The names of tasks and network stand among their options."""
+    """A parser that reads `--tasks X` as `--tasks.name X`, and so for net."""
 
     aliases: ClassVar[dict[str, str]] = {
         "--data_dir": "--tasks.data_dir",
@@ -111,12 +107,59 @@ def compare(argv: Sequence[str]) -> int:
     """Compare learners on the same tasks: accuracy, paired differences and cost."""
     config = value_of(argv, "--config")
     if config is not None:
-        _check_lists(Path(config))
-    options = compare_parser().read(argv).as_dict()
-    options.pop("config", None)
-    asked = Comparison(**{each.name: options.pop(each.name) for each in fields(Comparison)})
+        _check_lists(config)
+    training = compare_parser().read(argv).as_dict()
+    training.pop("config", None)
+    settings = Comparison(**{field.name: training.pop(field.name) for field in fields(Comparison)})
+    planned = plans(settings.runs, settings.learners, settings.out)
+    runs = {plan.name: plan.run for plan in planned}
+    loaded = {plan.name: plan.run for plan in planned if not plan.options}
+    new = [plan for plan in planned if plan.options]
+    records = {name: RunDirectory(run).read() for name, run in loaded.items()}
+    drawing = {"n_query": settings.n_query} if settings.n_query is not None else {}
+    drawing |= {"n_way": settings.n_way[0]} if settings.n_way else {}
+    drawing |= {"n_shot": settings.n_shot[0]} if settings.n_shot else {}
+    spec = tasks_spec(records, settings.tasks, drawing, settings.seed)
+    source = catalog.build_tasks(spec)
+    # All that can be wrong is found out before anything is trained.
+    ladder = source.rungs(nn.Identity()) if settings.baselines else {}
+    check_request([*runs, *ladder], settings.n_tasks, settings.reference)
+    settings_of(source, settings.n_way, settings.n_shot, settings.split)
+    if loaded:
+        given_entries(loaded, source)
+    options = {plan.name: training_options(plan, spec, settings.net, training) for plan in new}
+    for plan in new:
+        check_plan(plan, options[plan.name], source)
+    for plan in new:
+        if finished(plan, options[plan.name]):
+            continue
+        print(f"meta-training {plan.name} in {plan.run}")
+        if not trained(plan, options[plan.name]):
+            return 130
+    with status() as say:
+        comparison = compare_learners(
+            runs,
+            source,
+            settings.n_way,
+            settings.n_shot,
+            settings.n_tasks,
+            settings.split,
+            settings.reference,
+            settings.baselines,
+            progress=say,
+        )
     command = shlex.join(["quickstudy", "compare", *argv])
-    return compare_planned(asked, training=options, command=command)
+    comparison = replace(comparison, date=today(), command=command)
+    write_json(settings.json, comparison.to_json())
+    print_comparison(comparison)
+    if settings.out is not None:
+        write_json(settings.out / "comparison.json", comparison.to_json())
+        figures = comparison_figures(comparison)
+        for figure in figures:
+            figure.save(settings.out / "pictures")
+        page = write_comparison(settings.out / "comparison.html", comparison, figures)
+        print(f"page: {page.resolve()}")
+    return 0
 
 
 def compare_parser() -> CompareParser:
@@ -124,91 +167,26 @@ def compare_parser() -> CompareParser:
     parser = CompareParser(prog="quickstudy compare", description=EXAMPLES)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
     parser.add_argument("runs", nargs="*", type=Path, help="Run directories to compare.")
-    for name, (kind, words) in SEVERAL.items():
-        parser.add_argument(f"--{name}", nargs="+", type=kind, default=[], help=words)
-    for name, words in SPECS.items():
-        parser.add_argument(f"--{name}", type=JSON, default={}, help=words)
+    for name, (kind, text) in SEVERAL.items():
+        parser.add_argument(f"--{name}", nargs="+", type=kind, default=[], help=text)
+    for name, text in SPECS.items():
+        parser.add_argument(f"--{name}", type=JSON, default={}, help=text)
     parser.add_class_arguments(Comparison, skip={"runs", *SEVERAL, *SPECS})
     parser.add_class_arguments(Training, skip={"seed"})
     return parser
 
 
-def _check_lists(config: Path) -> None:
+def _check_lists(config: str) -> None:
     """Raises UserError for a file that cannot be read, or that has one value for a list."""
-    try:
-        read = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"compare --config {config}: expected a YAML file of options; received none that can "
-            f"be read ({error}); check its path and content."
-        ) from error
+    options = read_yaml("compare", config)
     wrong = [
         name
         for name in ("runs", *SEVERAL)
-        if isinstance(read, dict) and not isinstance(read.get(name, []), list)
+        if isinstance(options, dict) and not isinstance(options.get(name, []), list)
     ]
-    if wrong or not isinstance(read, dict):
+    if wrong or not isinstance(options, dict):
         raise UserError(
             f"compare --config {config}: expected options by name, and a list for "
-            f"{', '.join(wrong or ('runs', *SEVERAL))}; received {read!r:.200}; write [one, two]."
+            f"{', '.join(wrong or ('runs', *SEVERAL))}; received {options!r:.200}; write "
+            "[one, two]."
         )
-
-
-def compare_planned(asked: Comparison, training: JSON, command: str) -> int:
-    """Trains what is to be trained, compares, and writes the comparison.
-
-    Args:
-        asked: What is compared.
-        training: Settings of meta-training.
-        command: The words on the command line.
-    """
-    planned = plans(asked.runs, asked.learners, asked.out)
-    loaded = {plan.name: plan.run for plan in planned if not plan.options}
-    new = [plan for plan in planned if plan.options]
-    records = {name: RunDirectory(run).read() for name, run in loaded.items()}
-    first = {"n_way": asked.n_way[:1], "n_shot": asked.n_shot[:1]}
-    drawing = {key: values[0] for key, values in first.items() if values}
-    drawing |= {} if asked.n_query is None else {"n_query": asked.n_query}
-    spec = tasks_spec(records, asked.tasks, drawing, asked.seed)
-    source = catalog.build_tasks(spec)
-    # All that can be wrong is found out before anything is trained.
-    ladder = source.rungs(nn.Identity()) if asked.baselines else {}
-    names = [plan.name for plan in planned]
-    check_request([*names, *ladder], asked.n_tasks, asked.reference)
-    settings_of(source, asked.n_way, asked.n_shot, asked.split)
-    if loaded:
-        given_entries(loaded, source)
-    todo = {plan.name: training_options(plan, spec, asked.net, training) for plan in new}
-    for plan in new:
-        check_plan(plan, todo[plan.name], source)
-    for plan in new:
-        if finished(plan, todo[plan.name]):
-            continue
-        print(f"meta-training {plan.name} in {plan.run}")
-        if not trained(plan, todo[plan.name]):
-            return 130
-    with status() as say:
-        comparison = compare_learners(
-            {plan.name: plan.run for plan in planned},
-            source,
-            asked.n_way,
-            asked.n_shot,
-            asked.n_tasks,
-            asked.split,
-            asked.reference,
-            asked.baselines,
-            progress=say,
-        )
-    comparison = replace(comparison, date=today(), command=command)
-    text = json.dumps(comparison.to_json(), indent=2).encode()
-    if asked.json is not None:
-        write_atomically(asked.json, text)
-    print_comparison(comparison)
-    if asked.out is not None:
-        write_atomically(asked.out / "comparison.json", text)
-        figures = comparison_figures(comparison)
-        for figure in figures:
-            figure.save(asked.out / "pictures")
-        page = write_comparison(asked.out / "comparison.html", comparison, figures)
-        print(f"page: {page.resolve()}")
-    return 0

@@ -1,16 +1,66 @@
-"""What the terminal shows while a command works."""
+"""Output of the commands: a status line, tables in the terminal, and files of results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.table import Table
+
+from quickstudy.errors import UserError
+from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import without_nan
 
 
 @contextmanager
-def status() -> Iterator[Callable[[str], None]]:
-    """Shows what is being done while it is."""
-    console = Console(stderr=True)
-    with console.status("") as shown:
-        yield lambda text: shown.update(f"measuring: {text}")
+def status(prefix: str = "measuring: ") -> Iterator[Callable[[str], None]]:
+    """Shows a line of text in the terminal while a command works."""
+    with Console(stderr=True).status("") as line:
+        yield lambda text: line.update(prefix + text)
+
+
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    caption: str | None = None,
+    numbers: bool = True,
+) -> None:
+    """Prints a table in the terminal.
+
+    Args:
+        title: Title above the table.
+        columns: Heads of the columns.
+        rows: Cells of each row.
+        caption: Text under the table.
+        numbers: Whether all columns but the first are aligned right.
+    """
+    table = Table(title=title, caption=caption)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if numbers and i else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def write_json(path: Path | None, result: Any) -> None:
+    """Writes a result as JSON, with null for NaN and infinity; nothing where the path is None."""
+    if path is not None:
+        write_atomically(path, json.dumps(without_nan(result), indent=2).encode())
+
+
+@contextmanager
+def needs_extra(command: str, extra: str) -> Iterator[None]:
+    """Turns a missing package into an error that names the extra to install."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{command}: needs packages that a plain installation has not; received none called "
+            f"{error.name}; install them with pip install 'quickstudy[{extra}]'."
+        ) from error

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import json as jsonlib
+import json
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from quickstudy import catalog
-from quickstudy.cli.console import status
+from quickstudy.cli.console import print_table, status
 from quickstudy.errors import UserError
 from quickstudy.tasks import SPLITS, Dataset
 from quickstudy.training.plan import without_none
@@ -31,30 +28,27 @@ def data(
         target: Column to predict, where they are tables.
     """
     builder = catalog.tasks_builder(name)
-    options = {"data_dir": data_dir, "path": path, "target": target}
-    given = without_none(options)
+    every = {"data_dir": data_dir, "path": path, "target": target}
+    options = without_none(every)
     with status() as say:
         say(name)
         try:
-            made = builder(**given)
+            source = builder(**options)
         except TypeError as error:
-            own = [key for key in options if key in inspect.signature(builder).parameters]
+            own = [key for key in every if key in inspect.signature(builder).parameters]
             takes = ", ".join(f"--{key.replace('_', '-')}" for key in own) or "none of them"
             raise UserError(
-                f"data {name}: needs other options ({error}); received {sorted(given)}; it takes "
+                f"data {name}: needs other options ({error}); received {sorted(options)}; it takes "
                 f"{takes}."
             ) from error
-    if not isinstance(made, Dataset):
-        print(jsonlib.dumps(made.describe(), indent=2))
+    if not isinstance(source, Dataset):
+        print(json.dumps(source.describe(), indent=2))
         return 0
-    table = Table(title=made.name)
-    for column in ("split", "classes", "examples", "fewest of a class"):
-        table.add_column(column, justify="left" if column == "split" else "right")
-    for split in SPLITS:
-        if split in made.pools:
-            pool = made.pools[split]
-            row = (split, len(pool.names), len(pool.y), int(pool.counts.min()))
-            table.add_row(*map(str, row))
-    Console().print(table)
-    print(jsonlib.dumps(made.about, indent=2, default=str, ensure_ascii=False))
+    pools = {split: source.pools[split] for split in SPLITS if split in source.pools}
+    rows = [
+        (split, str(len(pool.names)), str(len(pool.y)), str(pool.counts.min()))
+        for split, pool in pools.items()
+    ]
+    print_table(source.name, ("split", "classes", "examples", "fewest of a class"), rows)
+    print(json.dumps(source.about, indent=2, default=str, ensure_ascii=False))
     return 0

@@ -1,8 +1,7 @@
-"""The main job from end to end: meta-train, measure on unseen scripts, adapt to a new domain."""
+"""`quickstudy demo`: meta-trains, measures on unseen scripts, adapts to a new domain, reports."""
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from quickstudy import catalog
+from quickstudy.cli.console import write_json
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
 from quickstudy.figures import plots
-from quickstudy.figures.episode import episode_grid
+from quickstudy.figures.episode import episode_grid, task_grid
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import Section, write_report
 from quickstudy.figures.sheet import Figure
-from quickstudy.files.atomic import write_atomically
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, NearestCentroid
@@ -28,10 +28,8 @@ from quickstudy.metrics import ACCURACY, half_width
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.task import Task, examples
-from quickstudy.tasks import SOURCES, Episodes
 from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Array = NDArray[Any]
 N_DRAWS = 20
 
@@ -67,7 +65,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     """
     started = time.monotonic()
     print("drawing the characters (once)")
-    SOURCES["glyphs"]()
+    catalog.tasks_builder("glyphs")()
     options = {
         "out": out / "run",
         "learner": {"name": "PrototypicalNetwork"},
@@ -84,26 +82,28 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
         "valid_tasks": 50,
         "valid_n_way": 5,
     }
-    begun = (out / "run" / "run.json").is_file()
-    result = run_training(resolve(options), resume=begun)
+    result = run_training(resolve(options), resume=(out / "run" / "run.json").is_file())
     if result.stopped == "interrupted":
         return 130
     five_way = Evaluation(n_way=5, n_shot=1, n_query=15, n_tasks=n_tasks)
-    found = evaluate_run(out / "run", five_way, curve_tasks=25)
-    print_evaluation(found)
+    scripts = evaluate_run(out / "run", five_way, curve_tasks=25)
+    print_evaluation(scripts)
     print("adapting to handwritten digits, five examples of each")
     model = load(out / "run")
     digits, digits_grid = adapt_to_digits(model, out / "digits.task")
     print_evaluation(digits)
     record = RunDirectory(out / "run").read()
     rows = list(RunDirectory(out / "run").metrics())
-    write_atomically(out / "evaluation.json", json.dumps([found, digits], indent=2).encode())
-    figures = [_episode(model, record["tasks_spec"]), plots.learning_curve(rows)]
-    figures += evaluation_figures(found)
+    write_json(out / "evaluation.json", [scripts, digits])
+    spec = record["tasks_spec"] | {"n_way": 5, "n_query": 4}
+    task = catalog.build_tasks(spec).task("test", 0)
+    adapted = model.adapt(task.support.x, task.support.y.argmax(dim=1))
+    episode = task_grid(task, adapted.predict_proba(task.query.x), ink=True)
+    figures = [episode, plots.learning_curve(rows), *evaluation_figures(scripts)]
     for figure in [*figures, digits_grid]:
         figure.save(out / "pictures")
     minutes = (time.monotonic() - started) / 60
-    best = max(found["baselines"].values(), key=lambda row: row[ACCURACY.name])
+    best = max(scripts["baselines"].values(), key=lambda row: row[ACCURACY.name])
     report = write_report(
         out / "report.html",
         title="Learning characters of unseen scripts from one example",
@@ -113,13 +113,13 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
             "meta-test scripts": ", ".join(record["tasks"]["scripts"]["test"]),
             "minutes in all": f"{minutes:.1f}",
         },
-        evaluations=[found],
+        evaluations=[scripts],
         figures=figures,
         sections=[Section("Handwritten digits: a shift of domain", DIGITS, digits, [digits_grid])],
         limits=LIMITS,
     )
     print(
-        f"5-way 1-shot on unseen scripts: {ACCURACY.text(found[ACCURACY.name])}, best baseline "
+        f"5-way 1-shot on unseen scripts: {ACCURACY.text(scripts[ACCURACY.name])}, best baseline "
         f"{ACCURACY.text(best[ACCURACY.name])}; {minutes:.1f} minutes in all\n"
         f"report: {report.resolve()}"
     )
@@ -141,7 +141,9 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Figure]:
         "NearestCentroid": NearestCentroid(),
         "LogisticRegression": LogisticRegression(),
     }
-    right: dict[str, list[float]] = {name: [] for name in ("", *ladder)}
+    flat = torch.as_tensor(pixels.reshape(len(pixels), -1) / 16, dtype=torch.float32)
+    labels = torch.as_tensor(truth)
+    accuracies: dict[str, list[float]] = {name: [] for name in ("", *ladder)}
     figure: Figure | None = None
     for draw in range(N_DRAWS):
         rng = np.random.default_rng(draw)
@@ -150,30 +152,28 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Figure]:
         )
         query = np.setdiff1d(np.arange(len(truth)), support)
         adapted = model.adapt(images[support], truth[support])
-        answers = adapted.predict(images[query])
-        right[""].append(float((answers == truth[query]).mean()))
-        flat = torch.as_tensor(pixels.reshape(len(pixels), -1) / 16, dtype=torch.float32)
-        labels = torch.as_tensor(truth)
+        predicted = adapted.predict(images[query])
+        accuracies[""].append(float((predicted == truth[query]).mean()))
         task = Task(
             examples(flat[support], labels[support], 10), examples(flat[query], labels[query], 10)
         )
         for name, baseline in ladder.items():
-            chosen = baseline.respond(task).argmax(dim=1).numpy()
-            right[name].append(float((chosen == truth[query]).mean()))
+            rows = baseline.respond(task).argmax(dim=1).numpy()
+            accuracies[name].append(float((rows == truth[query]).mean()))
         if figure is None:
             adapted.save(path)
-            shown = rng.permutation(len(query))[:20]
+            some = rng.permutation(len(query))[:20]
             figure = episode_grid(
                 [images[support[5 * d : 5 * d + 5]] for d in range(10)],
-                images[query[shown]],
-                answers[shown].tolist(),
-                truth[query[shown]].tolist(),
+                images[query[some]],
+                predicted[some].tolist(),
+                truth[query[some]].tolist(),
                 labels=list(range(10)),
                 ink=True,
             )
     assert figure is not None
-    values = {name: np.array(of) for name, of in right.items()}
-    own = values.pop("")
+    per_draw = {name: np.array(values) for name, values in accuracies.items()}
+    own = per_draw.pop("")
     return {
         "learner": type(model.learner).__name__,
         "tasks": "digits",
@@ -190,30 +190,12 @@ def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Figure]:
         "ci95": half_width(own),
         "baselines": {
             name: {
-                ACCURACY.name: float(of.mean()),
-                "ci95": half_width(of),
-                "difference": float((own - of).mean()),
-                "difference_ci95": half_width(own - of),
+                ACCURACY.name: float(values.mean()),
+                "ci95": half_width(values),
+                "difference": float((own - values).mean()),
+                "difference_ci95": half_width(own - values),
             }
-            for name, of in values.items()
+            for name, values in per_draw.items()
         },
         "date": today(),
     }, replace(figure, name="digits")
-
-
-def _episode(model: Model, tasks: JSON) -> Figure:
-    """One 5-way 1-shot episode of the unseen scripts, with the model's answers."""
-    data = SOURCES["glyphs"]()
-    assert not isinstance(data, Episodes)
-    source = Episodes(data, n_way=5, n_shot=1, n_query=4, seed=tasks["seed"])  # type: ignore[arg-type]
-    support, query = source.task("test", 0)
-    adapted = model.adapt(support.x.numpy(), support.y.argmax(dim=1))
-    sure = adapted.predict_proba(query.x.numpy())
-    return episode_grid(
-        [support.x[support.y[:, c] > 0, 0].numpy() for c in range(5)],
-        query.x[:, 0].numpy(),
-        sure.argmax(axis=1).tolist(),
-        query.y.argmax(dim=1).tolist(),
-        confidence=sure.max(axis=1).tolist(),
-        ink=True,
-    )

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-
-from quickstudy.cli.console import status
+from quickstudy.cli.console import print_table, status, write_json
 from quickstudy.cli.options import train_parser
-from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.training.estimate import Estimate
 from quickstudy.training.estimate import estimate as estimated
@@ -24,23 +19,20 @@ def estimate(argv: Sequence[str]) -> int:
     learner, source, training, _ = build(options)
     with status() as say:
         say("a step")
-        found = estimated(learner, source, training)
-    if options["json"] is not None:
-        content = json.dumps(found.to_json() | machine(), indent=2)
-        write_atomically(options["json"], content.encode())
-    _print(found, type(learner).__name__, training)
+        needs = estimated(learner, source, training)
+    write_json(options["json"], needs.to_json() | machine())
+    _print(needs, type(learner).__name__, training)
     return 0
 
 
 def _print(needs: Estimate, name: str, training: Training) -> None:
-    """What a meta-training needs, as a table in the terminal."""
-    table = Table(title=f"{name}, a step of {training.meta_batch} tasks")
-    table.add_column("")
-    table.add_column("tensors at most, MiB", justify="right")
+    """Prints the needs of a meta-training as a table."""
+    rows = []
     for need in (needs.asked, *needs.others):
         changes = " and ".join(_as_option(key, value) for key, value in need.change.items())
-        table.add_row(f"with {changes}" if changes else "as asked", _mebibytes(need.tensors))
-    Console().print(table)
+        rows.append((f"with {changes}" if changes else "as asked", _mebibytes(need.tensors)))
+    title = f"{name}, a step of {training.meta_batch} tasks"
+    print_table(title, ("", "tensors at most, MiB"), rows)
     print(f"besides: {needs.parameters} parameters, with optimizer {_mebibytes(needs.kept)} MiB")
     if needs.measured is not None:
         print(f"tried: a step took {_mebibytes(needs.measured)} MiB, kernels included")

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from quickstudy import catalog
-from quickstudy.cli.console import status
+from quickstudy.cli.console import print_table, status, write_json
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import evaluate as meta_test
+from quickstudy.evaluation.record import Evaluation as MetaTest
 from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
-from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, Record, today
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
-from quickstudy.models.saved import load
+from quickstudy.models.saved import load, load_pooled
 from quickstudy.task import setting_name
-from quickstudy.tasks import Split
+from quickstudy.tasks import Split, TaskSource
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
-
-JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured, and on which tasks.
+    """Settings of an evaluation.
 
     Args:
         n_way: Classes of a task; as in meta-training where omitted, like the next two.
@@ -63,7 +61,7 @@ class Evaluation:
 
     @property
     def drawing(self) -> JSON:
-        """How tasks are drawn, as far as it is not to be as in meta-training."""
+        """The settings of how tasks are drawn that are not those of meta-training."""
         drawing = {key: getattr(self, key) for key in ("n_way", "n_shot", "n_query", "seed")}
         return without_none(drawing)
 
@@ -71,25 +69,24 @@ class Evaluation:
         """These settings as they are written on the command line."""
         options = {"n_tasks": self.n_tasks, "split": self.split, "inner_steps": self.inner_steps}
         specs = {"net": self.net, "tasks": self.tasks}
-        quoted = {k: shlex.quote(jsonlib.dumps(v)) for k, v in specs.items() if v}
+        quoted = {k: shlex.quote(json.dumps(v)) for k, v in specs.items() if v}
         options = without_none({**self.drawing, **options, **quoted})
         return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in options.items())
 
 
 def evaluate(
-    run: Path, asked: Evaluation, json: Path | None = None, pictures: Path | None = None
+    run: Path, settings: Evaluation, json: Path | None = None, pictures: Path | None = None
 ) -> int:
     """Measure a run on new tasks, with intervals and baselines.
 
     Args:
         run: Run directory.
-        asked: What is measured.
+        settings: Settings of the evaluation.
         json: File for the results.
         pictures: Folder for the pictures, as SVG and JSON.
     """
-    result = evaluate_run(run, asked)
-    if json is not None:
-        write_atomically(json, jsonlib.dumps(without_nan(result), indent=2).encode())
+    result = evaluate_run(run, settings)
+    write_json(json, result)
     if pictures is not None:
         for figure in evaluation_figures(result):
             figure.save(pictures)
@@ -97,8 +94,49 @@ def evaluate(
     return 0
 
 
-def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
-    """The record of `quickstudy evaluate` for a run."""
+@dataclass(frozen=True, eq=False)
+class RunEvaluation(Record):
+    """The record of `quickstudy evaluate`: a meta-test, and what was measured with what.
+
+    Attributes:
+        scores: The meta-test.
+        tasks: Name of the tasks.
+        tasks_options: Their options, without the place of the data.
+        seed, n_way, n_shot, n_query: How they were drawn; None where they have no such number.
+        inner_steps: Inner steps of the learner.
+        steps, minutes, cpu_minutes: Those of meta-training.
+        parameters: Numbers in the learner.
+        machine: The machine of this measurement: plain JSON.
+        date, version, command: When, by which quickstudy, and how to measure it again.
+    """
+
+    scores: MetaTest
+    tasks: str
+    tasks_options: JSON
+    seed: int | None
+    n_way: Any
+    n_shot: Any
+    n_query: int | None
+    inner_steps: int | None
+    steps: int
+    minutes: float
+    cpu_minutes: float | None
+    parameters: int
+    machine: JSON
+    date: str
+    version: str
+    command: str
+
+    def to_json(self) -> JSON:
+        """Returns the fields by name; those of the scores and of the machine stand among them."""
+        own = super().to_json()
+        scores, machine = own.pop("scores"), own.pop("machine")
+        ends = {key: own.pop(key) for key in ("date", "version", "command")}
+        return {**scores, **own, **machine, **ends}
+
+
+def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> RunEvaluation:
+    """Measures a run as `quickstudy evaluate` does."""
     record, model = RunDirectory(run).read(), load(run)
     learner = model.learner
     if "tasks_spec" not in record:
@@ -106,7 +144,7 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
             f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
             "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
         )
-    spec = record["tasks_spec"] | asked.drawing
+    spec = record["tasks_spec"] | settings.drawing
     own_seed = record["tasks_spec"].get("seed", 0)
     if catalog.seed_splits(spec["name"]) and spec.get("seed", 0) != own_seed:
         raise UserError(
@@ -114,66 +152,83 @@ def evaluate_run(run: Path, asked: Evaluation, curve_tasks: int = 200) -> JSON:
             f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
             f"seed {own_seed}; leave it out."
         )
-    if asked.inner_steps is not None:
-        if learner.adapt_steps is None or asked.inner_steps < 0:
+    if settings.inner_steps is not None:
+        if learner.adapt_steps is None or settings.inner_steps < 0:
             raise UserError(
                 "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
-                f"{asked.inner_steps} and a run of {type(learner).__name__}; leave it out."
+                f"{settings.inner_steps} and a run of {type(learner).__name__}; leave it out."
             )
-        learner.adapt_steps = asked.inner_steps
-    source = catalog.build_tasks(spec | (asked.tasks or {}))
-    if asked.net or asked.tasks:
-        learner = transferred(learner, source, asked.net)
+        learner.adapt_steps = settings.inner_steps
+    source = catalog.build_tasks(spec | (settings.tasks or {}))
+    if settings.net or settings.tasks:
+        learner = transferred(learner, source, settings.net)
+    pooled = _pooled(run, learner, source, record) if settings.baselines else {}
     with status() as say:
         scores = meta_test(
             learner,
             source,
-            asked.split,
-            asked.n_tasks,
-            shots=(1, 2, 5, 10) if asked.curves else (),
-            steps=(0, 1, 2, 3, 5, 10) if asked.curves else (),
+            settings.split,
+            settings.n_tasks,
+            shots=(1, 2, 5, 10) if settings.curves else (),
+            steps=(0, 1, 2, 3, 5, 10) if settings.curves else (),
             curve_tasks=curve_tasks,
-            with_baselines=asked.baselines,
+            with_baselines=settings.baselines,
             temperature=model.temperature,
+            beside=pooled,
             progress=say,
         )
-    return {
-        **scores,
-        "tasks": spec["name"],
-        "tasks_options": {k: v for k, v in spec.items() if k not in ("name", "data_dir")},
+    return RunEvaluation(
+        scores,
+        tasks=spec["name"],
+        tasks_options={k: v for k, v in spec.items() if k not in ("name", "data_dir")},
         **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
-        "inner_steps": learner.adapt_steps,
-        "steps": record["step"],
-        "minutes": record["minutes"],
-        "cpu_minutes": record.get("cpu_minutes"),
-        "parameters": sum(p.numel() for p in learner.parameters()),
-        **machine(),
-        "date": today(),
-        "version": __version__,
-        "command": f"quickstudy evaluate {shlex.quote(run.name)} {asked.words()}",
-    }
+        inner_steps=learner.adapt_steps,
+        steps=record["step"],
+        minutes=record["minutes"],
+        cpu_minutes=record.get("cpu_minutes"),
+        parameters=sum(p.numel() for p in learner.parameters()),
+        machine=machine(),
+        date=today(),
+        version=__version__,
+        command=f"quickstudy evaluate {shlex.quote(run.name)} {settings.words()}",
+    )
 
 
-def print_evaluation(result: JSON) -> None:
-    """The headline and the ladder of an evaluation, as a table in the terminal."""
+def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:
+    """The pooled model of a run as a rung; where it has none, prints how to make it."""
+    if not source.shares_outputs or isinstance(learner, Pooled):
+        return {}
+    pooled = load_pooled(run)
+    if pooled is not None:
+        return {"Pooled": pooled}
+    command = (
+        f"quickstudy train --resume {shlex.quote(str(run))} --pooled 0.25"
+        if record.get("config")
+        else "Training(pooled=0.25)"
+    )
+    print(f"no pooled model, one for all tasks, stands beside this run; {command} makes it")
+    return {}
+
+
+def print_evaluation(result: Mapping[str, Any]) -> None:
+    """Prints the headline and the ladder of an evaluation as a table, and the rest as lines."""
     metric = named(result["metric"])
     name = metric.name
-    table = Table(
-        title=f"{result['tasks']}/{result['split']}, {setting(result)}, {result['n_tasks']} tasks",
-        caption=f"norm: {result['norm']}; ± is 95 %; differences are paired over the same tasks",
-    )
-    for column in ("", f"{name} {metric.unit}".strip(), "learner minus it"):
-        table.add_column(column, justify="right" if column else "left")
-    table.add_row(result["learner"], _plus_minus(result[name], result["ci95"], metric), "")
+    rows = [(result["learner"], _plus_minus(result[name], result["ci95"], metric), "")]
     for rung, row in result["baselines"].items():
         difference = _plus_minus(row["difference"], row["difference_ci95"], metric)
-        table.add_row(rung, _plus_minus(row[name], row["ci95"], metric), difference)
-    Console().print(table)
+        rows.append((rung, _plus_minus(row[name], row["ci95"], metric), difference))
+    print_table(
+        f"{result['tasks']}/{result['split']}, {setting(result)}, {result['n_tasks']} tasks",
+        ("", f"{name} {metric.unit}".strip(), "learner minus it"),
+        rows,
+        caption=f"norm: {result['norm']}; ± is 95 %; differences are paired over the same tasks",
+    )
     if "optimizers" in result:
-        Console().print(_optimizers(result["optimizers"]))
+        _print_optimizers(result["optimizers"])
     if result["n_tasks_disjoint"]:
-        apart = _plus_minus(result[f"{name}_disjoint"], result["ci95_disjoint"], metric)
-        print(f"over {result['n_tasks_disjoint']} tasks that share no example: {apart}")
+        disjoint = _plus_minus(result[f"{name}_disjoint"], result["ci95_disjoint"], metric)
+        print(f"over {result['n_tasks_disjoint']} tasks that share no example: {disjoint}")
     if "ece" in result:
         print(
             f"expected calibration error: {100 * result['ece']:.1f} %, without the temperature "
@@ -188,8 +243,8 @@ def print_evaluation(result: JSON) -> None:
         print(f"of {best:.3f} possible and {worst:.3f} by a constant: {missing:.1f} % missing")
 
 
-def setting(result: JSON) -> str:
-    """Such as `5-way 1-shot`; the tasks' name where they have no shots."""
+def setting(result: Mapping[str, Any]) -> str:
+    """The setting, as in `5-way 1-shot`; the name of tasks that have no shots."""
     n_way, n_shot = result.get("n_way"), result.get("n_shot")
     return setting_name(n_way, n_shot) if n_shot else str(result["tasks"])
 
@@ -198,18 +253,16 @@ def _plus_minus(value: float, half: float, metric: Metric) -> str:
     return metric.number(value, half, metric.fine_digits)
 
 
-def _optimizers(result: JSON) -> Table:
-    """The last losses under each update rule, as a table in the terminal."""
-    steps = result["steps"]
-    chosen = f"step sizes chosen on {result['tuning_tasks']} meta-valid tasks; "
-    caption = f"{chosen if len(result['rules']) > 1 else ''}± is 95 %"
-    table = Table(title=f"loss after {steps} steps", caption=caption)
-    for column in ("rule", "step size", "loss", "learned minus it"):
-        table.add_column(column, justify="left" if column == "rule" else "right")
+def _print_optimizers(result: JSON) -> None:
+    """Prints the last losses under each update rule as a table."""
+    tuning = f"step sizes chosen on {result['tuning_tasks']} meta-valid tasks; "
+    caption = f"{tuning if len(result['rules']) > 1 else ''}± is 95 %"
+    rows = []
     for row in result["rules"]:
         lr, difference = "", ""
         if "lr" in row:
             lr = f"{row['lr']:g}"
             difference = f"{row['difference']:.4f} ± {row['difference_ci95']:.4f}"
-        table.add_row(row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference)
-    return table
+        rows.append((row["name"], lr, f"{row['loss']:.4f} ± {row['ci95']:.4f}", difference))
+    columns = ("rule", "step size", "loss", "learned minus it")
+    print_table(f"loss after {result['steps']} steps", columns, rows, caption=caption)

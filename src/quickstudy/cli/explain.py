@@ -6,7 +6,7 @@ import json as jsonlib
 from pathlib import Path
 from typing import Any
 
-from quickstudy.cli.predict import queries
+from quickstudy.cli.predict import input_names, queries
 from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
@@ -40,23 +40,22 @@ def explain(
     """
     adapted = load_task(task)
     X = queries(adapted.model, inputs)
-    names = [path.name for path in inputs]
-    names = names if len(names) == len(X) else [f"row {i + 1}" for i in range(len(X))]
+    names = input_names([path.name for path in inputs], len(X))
     label = None if target is None else _label(adapted, target)
-    found: list[JSON] = []
+    explanations: list[JSON] = []
     for i, (name, query) in enumerate(zip(names, X, strict=True)):
         explanation = adapted.explain(query, label, attribution, counterfactual).to_json()
-        found.append({"input": name, **explanation})
+        explanations.append({"input": name, **explanation})
         if pictures is not None:
             folder = pictures if len(X) == 1 else pictures / f"{i + 1} {Path(name).stem}"
             for figure in explained_in_figures(adapted, query, explanation):
                 figure.save(folder)
     if json:
-        print(jsonlib.dumps(found, indent=2))
+        print(jsonlib.dumps(explanations, indent=2))
         return 0
-    for explanation in found:
+    for explanation in explanations:
         print("\n".join(_lines(explanation)))
-    for row in found[0]["suspicious"]:
+    for row in explanations[0]["suspicious"]:
         if row["probability"] is not None and row["answer"] != row["label"]:
             print(
                 f"is {_example(row)} labelled right? Without it that has probability "
@@ -66,42 +65,44 @@ def explain(
 
 
 def explained_in_figures(adapted: Adapted, query: Any, explanation: JSON) -> list[Figure]:
-    """The figures of what `Adapted.explain` said of a query."""
-    x, _ = adapted.model.inputs(query)
-    support, asked = (t.detach().cpu().numpy() for t in (adapted.support_x, x[0]))
-    return explanation_figures(explanation, support, asked, adapted.model.preprocess)
+    """The figures of an explanation by `Adapted.explain` of a query."""
+    encoded, _ = adapted.model.inputs(query)
+    support, x = (t.detach().cpu().numpy() for t in (adapted.support_x, encoded[0]))
+    return explanation_figures(explanation, support, x, adapted.model.preprocess)
 
 
 def _label(adapted: Adapted, text: str) -> Any:
-    """The label that is written so, or the number of an output."""
+    """The label with this text, or the number of an output."""
     labels = adapted.classes or range(adapted.support.y.shape[1])
     return next((label for label in labels if str(label) == text), text)
 
 
-def _lines(found: JSON) -> list[str]:
-    """What the terminal shows of an explanation."""
-    lines = [f"{found['input']}\t{name_of(found['answer'])}"]
-    if found["probabilities"] is not None:
-        lines[0] += f"\t{max(found['probabilities']):.3f}"
-        if found["target"] != found["answer"]:
-            p = found["probabilities"][found["classes"].index(found["target"])]
-            lines.append(f"  explained:     {name_of(found['target'])}, {p:.3f}")
-    known = [row for row in found["influence"] if row["value"] is not None]
+def _lines(explanation: JSON) -> list[str]:
+    """The lines of an explanation in the terminal."""
+    classifies = explanation["probabilities"] is not None
+    lines = [f"{explanation['input']}\t{name_of(explanation['answer'])}"]
+    if classifies:
+        lines[0] += f"\t{max(explanation['probabilities']):.3f}"
+        if explanation["target"] != explanation["answer"]:
+            p = explanation["probabilities"][explanation["classes"].index(explanation["target"])]
+            lines.append(f"  explained:     {name_of(explanation['target'])}, {p:.3f}")
+    known = [row for row in explanation["influence"] if row["value"] is not None]
     known.sort(key=lambda row: -row["value"])
-    does = ("for it:", "against it:") if found["probabilities"] else ("raise it:", "lower it:")
-    for word, rows in zip(does, (known, known[::-1]), strict=True):
-        sign = 1 if rows is known else -1
+    heads = (
+        ("for it:", "against it:") if explanation["probabilities"] else ("raise it:", "lower it:")
+    )
+    for head, rows, sign in zip(heads, (known, known[::-1]), (1, -1), strict=True):
         few = [f"{_example(r)} {r['value']:+.2g}" for r in rows[:FEW] if sign * r["value"] > 0]
-        lines += [f"  {word:<14} {', '.join(few)}"] if few else []
-    if len(known) < len(found["influence"]):
+        lines += [f"  {head:<14} {', '.join(few)}"] if few else []
+    if len(known) < len(explanation["influence"]):
         lines.append("  no influence   of an example that is alone in its class can be told")
-    near = found["nearest"]["examples"][:FEW]
+    near = explanation["nearest"]["examples"][:FEW]
     lines.append(
         "  most like it:  " + ", ".join(f"{_example(r)} {r['similarity']:.2f}" for r in near)
     )
-    if found["counterfactual"]:
-        ids = ", ".join(map(str, found["counterfactual"]["ids"]))
-        lines.append(f"  {name_of(found['counterfactual']['answer'])} without:  {ids}")
+    if explanation["counterfactual"]:
+        ids = ", ".join(map(str, explanation["counterfactual"]["ids"]))
+        lines.append(f"  {name_of(explanation['counterfactual']['answer'])} without:  {ids}")
     return lines
 
 

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] == "--version":
         print(__version__)
         return 0
-    if words[0] != "serve":  # which runs for long beside others
+    if words[0] != "serve":  # a server runs for long, and must give memory back
         keep_memory()
     try:
         command = catalog.lookup("command", words[0], COMMANDS)
@@ -83,16 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def overview() -> str:
-    """What `quickstudy --help` prints."""
-    functions = {name: function for name, (function, _) in FUNCTIONS.items()}
-    functions = {
-        "train": train,
-        "estimate": estimate,
-        "compare": compare,
-        "select": select,
-        "search": search,
-        **functions,
-    }
+    """The text of `quickstudy --help`."""
+    functions = PARSERS | {name: function for name, (function, _) in FUNCTIONS.items()}
     lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
     return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
 
@@ -108,21 +100,29 @@ def _run(name: str, argv: Sequence[str]) -> int:
     parameters = inspect.signature(function).parameters
     types = get_type_hints(function)
     records = {key: types[key] for key in parameters if is_dataclass(types[key])}
-    beside = {key: kind for key, kind in records.items() if parameters[key].default is REQUIRED}
+    flat = {key: record for key, record in records.items() if parameters[key].default is REQUIRED}
     others: set[str | int] = {*(parameters.keys() - set(POSITIONAL))}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
-    for several in SEVERAL.keys() & parameters.keys():
-        parser.add_argument(several, type=Path, nargs="+", help=SEVERAL[several])
-    for kind in beside.values():
-        parser.add_class_arguments(kind)
-    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL, *beside})
+    for paths in SEVERAL.keys() & parameters.keys():
+        parser.add_argument(paths, type=Path, nargs="+", help=SEVERAL[paths])
+    for record in flat.values():
+        parser.add_class_arguments(record)
+    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL, *flat})
     options = parser.read(argv).as_dict()
-    for key, kind in records.items():
-        own = options if key in beside else options[key]
-        options[key] = kind(**{field.name: own.pop(field.name) for field in fields(kind)})
+    for key, record in records.items():
+        own = options if key in flat else options[key]
+        options[key] = record(**{field.name: own.pop(field.name) for field in fields(record)})
     return function(**options)
 
 
+PARSERS: dict[str, Callable[..., int]] = {
+    "train": train,
+    "estimate": estimate,
+    "compare": compare,
+    "select": select,
+    "search": search,
+}
+"""Commands that parse their options themselves."""
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "evaluate": (evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
     "adapt": (adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
@@ -138,11 +138,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),
     "keys": (keys, "quickstudy keys create --tenant acme --scope adapt,predict"),
 }
+"""Commands whose options are the signature of a function, each with an example."""
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    "train": train,
-    "estimate": estimate,
-    "compare": compare,
-    "select": select,
-    "search": search,
+    **PARSERS,
     **{name: partial(_run, name) for name in FUNCTIONS},
 }

@@ -42,7 +42,7 @@ examples:
 Options of training that are given hold for all trials; the others of the space are searched.
 The same command goes on with a search that was stopped, or joins one that runs.
 """
-# Their examples, the files they take, and the settings of training they decide themselves.
+# By command: its examples, its files, and the settings of training that it decides itself.
 COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "train": (
         TRAIN_EXAMPLES,
@@ -55,14 +55,14 @@ COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
         {"out": "Folder of the search.", "json": "File for the result."},
         (
             *("valid_every", "checkpoint_every", "patience", "target", "minutes"),
-            *("tensorboard", "max_bad_steps"),
+            *("tensorboard", "max_bad_steps", "pooled"),
         ),
     ),
 }
 
 
 class Parser(ArgumentParser):
-    """A parser whose options may be written with hyphens, and whose errors say what was meant."""
+    """A parser whose options may have hyphens, and whose errors name the nearest option."""
 
     aliases: ClassVar[dict[str, str]] = {}
 
@@ -104,7 +104,7 @@ class Parser(ArgumentParser):
         ]
 
     def _explained(self, message: str) -> UserError:
-        """What the parser found wrong, in the words of this package."""
+        """The parser's error, in the words of this package."""
         unknown = re.search(r"[Uu]nrecognized arguments: --([\w.]+)", message)
         if unknown is None:
             unknown = re.search(r"Option '([\w.]+)' is not accepted", message)
@@ -115,7 +115,7 @@ class Parser(ArgumentParser):
 
 
 class TrainParser(Parser):
-    """The names of learner, tasks and net stand among their options."""
+    """A parser that reads `--learner X` as `--learner.name X`, and so for tasks and net."""
 
     aliases: ClassVar[dict[str, str]] = {
         "--data_dir": "--tasks.data_dir",
@@ -123,23 +123,23 @@ class TrainParser(Parser):
     }
 
     def given(self, argv: Sequence[str]) -> set[str]:
-        """Dotted names of the options that stand in the words, or in the YAML file they name."""
+        """Dotted names of the options on the command line and in the YAML file that it names."""
         words = [_underscored(word, self.aliases) for word in argv if word.startswith("--")]
         names = {word[2:].partition("=")[0] for word in words} - {"config"}
         config = value_of(argv, "--config")
-        return names | (flat(yaml.safe_load(Path(config).read_text())).keys() if config else set())
+        return names | (flat(read_yaml("search", config)).keys() if config else set())
 
 
-def train_parser(argv: Sequence[str], of: str = "train") -> TrainParser:
-    """The options of training: those of the learner, network and tasks that are chosen in them.
+def train_parser(argv: Sequence[str], command: str = "train") -> TrainParser:
+    """The options of training, with those of the learner, network and tasks that `argv` names.
 
     Args:
-        argv: The words given.
-        of: The command they are given to.
+        argv: The words on the command line.
+        command: The command they are for.
     """
     names = _chosen(argv)
-    examples, files, decided = COMMAND[of]
-    parser = TrainParser(prog=f"quickstudy {of}", description=examples)
+    examples, files, decided = COMMAND[command]
+    parser = TrainParser(prog=f"quickstudy {command}", description=examples)
     parser.add_argument("--config", action="config", help="YAML file of these options.")
     for name, text in files.items():
         parser.add_argument(f"--{name}", type=Path | None, default=None, help=text)
@@ -164,29 +164,38 @@ def _add(parser: Parser, signature: Signature, skip: set[str | int]) -> None:
 
 
 def _chosen(argv: Sequence[str]) -> dict[str, Any]:
-    """The names of learner, tasks and net in the options or the YAML file they point at."""
+    """The names of learner, tasks and net on the command line or in its YAML file."""
     names = dict(DEFAULTS)
     config = value_of(argv, "--config")
     if config is not None:
-        try:
-            read = yaml.safe_load(Path(config).read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(
-                f"train --config {config}: expected a YAML file of options; received none that can "
-                f"be read ({error}); check its path and content."
-            ) from error
-        if not isinstance(read, dict) or any(
-            not isinstance(read.get(kind, {}), dict) for kind in names
+        options = read_yaml("train", config)
+        if not isinstance(options, dict) or any(
+            not isinstance(options.get(kind, {}), dict) for kind in names
         ):
             raise UserError(
                 f"train --config {config}: expected options by name, and under learner, tasks and "
-                f"net a name and options; received {read!r:.60}; see the files in recipes/."
+                f"net a name and options; received {options!r:.60}; see the files in recipes/."
             )
         for kind in names:
-            names[kind] = read.get(kind, {}).get("name", names[kind])
+            names[kind] = options.get(kind, {}).get("name", names[kind])
     for kind in names:
         names[kind] = value_of(argv, f"--{kind}") or value_of(argv, f"--{kind}.name") or names[kind]
     return names
+
+
+def read_yaml(command: str, config: str) -> Any:
+    """The content of the file of `--config`.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    try:
+        return yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{command} --config {config}: expected a YAML file of options; received none that can "
+            f"be read ({error}); check its path and content."
+        ) from error
 
 
 def value_of(argv: Sequence[str], option: str) -> str | None:

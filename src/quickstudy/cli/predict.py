@@ -22,8 +22,8 @@ def predict(task: Path, inputs: list[Path], min_confidence: float = 0.0, json: b
         json: Whether to print JSON, with the probability of every class.
     """
     adapted = load_task(task)
-    names, X = [str(path) for path in inputs], queries(adapted.model, inputs)
-    names = names if len(names) == len(X) else [f"row {i + 1}" for i in range(len(X))]
+    X = queries(adapted.model, inputs)
+    names = input_names([str(path) for path in inputs], len(X))
     encoded = adapted.model.inputs(X)
     answers = adapted.predict(encoded, min_confidence).tolist()
     if adapted.classes_ is None:
@@ -57,3 +57,8 @@ def queries(model: Model, inputs: list[Path]) -> list[Any]:
     if not inputs:
         raise UserError("predict: needs something to predict; received no input; name some files.")
     return model.preprocess.read_queries(inputs)
+
+
+def input_names(files: list[str], n: int) -> list[str]:
+    """The names of `n` inputs: those of the files, or numbers of rows where one file holds all."""
+    return files if len(files) == n else [f"row {i + 1}" for i in range(n)]

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import inspect
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from quickstudy import catalog
+from quickstudy.cli.console import print_table, write_json
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, setting
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
 from quickstudy.training.plan import resolve, run_training
 
-JSON = dict[str, Any]
 Profile = Literal["cpu", "paper"]
 
 
@@ -52,81 +49,83 @@ def reproduce(
     Returns:
         0 where every bar is reached, else 1.
     """
-    whole = _read(recipe)
-    if profile not in whole["profiles"]:
+    content = _read(recipe)
+    if profile not in content["profiles"]:
         raise UserError(
-            f"reproduce {recipe}: has the profiles {', '.join(whole['profiles'])}; received "
+            f"reproduce {recipe}: has the profiles {', '.join(content['profiles'])}; received "
             f"{profile!r}; choose one of these."
         )
-    plan = whole["profiles"][profile]
+    plan = content["profiles"][profile]
     out = out or Path("runs") / (recipe.stem if profile == "cpu" else f"{recipe.stem}-{profile}")
     settings = {**plan["train"], "out": out}
     if data_dir is not None:
-        settings["tasks"] = {**settings["tasks"], **_place(settings["tasks"]["name"], data_dir)}
-    resume = (out / "run.json").is_file()
-    result = run_training(resolve(settings), resume=resume)
+        builder = catalog.tasks_builder(settings["tasks"]["name"])
+        option = "data_dir" if "data_dir" in inspect.signature(builder).parameters else "path"
+        settings["tasks"] = {**settings["tasks"], option: data_dir}
+    result = run_training(resolve(settings), resume=(out / "run.json").is_file())
     if result.stopped == "interrupted":
         return 130
-    table = Table(title=f"{whole.get('title', recipe.stem)} ({profile} profile)")
-    for column in ("tasks", "result", "bar", "recorded", ""):
-        table.add_column(column)
-    reached = True
-    found = []
-    whole_tables: dict[tuple[Any, ...], JSON] = {}
+    all_reached = True
+    results, rows = [], []
+    results_on_tables: dict[tuple[Any, ...], JSON] = {}
     for entry in plan["evaluate"]:
-        given = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
-        if "splits" in given:
+        options = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
+        if "splits" in options:
             # Several bars are of one measurement.
-            known = tuple(given.items())
-            if known not in whole_tables:
-                whole_tables[known] = on_tables(out, **given)
-            measured = whole_tables[known]
+            key = tuple(options.items())
+            if key not in results_on_tables:
+                results_on_tables[key] = on_tables(out, **options)
+            measured = results_on_tables[key]
         else:
-            asked = Evaluation(**{"baselines": False, "curves": False, **given})
-            measured = evaluate_run(out, asked)
-        found.append(measured)
+            evaluation = Evaluation(**{"baselines": False, "curves": False, **options})
+            measured = evaluate_run(out, evaluation).to_json()
+        results.append(measured)
         bar = entry["expect"]
         metric = bar.get("metric", measured["metric"])
         numbers = _numbers(measured, metric)
         value = numbers[metric]
-        good = bar.get("at_least", value) <= value <= bar.get("at_most", value)
-        reached &= good
-        earlier = entry.get("recorded")
+        reached = bar.get("at_least", value) <= value <= bar.get("at_most", value)
+        all_reached &= reached
+        recorded = entry.get("recorded")
         sign, limit = ("≥", bar["at_least"]) if "at_least" in bar else ("≤", bar["at_most"])
         steps = f", {measured['inner_steps']} steps" if measured["inner_steps"] is not None else ""
-        table.add_row(
-            measured.get("setting") or setting(measured) + steps,
-            f"{metric} {_with_interval(numbers, metric)}",
-            f"{sign} {limit}",
-            _with_interval(earlier, metric) if earlier else "none yet",
-            "reached" if good else "missed",
+        rows.append(
+            (
+                measured.get("setting") or setting(measured) + steps,
+                f"{metric} {_with_interval(numbers, metric)}",
+                f"{sign} {limit}",
+                _with_interval(recorded, metric) if recorded else "none yet",
+                "reached" if reached else "missed",
+            )
         )
         if record:
             command = f"quickstudy reproduce {recipe.parent.name}/{recipe.name}"
             if profile != "cpu":
                 command += f" --profile {profile}"
             entry["recorded"] = {**numbers, **_circumstances(measured), "command": command}
-    Console().print(table)
+    title = f"{content.get('title', recipe.stem)} ({profile} profile)"
+    print_table(title, ("tasks", "result", "bar", "recorded", ""), rows, numbers=False)
     print(f"training: {result.minutes:.1f} minutes, {result.step} steps; run in {out}")
-    write_atomically(out / "reproduced.json", json.dumps(without_nan(found), indent=2).encode())
+    write_json(out / "reproduced.json", results)
     if record:
-        text = yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=100)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         write_atomically(recipe, text.encode())
-    return 0 if reached else 1
+    return 0 if all_reached else 1
 
 
 def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
-    """What `quickstudy tables` finds for a run, as numbers that a bar can be for.
+    """The results of `quickstudy tables` for a run, as numbers that a bar can be for.
 
     They are `auc` and `accuracy` of the generator, each also as a difference such as
     `auc_minus_random_forest`, and `times_faster`.
     """
     result, record = measure_runs([run], splits, seed), RunDirectory(run).read()
     flat: JSON = dict(result["means"]["generator"])
-    for name, apart in result["against"].items():
-        for metric, of in apart.items():
+    for name, metrics in result["against"].items():
+        for metric, paired in metrics.items():
             key = f"{metric}_minus_{name.lower().replace(' ', '_')}"
-            flat |= {key: of["difference"], f"{key} ci95": of["ci95"], f"{key} p": of["p"]}
+            flat[key] = paired["difference"]
+            flat |= {f"{key} ci95": paired["ci95"], f"{key} p": paired["p"]}
     return {
         **flat,
         "metric": "auc",
@@ -144,14 +143,8 @@ def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
     }
 
 
-def _place(tasks: str, data_dir: Path) -> JSON:
-    """The option that says where the data of these tasks lie."""
-    own = inspect.signature(catalog.tasks_builder(tasks)).parameters
-    return {"data_dir" if "data_dir" in own else "path": data_dir}
-
-
 def _numbers(measured: JSON, metric: str) -> JSON:
-    """What a recipe keeps of a result: the metric its bar is for, with its intervals.
+    """The numbers that a recipe records: the metric its bar is for, with its intervals.
 
     `instance 2` is the accuracy where a class is shown for the second time; other metrics than that
     of the kind of task stand in the result by their name.
@@ -163,9 +156,8 @@ def _numbers(measured: JSON, metric: str) -> JSON:
         if row is not None:
             return {metric: round(row[ACCURACY.name], 5), "ci95": round(row["ci95"], 5)}
     elif f"{metric} ci95" in measured:
-        paired = {key: f"{metric} {key}" for key in ("ci95", "p")}
-        of = {metric: metric, **paired}
-        return {k: round(v, 5) for k, key in of.items() if (v := measured[key]) is not None}
+        sources = {metric: metric, "ci95": f"{metric} ci95", "p": f"{metric} p"}
+        return {k: round(v, 5) for k, key in sources.items() if (v := measured[key]) is not None}
     elif metric in measured:
         main = metric == measured["metric"]
         keys = (metric, "ci95", f"{metric}_disjoint", "ci95_disjoint") if main else (metric,)
@@ -182,7 +174,7 @@ def _with_interval(numbers: JSON, metric: str) -> str:
 
 
 def _circumstances(measured: JSON) -> JSON:
-    """How a result came about."""
+    """The settings and cost of a result, and the machine it was measured on."""
     machine, cpu_minutes = measured["machine"], measured["cpu_minutes"]
     return {
         "n_tasks": measured["n_tasks"],

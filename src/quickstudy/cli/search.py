@@ -1,24 +1,22 @@
-"""`quickstudy search`: its options, its workers, and what it leaves behind."""
+"""`quickstudy search`: tries learning methods, with workers that share a study."""
 
 from __future__ import annotations
 
 import multiprocessing
 import shlex
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import fields
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
 
 from quickstudy import catalog
-from quickstudy.cli.options import TrainParser, train_parser
+from quickstudy.cli.console import needs_extra, status
+from quickstudy.cli.options import train_parser
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.search.settings import Search
-from quickstudy.search.space import JSON, read_space, space_text
+from quickstudy.search.space import read_space, space_text
 from quickstudy.search.spaces import default_space, usual_choices
 from quickstudy.search.store import default_store, remember, task_features, warm_starts
 from quickstudy.search.trial import Budget
@@ -31,48 +29,15 @@ if TYPE_CHECKING:
 
 def search(argv: Sequence[str]) -> int:
     """Try learning methods on your tasks, and end with the best as a ready-to-run config."""
-    parser = search_parser(argv)
+    parser = train_parser(argv, "search")
+    parser.add_class_arguments(Search)
     options = parser.read(argv).as_dict()
     settings = Search(**{field.name: options.pop(field.name) for field in fields(Search)})
     out, file = options.pop("out"), options.pop("json")
     options.pop("config", None)
-    return search_planned(
-        options,
-        parser.given(argv),
-        settings,
-        out,
-        file,
-        command=shlex.join(["quickstudy", "search", *argv]),
-    )
-
-
-def search_parser(argv: Sequence[str]) -> TrainParser:
-    """The options of training, and those of the search."""
-    parser = train_parser(argv, "search")
-    parser.add_class_arguments(Search)
-    return parser
-
-
-def search_planned(
-    options: JSON,
-    given: set[str],
-    settings: Search,
-    out: Path | None,
-    file: Path | None,
-    command: str,
-) -> int:
-    """Searches, and writes what was found.
-
-    Args:
-        options: Options of training.
-        given: Names of those that were given, which all trials share.
-        settings: Settings of the search.
-        out: Folder of the search.
-        file: File for the result.
-        command: The words on the command line.
-    """
     source = catalog.build_tasks(tasks_spec(options))
     every = flat(without_none(options))
+    given = parser.given(argv)
     fixed = {name: every[name] for name in sorted(given) if name in every}
     net = fixed.get("net.name")
     space = read_space(settings.space) if settings.space else default_space(source, net)
@@ -84,7 +49,7 @@ def search_planned(
         raise UserError("search: needs a folder; received none; give --out searches/mine.")
     fixed |= {name: every[name] for name in ("tasks.name", "seed", "meta_batch")}
     budget = Budget(options["steps"] * options["meta_batch"], settings.factor, settings.rungs)
-    with _packages():
+    with needs_extra("search", "search"):
         from quickstudy.search import results
         from quickstudy.search.finals import tested
         from quickstudy.search.rows import rows
@@ -118,9 +83,10 @@ def search_planned(
     if done.interrupted:
         print(f"stopped after {len(trials)} trials; the same command goes on")
         return 130
+    command = shlex.join(["quickstudy", "search", *argv])
     result = results.result_of(plan, trials, source, settings.final_tasks, command)
     if settings.test_tasks:
-        result["test"] = tested(plan, result, source, settings.test_tasks)
+        result = replace(result, test=tested(plan, result, source, settings.test_tasks))
     results.write(plan, result, file)
     remember(store, results.past_of(result, source, features))
     results.show(result, out)
@@ -139,10 +105,9 @@ def _work(plan: Plan, workers: int) -> Worked:
     ]
     for other in others:
         other.start()
-    console = Console(stderr=True)
     try:
-        with console.status("") as shown:
-            done = work(plan, say=lambda found: shown.update(progress(plan, found)))
+        with status("") as say:
+            done = work(plan, say=lambda rows: say(progress(plan, rows)))
     except BaseException:
         for other in others:
             other.terminate()
@@ -163,24 +128,12 @@ def _worker(plan: Plan, number: int, threads: int) -> None:
     work(plan, number)
 
 
-def progress(plan: Plan, found: Sequence[Row]) -> str:
-    """Such as `trial 7 of 30, 2 running; best 0.931`."""
+def progress(plan: Plan, rows: Sequence[Row]) -> str:
+    """The state of a search, as in `7 of 30 trials done, 2 running; best 0.9310`."""
     from quickstudy.search.rows import best_row
 
-    ended = sum(row.state in ("whole", "given up", "failed") for row in found)
-    running = sum(row.state == "running" for row in found)
-    best = best_row(found, plan.sign)
-    said = f"{ended} of {plan.trials} trials done, {running} running"
-    return said if best is None else f"{said}; best {best.score:.4f}"
-
-
-@contextmanager
-def _packages() -> Iterator[None]:
-    """Turns a missing optional package into an error that names the extra to install."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "search: needs packages that a plain installation has not; received none called "
-            f"{error.name}; install them with pip install 'quickstudy[search]'."
-        ) from error
+    ended = sum(row.state in ("whole", "given up", "failed") for row in rows)
+    running = sum(row.state == "running" for row in rows)
+    best = best_row(rows, plan.sign)
+    text = f"{ended} of {plan.trials} trials done, {running} running"
+    return text if best is None else f"{text}; best {best.score:.4f}"

@@ -8,17 +8,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from rich.console import Console
-from rich.table import Table as Printed
-
-from quickstudy.cli.console import status
+from quickstudy.cli.console import print_table, status, write_json
 from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
-from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today
+from quickstudy.files.records import JSON, today
 from quickstudy.inputs.files import read_rows
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
@@ -31,7 +27,6 @@ from quickstudy.selection.selected import Selected
 from quickstudy.selection.selector import AlgorithmSelector
 from quickstudy.tasks.tables import read_tables
 
-JSON = dict[str, Any]
 EXAMPLES = """\
 examples:
   quickstudy select --train my_tables/ --out runs/selector
@@ -45,7 +40,7 @@ FEW = 6
 
 @dataclass(frozen=True)
 class Selection:
-    """What is learned, or chosen, and where it is written.
+    """Settings of learning a selector, or of choosing with one.
 
     Args:
         run: Folder that `--train` wrote, or file of a chosen algorithm.
@@ -92,48 +87,39 @@ def select(argv: Sequence[str]) -> int:
     options.pop("config", None)
     options["protocol"] = Protocol(**options["protocol"])
     options["training"] = PolicyTraining(**options["training"])
-    return selected(Selection(**options), shlex.join(["quickstudy", "select", *argv]))
-
-
-def selected(asked: Selection, command: str) -> int:
-    """Learns or chooses, and writes what came of it.
-
-    Args:
-        asked: What is learned or chosen.
-        command: The words on the command line.
-    """
-    run, out = asked.run, asked.out
-    if (run is None) == (asked.train is None):
+    settings = Selection(**options)
+    run, out = settings.run, settings.out
+    if (run is None) == (settings.train is None):
         raise UserError(
             "select: needs --train FOLDER to learn from tables, or what that wrote to choose with; "
             f"received {'neither' if run is None else 'both'}; see quickstudy select --help."
         )
-    if asked.train is not None:
+    if settings.train is not None:
         if out is None:
             raise UserError(
                 "select --train: needs a folder for the selector; received none; give --out "
                 "runs/selector."
             )
-        judged = _learn(asked, asked.train, out)
+        command = shlex.join(["quickstudy", "select", *argv])
+        judged = _learn(settings, settings.train, out)
         judged |= {"date": today(), "command": command, **machine()}
-        text = json.dumps(judged, indent=2)
-        write_atomically(out / "judged.json", text.encode())
-        if asked.json:
-            print(text)
+        write_json(out / "judged.json", judged)
+        if settings.json:
+            print(json.dumps(judged, indent=2))
         else:
             _print_learned(judged, out)
         return 0
     assert run is not None
     if run.is_dir():
-        algorithm = _choose(run, asked.support, asked.target)
+        algorithm = _choose(run, settings.support, settings.target)
         if out is not None:
             algorithm.save(out)
     else:
         algorithm = Selected.load(run)
     answers = None
-    if asked.query is not None:
-        answers = [label_to_json(label) for label in algorithm.predict(read_rows(asked.query))]
-    if asked.json:
+    if settings.query is not None:
+        answers = [label_to_json(label) for label in algorithm.predict(read_rows(settings.query))]
+    if settings.json:
         print(json.dumps(algorithm.explain() | {"answers": answers}, indent=2))
         return 0
     if answers is None or run.is_dir():
@@ -143,23 +129,22 @@ def selected(asked: Selection, command: str) -> int:
     return 0
 
 
-def _learn(asked: Selection, folder: Path, out: Path) -> JSON:
-    """Measures, trains, judges and writes."""
-    begin = time.process_time()
-    tables = read_tables(folder, asked.target)
+def _learn(settings: Selection, folder: Path, out: Path) -> JSON:
+    """Learns a selector from a folder of tables, judges it and saves it."""
+    start = time.process_time()
+    tables = read_tables(folder, settings.target)
     judged: JSON = {"tables": len(tables)}
-    metric, training = asked.metric, asked.training
+    metric, protocol, training = settings.metric, settings.protocol, settings.training
     with status() as say:
-        store = asked.store or out / "scores"
-        measured = measure(tables, store, asked.protocol, CHEAP, say)
-        measuring = time.process_time() - begin
-        selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, asked.protocol, training)
-        learning = time.process_time() - begin - measuring
-        if asked.folds:
-            judgement = judge(
-                measured, metric, CHEAP, asked.folds, OPPONENTS, training, progress=say
-            )
-            judged = judgement.to_json()
+        store = settings.store or out / "scores"
+        measured = measure(tables, store, protocol, CHEAP, say)
+        measuring = time.process_time() - start
+        selector = AlgorithmSelector.fit_measured(measured, metric, CHEAP, protocol, training)
+        learning = time.process_time() - start - measuring
+        if settings.folds:
+            judged = judge(
+                measured, metric, CHEAP, settings.folds, OPPONENTS, training, progress=say
+            ).to_json()
             for figure in selection_figures(judged):
                 figure.save(out)
     selector.save(out / FILE)
@@ -183,49 +168,49 @@ def _choose(run: Path, support: Path | None, target: str) -> Selected:
     return AlgorithmSelector.load(run / FILE).adapt(rows, labels)
 
 
-def _print_learned(found: JSON, out: Path) -> None:
-    if "methods" in found:
-        metric = found["metric"]
-        printed = Printed(
-            title=f"{found['tables']} tables of {found['families']} families, each chosen for "
-            f"without its family ({found['folds']} folds)"
+def _print_learned(judged: JSON, out: Path) -> None:
+    if "methods" in judged:
+        metric = judged["metric"]
+        title = (
+            f"{judged['tables']} tables of {judged['families']} families, each chosen for without "
+            f"its family ({judged['folds']} folds)"
         )
-        for column in ("way to choose", metric, "of the gap closed", "95 %", "CPU s a task"):
-            printed.add_column(column)
-        for row in found["methods"]:
-            low, high = row["closed_95"]
-            printed.add_row(
+        columns = ("way to choose", metric, "of the gap closed", "95 %", "CPU s a task")
+        rows = [
+            (
                 row["name"],
                 f"{row[metric]:.4f}",
                 f"{100 * row['closed']:.0f} %",
-                f"{100 * low:.0f} to {100 * high:.0f} %",
+                "{:.0f} to {:.0f} %".format(*(100 * end for end in row["closed_95"])),
                 f"{row['seconds']:.2f}",
             )
-        Console().print(printed)
-    cost = found["cpu_minutes"]
+            for row in judged["methods"]
+        ]
+        print_table(title, columns, rows, numbers=False)
+    cost = judged["cpu_minutes"]
     print(
-        f"learned from {found['tables']} tables: {cost['measuring']:.1f} CPU minutes of measuring, "
-        f"{cost['learning']:.1f} of learning; selector in {out}"
+        f"learned from {judged['tables']} tables: {cost['measuring']:.1f} CPU minutes of "
+        f"measuring, {cost['learning']:.1f} of learning; selector in {out}"
     )
 
 
-def _lines(why: JSON) -> list[str]:
-    """What the terminal shows of a choice."""
-    by_name = {row["name"]: row for row in why["configurations"]}
+def _lines(choice: JSON) -> list[str]:
+    """The lines of a choice in the terminal."""
+    by_name = {row["name"]: row for row in choice["configurations"]}
     lines = []
-    for word, name in (("chosen", why["chosen"]), ("runner-up", why["runner_up"])):
+    for head, name in (("chosen:", choice["chosen"]), ("runner-up:", choice["runner_up"])):
         row = by_name[name]
         tried = "" if row["trial"] is None else f", tried {row['trial']:.3f}"
         lines.append(
-            f"{word + ':':<11} {name}, {row['algorithm']}: probability {row['probability']:.2f}, "
-            f"expected {why['metric']} {row['expected']:.3f}{tried}"
+            f"{head:<11} {name}, {row['algorithm']}: probability {row['probability']:.2f}, "
+            f"expected {choice['metric']} {row['expected']:.3f}{tried}"
         )
-    parts = [part for part in why["for_it"] if part["contribution"]]
-    for word, sign in (("for it:", 1), ("against it:", -1)):
+    parts = [part for part in choice["for_it"] if part["contribution"]]
+    for head, sign in (("for it:", 1), ("against it:", -1)):
         few = [part for part in parts if sign * part["contribution"] > 0][:FEW]
         text = ", ".join(f"{part['input']} {part['contribution']:+.2f}" for part in few)
-        lines += [f"{word:<11} {text}"] if few else []
-    seconds = why["seconds"]
+        lines += [f"{head:<11} {text}"] if few else []
+    seconds = choice["seconds"]
     lines.append(
         f"{'cost:':<11} {seconds['choosing']:.2f} CPU s of choosing, {seconds['fitting']:.2f} of "
         "fitting"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from quickstudy.cli.console import needs_extra
 from quickstudy.errors import UserError
 from quickstudy.serve.limits import Limits
 
@@ -33,7 +32,7 @@ def serve(
         require_if_match: Whether changes are taken with If-Match only.
         limits: What one client may ask.
     """
-    with _packages("serve"):
+    with needs_extra("serve", "serve"):
         import uvicorn
 
         from quickstudy.serve.app import create_app
@@ -43,10 +42,9 @@ def serve(
             f"serve: without keys only this machine may be served, at 127.0.0.1; received --host "
             f"{host}; make a key first with quickstudy keys create."
         )
-    shown = f"[{host}]" if ":" in host else host
-    print(
-        f"serving {', '.join(app.state.server.tasks.models)} at http://{shown}:{port}/", flush=True
-    )
+    name = f"[{host}]" if ":" in host else host
+    models = ", ".join(app.state.server.tasks.models)
+    print(f"serving {models} at http://{name}:{port}/", flush=True)
     uvicorn.run(
         app,
         host=host,
@@ -79,7 +77,7 @@ def keys(
         data_dir: Folder of the SQLite database, where no other is named.
         database: URL of a PostgreSQL or SQLite database.
     """
-    with _packages("keys"):
+    with needs_extra("keys", "serve"):
         from quickstudy.serve.keys import Keys
         from quickstudy.serve.migrations import migrate
         from quickstudy.serve.tables import connect
@@ -89,30 +87,18 @@ def keys(
         raise UserError("keys revoke: needs the id of a key; received none; give --key 1a2b3c4d.")
     engine = connect(_url(data_dir, database), 1)
     migrate(engine)
-    made = Keys(engine)
+    store = Keys(engine)
     if action == "create":
-        print(made.create(str(tenant), scope.replace(" ", "").split(",")))
+        print(store.create(str(tenant), scope.replace(" ", "").split(",")))
     elif action == "revoke":
-        made.revoke(str(key))
+        store.revoke(str(key))
     else:
-        for row in made.rows():
+        for row in store.rows():
             day = time.strftime("%Y-%m-%d", time.gmtime(row.create_time))
             state = "revoked" if row.revoked else "valid"
             print(f"{row.id}\t{row.tenant}\t{row.scopes}\t{day}\t{state}")
     engine.dispose()
     return 0
-
-
-@contextmanager
-def _packages(command: str) -> Iterator[None]:
-    """Inside, packages may be missing; what to install is then said."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{command}: needs packages that a plain installation has not; received none called "
-            f"{error.name}; install them with pip install 'quickstudy[serve]'."
-        ) from error
 
 
 def _url(data_dir: Path, database: str | None) -> str:

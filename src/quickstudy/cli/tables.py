@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from quickstudy import catalog
-from quickstudy.cli.console import status
+from quickstudy.cli.console import print_table, status, write_json
 from quickstudy.errors import UserError
-from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
@@ -51,8 +48,7 @@ def tables(
     with status() as say:
         result = measure_runs(runs, splits, seed, say)
     result |= {"date": today(), "command": "quickstudy " + " ".join(sys.argv[1:]), **machine()}
-    if json is not None:
-        write_atomically(json, jsonlib.dumps(result, indent=2).encode())
+    write_json(json, result)
     if pictures is not None:
         for figure in results_figures(result):
             figure.save(pictures)
@@ -68,28 +64,34 @@ def generated(task: Path, json: bool = False, pictures: Path | None = None) -> i
         json: Whether to print JSON, with all there is to say.
         pictures: Folder for the picture, as SVG and JSON.
     """
-    found = written(load_task(task))
+    learner = written(load_task(task))
     if pictures is not None:
-        columns = [(row["name"], row["counts"]) for row in found["columns"]]
-        shares = {part["name"]: part["share"] for part in found["parts"]}
+        columns = [(row["name"], row["counts"]) for row in learner["columns"]]
+        shares = {part["name"]: part["share"] for part in learner["parts"]}
         generated_figure(shares, columns, f"What was generated for {task.name}").save(pictures)
     if json:
-        print(jsonlib.dumps(found, indent=2))
+        print(jsonlib.dumps(learner, indent=2))
         return 0
-    shown = Table(title=f"{found['n_examples']} examples of {found['n_classes']} classes")
-    for column in ("classifier", "share", "by the network alone", "left-out loss", "penalty"):
-        shown.add_column(column, justify="left" if column == "classifier" else "right")
-    for part in found["parts"]:
-        numbers = [f"{100 * part[key]:.0f} %" for key in ("share", "preference")]
-        shown.add_row(part["name"], *numbers, f"{part['left_out']:.3f}", f"{part['penalty']:.3g}")
-    Console().print(shown)
-    names = [f"{row['name']} ({row['counts']:.2g})" for row in found["columns"][:8]]
+    rows = [
+        (
+            part["name"],
+            f"{100 * part['share']:.0f} %",
+            f"{100 * part['preference']:.0f} %",
+            f"{part['left_out']:.3f}",
+            f"{part['penalty']:.3g}",
+        )
+        for part in learner["parts"]
+    ]
+    title = f"{learner['n_examples']} examples of {learner['n_classes']} classes"
+    heads = ("classifier", "share", "by the network alone", "left-out loss", "penalty")
+    print_table(title, heads, rows)
+    names = [f"{row['name']} ({row['counts']:.2g})" for row in learner["columns"][:8]]
     print(f"columns that count most, the mean being 1: {', '.join(names)}")
     return 0
 
 
 def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda text: None) -> JSON:
-    """What `measure` finds for the learners of run directories, each on its meta-test tables.
+    """Measures the learners of run directories, each on its meta-test tables.
 
     Raises:
         UserError: A run was not meta-trained on `tables`, has no meta-test tables, or two runs have
@@ -97,65 +99,65 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
     """
     generators = []
     seen: set[str] = set()
-    began, cpu_began = time.perf_counter(), time.process_time()
+    start, cpu_start = time.perf_counter(), time.process_time()
     for run in runs:
         spec = RunDirectory(run).read().get("tasks_spec") or {}
         source = catalog.build_tasks(spec) if spec.get("name") == "tables" else None
-        chosen = source.tables.get("test", []) if isinstance(source, Subtables) else []
-        twice = sorted(seen & {table.name for table in chosen})
-        if not chosen or twice:
-            received = f"{twice[0]} in two runs" if twice else f"none in {run}"
+        tables = source.tables.get("test", []) if isinstance(source, Subtables) else []
+        repeated = sorted(seen & {table.name for table in tables})
+        if not tables or repeated:
+            received = f"{repeated[0]} in two runs" if repeated else f"none in {run}"
             raise UserError(
                 "tables: every run needs meta-test tables of its own, of the task source 'tables'; "
                 f"received {received}; train with --tasks tables, and another --tasks.fold each."
             )
-        seen |= {table.name for table in chosen}
-        generators.append((_with_ablations(load(run).learner), chosen))
+        seen |= {table.name for table in tables}
+        generators.append((_with_ablations(load(run).learner), tables))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = measure(generators, n_splits, seed, say)
+        result = measure(generators, n_splits, seed, say)
     finally:
         torch.set_num_threads(threads)
     return {
-        **found.to_json(),
+        **result.to_json(),
         "runs": [str(run) for run in runs],
-        "minutes": (time.perf_counter() - began) / 60,
-        "cpu_minutes": (time.process_time() - cpu_began) / 60,
+        "minutes": (time.perf_counter() - start) / 60,
+        "cpu_minutes": (time.process_time() - cpu_start) / 60,
     }
 
 
 def _with_ablations(learner: AnyLearner) -> dict[str, AnyLearner]:
-    """A learner, what it was before meta-training, and what its network generates alone."""
-    specs = learner.specs
-    found = {"generator": learner}
-    if specs is not None:
-        found["before meta-training"] = catalog.from_specs(specs).eval()
-    return found | learner.ablations()
+    """A learner, the same before meta-training, and without each of its parts."""
+    learners = {"generator": learner}
+    if learner.specs is not None:
+        learners["before meta-training"] = catalog.from_specs(learner.specs).eval()
+    return learners | learner.ablations()
 
 
 def print_result(result: JSON) -> None:
-    """The means and the paired differences, as a table in the terminal."""
-    shown = Table(
-        title=f"{result['n_tables']} unseen tables, {result['n_splits']} splits",
-        caption="± is 95 % over the tables; p of Wilcoxon's signed-rank test, paired by table",
-    )
-    shown.add_column("")
+    """Prints the means and the paired differences as a table."""
+    columns = [""]
     for metric in METRICS:
-        for column in (named(metric).noun, "generator minus it", "p"):
-            shown.add_column(column, justify="right")
+        columns += [named(metric).noun, "generator minus it", "p"]
+    rows = []
     for name, mean in result["means"].items():
         row = [name]
         for metric in METRICS:
             row.append(f"{mean[metric]:.4f}")
-            apart = result["against"].get(name, {}).get(metric)
-            if apart is None:
+            paired = result["against"].get(name, {}).get(metric)
+            if paired is None:
                 row += ["", ""]
                 continue
-            half = "" if apart["ci95"] is None else f" ± {apart['ci95']:.4f}"
-            row += [f"{apart['difference']:+.4f}{half}", f"{apart['p']:.2g}"]
-        shown.add_row(*row)
-    Console().print(shown)
+            half = "" if paired["ci95"] is None else f" ± {paired['ci95']:.4f}"
+            row += [f"{paired['difference']:+.4f}{half}", f"{paired['p']:.2g}"]
+        rows.append(row)
+    print_table(
+        f"{result['n_tables']} unseen tables, {result['n_splits']} splits",
+        columns,
+        rows,
+        caption="± is 95 % over the tables; p of Wilcoxon's signed-rank test, paired by table",
+    )
     print(
         f"adapting and predicting is {result['times_faster']:.1f} times faster than fitting the "
         "forest (median over the tables, one thread)"

@@ -4,34 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
+from quickstudy.evaluation.record import Mean
 from quickstudy.files.records import Record, without_nan
-from quickstudy.metrics import FloatArray, half_width
-
-
-@dataclass(frozen=True, eq=False)
-class Mean(Record):
-    """A mean over tasks with its 95 % half width; None where there is no such number.
-
-    Attributes:
-        mean: The mean.
-        ci95: Half width of its 95 % confidence interval.
-    """
-
-    mean: float | None
-    ci95: float | None
-
-    @classmethod
-    def of(cls, scores: FloatArray) -> Self:
-        """Returns the mean of the scores of tasks `(tasks,)`, of which there may be none."""
-        mean = float(scores.mean()) if len(scores) else None
-        return cls(without_nan(mean), without_nan(half_width(scores)))
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome(Record):
-    """What a learner reached on the tasks of one setting.
+    """The results of a learner on the tasks of one setting.
 
     Attributes:
         metric: Name of the metric.
@@ -39,7 +20,7 @@ class Outcome(Record):
         adapt_ms: Median time of adapting to one task.
         state_bytes: Median size of an adapted state.
         reason: Why it could not serve this setting; None where it could.
-        score: Its metric.
+        score: Its metric; NaN, like the next three, where there is no such number.
         difference: The paired difference from the reference.
         score_disjoint: Its metric on tasks that share no example.
         difference_disjoint: The difference on these.
@@ -68,10 +49,10 @@ class Outcome(Record):
             ("_disjoint", self.score_disjoint, self.difference_disjoint),
         ):
             json |= {
-                f"{self.metric}{ending}": score.mean,
-                f"ci95{ending}": score.ci95,
-                f"difference{ending}": difference.mean,
-                f"difference_ci95{ending}": difference.ci95,
+                f"{self.metric}{ending}": without_nan(score.value),
+                f"ci95{ending}": without_nan(score.ci95),
+                f"difference{ending}": without_nan(difference.value),
+                f"difference_ci95{ending}": without_nan(difference.ci95),
             }
         return json
 

@@ -1,4 +1,4 @@
-"""What is compared: learners from runs, models or Python, and the baselines beside them."""
+"""Entries of a comparison: learners from runs, models or Python, and the baselines beside them."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Entry:
             return 0
         specs = self.learner.specs
         # A loaded model is frozen, so its specs are asked which parameters were trained.
-        made = self.learner if specs is None else from_specs(specs)
-        trained = made.meta_parameters() or dict(made.named_parameters())
+        learner = self.learner if specs is None else from_specs(specs)
+        trained = learner.meta_parameters() or dict(learner.named_parameters())
         return sum(p.numel() for p in trained.values())
 
 
@@ -69,7 +69,7 @@ def given_entries(learners: Mapping[str, Given], source: TaskSource) -> list[Ent
             "compare: needs at least one learner; received none; name some, or give run directories"
             " of them."
         )
-    return [_entry(name, given, source) for name, given in learners.items()]
+    return [_entry(name, learner, source) for name, learner in learners.items()]
 
 
 def baseline_entries(entries: list[Entry], source: TaskSource) -> list[Entry]:
@@ -115,29 +115,30 @@ def _entry(name: str, given: Given, source: TaskSource) -> Entry:
 
 
 def _check_preprocess(name: str, given: Any, wanted: Any) -> None:
-    mine, theirs = (
+    own, tasks = (
         None if each is None else json.loads(json.dumps(each.to_json())) for each in (given, wanted)
     )
-    if mine != theirs:
+    if own != tasks:
         raise UserError(
             f"compare: {name!r} must have been meta-trained on inputs made like those of the "
-            f"tasks, {theirs!s:.200}; received a model that makes them by {mine!s:.200}; compare "
+            f"tasks, {tasks!s:.200}; received a model that makes them by {own!s:.200}; compare "
             "models of one preprocessing."
         )
 
 
 def _notes(record: JSON, source: TaskSource) -> tuple[str, ...]:
-    """What the record of a run says against comparing it as it is."""
+    """The reasons in a run's record against comparing it as it is."""
     if not record:
         return ()
     notes = []
-    mine, theirs = (
+    trained, compared = (
         {k: v for k, v in json.loads(json.dumps(tasks)).items() if k not in DRAWING}
         for tasks in (record["tasks"], source.describe())
     )
-    if mine != theirs:
-        other = "other tasks" if mine.get("name") == theirs.get("name") else mine.get("name")
-        notes.append(f"meta-trained on {other}")
+    if trained != compared:
+        name = trained.get("name")
+        name = "other tasks" if name == compared.get("name") else name
+        notes.append(f"meta-trained on {name}")
     if record.get("stopped") in (None, "interrupted"):
         steps = record["training"]["steps"]
         notes.append(f"meta-training is not finished: {record['step']} of {steps} steps")

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from quickstudy.compare.measure import setting_name
 from quickstudy.compare.table import ranked
 from quickstudy.figures import plots
+from quickstudy.figures.colours import DASHED, SOFT
 from quickstudy.figures.rows import Interval, Row, draw_marks
 from quickstudy.figures.scatter import Point, front, scatter_with_front
-from quickstudy.figures.sheet import (
-    DASHED,
-    SOFT,
-    Figure,
-    finished,
-    key,
-    metric_axis,
-    panel,
-    sheet,
-)
+from quickstudy.figures.sheet import Figure, metric_axis, sheet
 from quickstudy.figures.values import known, numbers
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
-JSON = Mapping[str, Any]
 COSTS = {
     "adapt_ms": ("accuracy_by_time", "milliseconds to adapt to one task"),
     "minutes": ("accuracy_by_training", "minutes of meta-training"),
 }
 
 
-def comparison_figures(result: JSON) -> list[Figure]:
+def comparison_figures(result: JSONLike) -> list[Figure]:
     """All figures of what `compare` returned, or of its JSON, that the measurements allow."""
     figures = []
     if any(known(cell, result["metric"]) for row in result["rows"] for cell in row["results"]):
@@ -41,7 +32,7 @@ def comparison_figures(result: JSON) -> list[Figure]:
     return figures
 
 
-def headline(result: JSON) -> str:
+def headline(result: JSONLike) -> str:
     """Who is best, in one line."""
     metric = named(result["metric"])
     settings = result["settings"]
@@ -51,52 +42,52 @@ def headline(result: JSON) -> str:
         return "Nothing could be measured"
     often = max(dict.fromkeys(names), key=names.count)
     if len(settings) > 1:
-        of = "all" if names.count(often) == len(settings) else f"{names.count(often)} of"
-        return f"{often[:40]} is best in {of} {len(settings)} settings"
+        share = "all" if names.count(often) == len(settings) else f"{names.count(often)} of"
+        return f"{often[:40]} is best in {share} {len(settings)} settings"
     top = tops[0]["results"][0]
     best = metric.text(top[metric.name], top["ci95"])
     return f"{often[:40]} is best in {setting_name(settings[0])}: {best}"
 
 
-def by_learner(result: JSON) -> Figure:
+def by_learner(result: JSONLike) -> Figure:
     """The metric of every learner in every setting, with its intervals."""
     metric = named(result["metric"])
     ranking, names = ranked(result), [setting_name(setting) for setting in result["settings"]]
-    drawn: list[dict[str, Any]] = []
-    for i, name in enumerate(names):
+    chances = [metric.guessing(setting["n_way"]) for setting in result["settings"]]
+    settings: list[dict[str, Any]] = []
+    for i, (name, chance) in enumerate(zip(names, chances, strict=True)):
         cells = [{"name": row["name"], **row["results"][i]} for row in ranking]
         cells = [cell for cell in cells if known(cell, metric.name)]
-        shown = numbers(f"comparison: {name}", cells, metric.name) if cells else []
-        drawn.append({"setting": name, "chance": _chance(result, i), "rows": shown})
+        measured = numbers(f"comparison: {name}", cells, metric.name) if cells else []
+        settings.append({"setting": name, "chance": chance, "rows": measured})
     rows = [
         Row(
             row["name"],
             [_interval(cell, metric.name) for cell in row["results"]],
-            weight="normal" if row["baseline"] else "bold",
-            style="italic" if row["baseline"] else "normal",
+            strong=not row["baseline"],
+            italic=row["baseline"],
         )
         for row in ranking
     ]
     pitch, top = 0.22 + 0.14 * len(names), 0.5 + 0.24 * -(-len(names) // 4)
     with sheet(top + 0.55 + pitch * len(rows), headline(result)) as canvas:
-        axes = panel(canvas, 0.55, top, left=1.95, right=0.35)
+        axes = canvas.panel(0.55, top, left=1.95, right=0.35)
         handles = draw_marks(axes, rows, names, step=0.14 / pitch)
         low = axes.get_xlim()[0]
         metric_axis(axes, metric, "x")
-        chances = {each["chance"] for each in drawn}
         guesses = {chance for chance in chances if chance is not None and chance > low}
         for chance in sorted(guesses):
             axes.axvline(chance, color=SOFT, linewidth=1, linestyle=DASHED, zorder=1)
-        key(canvas, handles, n_columns=4)
+        canvas.key(handles, n_columns=4)
         caption = (
             f"{'Further right' if metric.larger_is_better else 'Further left'} is better. Whiskers "
             "are 95 % confidence intervals over the same tasks; baselines are in italics"
         )
         caption += "; a dashed line is guessing." if guesses else "."
-        return finished(canvas, "comparison", caption, {"metric": metric.name, "settings": drawn})
+        return canvas.finish("comparison", caption, {"metric": metric.name, "settings": settings})
 
 
-def by_shots(result: JSON) -> list[Figure]:
+def by_shots(result: JSONLike) -> list[Figure]:
     """The metric against shots, one figure for each number of ways with several shots."""
     metric = named(result["metric"])
     settings = result["settings"]
@@ -126,7 +117,7 @@ def by_shots(result: JSON) -> list[Figure]:
     return figures
 
 
-def by_cost(result: JSON, cost: str) -> Figure:
+def by_cost(result: JSONLike, cost: str) -> Figure:
     """The metric in the first setting against what it costs.
 
     Args:
@@ -146,30 +137,27 @@ def by_cost(result: JSON, cost: str) -> Figure:
         many = f"{threads} thread{'s' * (threads != 1)}"
         caption += f" Median time of {n} tasks, one at a time, on {many}."
     data: dict[str, Any] = {"metric": metric.name, "setting": where, "cost": cost}
-    data |= {"chance": _chance(result, 0), "rows": [point._asdict() for point in points]}
+    data |= {
+        "chance": metric.guessing(result["settings"][0]["n_way"]),
+        "rows": [point._asdict() for point in points],
+    }
     title = f"{metric.title} in {where} against {noun}"
     return scatter_with_front(name, title, caption, data, points, metric=metric, axis=noun)
 
 
-def _points(result: JSON, cost: str) -> list[Point]:
+def _points(result: JSONLike, cost: str) -> list[Point]:
     """The learners whose metric and cost in the first setting are known and not nothing."""
     metric = result["metric"]
     return [
-        Point(row["name"], row["baseline"], at[cost], found[metric], found["ci95"])
+        Point(row["name"], row["baseline"], record[cost], outcome[metric], outcome["ci95"])
         for row in ranked(result)
-        for found in row["results"][:1]
-        for at in [row if cost in row else found]
-        if known(found, metric) and known(at, cost) and at[cost] > 0
+        for outcome in row["results"][:1]
+        for record in [row if cost in row else outcome]
+        if known(outcome, metric) and known(record, cost) and record[cost] > 0
     ]
 
 
-def _interval(cell: JSON, metric: str) -> Interval | None:
+def _interval(cell: JSONLike, metric: str) -> Interval | None:
     if not known(cell, metric):
         return None
     return Interval(cell[metric], *2 * (cell["ci95"] or 0,))
-
-
-def _chance(result: JSON, setting: int) -> float | None:
-    """The metric of guessing."""
-    way, metric = result["settings"][setting]["n_way"], named(result["metric"])
-    return metric.chance(way) if metric.chance and isinstance(way, int) else None

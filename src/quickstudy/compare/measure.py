@@ -8,24 +8,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from quickstudy.batching.batch import TOGETHER
 from quickstudy.batching.processes import own_random_numbers
-from quickstudy.compare.comparison import (
-    ComparedLearner,
-    ComparedSetting,
-    Comparison,
-    Mean,
-    Outcome,
-)
+from quickstudy.compare.comparison import ComparedLearner, ComparedSetting, Comparison, Outcome
 from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
 from quickstudy.errors import UserError
+from quickstudy.evaluation.record import Mean
 from quickstudy.evaluation.scores import norm_name, responses, scores
 from quickstudy.files.machine import machine
+from quickstudy.files.records import JSONLike
 from quickstudy.learner import state_bytes
 from quickstudy.metrics import FloatArray, Metric
 from quickstudy.task import Task, to_like
@@ -63,9 +59,9 @@ class Run:
     reason: str = ""
 
     @property
-    def mean(self) -> float:
-        """Mean over the tasks; NaN where the learner could not serve them."""
-        return float(np.mean(self.scores)) if self.scores and not self.reason else math.nan
+    def per_task(self) -> FloatArray:
+        """The scores as an array; empty where the learner could not serve the setting."""
+        return np.array([] if self.reason else self.scores)
 
 
 def compare(
@@ -129,10 +125,12 @@ def compare(
     try:
         for setting in settings:
             label = setting_name({"n_way": setting.n_way, "n_shot": setting.n_shot})
-            drawn = (setting.source.task(split, index) for index in range(n_tasks))
+            tasks = (setting.source.task(split, index) for index in range(n_tasks))
             say = _prefixed(progress, f"{label}, task")
-            runs = _measured(entries, drawn, metric, timed_tasks, say)
-            disjoint = _disjoint(entries, setting.source, split, n_tasks, progress, label) or runs
+            runs = disjoint = _measured(entries, tasks, metric, timed_tasks, say)
+            if (disjoint_tasks := setting.source.disjoint(split)) is not None:
+                say = _prefixed(progress, f"{label}, disjoint task")
+                disjoint = _measured(entries, islice(disjoint_tasks, n_tasks), metric, 0, say)
             n_disjoint = max(len(run.scores) for run in disjoint.values())
             if n_disjoint < 2:  # One task has no interval.
                 n_disjoint, disjoint = 0, {name: Run() for name in names}
@@ -201,7 +199,7 @@ def settings_of(
     return settings
 
 
-def setting_name(setting: Mapping[str, Any]) -> str:
+def setting_name(setting: JSONLike) -> str:
     """Returns such as `5-way 1-shot`, or `2–5-way 1-shot` for a range."""
     return name_of_setting(setting["n_way"], setting["n_shot"]) or "as drawn"
 
@@ -279,29 +277,12 @@ def _wait(like: torch.Tensor) -> None:
         torch.cuda.synchronize(like.device)
 
 
-def _disjoint(
-    entries: list[Entry],
-    source: TaskSource,
-    split: Split,
-    n_tasks: int,
-    progress: Callable[[str], None],
-    label: str,
-) -> dict[str, Run]:
-    """Results on tasks that share no example; none for a family whose tasks never do."""
-    say = _prefixed(progress, f"{label}, disjoint task")
-    drawn = source.disjoint(split)
-    if drawn is None:
-        return {}
-    return _measured(entries, islice(drawn, n_tasks), source.metrics[0], 0, say)
-
-
 def _best(entries: list[Entry], runs: dict[str, Run], metric: Metric) -> str | None:
     """The name of the best of the learners that were given."""
-    means = {
-        entry.name: metric.sign * runs[entry.name].mean for entry in entries if not entry.baseline
-    }
-    able = {name: mean for name, mean in means.items() if math.isfinite(mean)}
-    return max(able, key=lambda name: able[name]) if able else None
+    own = [entry.name for entry in entries if not entry.baseline]
+    means = {name: metric.sign * Mean.of(runs[name].per_task).value for name in own}
+    finite = [name for name in own if math.isfinite(means[name])]
+    return max(finite, key=means.__getitem__, default=None)
 
 
 def _outcome(
@@ -311,30 +292,17 @@ def _outcome(
     runs: dict[str, Run],
     disjoint: dict[str, Run],
 ) -> Outcome:
-    mine = runs[name]
+    run = runs[name]
     means = []
-    for on in (runs, disjoint):
-        scores = _scores(on[name])
-        theirs = _scores(on[reference]) if reference is not None else scores[:0]
-        paired = scores - theirs if len(scores) == len(theirs) else scores[:0]
+    for results in (runs, disjoint):
+        scores = results[name].per_task
+        others = scores[:0] if reference is None else results[reference].per_task
+        paired = scores - others if len(scores) == len(others) else scores[:0]
         means += [Mean.of(scores), Mean.of(paired)]
-    score, difference, score_disjoint, difference_disjoint = means
+    not_finite = None if run.reason else run.not_finite
     return Outcome(
-        metric=metric.name,
-        not_finite=None if mine.reason else mine.not_finite,
-        adapt_ms=mine.adapt_ms,
-        state_bytes=mine.state_bytes,
-        reason=mine.reason or None,
-        score=score,
-        difference=difference,
-        score_disjoint=score_disjoint,
-        difference_disjoint=difference_disjoint,
+        metric.name, not_finite, run.adapt_ms, run.state_bytes, run.reason or None, *means
     )
-
-
-def _scores(run: Run) -> FloatArray:
-    """The scores of the tasks; none where the learner could not serve them, or of one task."""
-    return np.array([] if run.reason else run.scores)
 
 
 def _row(entry: Entry, results: Sequence[Outcome]) -> ComparedLearner:

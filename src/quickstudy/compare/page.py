@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,10 @@ from typing import Any
 from quickstudy.compare.figures import headline
 from quickstudy.compare.measure import setting_name
 from quickstudy.compare.table import Cell, Grid, Row, ranked, tables
-from quickstudy.figures.page import (
-    drawings,
-    machine_rows,
-    not_shown,
-    settings_table,
-    write_page,
-)
+from quickstudy.figures import page
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import known
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
 LIMITS = (
@@ -36,7 +31,7 @@ CHOSEN = (
 
 
 def write_comparison(
-    path: str | Path, result: Mapping[str, Any], figures: Sequence[Figure] = (), title: str = ""
+    path: str | Path, result: JSONLike, figures: Sequence[Figure] = (), title: str = ""
 ) -> Path:
     """Writes the page of a comparison: tables of outcomes and cost, figures, settings, limits.
 
@@ -49,26 +44,28 @@ def write_comparison(
     Returns:
         The path.
     """
-    shown = tables(result)
-    notes = "\n".join(f"<li>{escape(note)}</li>" for note in shown.notes)
-    given = [row["name"] for row in result["rows"] if not row["baseline"]]
-    many = f"{len(given)} learners" if len(given) > 1 else given[0]
+    grids = tables(result)
+    notes = "\n".join(f"<li>{escape(note)}</li>" for note in grids.notes)
+    names = [row["name"] for row in result["rows"] if not row["baseline"]]
+    many = f"{len(names)} learners" if len(names) > 1 else names[0]
     body = [
-        _table(shown.outcomes),
+        _table(grids.outcomes),
         f'<ol class="notes">\n{notes}\n</ol>' if notes else "",
-        drawings(figures),
+        page.drawings(figures),
         "<h2>Meta-training</h2>",
-        _table(shown.training),
+        _table(grids.training),
         "<h2>Adapting to one task</h2>",
-        _table(shown.adapting),
-        not_shown(LIMITS + ("" if result["reference"] else CHOSEN)),
+        _table(grids.adapting),
+        page.not_shown(LIMITS + ("" if result["reference"] else CHOSEN)),
         "<h2>Settings</h2>",
-        settings_table(_settings(result)),
+        page.settings_table(_settings(result)),
     ]
-    return write_page(path, title or f"{many} compared on {result['tasks']}", lead(result), body)
+    return page.write_page(
+        path, title or f"{many} compared on {result['tasks']}", lead(result), body
+    )
 
 
-def lead(result: Mapping[str, Any]) -> str:
+def lead(result: JSONLike) -> str:
     """Who is best, and whether these tasks can tell it from the next."""
     text = f"{headline(result)}."
     metric, settings = named(result["metric"]), result["settings"]
@@ -78,27 +75,22 @@ def lead(result: Mapping[str, Any]) -> str:
     reference, (first, second) = settings[0]["reference"], rows[:2]
     if reference not in (first["name"], second["name"]):
         return text
-    found = (second if first["name"] == reference else first)["results"][0]
-    if not known(found, "difference_ci95"):
+    outcome = (second if first["name"] == reference else first)["results"][0]
+    if not known(outcome, "difference_ci95"):
         return text
-    apart = abs(found["difference"])
-    shown = metric.difference_text(apart, found["difference_ci95"])
-    text += f" In {setting_name(settings[0])} it is {shown} ahead of {second['name']}"
+    distance = abs(outcome["difference"])
+    ahead = metric.difference_text(distance, outcome["difference_ci95"])
+    text += f" In {setting_name(settings[0])} it is {ahead} ahead of {second['name']}"
     if len(settings) > 1:
         text = text.replace(" it is ", f" {first['name']} is ")
-    sure = apart > found["difference_ci95"]
+    sure = distance > outcome["difference_ci95"]
     return text + ("." if sure else ", which these tasks cannot tell from nothing.")
 
 
 def _table(grid: Grid) -> str:
-    columns = "".join(f'<th scope="col">{escape(column)}</th>' for column in grid.columns)
-    rows = "\n".join(_row(row) for row in grid.rows)
-    caption = escape(grid.caption)
-    return (
-        f'<p>{caption}</p>\n<div class="scroll">\n<table class="ladder lines">\n'
-        f'<thead><tr><th scope="col">learner</th>{columns}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
-    )
+    columns = ["learner", *map(escape, grid.columns)]
+    table = page.table_html("ladder lines", map(_row, grid.rows), columns)
+    return f"<p>{escape(grid.caption)}</p>\n{table}"
 
 
 def _row(row: Row) -> str:
@@ -117,7 +109,7 @@ def _lines(lines: Sequence[str]) -> str:
     return escape(first) + "".join(f"<small>{escape(line.strip())}</small>" for line in others)
 
 
-def _settings(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _settings(result: JSONLike) -> list[tuple[str, Any]]:
     about = {k: v for k, v in result["tasks_options"].items() if not k.startswith("n_")}
     rows: list[tuple[str, Any]] = [
         ("tasks", result["tasks"]),
@@ -127,7 +119,7 @@ def _settings(result: Mapping[str, Any]) -> list[tuple[str, Any]]:
         ("queries", result["tasks_options"].get("n_query")),
         ("differences to", result["reference"] or "the best learner of each setting"),
         ("timed on", f"{result['timing']['tasks']} tasks"),
-        *machine_rows(result["machine"]),
+        *page.machine_rows(result["machine"]),
         *((f"run of {row['name']}", row["run"]) for row in result["rows"] if row["run"]),
         *((f"tasks: {key}", value) for key, value in about.items() if key != "name"),
     ]

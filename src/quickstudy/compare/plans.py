@@ -1,4 +1,4 @@
-"""What the command line asks to compare: runs to load, and learners to train for it."""
+"""Plans of a comparison: runs to load, and learners to train for it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import (
@@ -25,7 +25,6 @@ from quickstudy.training.plan import (
     without_none,
 )
 
-JSON = dict[str, Any]
 # Where the data lie, rather than what they are.
 PLACES = ("data_dir", "cache_dir", "download")
 # Of the comparison rather than of one learner in it.
@@ -55,30 +54,30 @@ def plans(runs: Sequence[Path], learners: Sequence[str | JSON], out: Path | None
             folder to train in.
     """
     tails = [run.resolve().name for run in runs]
-    found = [
+    all_plans = [
         Plan(tail if tails.count(tail) == 1 else str(run), run)
         for run, tail in zip(runs, tails, strict=True)
     ]
-    found += [_plan(entry, out) for entry in learners]
-    if not found:
+    all_plans += [_plan(entry, out) for entry in learners]
+    if not all_plans:
         raise UserError(
             "compare: needs learners; received neither runs nor learners; give run directories, or "
             "--learners with some names."
         )
-    for name in (names := [plan.name for plan in found]):
+    for name in (names := [plan.name for plan in all_plans]):
         if names.count(name) > 1:
             raise UserError(
                 f"compare: each learner needs a name of its own; received {name!r} twice; leave "
                 "one out, or give them names in a --config file."
             )
-    places = [plan.run for plan in found if plan.options]
+    places = [plan.run for plan in all_plans if plan.options]
     for place in places:
         if places.count(place) > 1:
             raise UserError(
                 "compare: the names of learners must differ in letters and digits; received two "
                 f"that are both kept in {place}; rename one."
             )
-    return found
+    return all_plans
 
 
 def _plan(entry: str | JSON, out: Path | None) -> Plan:
@@ -137,16 +136,16 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
     named = "name" in tasks or not specs
     spec = {"name": DEFAULTS["tasks"], **tasks} if named else {**_agreed(specs), **tasks}
     first = next(iter(specs.values()), None) or {}
-    apart = {"n_way"} if catalog.makes_tasks(spec["name"]) else set()
-    spec = {k: first[k] for k in DRAWING if k in first.keys() - apart} | spec | drawing
+    fixed = {"n_way"} if catalog.makes_tasks(spec["name"]) else set()
+    spec = {k: first[k] for k in DRAWING if k in first.keys() - fixed} | spec | drawing
     spec["seed"] = first.get("seed", 0) if seed is None else seed
     if catalog.seed_splits(spec["name"]):
-        for name, other in specs.items():
-            if other and other["name"] == spec["name"] and other.get("seed") != spec["seed"]:
+        for name, past in specs.items():
+            if past and past["name"] == spec["name"] and past.get("seed") != spec["seed"]:
                 raise UserError(
                     f"compare: the seed of {spec['name']} splits its classes, so that all must "
                     f"have one; received seed {spec['seed']} and {name!r} with seed "
-                    f"{other.get('seed')}, which may have seen the test classes; compare runs of "
+                    f"{past.get('seed')}, which may have seen the test classes; compare runs of "
                     "one seed."
                 )
     return spec
@@ -162,23 +161,24 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
         )
     known = {name: spec for name, spec in specs.items() if spec}
     data = {name: _data(spec) for name, spec in known.items()}
-    (first, one), *others = data.items()
-    for name, other in others:
-        if other != one:
+    (first, first_data), *others = data.items()
+    for name, run_data in others:
+        if run_data != first_data:
             raise UserError(
-                f"compare: all runs must be of the same tasks; received {first!r} on {one} and "
-                f"{name!r} on {other}; give --tasks to compare them on the same ones."
+                "compare: all runs must be of the same tasks; received "
+                f"{first!r} on {first_data} and {name!r} on {run_data}; give --tasks to compare "
+                "them on the same ones."
             )
     return dict(known[first])
 
 
 def _data(spec: JSON) -> JSON:
-    """What of a task source's spec says which data it is."""
+    """The part of a task source's spec that says which data it is."""
     own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
-    apart = {*DRAWING, *PLACES, "seed"}
-    found = {k: v for k, v in options.items() if k == "name" or (k in own and k not in apart)}
-    return plain(found)
+    drawing = {*DRAWING, *PLACES, "seed"}
+    data = {k: v for k, v in options.items() if k == "name" or (k in own and k not in drawing)}
+    return plain(data)
 
 
 def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
@@ -204,7 +204,7 @@ def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
 
 
 def check_plan(plan: Plan, options: JSON, source: TaskSource) -> None:
-    """What can be known before training: the learner can be built, and no other run is there.
+    """Checks before training that the learner can be built and that no other run is there.
 
     Raises:
         UserError: It cannot; or its run was begun with other settings.
@@ -234,7 +234,7 @@ def finished(plan: Plan, options: JSON) -> bool:
     if not directory.exists:
         return False
     record = directory.read()
-    same = all(options[key] == record["config"][key] for key in MAY_CHANGE)
+    same = all(options[key] == record["config"].get(key) for key in MAY_CHANGE)
     return same and record.get("stopped") not in (None, "interrupted")
 
 

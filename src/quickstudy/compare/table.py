@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from quickstudy.compare.measure import setting_name
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import Metric, named
 
 NONE = "–"
@@ -41,7 +39,7 @@ class Grid(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What a comparison shows: outcomes, the cost of training and adapting, and footnotes."""
+    """The tables of a comparison: outcomes, the cost of training and adapting, and footnotes."""
 
     outcomes: Grid
     training: Grid
@@ -49,7 +47,7 @@ class Tables(NamedTuple):
     notes: list[str]
 
 
-def tables(result: Mapping[str, Any]) -> Tables:
+def tables(result: JSONLike) -> Tables:
     """Returns the tables of a comparison, the best learner of the first setting on top.
 
     Args:
@@ -63,18 +61,13 @@ def tables(result: Mapping[str, Any]) -> Tables:
     return Tables(outcomes, training, _adapting(result, rows, heads), notes)
 
 
-def ranked(result: Mapping[str, Any], setting: int = 0) -> list[JSON]:
+def ranked(result: JSONLike, setting: int = 0) -> list[JSON]:
     """The rows, best first by the mean in a setting, those without one last."""
     metric = named(result["metric"])
-
-    def key(row: JSON) -> float:
-        value = row["results"][setting][metric.name]
-        return math.inf if value is None else -metric.sign * value
-
-    return sorted(result["rows"], key=key)
+    return sorted(result["rows"], key=lambda row: metric.rank(row["results"][setting][metric.name]))
 
 
-def print_comparison(result: Mapping[str, Any]) -> None:
+def print_comparison(result: JSONLike) -> None:
     """Prints the tables of a comparison, as wide as they are where nothing bounds them."""
     *grids, notes = tables(result)
     tasks = f"{result['tasks']}/{result['split']}, {result['n_tasks']} tasks of each kind"
@@ -101,44 +94,42 @@ def _rich(cell: Cell) -> Text:
     return text
 
 
-def _outcomes(
-    result: Mapping[str, Any], rows: list[JSON], heads: list[str], notes: list[str]
-) -> Grid:
+def _outcomes(result: JSONLike, rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
     metric, settings = named(result["metric"]), result["settings"]
     key = metric.name
     best = [ranked(result, i)[0]["name"] for i in range(len(settings))]
-    apart = any(
+    has_disjoint = any(
         row["results"][i][f"{key}_disjoint"] not in (None, row["results"][i][key])
         for row in rows
         for i in range(len(settings))
     )
-    to = "the best" if result["reference"] is None else result["reference"]
-    labels = ["on disjoint tasks"] * apart + [f"minus {to}"]
-    shown = []
+    reference = "the best" if result["reference"] is None else result["reference"]
+    labels = ["on disjoint tasks"] * has_disjoint + [f"minus {reference}"]
+    table = []
     for head, row in zip(heads, rows, strict=True):
         cells = []
-        for i, (setting, found) in enumerate(zip(settings, row["results"], strict=True)):
-            marks = "" if found["reason"] is None else _mark(notes, found["reason"])
-            if found["not_finite"]:
-                lost = f"{found['not_finite']} of {setting['n_tasks']} tasks"
+        for i, (setting, outcome) in enumerate(zip(settings, row["results"], strict=True)):
+            marks = "" if outcome["reason"] is None else _mark(notes, outcome["reason"])
+            if outcome["not_finite"]:
+                lost = f"{outcome['not_finite']} of {setting['n_tasks']} tasks"
                 marks += _mark(notes, f"{lost} gave predictions that are not finite")
-            lines = [plus_minus(found[key], found["ci95"], metric) + marks]
-            if apart:
-                value, half = found[f"{key}_disjoint"], found["ci95_disjoint"]
+            lines = [plus_minus(outcome[key], outcome["ci95"], metric) + marks]
+            if has_disjoint:
+                value, half = outcome[f"{key}_disjoint"], outcome["ci95_disjoint"]
                 lines.append(plus_minus(value, half, metric))
-            measured = found[key] is not None
+            measured = outcome[key] is not None
             if measured and row["name"] == setting["reference"]:
                 lines.append("best" if result["reference"] is None else NONE)
             else:
-                lines.append(difference(found, metric))
+                lines.append(difference(outcome, metric))
             cells.append(Cell(lines, measured and row["name"] == best[i]))
-        shown.append(Row([head, *(f"  {label}" for label in labels)], cells, row["baseline"]))
+        table.append(Row([head, *(f"  {label}" for label in labels)], cells, row["baseline"]))
     counts = [s["n_tasks_disjoint"] for s in settings]
     many = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     caption = f"{metric.label}; ± is 95 %; "
-    caption += f"disjoint tasks, {many} of each kind, share no example; " * apart
+    caption += f"disjoint tasks, {many} of each kind, share no example; " * has_disjoint
     caption += "differences are paired over the same tasks."
-    return Grid([setting_name(setting) for setting in settings], shown, caption)
+    return Grid([setting_name(setting) for setting in settings], table, caption)
 
 
 def _training(rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
@@ -146,7 +137,7 @@ def _training(rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
     time = "time"
     if any(machine != machines[0] for machine in machines):
         time += _mark(notes, "not all were meta-trained on the same machine")
-    shown = []
+    table = []
     for head, row in zip(heads, rows, strict=True):
         texts = [
             row["norm"],
@@ -155,27 +146,27 @@ def _training(rows: list[JSON], heads: list[str], notes: list[str]) -> Grid:
             "none" if row["baseline"] else NONE if row["steps"] is None else f"{row['steps']:,}",
             *("none" if row["baseline"] else _time(row[k]) for k in ("minutes", "cpu_minutes")),
         ]
-        shown.append(Row([head], [Cell([text]) for text in texts], row["baseline"]))
+        table.append(Row([head], [Cell([text]) for text in texts], row["baseline"]))
     columns = ["norm", "transductive", "meta-parameters", "steps", time, "CPU time"]
     ladder = ", ".join(row["name"] for row in rows if row["baseline"])
     caption = f"{ladder}: baselines, which learn every task from nothing." if ladder else ""
-    return Grid(columns, shown, caption)
+    return Grid(columns, table, caption)
 
 
-def _adapting(result: Mapping[str, Any], rows: list[JSON], heads: list[str]) -> Grid:
-    shown = []
+def _adapting(result: JSONLike, rows: list[JSON], heads: list[str]) -> Grid:
+    table = []
     for head, row in zip(heads, rows, strict=True):
         cells = [
-            Cell([_milliseconds(found["adapt_ms"]), _size(found["state_bytes"])])
-            for found in row["results"]
+            Cell([_milliseconds(outcome["adapt_ms"]), _size(outcome["state_bytes"])])
+            for outcome in row["results"]
         ]
-        shown.append(Row([head, "  size of the state"], cells, row["baseline"]))
+        table.append(Row([head, "  size of the state"], cells, row["baseline"]))
     n, threads = result["timing"]["tasks"], result["timing"]["threads"]
     caption = (
         f"Median of {n} tasks, one at a time on {threads} thread{'s' * (threads != 1)}; the "
         "learners took each in turn."
     )
-    return Grid([setting_name(setting) for setting in result["settings"]], shown, caption)
+    return Grid([setting_name(setting) for setting in result["settings"]], table, caption)
 
 
 def plus_minus(value: float | None, half: float | None, metric: Metric) -> str:
@@ -183,10 +174,10 @@ def plus_minus(value: float | None, half: float | None, metric: Metric) -> str:
     return NONE if value is None else metric.number(value, half).replace("-", "−")
 
 
-def difference(found: JSON, metric: Metric) -> str:
+def difference(outcome: JSON, metric: Metric) -> str:
     """The paired difference to the reference, with its sign."""
-    value = found["difference"]
-    text = plus_minus(value, found["difference_ci95"], metric)
+    value = outcome["difference"]
+    text = plus_minus(value, outcome["difference_ci95"], metric)
     return text if value is None or value < 0 else f"+{text}"
 
 

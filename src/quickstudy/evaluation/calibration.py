@@ -29,11 +29,11 @@ def fit_temperature(answers: Iterable[tuple[Task, Tensor]]) -> float:
     rows = []
     for task, logits in answers:
         real = task.query.weight > 0
-        rows.append((logits[real].double(), task.query.y[real].argmax(dim=-1)))
+        rows.append((logits[real].double(), task.query.y[real].argmax(dim=-1, keepdim=True)))
 
     def slope(b: float) -> float:
         return sum(
-            float(((torch.softmax(b * z, dim=-1) * z).sum(dim=-1) - _chosen(z, y)).sum())
+            float(((torch.softmax(b * z, dim=-1) * z).sum(dim=-1) - z.gather(-1, y)[:, 0]).sum())
             for z, y in rows
         )
 
@@ -42,7 +42,3 @@ def fit_temperature(answers: Iterable[tuple[Task, Tensor]]) -> float:
         middle = math.sqrt(low * high)
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
     return 1 / math.sqrt(low * high)
-
-
-def _chosen(z: Tensor, y: Tensor) -> Tensor:
-    return z.gather(-1, y[:, None])[:, 0]

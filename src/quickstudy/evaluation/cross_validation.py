@@ -46,7 +46,7 @@ class Quality(Record):
 
 
 def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) -> Quality:
-    """Adapts to all folds but one and asks about that one, for each fold.
+    """Adapts to all folds but one and predicts that one, for each fold.
 
     Folds are stratified by class. The estimate errs on the low side, as each fold learns from fewer
     examples.
@@ -73,20 +73,21 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
             "labelled queries of your own."
         )
     folds = min(max_folds, fewest)
-    fold = _ranks(group) % folds
-    out = held_out(learner, support, fold)
+    earlier = (group[:, None] == group).tril(diagonal=-1)  # examples of its class before each
+    fold = earlier.sum(dim=1) % folds
+    predictions = held_out(learner, support, fold)
     n = len(fold)
     if classes:
-        right = (out.argmax(dim=1) == group).double().numpy()
-        low, high = wilson(right)
+        correct = (predictions.argmax(dim=1) == group).double().numpy()
+        low, high = wilson(correct)
         warning = None
         if high - low > WIDE:
             warning = (
                 f"{n} examples leave an interval of {100 * (high - low):.0f} points; add examples, "
                 "or judge the model on labelled queries of your own"
             )
-        return Quality(ACCURACY.name, float(right.mean()), low, high, n, folds, warning)
-    errors = (out - support.y.cpu()).double().square().mean(dim=1).numpy()
+        return Quality(ACCURACY.name, float(correct.mean()), low, high, n, folds, warning)
+    errors = (predictions - support.y.cpu()).double().square().mean(dim=1).numpy()
     mean, half = float(errors.mean()), half_width(errors)
     warning = None
     if half > mean / 2:
@@ -110,20 +111,20 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
         has is impossible in the prediction for its examples.
     """
     numbers = sorted(set(fold.tolist()))
-    how = choose(learner, "auto")
-    together = TOGETHER if how == "vmap" else 1
-    found: list[Tensor] = []
-    for first in range(0, len(numbers), together):
+    strategy = choose(learner, "auto")
+    chunk_size = TOGETHER if strategy == "vmap" else 1
+    predictions: list[Tensor] = []
+    for first in range(0, len(numbers), chunk_size):
         tasks = []
-        for number in numbers[first : first + together]:
-            out = (fold == number).to(support.weight)
-            rest = support._replace(weight=support.weight * (1 - out))
-            tasks.append(Task(rest, support._replace(weight=out)))
+        for number in numbers[first : first + chunk_size]:
+            weight = (fold == number).to(support.weight)
+            others = support._replace(weight=support.weight * (1 - weight))
+            tasks.append(Task(others, support._replace(weight=weight)))
         with threads(learner, "auto"):
-            found += map_tasks(learner.respond, stack(tasks), how).cpu().unbind()
-    answers = torch.empty_like(found[0])
-    for number, out in zip(numbers, found, strict=True):
-        answers[fold == number] = out[fold == number]
+            predictions += map_tasks(learner.respond, stack(tasks), strategy).cpu().unbind()
+    answers = torch.empty_like(predictions[0])
+    for number, prediction in zip(numbers, predictions, strict=True):
+        answers[fold == number] = prediction[fold == number]
     return answers
 
 
@@ -139,9 +140,3 @@ def wilson(correct: NDArray[np.float64]) -> tuple[float, float]:
 
     interval = binomtest(int(correct.sum()), len(correct)).proportion_ci(COVERAGE, "wilson")
     return float(interval.low), float(interval.high)
-
-
-def _ranks(group: Tensor) -> Tensor:
-    """How many examples of its own class come before each."""
-    same = group[:, None] == group[None]
-    return same.tril(diagonal=-1).sum(dim=1)

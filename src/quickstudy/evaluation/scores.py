@@ -14,12 +14,7 @@ from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, FloatArray, Metric, half_width
-from quickstudy.nets.norm import (
-    calibrate,
-    check_calibrated,
-    check_no_running_statistics,
-    kinds,
-)
+from quickstudy.nets.norm import calibrate, check_calibrated, check_no_running_statistics, kinds
 from quickstudy.task import Task, stack, to_like, unstack
 from quickstudy.tasks.source import TaskSource, flat_batches
 
@@ -90,14 +85,14 @@ def responses(
     check_calibrated(learner)
     training = learner.training
     learner.eval()
-    like = next(learner.parameters(), torch.zeros(()))
-    how = choose(learner, "auto")
+    reference = next(learner.parameters(), torch.zeros(()))
+    strategy = choose(learner, "auto")
     remaining = iter(tasks)
     try:
-        while group := list(islice(remaining, chunk if how == "vmap" else 1)):
-            batch = to_like(stack(group), like)
+        while group := list(islice(remaining, chunk if strategy == "vmap" else 1)):
+            batch = to_like(stack(group), reference)
             with threads(learner, "auto"):
-                predictions = map_tasks(answer or learner.respond, batch, how)
+                predictions = map_tasks(answer or learner.respond, batch, strategy)
             assert predictions is not None
             yield from zip(unstack(batch), predictions, strict=True)
     finally:
@@ -144,12 +139,12 @@ def calibrate_population(learner: AnyLearner, source: TaskSource, n_tasks: int =
     """Estimates population statistics over meta-train tasks that no outer step takes."""
     if "population" not in kinds(learner):
         return
-    like = next(learner.parameters(), torch.zeros(()))
+    reference = next(learner.parameters(), torch.zeros(()))
     source = source.untouched if learner.tags.episodic else flat_batches(source.untouched)
     calibrate(
         learner,
         (
-            lambda i=i: learner(to_like(source.task("train", CALIBRATION_TASKS + i), like))  # type: ignore[misc]
+            lambda i=i: learner(to_like(source.task("train", CALIBRATION_TASKS + i), reference))  # type: ignore[misc]
             for i in range(n_tasks)
         ),
     )

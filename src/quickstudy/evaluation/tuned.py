@@ -41,16 +41,16 @@ def losses(
     """
     runner = copy.deepcopy(learner) if rule is None else learner.with_update_rule(rule)
     assert runner is not None
-    like = next(runner.eval().parameters())
-    how = choose(runner, "auto")
-    found: list[FloatArray] = []
+    reference = next(runner.eval().parameters())
+    strategy = choose(runner, "auto")
+    values: list[FloatArray] = []
     with torch.no_grad(), torch.random.fork_rng(devices=[]), threads(runner, "auto"):
-        for i, tasks in enumerate(_chunks(source, split, n_tasks, like)):
+        for i, tasks in enumerate(_chunks(source, split, n_tasks, reference)):
             torch.manual_seed(i)
-            curves = map_tasks(lambda task: runner.objective_losses(task, steps), tasks, how)
+            curves = map_tasks(lambda task: runner.objective_losses(task, steps), tasks, strategy)
             assert curves is not None
-            found.append(curves.double().cpu().numpy())
-    return np.nan_to_num(np.concatenate(found), nan=np.inf, posinf=np.inf)
+            values.append(curves.double().cpu().numpy())
+    return np.nan_to_num(np.concatenate(values), nan=np.inf, posinf=np.inf)
 
 
 def transferred(learner: AnyLearner, source: TaskSource, net: dict[str, Any] | None) -> AnyLearner:
@@ -72,10 +72,10 @@ def transferred(learner: AnyLearner, source: TaskSource, net: dict[str, Any] | N
             "out."
         )
     fresh = build(specs["learner"], source, {**specs["net"], **(net or {})}, specs["seed"])
-    other = fresh.with_update_rule(copy.deepcopy(rule))
-    assert other is not None
-    other.adapt_steps = learner.adapt_steps
-    return other.eval()
+    learner_copy = fresh.with_update_rule(copy.deepcopy(rule))
+    assert learner_copy is not None
+    learner_copy.adapt_steps = learner.adapt_steps
+    return learner_copy.eval()
 
 
 def tune(
@@ -121,22 +121,29 @@ def beside_tuned(
     steps = learner.adapt_steps
     assert steps is not None
     progress("loss against steps")
-    own = losses(learner, source, split, n_tasks, steps)
-    value = float(own[:, -1].mean())
-    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(own[:, -1])}
-    rows = [{"name": "learned", "curve": _curve(own), "loss": value, "ci95": result["loss_ci95"]}]
+    learned = losses(learner, source, split, n_tasks, steps)
+    value = float(learned[:, -1].mean())
+    result: JSON = {f"loss_at_{steps}": value, "loss_ci95": half_width(learned[:, -1])}
+    rows = [
+        {
+            "name": "learned",
+            "curve": learned.mean(axis=0).tolist(),
+            "loss": value,
+            "ci95": result["loss_ci95"],
+        }
+    ]
     n_tuning = max(4, min(n_tasks, NUMBERS_AT_ONCE // _size(source.task("valid", 0))))
     if with_opponents:
         for name, lr in tune(learner, source, steps, n_tuning, progress).items():
             progress(name)
-            other = losses(learner, source, split, n_tasks, steps, CLASSICAL[name](lr=lr))
-            difference = own[:, -1] - other[:, -1]
+            opponent = losses(learner, source, split, n_tasks, steps, CLASSICAL[name](lr=lr))
+            difference = learned[:, -1] - opponent[:, -1]
             rows.append(
                 {
                     "name": name,
-                    "curve": _curve(other),
-                    "loss": float(other[:, -1].mean()),
-                    "ci95": half_width(other[:, -1]),
+                    "curve": opponent.mean(axis=0).tolist(),
+                    "loss": float(opponent[:, -1].mean()),
+                    "ci95": half_width(opponent[:, -1]),
                     "lr": lr,
                     "difference": float(difference.mean()),
                     "difference_ci95": half_width(difference),
@@ -161,7 +168,3 @@ def _chunks(source: TaskSource, split: Split, n_tasks: int, like: torch.Tensor) 
 def _size(task: Task) -> int:
     """Numbers in the inputs."""
     return task.support.x.numel() + task.query.x.numel()
-
-
-def _curve(values: FloatArray) -> list[float]:
-    return [float(v) for v in values.mean(axis=0)]

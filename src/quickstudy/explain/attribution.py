@@ -18,7 +18,7 @@ HALVED = 16
 
 
 class Attribution(NamedTuple):
-    """What each number of an input adds to what is explained, compared with a blank input.
+    """Attributions: the share of each number of an input, compared with a blank input.
 
     Attributes:
         method: How it was found.
@@ -99,10 +99,10 @@ def attribute(
         ) from error
 
     def explained(inputs: Tensor) -> Tensor:
-        out = learner.predict(state, inputs)
+        outputs = learner.predict(state, inputs)
         if learner.kind == "classification":
-            out = torch.log_softmax(out / temperature, dim=1)
-        return out[:, target]
+            outputs = torch.log_softmax(outputs / temperature, dim=1)
+        return outputs[:, target]
 
     query, blank = x[None], torch.zeros_like(x)[None]
     with torch.no_grad():
@@ -128,7 +128,7 @@ def attribute(
 def _along_the_way(
     method: Any, x: Tensor, tolerance: float, most_steps: int
 ) -> tuple[Tensor, float]:
-    """Integrated gradients from zero to x, and what their sum misses."""
+    """Integrated gradients from zero to x, and the error of their sum."""
 
     def pieces(edges: Tensor) -> tuple[Tensor, Tensor]:
         """Of the ways between pairs of shares of x."""
@@ -144,13 +144,13 @@ def _along_the_way(
     steps = 2 * len(edges)
     while abs(float(delta.sum())) >= tolerance and steps < most_steps:
         order = delta.abs().argsort()
-        good, bad = order[:-HALVED], order[-HALVED:]
-        (start, end), middle = edges[bad].T, edges[bad].mean(dim=1)
+        fine, coarse = order[:-HALVED], order[-HALVED:]
+        (start, end), middle = edges[coarse].T, edges[coarse].mean(dim=1)
         halves = torch.stack([torch.cat([start, middle]), torch.cat([middle, end])], dim=1)
-        again, missing = pieces(halves)
+        new_values, new_delta = pieces(halves)
         edges, values, delta = (
-            torch.cat([old[good], new])
-            for old, new in ((edges, halves), (values, again), (delta, missing))
+            torch.cat([old[fine], new])
+            for old, new in ((edges, halves), (values, new_values), (delta, new_delta))
         )
         steps += 2 * len(halves)
     return values.sum(dim=0), float(delta.sum())

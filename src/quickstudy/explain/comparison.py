@@ -66,18 +66,20 @@ def nearest(learner: AnyLearner, support: Examples, state: object, x: Tensor) ->
     z, z_support = z.double(), z_support.double()
     distances = (z_support - z).norm(dim=1)
     between = torch.pdist(z_support)
-    typical = float(between.median()) if len(between) else 1.0
+    median_distance = float(between.median()) if len(between) else 1.0
     order = torch.argsort(distances, stable=True).tolist()
-    found = [(i, float(distances[i])) for i in order]
+    pairs = [(i, float(distances[i])) for i in order]
     least = torch.finfo(torch.float64).tiny
-    return Neighbours(space, [Neighbour(i, d, 1 / (1 + d / max(typical, least))) for i, d in found])
+    return Neighbours(
+        space, [Neighbour(i, d, 1 / (1 + d / max(median_distance, least))) for i, d in pairs]
+    )
 
 
 @torch.no_grad()
 def contributions(
     learner: AnyLearner, support: Examples, state: object, x: Tensor
 ) -> Contributions | None:
-    """What each support example adds to each logit, exactly; None where a learner makes no sum.
+    """The part of each support example in each logit, exactly; None where there is no such sum.
 
     Unlike influence, this takes the embedding and the solution as they are, and says what they are
     made of.
@@ -91,8 +93,8 @@ def contributions(
     Shapes:
         parts (support, outputs)
     """
-    found = learner.contributions(state, support, x[None])
-    return found and found._replace(parts=found.parts[0])
+    result = learner.contributions(state, support, x[None])
+    return result and result._replace(parts=result.parts[0])
 
 
 @torch.no_grad()
@@ -111,5 +113,9 @@ def attention(
     Shapes:
         (heads, support), in which each row sums to 1
     """
-    found = learner.support_attention(state, support, x[None])
-    return None if found is None else found[0, target if found.shape[1] > 1 else 0]
+    attention_weights = learner.support_attention(state, support, x[None])
+    return (
+        None
+        if attention_weights is None
+        else attention_weights[0, target if attention_weights.shape[1] > 1 else 0]
+    )

@@ -71,7 +71,7 @@ class Explanation(NamedTuple):
                 for i, (label, value) in enumerate(zip(labels, values, strict=True))
             ]
 
-        made, flip = self.contributions, self.counterfactual
+        contributions, change = self.contributions, self.counterfactual
         return {
             "kind": self.kind,
             "answer": _plain(self.answer),
@@ -83,7 +83,8 @@ class Explanation(NamedTuple):
                 "space": self.nearest.space,
                 "examples": [{**n._asdict(), "label": labels[n.id]} for n in self.nearest.examples],
             },
-            "contributions": made and {"of": made.of, "examples": rows(made.parts.tolist())},
+            "contributions": contributions
+            and {"of": contributions.of, "examples": rows(contributions.parts.tolist())},
             "attention": self.attention and rows(self.attention),
             "suspicious": [
                 {**s._asdict(), "label": labels[s.id], "answer": _plain(s.answer)}
@@ -92,7 +93,7 @@ class Explanation(NamedTuple):
             "layers": self.layers and [layer._asdict() for layer in self.layers],
             "attribution": self.attribution
             and {**self.attribution._asdict(), "values": self.attribution.values.tolist()},
-            "counterfactual": flip and {"ids": flip.ids, "answer": _plain(flip.answer)},
+            "counterfactual": change and {"ids": change.ids, "answer": _plain(change.answer)},
         }
 
 
@@ -109,7 +110,7 @@ def explain(
 ) -> Explanation:
     """Why an adapted learner answers a query as it does.
 
-    All that costs about one adaptation an example is found; what costs more, where asked for.
+    Explanations that cost more than about one adaptation for each example are computed on request.
 
     Args:
         learner: In eval mode.
@@ -139,18 +140,18 @@ def explain(
             f"{target!r}; choose one, or leave it out."
         )
     with torch.no_grad():
-        out = learner.predict(state, x[None])[0]
+        prediction = learner.predict(state, x[None])[0]
     probabilities: list[float] | None = None
     if learner.kind == "classification":
-        probabilities = torch.softmax(out.double() / temperature, dim=0).tolist()
-        best = int(out.argmax())
+        probabilities = torch.softmax(prediction.double() / temperature, dim=0).tolist()
+        best = int(prediction.argmax())
         answer, labels = names[best], [names[i] for i in support.y.argmax(dim=1).tolist()]
     else:
-        best, answer, labels = 0, out.tolist(), support.y.tolist()
+        best, answer, labels = 0, prediction.tolist(), support.y.tolist()
     column = best if target is None else names.index(target)
-    added, suspects = removal.left_out_once(learner, support, state, x, column, temperature)
+    influences, suspects = removal.left_out_once(learner, support, state, x, column, temperature)
     rows = comparison.attention(learner, support, state, x, column)
-    flip = removal.counterfactual(learner, support, state, x) if counterfactual else None
+    change = removal.counterfactual(learner, support, state, x) if counterfactual else None
     return Explanation(
         kind=learner.kind,
         classes=names,
@@ -158,7 +159,7 @@ def explain(
         answer=answer,
         target=names[column],
         probabilities=probabilities,
-        influence=[None if math.isnan(value) else value for value in added.tolist()],
+        influence=[None if math.isnan(value) else value for value in influences.tolist()],
         nearest=comparison.nearest(learner, support, state, x),
         contributions=comparison.contributions(learner, support, state, x),
         attention=None if rows is None else rows.mean(dim=0).tolist(),
@@ -167,7 +168,7 @@ def explain(
         if learner.adapt_steps is None
         else layer_changes(learner, support, state, torch.cat([support.x, x[None]])),
         attribution=attribution and attribute(learner, state, x, column, attribution, temperature),
-        counterfactual=flip and flip._replace(answer=names[flip.answer]),
+        counterfactual=change and change._replace(answer=names[change.answer]),
     )
 
 

@@ -15,20 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.figures.bars import Bar, Inputs, example_bars, input_images, name_of
-from quickstudy.figures.images import place, whole_sheet
+from quickstudy.figures.colours import BLUE, GREY, SOFT, VERMILLION
+from quickstudy.figures.images import place
 from quickstudy.figures.rows import Interval, Row, draw_bars, ranked_rows, value_axis
-from quickstudy.figures.sheet import (
-    BLUE,
-    GREY,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Figure,
-    finished,
-    panel,
-    percent,
-    sheet,
-)
+from quickstudy.figures.sheet import WIDTH, Figure, percent, sheet
 from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
@@ -36,7 +26,7 @@ MOST = 12
 
 
 def explanation_figures(
-    found: JSON,
+    explanation: JSON,
     support: ArrayLike | None = None,
     query: ArrayLike | None = None,
     preprocess: InputKind | None = None,
@@ -55,13 +45,13 @@ def explanation_figures(
     Raises:
         UserError: There are more or fewer inputs than support examples.
     """
-    n, inputs = len(found["influence"]), None
+    n, inputs = len(explanation["influence"]), None
     columns = images = None
     if preprocess is not None:
         columns = preprocess.features
         if support is not None and query is not None:
-            both = np.concatenate([np.asarray(support), np.asarray(query)[None]])
-            images = preprocess.images(both)
+            values = np.concatenate([np.asarray(support), np.asarray(query)[None]])
+            images = preprocess.images(values)
     if images is not None:
         inputs = input_images(images.values, images.ink)
         if len(inputs.support) != n:
@@ -69,105 +59,112 @@ def explanation_figures(
                 f"explanation: needs the input of each of the {n} support examples; received "
                 f"{len(inputs.support)}; pass all, in the order they were given."
             )
-    figures = [influence(found, inputs), nearest(found, inputs), suspicious(found, inputs)]
-    if found["attention"]:
-        figures.append(attention(found, inputs))
-    if found["layers"]:
-        figures.append(layers(found))
-    if found["attribution"]:
-        figures.append(attribution(found, inputs, columns))
+    figures = [
+        influence(explanation, inputs),
+        nearest(explanation, inputs),
+        suspicious(explanation, inputs),
+    ]
+    if explanation["attention"]:
+        figures.append(attention(explanation, inputs))
+    if explanation["layers"]:
+        figures.append(layers(explanation))
+    if explanation["attribution"]:
+        figures.append(attribution(explanation, inputs, columns))
     return figures
 
 
-def influence(found: JSON, inputs: Inputs | None = None) -> Figure:
+def influence(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The influence of each support example: right is for the answer, left against it."""
-    known = [row for row in found["influence"] if row["value"] is not None]
-    strongest = sorted(known, key=lambda row: -abs(row["value"]))[:MOST]
-    sure = found["kind"] == "classification"
-    unit = "nats" if sure else "units of the target"
+    rows = [row for row in explanation["influence"] if row["value"] is not None]
+    strongest = sorted(rows, key=lambda row: -abs(row["value"]))[:MOST]
+    classes = explanation["kind"] == "classification"
+    unit = "nats" if classes else "units of the target"
     bars = [
         Bar(row["id"], row["label"], row["value"], *_signed(row["value"]))
         for row in sorted(strongest, key=lambda row: -row["value"])
     ]
-    alone = [row for row in found["influence"] if row["value"] is None]
-    bars += [Bar(r["id"], r["label"], None, GREY, "alone") for r in alone][: MOST - len(bars)]
+    unknown = [row for row in explanation["influence"] if row["value"] is None]
+    bars += [Bar(r["id"], r["label"], None, GREY, "alone") for r in unknown][: MOST - len(bars)]
+    helps, harms = _verbs(explanation)
     title = "Every example is alone in its class: none can be left out"
-    if known:
+    if rows:
         most = strongest[0]
-        does = _verbs(found)[0 if most["value"] > 0 else 1]
-        title = f"{_answer(found)}: example {most['id']} {does} it most"
-    of = f"log-probability of {name_of(found['target'])}" if sure else "predicted value"
+        does = helps if most["value"] > 0 else harms
+        title = f"{_answer(explanation)}: example {most['id']} {does} it most"
+    value = f"log-probability of {name_of(explanation['target'])}" if classes else "predicted value"
     caption = (
-        f"By how much the {of} falls when the model is adapted without an example, in {unit}: "
-        f"to the right, what {_verbs(found)[0]} it; to the left, what {_verbs(found)[1]} it. "
+        f"By how much the {value} falls when the model is adapted without an example, in {unit}: "
+        f"to the right, what {helps} it; to the left, what {harms} it. "
     )
-    if alone:
+    if unknown:
         caption += "Without an example that is alone in its class there would be no such class. "
-    caption += _shown(len(bars), len(found["influence"]))
-    data = {"target": found["target"], "influence": found["influence"]}
+    caption += _shown(len(bars), len(explanation["influence"]))
+    data = {"target": explanation["target"], "influence": explanation["influence"]}
     return example_bars("influence", title, caption, bars, data, inputs, f"influence ({unit})")
 
 
-def nearest(found: JSON, inputs: Inputs | None = None) -> Figure:
+def nearest(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The support examples that are most like the query, in the learner's embedding."""
-    rows, sure = found["nearest"]["examples"], found["kind"] == "classification"
+    rows, classes = (explanation["nearest"]["examples"], explanation["kind"] == "classification")
     bars = [
         Bar(
             row["id"],
             row["label"],
             row["similarity"],
-            GREY if sure and row["label"] != found["answer"] else BLUE,
+            GREY if classes and row["label"] != explanation["answer"] else BLUE,
             f"{row['similarity']:.2f}",
         )
         for row in rows[:MOST]
     ]
-    where = (
+    space = (
         "in the embedding of the model"
-        if found["nearest"]["space"] == "features"
+        if explanation["nearest"]["space"] == "features"
         else "number by number, as the model has no embedding"
     )
     first = rows[0]
-    title = f"{_answer(found)}; most like it is example {first['id']}, {name_of(first['label'])}"
+    title = (
+        f"{_answer(explanation)}; most like it is example {first['id']}, {name_of(first['label'])}"
+    )
     caption = (
-        f"How alike the query and each example are {where}: 1 is the same, 1/2 as far apart as two "
+        f"How alike the query and each example are {space}: 1 is the same, 1/2 as far apart as two "
         f"examples typically are. {_shown(len(bars), len(rows))}"
     )
-    if sure:
+    if classes:
         caption += " Bars in blue have the label of the answer."
-    data = {"answer": found["answer"], **found["nearest"]}
+    data = {"answer": explanation["answer"], **explanation["nearest"]}
     return example_bars("nearest", title, caption, bars, data, inputs, "similarity", (0, 1))
 
 
-def attention(found: JSON, inputs: Inputs | None = None) -> Figure:
+def attention(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The attention of the query on each support example."""
-    rows = sorted(found["attention"], key=lambda row: -row["value"])
+    rows = sorted(explanation["attention"], key=lambda row: -row["value"])
     bars = [
         Bar(row["id"], row["label"], row["value"], BLUE, percent(round(row["value"], 3)))
         for row in rows[:MOST]
     ]
-    title = f"{_answer(found)}: it looks at example {rows[0]['id']} most"
+    title = f"{_answer(explanation)}: it looks at example {rows[0]['id']} most"
     caption = (
         "Shares of the attention of the query, the mean over layers and heads; all examples "
         f"together have 100 %. {_shown(len(bars), len(rows))}"
     )
-    data = {"target": found["target"], "attention": found["attention"]}
+    data = {"target": explanation["target"], "attention": explanation["attention"]}
     return example_bars(
         "attention", title, caption, bars, data, inputs, "attention", (0, None), True
     )
 
 
-def suspicious(found: JSON, inputs: Inputs | None = None) -> Figure:
+def suspicious(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     """The examples whose labels agree least with the others."""
-    rows, sure = found["suspicious"], found["kind"] == "classification"
-    key = "probability" if sure else "error"
+    rows, classes = explanation["suspicious"], explanation["kind"] == "classification"
+    key = "probability" if classes else "error"
     bars = []
     for row in rows[:MOST]:
         value = row[key]
         if value is None:
             bars.append(Bar(row["id"], row["label"], None, GREY, "alone"))
             continue
-        doubted = sure and row["answer"] != row["label"]
-        note = percent(round(value, 2)) if sure else f"{value:.2g}"
+        doubted = classes and row["answer"] != row["label"]
+        note = percent(round(value, 2)) if classes else f"{value:.2g}"
         if doubted:
             note += f"  rather {name_of(row['answer'])}"
         bars.append(Bar(row["id"], row["label"], value, VERMILLION if doubted else BLUE, note))
@@ -180,20 +177,22 @@ def suspicious(found: JSON, inputs: Inputs | None = None) -> Figure:
     caption = (
         "The probability of each example's own label, by a model adapted without it; the lowest "
         "are most likely to be mislabelled."
-        if sure
+        if classes
         else "The error on each example, by a model adapted without it."
     )
     caption += " " + _shown(len(bars), len(rows))
     data = {"suspicious": rows}
-    axis = "probability of its own label" if sure else "error"
-    shown = None if inputs is None else inputs._replace(query=None)
-    limits = (0, 1 if sure else None)
-    return example_bars("suspicious", title, caption, bars, data, shown, axis, limits, sure)
+    axis = "probability of its own label" if classes else "error"
+    support_inputs = None if inputs is None else inputs._replace(query=None)
+    limits = (0, 1 if classes else None)
+    return example_bars(
+        "suspicious", title, caption, bars, data, support_inputs, axis, limits, classes
+    )
 
 
-def layers(found: JSON) -> Figure:
+def layers(explanation: JSON) -> Figure:
     """The change of each layer by adapting, and the likeness of its outputs before and after."""
-    rows = found["layers"]
+    rows = explanation["layers"]
     moved = [row for row in rows if row["change"]]
     title = "Adapting changed no layer"
     if moved:
@@ -202,10 +201,10 @@ def layers(found: JSON) -> Figure:
     names = [f"{row['name']} {row['kind']}" for row in rows]
     unnamed, middle = [""] * len(rows), 2.25 + (WIDTH - 2.25) / 2
     with sheet(1.35 + 0.26 * len(rows), title) as canvas:
-        changes = panel(canvas, 0.5, 0.65, left=2.25, right=WIDTH - middle + 0.65)
+        changes = canvas.panel(0.5, 0.65, left=2.25, right=WIDTH - middle + 0.65)
         draw_bars(changes, _bars(names, rows, "change", _percentage, VERMILLION))
         value_axis(changes, "change of the weights", fraction=True)
-        likeness = panel(canvas, 0.5, 0.65, left=middle, right=0.65)
+        likeness = canvas.panel(0.5, 0.65, left=middle, right=0.65)
         draw_bars(likeness, _bars(unnamed, rows, "cka", "{:.3f}".format, BLUE))
         value_axis(likeness, "likeness of the outputs (CKA)", (0, 1))
         caption = (
@@ -213,7 +212,7 @@ def layers(found: JSON) -> Figure:
             "adapting. Right, linear CKA of its outputs before and after, on the support and the "
             "query: 1 is the same up to rotation. First layer on top."
         )
-        return finished(canvas, "layers", caption, {"layers": rows})
+        return canvas.finish("layers", caption, {"layers": rows})
 
 
 def _bars(
@@ -227,25 +226,25 @@ def _bars(
 
 
 def attribution(
-    found: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
+    explanation: JSON, inputs: Inputs | None = None, columns: Sequence[str] | None = None
 ) -> Figure:
     """The parts of the query that speak for the answer and those that speak against it."""
-    part = found["attribution"]
+    part = explanation["attribution"]
     values = np.asarray(part["values"], dtype=np.float64)
-    how = part["method"].replace("_", " ")
-    helps, harms = _verbs(found)
-    title = f"{_answer(found)}: what in the query {helps} it and what {harms} it"
-    caption = f"By {how}, compared with a blank input. Blue {helps} it, vermillion {harms} it."
+    method = part["method"].replace("_", " ")
+    helps, harms = _verbs(explanation)
+    title = f"{_answer(explanation)}: what in the query {helps} it and what {harms} it"
+    caption = f"By {method}, compared with a blank input. Blue {helps} it, vermillion {harms} it."
     if part["method"] == "integrated_gradients":
         caption += f" The values add up to {part['total']:+.2f}."
-    data = {"target": found["target"], "attribution": part}
+    data = {"target": explanation["target"], "attribution": part}
     if inputs is None or inputs.query is None:
         return _columns(title, caption, values.ravel(), columns, data)
     heat = values.sum(axis=0) if values.ndim == 3 else values
     reach = float(np.quantile(np.abs(heat), 0.995)) or 1.0
     side, gap, top = 2.9, 0.35, 0.75
     with sheet(top + side + 0.45, title) as canvas:
-        axes = whole_sheet(canvas)
+        axes = canvas.whole()
         place(axes, inputs.query, 0.3, top, side, inputs.ink)
         x = 0.3 + side + gap
         place(axes, inputs.query, x, top, side, inputs.ink, alpha=0.25)
@@ -255,20 +254,16 @@ def attribution(
         box = (x, x + side, top + side, top)
         axes.imshow(overlay, extent=box, interpolation="none")
         axes.text(0.3, top - 0.08, "the query", color=SOFT)
-        axes.text(x, top - 0.08, how, color=SOFT)
+        axes.text(x, top - 0.08, method, color=SOFT)
         for k, (colour, words) in enumerate(((BLUE, helps), (VERMILLION, harms))):
             left, y = x + 1.2 * k, top + side + 0.12
             axes.add_patch(Rectangle((left, y), 0.16, 0.16, color=colour, lw=0))
             axes.text(left + 0.24, y + 0.08, words, va="center", size=8)
-        return finished(canvas, "attribution", caption, data)
+        return canvas.finish("attribution", caption, data)
 
 
 def _columns(
-    title: str,
-    caption: str,
-    values: NDArray[np.float64],
-    columns: Sequence[str] | None,
-    data: JSON,
+    title: str, caption: str, values: NDArray[np.float64], columns: Sequence[str] | None, data: JSON
 ) -> Figure:
     names = [f"input {i}" for i in range(len(values))] if columns is None else list(columns)
     order = sorted(range(len(values)), key=lambda i: -abs(values[i]))[:MOST]
@@ -287,18 +282,18 @@ def _signed(value: float) -> tuple[str, str]:
     return (BLUE if value > 0 else VERMILLION), f"{value:+.2g}".replace("-", "−")
 
 
-def _verbs(found: JSON) -> tuple[str, str]:
+def _verbs(explanation: JSON) -> tuple[str, str]:
     """The verbs of a positive and of a negative share."""
-    sure = found["kind"] == "classification"
-    return ("speaks for", "speaks against") if sure else ("raises", "lowers")
+    classes = explanation["kind"] == "classification"
+    return ("speaks for", "speaks against") if classes else ("raises", "lowers")
 
 
-def _answer(found: JSON) -> str:
+def _answer(explanation: JSON) -> str:
     """Such as `a (93 %)`."""
-    if found["kind"] == "regression":
-        return name_of(found["answer"])
-    sure = found["probabilities"][found["classes"].index(found["target"])]
-    return f"{name_of(found['target'])} ({_percentage(sure)})"
+    if explanation["kind"] == "regression":
+        return name_of(explanation["answer"])
+    probability = explanation["probabilities"][explanation["classes"].index(explanation["target"])]
+    return f"{name_of(explanation['target'])} ({_percentage(probability)})"
 
 
 def _percentage(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What adapting does to each layer of a network."""
+"""The change of each layer of a network by adapting."""
 
 from __future__ import annotations
 
@@ -64,21 +64,21 @@ def layer_changes(
         )
     x, start = support.x if x is None else x, next(states)
     outputs: list[dict[str, Any]] = []
-    for moment in (start, state):
+    for current in (start, state):
         with locked(learner), watching(learner) as seen:
-            learner.predict(moment, x)
-        outputs.append({name: passage.given for name, passage in seen.items()})
+            learner.predict(current, x)
+        outputs.append({name: passage.output for name, passage in seen.items()})
     fixed = dict(learner.named_parameters())
     theta, phi = fixed | (learner.adapted_parameters(start) or {}), fixed | phi
     changes = []
     for path in outputs[1]:
         name = path.removeprefix("net").removeprefix(".")
-        own = [p for p in theta if p.rpartition(".")[0] == path]
-        moved = sum(float((phi[p] - theta[p]).double().square().sum()) for p in own)
-        size = sum(float(theta[p].double().square().sum()) for p in own)
-        change = (moved / size) ** 0.5 if size else None
+        names = [p for p in theta if p.rpartition(".")[0] == path]
+        squared_change = sum(float((phi[p] - theta[p]).double().square().sum()) for p in names)
+        size = sum(float(theta[p].double().square().sum()) for p in names)
+        change = (squared_change / size) ** 0.5 if size else None
         kind = type(learner.get_submodule(path)).__name__
-        a, b = (given[path] for given in outputs)
+        a, b = (layer_outputs[path] for layer_outputs in outputs)
         cka = linear_cka(a, b) if isinstance(a, Tensor) else None
         changes.append(LayerChange(name, kind, change, cka))
     return changes

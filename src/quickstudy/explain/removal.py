@@ -1,4 +1,4 @@
-"""What would be said without some of the support examples: by adapting without them."""
+"""Removal: predictions without some of the support examples, by adapting without them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TOGETHER = 2**20
 
 
 class Suspect(NamedTuple):
-    """A support example and what is said of it by a model that never saw it.
+    """A support example, judged by a model that never saw it.
 
     Attributes:
         id: Row of the support.
         probability: Of its own label; None in regression, or where it is alone in its class.
         error: Root mean squared error, in units of the target; None in classification.
-        answer: Most probable class, or the values; None where nothing can be said.
+        answer: Most probable class, or the values; None where the example is alone in its class.
 
     Example:
         >>> first = suspicious(learner, support)[0]
@@ -61,22 +61,22 @@ class Counterfactual(NamedTuple):
 
 @torch.no_grad()
 def without(
-    learner: AnyLearner, support: Examples, left_out: Tensor, x: Tensor, asked: Tensor
+    learner: AnyLearner, support: Examples, left_out: Tensor, x: Tensor, rows: Tensor
 ) -> Tensor:
     """Predictions after adapting to the support without some of its examples.
 
-    To rounding what the learner gives when these examples are really removed. Each query is asked
-    alone.
+    The same, up to rounding, as adapting to a support that lacks these examples. Each query is
+    predicted alone.
 
     Args:
         learner: In eval mode.
         support: Examples of weight 1.
         left_out: For each task, True where an example is left out.
         x: Queries.
-        asked: What each task is asked about: rows of the support followed by the queries.
+        rows: The inputs each task predicts: rows of the support followed by the queries.
 
     Shapes:
-        left_out (tasks, support), x (queries, *x), asked (tasks, n) -> (tasks, n, outputs)
+        left_out (tasks, support), x (queries, *x), rows (tasks, n) -> (tasks, n, outputs)
     """
     pool = torch.cat([support.x, x])
     # Where the embedding of an input depends on no other, all are embedded once.
@@ -85,22 +85,22 @@ def without(
     if isinstance(learner, EmbeddingLearner) and not norm.kinds(learner.net) & {"support", "batch"}:
         pool, _ = norm.run(learner.net, None, pool)
         adapt, predict = partial(_fit, learner), learner.answer
-    queries, n = pool[asked], len(support.x)
-    everything = support._replace(x=pool[:n])
-    rows, targets, weight = (t.expand(len(asked), *t.shape) for t in everything)
-    some = targets.new_ones(*asked.shape, targets.shape[2])
+    queries, n = pool[rows], len(support.x)
+    whole = support._replace(x=pool[:n])
+    inputs, targets, weight = (t.expand(len(rows), *t.shape) for t in whole)
+    blank = targets.new_ones(*rows.shape, targets.shape[2])
     tasks = Task(
-        Examples(rows, targets, weight * ~left_out.to(weight.device)),
-        Examples(queries, some, some[..., 0]),
+        Examples(inputs, targets, weight * ~left_out.to(weight.device)),
+        Examples(queries, blank, blank[..., 0]),
     )
 
     def answer(task: Task) -> Tensor:
         state = adapt(task.support)
         return torch.cat([predict(state, query[None]) for query in task.query.x])
 
-    together = max(1, TOGETHER // (rows[0].numel() + queries[0].numel()))
+    chunk_size = max(1, TOGETHER // (inputs[0].numel() + queries[0].numel()))
     with threads(learner, "auto"):
-        return map_tasks(answer, tasks, choose(learner, "auto"), together)
+        return map_tasks(answer, tasks, choose(learner, "auto"), chunk_size)
 
 
 def influence(
@@ -111,7 +111,7 @@ def influence(
     target: int,
     temperature: float = 1.0,
 ) -> Tensor:
-    """What each support example adds to a prediction: exactly, by adapting without it.
+    """The influence of each support example on a prediction: exactly, by adapting without it.
 
         influence_i = log p(target | x, support) - log p(target | x, support without i)
 
@@ -144,7 +144,9 @@ def suspicious(learner: AnyLearner, support: Examples, temperature: float = 1.0)
         temperature: What logits are divided by.
     """
     n = len(support.x)
-    held = without(learner, support, _each(n), support.x[:0], torch.arange(n)[:, None])[:, 0]
+    held = without(learner, support, _leave_one_out(n), support.x[:0], torch.arange(n)[:, None])[
+        :, 0
+    ]
     return _suspects(learner, support, held, temperature)
 
 
@@ -159,11 +161,11 @@ def left_out_once(
 ) -> tuple[Tensor, list[Suspect]]:
     """`influence` and `suspicious` from the same adaptations."""
     n = len(support.x)
-    asked = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
-    held, absent = without(learner, support, _each(n), x[None], asked).unbind(dim=1)
+    rows = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
+    held, absent = without(learner, support, _leave_one_out(n), x[None], rows).unbind(dim=1)
     present = learner.predict(state, x[None])
     return (
-        _added(learner, support, present, absent, target, temperature),
+        _influence(learner, support, present, absent, target, temperature),
         _suspects(learner, support, held, temperature),
     )
 
@@ -198,28 +200,30 @@ def counterfactual(
         )
     chosen = int(learner.predict(state, x[None]).argmax())
     n = len(support.x)
-    out = torch.zeros(n, dtype=torch.bool, device=support.x.device)
+    removed = torch.zeros(n, dtype=torch.bool, device=support.x.device)
     answer = chosen
     while answer == chosen:
-        left = support.y * ~out[:, None]
-        free = torch.nonzero(~out & ((left.sum(dim=0) > 1) * left).any(dim=1)).flatten()
+        remaining = support.y * ~removed[:, None]
+        free = torch.nonzero(
+            ~removed & ((remaining.sum(dim=0) > 1) * remaining).any(dim=1)
+        ).flatten()
         if not len(free):
             return None
-        tried = out.repeat(len(free), 1)
-        tried[torch.arange(len(free)), free] = True
-        asked = torch.full((len(free), 1), n)
-        logits = without(learner, support, tried, x[None], asked)[:, 0]
+        candidates = removed.repeat(len(free), 1)
+        candidates[torch.arange(len(free)), free] = True
+        rows = torch.full((len(free), 1), n)
+        logits = without(learner, support, candidates, x[None], rows)[:, 0]
         others = logits.clone()
         others[:, chosen] = -math.inf
-        out = tried[(logits[:, chosen] - others.amax(dim=1)).argmin()]
-        answer = _answer_without(learner, support, out, x)
-    for i in torch.nonzero(out).flatten().tolist():
-        fewer = out.clone()
+        removed = candidates[(logits[:, chosen] - others.amax(dim=1)).argmin()]
+        answer = _answer_without(learner, support, removed, x)
+    for i in torch.nonzero(removed).flatten().tolist():
+        fewer = removed.clone()
         fewer[i] = False
-        again = _answer_without(learner, support, fewer, x)
-        if again != chosen:
-            out, answer = fewer, again
-    return Counterfactual(torch.nonzero(out).flatten().tolist(), answer)
+        fewer_answer = _answer_without(learner, support, fewer, x)
+        if fewer_answer != chosen:
+            removed, answer = fewer, fewer_answer
+    return Counterfactual(torch.nonzero(removed).flatten().tolist(), answer)
 
 
 def only_of_class(learner: AnyLearner, support: Examples) -> Tensor:
@@ -229,12 +233,12 @@ def only_of_class(learner: AnyLearner, support: Examples) -> Tensor:
     return (support.y @ support.y.T).sum(dim=1) == 1
 
 
-def _each(n: int) -> Tensor:
-    """For each example a task without it."""
+def _leave_one_out(n: int) -> Tensor:
+    """For each example a task that leaves it out `(n, n)`."""
     return torch.eye(n, dtype=torch.bool)
 
 
-def _added(
+def _influence(
     learner: AnyLearner,
     support: Examples,
     present: Tensor,
@@ -263,12 +267,12 @@ def _suspects(
     unknown = only_of_class(learner, support).tolist()
     # By the logarithm, as probabilities near 0 are equal after rounding.
     order = sorted(range(len(held)), key=lambda i: (unknown[i], float(agreement[i])))
-    found = []
+    suspects = []
     for i in order:
         value = float(agreement[i])
-        known = (math.exp(value), None) if learner.kind == "classification" else (None, -value)
-        found.append(Suspect(i, *((None,) * 3 if unknown[i] else (*known, answers[i]))))
-    return found
+        measured = (math.exp(value), None) if learner.kind == "classification" else (None, -value)
+        suspects.append(Suspect(i, *((None,) * 3 if unknown[i] else (*measured, answers[i]))))
+    return suspects
 
 
 def _fit(learner: EmbeddingLearner[Any], support: Examples) -> Any:
@@ -276,7 +280,7 @@ def _fit(learner: EmbeddingLearner[Any], support: Examples) -> Any:
     return learner.fit(support.x, support, {})
 
 
-def _answer_without(learner: AnyLearner, support: Examples, out: Tensor, x: Tensor) -> int:
+def _answer_without(learner: AnyLearner, support: Examples, removed: Tensor, x: Tensor) -> int:
     """The class after adapting to what is left, with nothing padded."""
-    state = learner.adapt(Examples(*(t[~out] for t in support)))
+    state = learner.adapt(Examples(*(t[~removed] for t in support)))
     return int(learner.predict(state, x[None]).argmax())

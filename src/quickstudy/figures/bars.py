@@ -8,17 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from quickstudy.figures.images import pixels, place, whole_sheet
+from quickstudy.figures.colours import SOFT
+from quickstudy.figures.images import pixels, place
 from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
-from quickstudy.figures.sheet import (
-    SOFT,
-    Figure,
-    drawable,
-    finished,
-    panel,
-    plain,
-    sheet,
-)
+from quickstudy.figures.sheet import Figure, drawable, plain, sheet
 from quickstudy.files.records import JSON
 
 
@@ -66,9 +59,9 @@ def example_bars(
         for bar in bars
     ]
     with sheet(head + pitch * len(bars) + 0.5, title) as canvas:
-        axes = panel(canvas, 0.5, head, left, right=1.55)
+        axes = canvas.panel(0.5, head, left, right=1.55)
         draw_bars(axes, rows)
-        whole = whole_sheet(canvas)
+        whole = canvas.whole()
         if inputs is not None and query is not None:
             place(whole, query, 0.1, 0.42, 0.66, inputs.ink)
             whole.text(0.86, 0.75, "the query", va="center", color=SOFT)
@@ -80,7 +73,7 @@ def example_bars(
             x = 0.42 if inputs is None else 0.9
             whole.text(x, middle, drawable(name_of(bar.label), 14), va="center", weight="bold")
         value_axis(axes, axis, limits, fraction)
-        return finished(canvas, name, caption, data)
+        return canvas.finish(name, caption, data)
 
 
 def name_of(label: Any) -> str:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from quickstudy.figures.sheet import BLUE, SOFT, drawable
+from quickstudy.figures.colours import BLUE, SOFT
+from quickstudy.figures.sheet import drawable
 
 
 class End(NamedTuple):

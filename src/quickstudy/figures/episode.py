@@ -6,21 +6,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.figures.images import pixels, place, whole_sheet
-from quickstudy.figures.sheet import (
-    BLUE,
-    FAINT,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Figure,
-    drawable,
-    finished,
-    sheet,
-)
+from quickstudy.figures.colours import BLUE, FAINT, SOFT, VERMILLION
+from quickstudy.figures.images import pixels, place
+from quickstudy.figures.sheet import WIDTH, Figure, drawable, sheet
 from quickstudy.figures.values import finite
+from quickstudy.task import Task
+
+
+def task_grid(task: Task, probabilities: NDArray[Any], ink: bool) -> Figure:
+    """Draws a classification task of images as `episode_grid` does, with a model's answers.
+
+    Args:
+        task: The task.
+        probabilities: Probabilities that the model gives the classes of each query.
+        ink: Grey images have ink 1 on paper 0, and are drawn dark on light.
+
+    Shapes:
+        support.x (support, channel, height, width), probabilities (query, way)
+    """
+    support, query = task
+
+    def images(x: Tensor) -> NDArray[Any]:
+        pixels: NDArray[Any] = x.movedim(1, 3).numpy()
+        return pixels[..., 0] if pixels.shape[3] == 1 else pixels
+
+    return episode_grid(
+        [images(support.x[support.y[:, c] > 0]) for c in range(support.y.shape[1])],
+        images(query.x),
+        probabilities.argmax(axis=1).tolist(),
+        query.y.argmax(dim=1).tolist(),
+        confidence=probabilities.max(axis=1).tolist(),
+        ink=ink,
+    )
 
 
 def episode_grid(
@@ -80,7 +100,7 @@ def episode_grid(
     side, start = 0.88 * pitch, left + n_shot * pitch + gap
     height = side + 0.27
     with sheet(top + way * height, f"{n_right} of {n} queries go to the right class") as canvas:
-        axes = whole_sheet(canvas)
+        axes = canvas.whole()
         axes.text(left, top - 0.14, "learnt from", color=SOFT)
         axes.text(start, top - 0.14, "queries, in the row of the class chosen", color=SOFT)
         for i, members in enumerate(rows):
@@ -109,4 +129,4 @@ def episode_grid(
         data: dict[str, Any] = {"labels": names, "support": [part.tolist() for part in shots]}
         data |= {"query": queries.tolist(), "predicted": chosen, "truth": right}
         data |= {"confidence": None if confidence is None else sure}
-        return finished(canvas, "episode_grid", caption, data)
+        return canvas.finish("episode_grid", caption, data)

@@ -5,22 +5,20 @@ from __future__ import annotations
 from quickstudy.figures import plots
 from quickstudy.figures.loss_curves import loss_curves
 from quickstudy.figures.sheet import Figure
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import named
 
 
-def evaluation_figures(result: JSON) -> list[Figure]:
+def evaluation_figures(result: JSONLike) -> list[Figure]:
     """The figures of an evaluation."""
     metric, name, ladder = named(result["metric"]), result["learner"], result["baselines"]
-    way = result.get("n_way")
-    chance = metric.chance(way) if metric.chance and isinstance(way, int) else None
+    chance = metric.guessing(result.get("n_way"))
     rows = [{"name": name, **result}, *({"name": n, **b} for n, b in ladder.items())]
     rows = [{key: row[key] for key in ("name", metric.name, "ci95")} for row in rows]
     figures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
     curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}
-    drawn = {n: rows for n, rows in curves.items() if rows}
-    if drawn:
-        figures.append(plots.accuracy_by_shots(drawn, metric=metric, chance=chance))
+    if measured := {n: rows for n, rows in curves.items() if rows}:
+        figures.append(plots.accuracy_by_shots(measured, metric=metric, chance=chance))
     if result.get("by_steps"):
         steps = {name: result["by_steps"]}
         figures.append(plots.accuracy_by_steps(steps, metric=metric, chance=chance))

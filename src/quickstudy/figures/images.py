@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.figures.sheet import FAINT
+from quickstudy.figures.colours import FAINT
 
 
 def pixels(where: str, values: ArrayLike) -> NDArray[np.uint8]:
@@ -28,16 +27,6 @@ def pixels(where: str, values: ArrayLike) -> NDArray[np.uint8]:
             f"{array.min():.3g} to {array.max():.3g}; undo the standardisation first."
         )
     return np.rint(255 * array.astype(np.float64)).astype(np.uint8)
-
-
-def whole_sheet(canvas: Canvas) -> Axes:
-    """Axes over the whole sheet, in inches from its top left corner."""
-    width, height = canvas.get_size_inches()
-    axes = canvas.add_axes((0, 0, 1, 1), frameon=False)
-    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    axes.grid(visible=False)
-    axes.set_autoscale_on(False)
-    return axes
 
 
 def place(

@@ -8,23 +8,15 @@ from itertools import takewhile
 from typing import Any
 
 from quickstudy.errors import UserError
+from quickstudy.figures.colours import DASHED, SERIES, SOFT
 from quickstudy.figures.curves import Curve, draw_curves, label_ends
-from quickstudy.figures.sheet import (
-    DASHED,
-    SERIES,
-    SOFT,
-    Figure,
-    finished,
-    log_axis,
-    panel,
-    sheet,
-)
-from quickstudy.figures.values import Numbers
+from quickstudy.figures.sheet import Figure, log_axis, sheet
+from quickstudy.files.records import JSONLike
 
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", DASHED, (0, (1, 1)))
 
 
-def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) -> Figure:
+def loss_curves(rows: Sequence[JSONLike], *, trained_steps: int | None = None) -> Figure:
     """Loss against steps, on a logarithmic axis, for a learned rule (first) and its opponents.
 
     Args:
@@ -45,8 +37,8 @@ def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) ->
                 f"losses above zero; received {curve[:3]} ... of {row.get('name')!r}; leave it "
                 "out, or measure another loss."
             )
-        kept = {"lr": float(row["lr"])} if row.get("lr") else {}
-        checked.append({"name": str(row["name"]), **kept, "curve": [float(v) for v in curve]})
+        rate = {"lr": float(row["lr"])} if row.get("lr") else {}
+        checked.append({"name": str(row["name"]), **rate, "curve": [float(v) for v in curve]})
     if not checked:
         raise UserError("loss_curves: needs a curve; received none; measure first.")
     steps = len(rows[0]["curve"]) - 1
@@ -65,7 +57,7 @@ def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) ->
         for i, row in enumerate(checked)
     ]  # fmt: skip
     with sheet(max(3.9, 1.5 + 0.4 * len(checked)), title) as canvas:
-        axes = panel(canvas, 0.55, 0.6, right=2.1)
+        axes = canvas.panel(0.55, 0.6, right=2.1)
         axes.set_yscale("log")
         axes.set(xlim=(0, steps), ylim=(low, high), xlabel="steps", ylabel="loss")
         draw_curves(axes, curves)
@@ -86,9 +78,9 @@ def loss_curves(rows: Sequence[Numbers], *, trained_steps: int | None = None) ->
             "tasks of the family."
         )
         data = {"trained_steps": trained_steps, "rules": checked}
-        return finished(canvas, "loss_curves", caption, data)
+        return canvas.finish("loss_curves", caption, data)
 
 
-def _last(row: Numbers, steps: int) -> str:
+def _last(row: JSONLike, steps: int) -> str:
     """The last loss of a curve, or that it has none."""
     return f"{row['curve'][-1]:.3g}" if len(row["curve"]) > steps else "diverged"

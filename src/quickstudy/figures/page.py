@@ -18,10 +18,10 @@ from quickstudy.errors import UserError
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import known
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import ACCURACY, METRICS, MSE, Metric
 from quickstudy.task import setting_name
 
-Evaluation = Mapping[str, Any]
 UNKNOWN = "not measured"
 OWN = ' class="own"'
 
@@ -121,7 +121,7 @@ class Section:
 
     heading: str
     text: str = ""
-    evaluation: Evaluation | None = None
+    evaluation: JSONLike | None = None
     figures: Sequence[Figure] = ()
 
 
@@ -129,8 +129,8 @@ def write_report(
     path: str | Path,
     *,
     title: str,
-    summary: Mapping[str, Any],
-    evaluations: Sequence[Evaluation],
+    summary: JSONLike,
+    evaluations: Sequence[JSONLike],
     figures: Sequence[Figure] = (),
     sections: Sequence[Section] = (),
     lead: str = "",
@@ -198,10 +198,13 @@ def not_shown(limits: str) -> str:
     return f'<h2>What this does not show</h2>\n<div class="limits">\n{text}\n</div>'
 
 
-def _result(evaluation: Evaluation) -> str:
+def _result(evaluation: JSONLike) -> str:
     """Headline numbers of one evaluation, and the learner among its baselines."""
     metric = _metric(evaluation)
-    baselines = _ladder(evaluation, metric)
+    baselines = sorted(
+        (evaluation.get("baselines") or {}).items(),
+        key=lambda item: metric.rank(item[1].get(metric.name)),
+    )
     n, n_disjoint = evaluation.get("n_tasks"), evaluation.get("n_tasks_disjoint")
     cards = [
         (
@@ -231,50 +234,35 @@ def _result(evaluation: Evaluation) -> str:
             raw = ACCURACY.text(evaluation["ece_uncalibrated"])
             note += f"; without a temperature {raw}"
         cards.append(("Calibration error", ece, note))
-    shown = "\n".join(
+    cards_html = "\n".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
         for what, value, note in cards
     )
-    return f'<dl class="cards">\n{shown}\n</dl>\n{_ladder_table(evaluation, baselines, metric)}'
+    return f'<dl class="cards">\n{cards_html}\n</dl>\n{_ladder(evaluation, baselines, metric)}'
 
 
-def _ladder(evaluation: Evaluation, metric: Metric) -> list[tuple[str, Evaluation]]:
-    """The baselines, best first, those not measured last."""
-    worst = float("inf")
-    name, sign = metric.name, -metric.sign
-    return sorted(
-        (evaluation.get("baselines") or {}).items(),
-        key=lambda item: sign * item[1][name] if known(item[1], name) else worst,
-    )
-
-
-def _ladder_table(
-    evaluation: Evaluation, baselines: Sequence[tuple[str, Evaluation]], metric: Metric
-) -> str:
+def _ladder(evaluation: JSONLike, baselines: Sequence[tuple[str, JSONLike]], metric: Metric) -> str:
+    """The table of the learner among its baselines, the best first; empty without baselines."""
     if not baselines:
         return ""
     learner = str(evaluation.get("learner") or "the learner")
     rows = [(learner, evaluation, "–")]
     rows += [(name, row, _difference(row, metric)) for name, row in baselines]
-    key, sign = metric.name, -metric.sign
-    rows.sort(key=lambda r: sign * r[1][key] if known(r[1], key) else float("inf"))
-    cells = "\n".join(
+    rows.sort(key=lambda row: metric.rank(row[1].get(metric.name)))
+    lines = [
         f'<tr{OWN if row is evaluation else ""}><th scope="row">{escape(name)}</th>'
-        f"<td>{_value(row, metric, key, 'ci95')}</td><td>{escape(difference)}</td></tr>"
+        f"<td>{_value(row, metric, metric.name, 'ci95')}</td><td>{escape(difference)}</td></tr>"
         for name, row, difference in rows
-    )
+    ]
     better = "higher" if metric.larger_is_better else "lower"
-    return (
-        '<div class="scroll">\n<table class="ladder">\n'
-        f"<caption>On the same tasks with the same support examples; {better} is better. "
-        f"The difference is {escape(learner)} minus the method, paired by task.</caption>\n"
-        f'<thead><tr><th scope="col">method</th><th scope="col">{metric.noun}</th>'
-        f'<th scope="col">difference</th></tr></thead>\n'
-        f"<tbody>\n{cells}\n</tbody>\n</table>\n</div>"
+    caption = (
+        f"On the same tasks with the same support examples; {better} is better. The difference is "
+        f"{escape(learner)} minus the method, paired by task."
     )
+    return table_html("ladder", lines, ["method", metric.noun, "difference"], caption)
 
 
-def _settings(evaluation: Evaluation, summary: Mapping[str, Any]) -> str:
+def _settings(evaluation: JSONLike, summary: JSONLike) -> str:
     """The settings behind the numbers, enough to have them again."""
     names = {
         "learner": "learner", "tasks": "tasks", "split": "split", "norm": "norm", "seed": "seed",
@@ -296,14 +284,32 @@ def machine_rows(machine: Any) -> list[tuple[str, Any]]:
 
 def settings_table(rows: Iterable[tuple[str, Any]]) -> str:
     """A table of names and values; a value that is None was not recorded."""
-    return (
-        '<div class="scroll">\n<table class="settings">\n<tbody>\n'
-        + "\n".join(
-            f'<tr><th scope="row">{escape(str(label))}</th><td>{_cell(label, value)}</td></tr>'
-            for label, value in rows
-        )
-        + "\n</tbody>\n</table>\n</div>"
-    )
+    lines = [
+        f'<tr><th scope="row">{escape(str(label))}</th><td>{_cell(label, value)}</td></tr>'
+        for label, value in rows
+    ]
+    return table_html("settings", lines)
+
+
+def table_html(
+    kind: str, rows: Iterable[str], columns: Sequence[str] = (), caption: str = ""
+) -> str:
+    """A table as HTML, which scrolls by itself where it is too wide.
+
+    Args:
+        kind: Its classes.
+        rows: Its rows as HTML.
+        columns: Heads of the columns as HTML; no head where empty.
+        caption: As HTML; none where empty.
+    """
+    heads = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    parts = [
+        f'<div class="scroll">\n<table class="{kind}">',
+        f"<caption>{caption}</caption>" if caption else "",
+        f"<thead><tr>{heads}</tr></thead>" if heads else "",
+        *("<tbody>", *rows, "</tbody>\n</table>\n</div>"),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
 def _cell(label: str, value: Any) -> str:
@@ -339,13 +345,13 @@ def paragraphs(text: str, attributes: str = "") -> str:
     return "\n".join(f"<p{attributes}>{escape(part)}</p>" for part in parts if part)
 
 
-def _setting(evaluation: Evaluation) -> str:
+def _setting(evaluation: JSONLike) -> str:
     n_way = None if _metric(evaluation).kind == "regression" else evaluation.get("n_way")
     name, tasks = setting_name(n_way, evaluation.get("n_shot")), evaluation.get("tasks")
     return f"{name} on {tasks}".strip() if tasks else name or "evaluation"
 
 
-def _metric(evaluation: Evaluation) -> Metric:
+def _metric(evaluation: JSONLike) -> Metric:
     name = evaluation.get("metric") or (MSE if MSE.name in evaluation else ACCURACY).name
     if name not in METRICS:
         raise UserError(
@@ -355,13 +361,13 @@ def _metric(evaluation: Evaluation) -> Metric:
     return METRICS[name]
 
 
-def _value(row: Evaluation, metric: Metric, key: str, ci: str) -> str:
+def _value(row: JSONLike, metric: Metric, key: str, ci: str) -> str:
     if not known(row, key):
         return UNKNOWN
     return metric.text(row[key], row[ci] if known(row, ci) else None)
 
 
-def _difference(row: Evaluation, metric: Metric) -> str:
+def _difference(row: JSONLike, metric: Metric) -> str:
     """The learner minus the baseline: in points for an accuracy."""
     if not known(row, "difference"):
         return UNKNOWN

@@ -12,30 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 from quickstudy.errors import UserError
+from quickstudy.figures.colours import BLUE, DASHED, GREY, INK, MARKERS, SERIES, SOFT, VERMILLION
 from quickstudy.figures.curves import Curve, End, draw_curves, label_ends
 from quickstudy.figures.rows import Interval, Line, Row, ranked_rows
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    GREY,
-    INK,
-    MARKERS,
-    SERIES,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Figure,
-    finished,
-    metric_axis,
-    panel,
-    percent,
-    sheet,
-)
-from quickstudy.figures.values import Numbers, finite, known, numbers
+from quickstudy.figures.sheet import WIDTH, Figure, metric_axis, percent, sheet
+from quickstudy.figures.values import finite, known, numbers
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import ACCURACY, Metric
 
 
-def learning_curve(rows: Sequence[Numbers], *, metric: Metric = ACCURACY) -> Figure:
+def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Figure:
     """The meta-training loss and the validation metric against the steps of the outer loop.
 
     Args:
@@ -59,7 +45,7 @@ def learning_curve(rows: Sequence[Numbers], *, metric: Metric = ACCURACY) -> Fig
         best = max(valid, key=lambda r: metric.sign * r[key])
         title += f"; best validation {metric.noun} {metric.text(best[key])}"
     with sheet(4.6 if valid else 3, title) as canvas:
-        axes = panel(canvas, 2.1 if valid else 0.55, 0.55)
+        axes = canvas.panel(2.1 if valid else 0.55, 0.55)
         axes.plot(step, loss, color=BLUE, alpha=0.35, linewidth=0.8)
         axes.plot(step, smooth, color=BLUE, linewidth=2)
         axes.set_ylabel("loss (nats)" if metric.kind == "classification" else "loss")
@@ -67,7 +53,7 @@ def learning_curve(rows: Sequence[Numbers], *, metric: Metric = ACCURACY) -> Fig
         label_ends(axes, [End(step[-1], smooth[-1], BLUE, "training", "smoothed")])
         if valid:
             axes.tick_params(labelbottom=False)
-            upper, axes = axes, panel(canvas, 0.55, 2.75)
+            upper, axes = axes, canvas.panel(0.55, 2.75)
             axes.sharex(upper)
             x, y = [r["step"] for r in valid], [r[key] for r in valid]
             axes.plot(x, y, color=VERMILLION, linewidth=1.6, marker="o", ms=3.5, clip_on=False)
@@ -80,13 +66,13 @@ def learning_curve(rows: Sequence[Numbers], *, metric: Metric = ACCURACY) -> Fig
         caption = "The loss on the tasks trained on: faint as measured, strong smoothed."
         if valid:
             caption += " Below, the same model on fixed validation tasks; the ring is the best."
-        drawn = [{"step": float(a), "loss": float(b)} for a, b in zip(step, loss, strict=True)]
-        data = {"metric": metric.name, "loss": drawn, "valid": valid}
-        return finished(canvas, "learning_curve", caption, data)
+        loss_rows = [{"step": float(a), "loss": float(b)} for a, b in zip(step, loss, strict=True)]
+        data = {"metric": metric.name, "loss": loss_rows, "valid": valid}
+        return canvas.finish("learning_curve", caption, data)
 
 
 def accuracy_by_shots(
-    curves: Mapping[str, Sequence[Numbers]],
+    curves: Mapping[str, Sequence[JSONLike]],
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
@@ -102,7 +88,7 @@ def accuracy_by_shots(
 
 
 def accuracy_by_steps(
-    curves: Mapping[str, Sequence[Numbers]],
+    curves: Mapping[str, Sequence[JSONLike]],
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
@@ -114,7 +100,7 @@ def accuracy_by_steps(
 def _curves(
     name: str,
     key: Literal["n_shot", "inner_steps"],
-    curves: Mapping[str, Sequence[Numbers]],
+    curves: Mapping[str, Sequence[JSONLike]],
     metric: Metric,
     chance: float | None,
 ) -> Figure:
@@ -147,7 +133,7 @@ def _curves(
     ]
     ticks = sorted({row[key] for rows in checked.values() for row in rows})
     with sheet(max(3.9, 1.15 + 0.36 * len(checked)), title) as canvas:
-        axes = panel(canvas, 0.55, 0.6, right=2)
+        axes = canvas.panel(0.55, 0.6, right=2)
         draw_curves(axes, curves_drawn)
         if chance is not None:
             axes.axhline(chance, color=SOFT, linewidth=1, linestyle=DASHED)
@@ -164,10 +150,10 @@ def _curves(
             "Further left, fewer examples." if key == "n_shot" else "At 0 nothing is adapted yet."
         ) + " The band is the 95 % confidence interval of the mean over tasks."
         data = {"metric": metric.name, "chance": chance, "curves": checked}
-        return finished(canvas, name, caption, data)
+        return canvas.finish(name, caption, data)
 
 
-def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
+def reliability(bins: Sequence[JSONLike], ece: float | None = None) -> Figure:
     """The reliability diagram: how often the model is right, against how sure it says it is.
 
     Args:
@@ -183,7 +169,7 @@ def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
     title = f"Calibration error {ACCURACY.text(ece)}: on average "
     title += f"{'over' if gap > 0 else 'under'}confident by {100 * abs(gap):.1f} points"
     with sheet(5, title) as canvas:
-        axes = panel(canvas, 1.75, 0.6, left=0.9, right=1.6)
+        axes = canvas.panel(1.75, 0.6, left=0.9, right=1.6)
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=DASHED)
         axes.vlines(sure, right, sure, color=VERMILLION, linewidth=5, alpha=0.35)
         axes.plot(sure, right, color=BLUE, marker="o", markersize=5, linewidth=1.4)
@@ -192,7 +178,7 @@ def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
         metric_axis(axes, ACCURACY)
         honest = End(1, 1, SOFT, "honest", "as right as sure")
         label_ends(axes, [honest, End(sure[-1], right[-1], BLUE, "measured")])
-        axes = panel(canvas, 0.55, 3.5, left=0.9, right=1.6)
+        axes = canvas.panel(0.55, 3.5, left=0.9, right=1.6)
         axes.bar(low, count / count.sum(), 0.94 * (high - low), align="edge", color="#5fa6d0")
         axes.xaxis.set_major_formatter(percent)
         axes.yaxis.set_major_formatter(percent)
@@ -202,12 +188,12 @@ def reliability(bins: Sequence[Numbers], ece: float | None = None) -> Figure:
             "On the dashed line the model is right as often as it says; below it, it is too sure. "
             "Thick strokes are the gap. The bars tell how many queries each point stands for."
         )
-        drawn = [{k: float(b[k]) if known(b, k) else None for k in columns} for b in bins]
-        return finished(canvas, "reliability", caption, {"ece": ece, "bins": drawn})
+        bin_rows = [{k: float(b[k]) if known(b, k) else None for k in columns} for b in bins]
+        return canvas.finish("reliability", caption, {"ece": ece, "bins": bin_rows})
 
 
 def baseline_ladder(
-    rows: Sequence[Numbers],
+    rows: Sequence[JSONLike],
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
@@ -235,7 +221,7 @@ def baseline_ladder(
             [Interval(row[metric.name], row["ci95"] or 0, row["ci95"] or 0)],
             metric.text(row[metric.name], row["ci95"]),
             colour=BLUE if row is own else GREY,
-            weight="bold" if row is own else "normal",
+            strong=row is own,
         )
         for row in checked
     ]
@@ -268,20 +254,20 @@ def regression_fit(tasks: Sequence[Mapping[str, Any]]) -> Figure:
     keys = ("support_x", "support_y", "x", "truth")
     checked: list[dict[str, Any]] = []
     for i, task in enumerate(tasks):
-        drawn = {k: finite(f"regression_fit: {k} of task {i}", task.get(k)) for k in keys}
+        points = {k: finite(f"regression_fit: {k} of task {i}", task.get(k)) for k in keys}
         fits = {
             str(k): finite(f"regression_fit: prediction {k} of task {i}", v)
             for k, v in task.get("predictions", {}).items()
         }
-        same = [len(values) for values in (drawn["x"], drawn["truth"], *fits.values())]
-        n_shown = [len(drawn["support_x"]), len(drawn["support_y"])]
+        same = [len(values) for values in (points["x"], points["truth"], *fits.values())]
+        n_shown = [len(points["support_x"]), len(points["support_y"])]
         if len(set(same)) > 1 or len(set(n_shown)) > 1 or not 1 <= len(fits) <= 4:
             raise UserError(
                 f"regression_fit: task {i} needs x, truth and 1 to 4 predictions of one length, "
                 f"and as many support_x as support_y; received {same} values and {n_shown} "
                 "support values; evaluate all at the same x."
             )
-        checked.append({**drawn, "predictions": fits})
+        checked.append({**points, "predictions": fits})
     if not 1 <= len(checked) <= 4:
         raise UserError(f"regression_fit: need 1 to 4 tasks; received {len(checked)}; choose some.")
     *first, last = checked[0]["predictions"]
@@ -293,7 +279,7 @@ def regression_fit(tasks: Sequence[Mapping[str, Any]]) -> Figure:
         width = (WIDTH - 0.75) / len(checked)
         for i, task in enumerate(checked):
             left = 0.65 + i * width
-            axes = panel(canvas, 0.5, 0.9, left, WIDTH - left - width + 0.2)
+            axes = canvas.panel(0.5, 0.9, left, WIDTH - left - width + 0.2)
             axes.plot(task["x"], task["truth"], color="#c9ccd0", linewidth=5, label="truth")
             for k, (steps, values) in enumerate(task["predictions"].items()):
                 colour, dash = looks[k]
@@ -308,4 +294,4 @@ def regression_fit(tasks: Sequence[Mapping[str, Any]]) -> Figure:
         caption = (
             "A panel is a task; the thick grey curve is the truth, the dots all that was shown."
         )
-        return finished(canvas, "regression_fit", caption, {"tasks": checked})
+        return canvas.finish("regression_fit", caption, {"tasks": checked})

@@ -9,22 +9,8 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    INK,
-    MARKERS,
-    SERIES,
-    SOFT,
-    WIDTH,
-    Figure,
-    drawable,
-    finished,
-    panel,
-    percent,
-    plain,
-    sheet,
-)
+from quickstudy.figures.colours import BLUE, DASHED, INK, MARKERS, SERIES, SOFT
+from quickstudy.figures.sheet import WIDTH, Figure, drawable, percent, plain, sheet
 
 PITCH = 0.35  # inches from row to row
 LETTER = 0.076  # inches a letter
@@ -48,16 +34,16 @@ class Row:
         values: The length of a bar, or a mark for each series; None where there is none.
         note: Stands on the right.
         colour: Of the bar.
-        weight: Of the letters.
-        style: Of the letters of the name.
+        strong: Whether the letters are bold.
+        italic: Whether the name is in italics.
     """
 
     name: str
     values: Sequence[Interval | None]
     note: str = ""
     colour: str = BLUE
-    weight: str = "normal"
-    style: str = "normal"
+    strong: bool = False
+    italic: bool = False
 
 
 class Line(NamedTuple):
@@ -96,13 +82,13 @@ def ranked_rows(
     """
     top = 0.65 if line else 0.45
     with sheet(top + 0.5 + PITCH * len(rows), title) as canvas:
-        axes = panel(canvas, 0.5, top, left=1.9, right=right)
+        axes = canvas.panel(0.5, top, left=1.9, right=right)
         draw_bars(axes, rows)
         value_axis(axes, axis, limits, fraction)
         if line:
             axes.axvline(line.at, color=INK, linewidth=1, linestyle=DASHED)
             axes.text(line.at, -0.6, line.text, ha="center", va="bottom", size=8, color=SOFT)
-        return finished(canvas, name, caption, data)
+        return canvas.finish(name, caption, data)
 
 
 def draw_bars(axes: Axes, rows: Sequence[Row]) -> None:
@@ -153,11 +139,11 @@ def draw_marks(axes: Axes, rows: Sequence[Row], series: Sequence[str], step: flo
     for i, name in enumerate(series):
         shift = step * (i - (len(series) - 1) / 2)
         marks = [(y + shift, row.values[i]) for y, row in enumerate(rows)]
-        shown = [(y, interval) for y, interval in marks if interval is not None]
+        known = [(y, interval) for y, interval in marks if interval is not None]
         handles.append(
             axes.errorbar(
-                [interval.value for _, interval in shown], [y for y, _ in shown],
-                xerr=[[each.below for _, each in shown], [each.above for _, each in shown]],
+                [interval.value for _, interval in known], [y for y, _ in known],
+                xerr=[[each.below for _, each in known], [each.above for _, each in known]],
                 fmt=MARKERS[i % len(MARKERS)], color=SERIES[i % len(SERIES)], ms=5,
                 elinewidth=1.3, capsize=2, label=name,
             )
@@ -173,8 +159,9 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
     for y, row in enumerate(rows):
         name = drawable(row.name, int((left - 0.1) / LETTER))
         note = drawable(row.note, int((right - 0.1) / LETTER))
-        look: dict[str, Any] = {"weight": row.weight, "style": row.style, "ha": "right"}
-        axes.text(-0.08 * inch, y, name, **look, **across)
-        axes.text(1 + 0.1 * inch, y, note, weight=row.weight, size=8.5, **across)
+        look: dict[str, Any] = {"weight": "bold" if row.strong else "normal", **across}
+        style = "italic" if row.italic else "normal"
+        axes.text(-0.08 * inch, y, name, ha="right", style=style, **look)
+        axes.text(1 + 0.1 * inch, y, note, size=8.5, **look)
     axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[])
     axes.grid(axis="y", visible=False)

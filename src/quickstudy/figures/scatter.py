@@ -8,19 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    INK,
-    SOFT,
-    Figure,
-    drawable,
-    finished,
-    log_axis,
-    metric_axis,
-    panel,
-    sheet,
-)
+from quickstudy.figures.colours import BLUE, DASHED, INK, SOFT
+from quickstudy.figures.sheet import Figure, drawable, log_axis, metric_axis, sheet
 from quickstudy.metrics import Metric
 
 OPEN = "#7b8591"
@@ -65,7 +54,7 @@ def scatter_with_front(
         axis: What the cost is.
     """
     with sheet(4.2, title) as canvas:
-        axes = panel(canvas, 0.55, 0.6, right=0.4)
+        axes = canvas.panel(0.55, 0.6, right=0.4)
         axes.set_xscale("log")
         best = front(points, metric)
         if len(best) > 1:
@@ -85,7 +74,7 @@ def scatter_with_front(
         axes.margins(y=0.12)
         metric_axis(axes, metric)
         _name(axes, points)
-        return finished(canvas, name, caption, data)
+        return canvas.finish(name, caption, data)
 
 
 def front(points: Sequence[Point], metric: Metric) -> list[Point]:

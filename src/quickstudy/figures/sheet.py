@@ -1,8 +1,7 @@
 """The sheet that every figure is drawn on: its style, its axes and its bytes.
 
 A figure is a function of its numbers alone: the same numbers give the same bytes. Letters are
-outlines of the font that matplotlib ships, so a figure looks the same everywhere. Colours are
-those of Okabe and Ito (Color Universal Design, 2008), and nothing is told by colour alone.
+outlines of the font that matplotlib ships, so a figure looks the same everywhere.
 """
 
 from __future__ import annotations
@@ -19,18 +18,14 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import LogLocator
 
+from quickstudy.figures.colours import FAINT, INK, SOFT
 from quickstudy.files.atomic import write_atomically
 from quickstudy.metrics import Metric
 
 WIDTH = 7.2  # inches: 691 CSS pixels
-INK, SOFT, FAINT, BLUE, VERMILLION = "#1f2328", "#646b75", "#d5d9de", "#0072b2", "#d55e00"
-SERIES = (BLUE, VERMILLION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-GREY = "#aab4bf"
-MARKERS = "osD^vPX"
-DASHED: Any = (0, (4, 3))
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 9, "text.color": INK, "text.parse_math": False,
     "axes.edgecolor": SOFT, "axes.labelcolor": INK, "axes.axisbelow": True, "axes.grid": True,
@@ -67,49 +62,58 @@ class Figure:
         return path
 
 
+class Sheet(MatplotlibFigure):
+    """An empty sheet, measured in inches."""
+
+    def panel(self, bottom: float, top: float, left: float = 0.75, right: float = 1.35) -> Axes:
+        """Adds axes between these margins."""
+        width, height = self.get_size_inches()
+        return self.add_axes(
+            (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
+        )
+
+    def whole(self) -> Axes:
+        """Adds axes over the whole sheet, whose units are inches from the top left corner."""
+        width, height = self.get_size_inches()
+        axes = self.add_axes((0, 0, 1, 1), frameon=False)
+        axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.set_autoscale_on(False)
+        return axes
+
+    def key(self, handles: Sequence[Any], n_columns: int = 5) -> None:
+        """Adds a key of colours and marks under the title."""
+        height = self.get_size_inches()[1]
+        self.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.35 / height),
+            ncols=n_columns, frameon=False, handletextpad=0.5, columnspacing=1.4,
+        )  # fmt: skip
+
+    def finish(self, name: str, caption: str, data: dict[str, Any]) -> Figure:
+        """The figure on the sheet: no date, no software version, no outside reference."""
+        file = io.StringIO()
+        self.savefig(
+            file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+        svg = file.getvalue()
+        svg = svg[svg.index("<svg ") :].replace(' version="1.1"', "", 1)
+        title = self.get_suptitle()
+        label = f'<svg role="img" aria-label="{html.escape(title)}" '
+        return Figure(name, title, caption, svg.replace("<svg ", label, 1), data)
+
+
 @contextmanager
-def sheet(height: float, title: str) -> Iterator[Canvas]:
-    """An empty canvas of a height in inches under a title, in the style whatever the user's is."""
+def sheet(height: float, title: str) -> Iterator[Sheet]:
+    """A sheet of a height in inches under a title, in the style whatever the user's is."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        canvas = Canvas(figsize=(WIDTH, height), facecolor="white")
+        canvas = Sheet(figsize=(WIDTH, height), facecolor="white")
         canvas.suptitle(
             drawable(title, 90), x=0.1 / WIDTH, y=1 - 0.14 / height, ha="left", va="top",
             size=10.5, weight="bold",
         )  # fmt: skip
         yield canvas
-
-
-def finished(canvas: Canvas, name: str, caption: str, data: dict[str, Any]) -> Figure:
-    """The figure on a canvas: no date, no software version, no outside reference."""
-    file = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    canvas.savefig(file, format="svg", metadata=nothing)
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg ") :].replace(' version="1.1"', "", 1)
-    title = canvas.get_suptitle()
-    label = f'<svg role="img" aria-label="{html.escape(title)}" '
-    return Figure(name, title, caption, svg.replace("<svg ", label, 1), data)
-
-
-def panel(
-    canvas: Canvas, bottom: float, top: float, left: float = 0.75, right: float = 1.35
-) -> Axes:
-    """Axes between margins in inches."""
-    width, height = canvas.get_size_inches()
-    return canvas.add_axes(
-        (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top) / height)
-    )
-
-
-def key(canvas: Canvas, handles: Sequence[Any], n_columns: int = 5) -> None:
-    """A key of colours and marks under the title."""
-    height = canvas.get_size_inches()[1]
-    canvas.legend(
-        handles=handles, loc="upper left", bbox_to_anchor=(0.01, 1 - 0.35 / height),
-        ncols=n_columns, frameon=False, handletextpad=0.5, columnspacing=1.4,
-    )  # fmt: skip
 
 
 def metric_axis(axes: Axes, metric: Metric, which: Literal["x", "y"] = "y") -> None:

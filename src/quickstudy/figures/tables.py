@@ -27,14 +27,14 @@ def tables(figure: Figure) -> list[Table]:
             for i, (truth, chosen, confidence) in enumerate(answers, start=1)
         ]
         return [Table("queries", rows)]
-    found = []
+    all_tables = []
     for name, value in data.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            found.append(Table(name, value))
+            all_tables.append(Table(name, value))
         elif isinstance(value, dict):
             rows = [{"method": method, **row} for method, its in value.items() for row in its]
-            found.append(Table(name, rows))
-    return found
+            all_tables.append(Table(name, rows))
+    return all_tables
 
 
 def tables_html(figure: Figure) -> str:

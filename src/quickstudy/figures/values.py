@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSONLike
 from quickstudy.metrics import METRICS
 
-Numbers = Mapping[str, Any]
 
-
-def known(row: Numbers, key: str) -> bool:
+def known(row: JSONLike, key: str) -> bool:
     """Whether the row has a finite number there."""
     value = row.get(key)
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def numbers(where: str, rows: Sequence[Numbers], *keys: str) -> list[dict[str, Any]]:
+def numbers(where: str, rows: Sequence[JSONLike], *keys: str) -> list[dict[str, Any]]:
     """The rows as plain JSON, a finite number for every key, and `ci95` or None.
 
     Raises:
@@ -57,6 +56,6 @@ def finite(where: str, values: Any) -> list[float]:
     return list(array.tolist())
 
 
-def _plain(row: Numbers, keys: Sequence[str]) -> dict[str, Any]:
+def _plain(row: JSONLike, keys: Sequence[str]) -> dict[str, Any]:
     values = {key: row[key] if isinstance(row[key], str | int) else float(row[key]) for key in keys}
     return values | {"ci95": float(row["ci95"]) if known(row, "ci95") else None}

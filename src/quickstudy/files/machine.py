@@ -55,13 +55,13 @@ def available_memory(device: torch.device) -> int | None:
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [1024 * value for value in [_kilobytes("/proc/meminfo", "MemAvailable")] if value]
+    limits = [1024 * value for value in [_kilobytes("/proc/meminfo", "MemAvailable")] if value]
     try:
         limit, used = ((CGROUP / f"memory.{name}").read_text() for name in ("max", "current"))
-        found.append(int(limit) - int(used))
+        limits.append(int(limit) - int(used))
     except (OSError, ValueError):  # No container, or one without a limit ("max").
         pass
-    return min(found, default=None)
+    return min(limits, default=None)
 
 
 def growth(work: Callable[[], object], device: torch.device) -> int | None:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 JSON = dict[str, Any]
 """A JSON object, where plain JSON is meant."""
+JSONLike = Mapping[str, Any]
+"""A JSON object, or a record that reads as one."""
 
 
 class Record(Mapping[str, Any]):

@@ -204,11 +204,11 @@ class RunDirectory:
                 "or train again."
             )
         content = path.read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != entry["sha256"]:
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != entry["sha256"]:
             raise CheckpointError(
-                f"{path}: expected sha256 {entry['sha256'][:16]}...; received {found[:16]}...: the "
-                "file is damaged or was altered; restore it from a copy, or train again."
+                f"{path}: expected sha256 {entry['sha256'][:16]}...; received {digest[:16]}...: "
+                "the file is damaged or was altered; restore it from a copy, or train again."
             )
         return tensors_from_bytes(content, str(path))
 

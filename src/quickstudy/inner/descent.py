@@ -84,25 +84,29 @@ def value_and_gradient(
         if not constant:
             slope, value = grad_and_value(loss)(parameters, context)
             return value, slope
-        value, back = vjp(lambda p: loss(p, context), parameters)[:2]
+        value, pullback = vjp(lambda p: loss(p, context), parameters)[:2]
         with torch.no_grad():
-            slope = back(torch.ones_like(value), retain_graph=False)[0]
+            slope = pullback(torch.ones_like(value), retain_graph=False)[0]
         return value.detach(), {name: g.detach() for name, g in slope.items()}
     # Outside the transforms of torch.func plain autograd does the same with less work in Python.
-    again = torch.is_grad_enabled() and not constant
+    create_graph = torch.is_grad_enabled() and not constant
     with torch.enable_grad():
-        # Views, so that one parameter which depends on another is held fixed as the other moves.
-        free = {
-            name: p.view_as(p) if again and p.requires_grad else p.detach().requires_grad_()
-            for name, p in parameters.items()
-        }
+        free = {name: _leaf(p, create_graph) for name, p in parameters.items()}
         value = loss(free, context)
-        found = torch.autograd.grad(
-            value, list(free.values()), create_graph=again, materialize_grads=True
+        gradients = torch.autograd.grad(
+            value, list(free.values()), create_graph=create_graph, materialize_grads=True
         )
-    if again:
-        return value, dict(zip(free, found, strict=True))
-    return value.detach(), {name: g.detach() for name, g in zip(free, found, strict=True)}
+    if create_graph:
+        return value, dict(zip(free, gradients, strict=True))
+    return value.detach(), {name: g.detach() for name, g in zip(free, gradients, strict=True)}
+
+
+def _leaf(t: Tensor, create_graph: bool) -> Tensor:
+    """A tensor to differentiate by.
+
+    A view, so that one parameter which depends on another is held fixed as the other moves.
+    """
+    return t.view_as(t) if create_graph and t.requires_grad else t.detach().requires_grad_()
 
 
 class _CheckpointedStep(torch.autograd.Function):
@@ -123,7 +127,7 @@ class _CheckpointedStep(torch.autograd.Function):
     def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
         needed = ctx.needs_input_grad[2:]
         # Views: where a vjp has ended, what it kept are wrappers that another does not understand.
-        saved, v = (tuple(t.view_as(t) for t in given) for given in (ctx.saved_tensors, v))
+        saved, v = (tuple(t.view_as(t) for t in tensors) for tensors in (ctx.saved_tensors, v))
         free = [t for t, need in zip(saved, needed, strict=True) if need]
 
         def step(*free: Tensor) -> tuple[Tensor, ...]:
@@ -132,20 +136,17 @@ class _CheckpointedStep(torch.autograd.Function):
             return _step(ctx.loss, ctx.names, tuple(flat))
 
         if transformed():
-            found = iter(vjp(step, *free)[1](v))
+            gradients = iter(vjp(step, *free)[1](v))
         else:
-            again = torch.is_grad_enabled()
+            create_graph = torch.is_grad_enabled()
             with torch.enable_grad():
-                free = [
-                    t.view_as(t) if again and t.requires_grad else t.detach().requires_grad_()
-                    for t in free
-                ]
-                found = iter(
+                free = [_leaf(t, create_graph) for t in free]
+                gradients = iter(
                     torch.autograd.grad(
-                        step(*free), free, v, create_graph=again, materialize_grads=True
+                        step(*free), free, v, create_graph=create_graph, materialize_grads=True
                     )
                 )
-        return None, None, *(next(found) if need else None for need in needed)
+        return None, None, *(next(gradients) if need else None for need in needed)
 
 
 def _step(loss: Loss, names: list[str], flat: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

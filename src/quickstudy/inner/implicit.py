@@ -56,29 +56,24 @@ def hessian(
     """
 
     if transformed():
-        _, back = vjp(lambda phi: grad(loss)(phi, context), parameters)  # type: ignore[misc]
-
-        def product(v: Parameters) -> Parameters:
-            found: Parameters = back(v)[0]
-            return found
-
-        return product
+        _, pullback = vjp(lambda phi: grad(loss)(phi, context), parameters)  # type: ignore[misc]
+        return lambda v: pullback(v)[0]
     phi = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     with torch.enable_grad():
         slope = gradient(loss, phi, context)
     curved = [name for name, g in slope.items() if g.requires_grad]
 
-    def recorded(v: Parameters) -> Parameters:
-        found = torch.autograd.grad(
+    def product(v: Parameters) -> Parameters:
+        products = torch.autograd.grad(
             [slope[name] for name in curved],
             list(phi.values()),
             [v[name] for name in curved],
             retain_graph=True,
             materialize_grads=True,
         )
-        return dict(zip(phi, found, strict=True))
+        return dict(zip(phi, products, strict=True))
 
-    return recorded
+    return product
 
 
 def implicit_gradient(

@@ -107,5 +107,5 @@ def _slope(y: Tensor, w: Tensor, loss: Loss) -> Callable[[Tensor], Tensor]:
 def _inverse(matrix: Tensor, penalty: Tensor) -> Tensor:
     """(matrix + penalty I)^{-1}; NaN, and no error, where it is not positive definite."""
     shifted = matrix + penalty * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    factor, failed = torch.linalg.cholesky_ex(shifted)
-    return torch.cholesky_inverse(torch.where(failed == 0, factor, torch.nan))
+    factor, info = torch.linalg.cholesky_ex(shifted)
+    return torch.cholesky_inverse(torch.where(info == 0, factor, torch.nan))

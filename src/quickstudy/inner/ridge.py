@@ -69,9 +69,9 @@ def leave_one_out(x: Tensor, y: Tensor, weight: Tensor, penalties: Tensor) -> Te
     w = weight.double()[:, None]
     X, Y = centred(x, weight), centred(y, weight)
     U, s, _ = torch.linalg.svd(X, full_matrices=False)
-    kept = s.square() / (s.square() + penalties.double()[:, None])  # (penalties, k)
-    fitted = (U * kept[:, None]) @ (U.T @ Y)  # (penalties, examples, outputs)
-    leverage = (w / w.sum()).T + kept @ U.square().T  # (penalties, examples)
+    shrinkage = s.square() / (s.square() + penalties.double()[:, None])  # (penalties, k)
+    fitted = (U * shrinkage[:, None]) @ (U.T @ Y)  # (penalties, examples, outputs)
+    leverage = (w / w.sum()).T + shrinkage @ U.square().T  # (penalties, examples)
     error = (Y - fitted) / (1 - leverage).clamp(min=1e-12)[..., None]
     return (w * error.square()).sum(dim=1) / w.sum()
 

@@ -45,5 +45,5 @@ class SimplexSystem(NamedTuple):
 
 def _cholesky(matrix: Tensor) -> Tensor:
     """The Cholesky factor; unlike `torch.linalg.cholesky`, NaN and no error where there is none."""
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    return torch.where(failed[..., None, None] == 0, factor, torch.nan)
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return torch.where(info[..., None, None] == 0, factor, torch.nan)

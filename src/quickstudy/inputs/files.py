@@ -52,7 +52,7 @@ def folders(path: Path) -> list[Path]:
 
 
 def visible(path: Path) -> list[Path]:
-    """What a folder holds, without hidden files and those of operating systems, by name."""
+    """The contents of a folder by name, without hidden files and those of operating systems."""
     return sorted(
         each
         for each in path.iterdir()

@@ -43,6 +43,12 @@ class InputKind(ABC):
         form: Key under which a request gives one input.
         modality: What clients are told that the inputs are.
         reads_cells: Whether an input is cells of a table, which may be text or missing.
+
+    Example:
+        >>> kind = Vectors()  # an InputKind
+        >>> x, single = kind.encode(X[:5], x_shape=(64,))
+        >>> x.shape, single
+        ((5, 64), False)
     """
 
     form: ClassVar[Form]
@@ -113,7 +119,7 @@ class InputKind(ABC):
 
     @abstractmethod
     def card(self) -> JSON:
-        """What clients are told of the kind beside its modality: `columns` and `drawings`."""
+        """The description for clients beside the modality: `columns` and `drawings`."""
 
     def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
         """The kind for the examples of one task, these examples as it takes them, and their shape.

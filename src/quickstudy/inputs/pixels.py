@@ -18,9 +18,8 @@ from quickstudy.errors import UserError
 from quickstudy.inputs.labels import is_many
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS: Final = (
-    64_000_000  # the largest phone cameras have 50; decoded to RGB this takes 192 MB
-)
+# The largest phone cameras have 50 million; decoded to RGB this takes 192 MB.
+MAX_PIXELS: Final = 64_000_000
 WORKING_SIDE: Final = 512  # ink is looked for in no more detail than this
 UPLOAD_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
 MAX_UPLOAD_PIXELS: Final = 24_000_000

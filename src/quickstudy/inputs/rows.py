@@ -45,6 +45,14 @@ class Numeric:
     median: float
     indicator: bool = False
 
+    @classmethod
+    def of(cls, known: NDArray[np.float64], indicator: bool = False) -> Self:
+        """The statistics of the values that are known; of none, those of a single 0."""
+        known = known if len(known) else np.zeros(1)
+        std = float(known.std())
+        mean, median = float(known.mean()), float(np.median(known))
+        return cls(mean, std if std > 0 else 1.0, median, indicator)
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -97,11 +105,7 @@ class Columns(InputKind):
             if name not in categorical and all(
                 is_missing(row[place]) or is_number(row[place]) for row in rows
             ):
-                values = np.array([to_number(cell) for cell in cells] or [0.0])
-                std = float(values.std())
-                columns[name] = Numeric(
-                    float(values.mean()), std if std > 0 else 1.0, float(np.median(values))
-                )
+                columns[name] = Numeric.of(np.array([to_number(cell) for cell in cells]))
             else:
                 frequent = Counter(cell.strip() for cell in cells).most_common(MAX_VALUES)
                 columns[name] = Categorical(tuple(sorted(value for value, _ in frequent)))
@@ -129,8 +133,8 @@ class Columns(InputKind):
             for name, cells in zip(names, zip(*rows, strict=True), strict=True):
                 known = [cell for cell in cells if not is_missing(cell)]
                 _check_kind(name, known)
-                one = [(cell,) for cell in cells]
-                column = cls.fit([name], one, one).columns[name]
+                column_rows = [(cell,) for cell in cells]
+                column = cls.fit([name], column_rows, column_rows).columns[name]
                 if isinstance(column, Numeric) and len(known) < len(cells):
                     column = replace(column, indicator=True)
                 columns[name] = column
@@ -175,9 +179,9 @@ class Columns(InputKind):
             rows = rows.to_dict(orient="records")
         if _is_matrix(rows) and self._fits(rows):
             return self._encoded(rows)
-        one = isinstance(rows, Mapping) or not is_row(next(iter(rows), None))
-        x = np.array([self._row(row, i) for i, row in enumerate([rows] if one else rows)])
-        return x[0] if one else x
+        single = isinstance(rows, Mapping) or not is_row(next(iter(rows), None))
+        x = np.array([self._row(row, i) for i, row in enumerate([rows] if single else rows)])
+        return x[0] if single else x
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         if isinstance(X, Tensor):
@@ -228,8 +232,8 @@ class Columns(InputKind):
                 row[name] = float(np.float32(x[0] * column.std + column.mean))
                 x = x[1:]
             else:
-                here, x = x[: len(column.values)], x[len(column.values) :]
-                row[name] = column.values[int(np.argmax(here))] if max(here, default=0) else None
+                part, x = x[: len(column.values)], x[len(column.values) :]
+                row[name] = column.values[int(np.argmax(part))] if max(part, default=0) else None
         return {"row": row}
 
     def card(self) -> JSON:
@@ -241,7 +245,7 @@ class Columns(InputKind):
         return numeric and rows.shape[1] == len(self.columns) and not np.isinf(rows).any()
 
     def _encoded(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """What `_row` makes of each row of numbers."""
+        """Encodes rows of numbers, column by column, as `_row` encodes each."""
         parts: list[NDArray[np.float64]] = []
         for column, values in zip(self.columns.values(), rows.T.astype(np.float64), strict=True):
             assert isinstance(column, Numeric)
@@ -299,24 +303,19 @@ def _of_numbers(X: NDArray[Any]) -> dict[str, Numeric | Categorical]:
                 f"adapt: the column x{i} holds numbers, which must be finite; received "
                 f"{known[np.isinf(known)][0]}; correct it, or give NaN where a value is missing."
             )
-        missing = len(known) < len(values)
-        known = known if len(known) else np.zeros(1)
-        std = float(known.std())
-        columns[f"x{i}"] = Numeric(
-            float(known.mean()), std if std > 0 else 1.0, float(np.median(known)), missing
-        )
+        columns[f"x{i}"] = Numeric.of(known, indicator=len(known) < len(values))
     return columns
 
 
 def _check_kind(name: str, known: Sequence[str]) -> None:
     """Raises where a column of numbers has text in it, or a number that is not finite."""
     distinct = set(known)
-    other = sorted(cell for cell in distinct if not is_number(cell))
-    infinite = [cell for cell in other if is_infinite(cell)]
-    numbers = len(distinct) - len(other)
-    if infinite or (other and numbers >= max(FEWEST, MOSTLY * len(distinct))):
+    names = sorted(cell for cell in distinct if not is_number(cell))
+    infinite = [cell for cell in names if is_infinite(cell)]
+    numbers = len(distinct) - len(names)
+    if infinite or (names and numbers >= max(FEWEST, MOSTLY * len(distinct))):
         raise UserError(
             f"adapt: the column {name} holds numbers, {numbers} different ones; received "
-            f"{(infinite or other)[0]!r} in it; correct it, give None where a value is missing, or "
+            f"{(infinite or names)[0]!r} in it; correct it, give None where a value is missing, or "
             "let no cell of the column be a number if they are names."
         )

@@ -16,15 +16,15 @@ from quickstudy.inputs.kind import InputKind
 PNG: Final = b"\x89PNG"
 
 
-def to_bytes(given: Any) -> bytes:
-    """What `InputKind.from_request` gave, as bytes that say themselves what they are."""
-    if isinstance(given, Image.Image):
-        return _png(given)
-    return json.dumps(given, ensure_ascii=False).encode()
+def to_bytes(value: Any) -> bytes:
+    """Writes the value of `InputKind.from_request` as bytes that name their own form."""
+    if isinstance(value, Image.Image):
+        return _png(value)
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def from_bytes(data: bytes) -> Any:
-    """What `to_bytes` was given."""
+    """Reads the value back from the bytes of `to_bytes`."""
     if data.startswith(PNG):
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.load()

@@ -19,6 +19,11 @@ class Encoded(NamedTuple):
     Attributes:
         x: `(examples, *x_shape)`.
         single: Whether they were handed over as one example rather than as many.
+
+    Example:
+        >>> encoded = Encoded(query.x)
+        >>> model.adapt(Encoded(support.x), [0] * 5 + [1] * 5).predict(encoded).shape
+        (10,)
     """
 
     x: Tensor
@@ -33,6 +38,11 @@ class SupportSet(NamedTuple):
         labels: The label of each, as it was handed over.
         examples: What a learner takes: inputs, targets and weights.
         classes: The labels in the order of the targets' columns; empty in regression.
+
+    Example:
+        >>> options = {"targets": "classification", "n_out": None, "like": support.x}
+        >>> read(X[:3], ["b", "a", "b"], Vectors(), (64,), **options).classes
+        ['a', 'b']
     """
 
     kind: InputKind

@@ -29,6 +29,12 @@ class TaskColumns(InputKind):
     Attributes:
         current: The kind of the task at hand, or of meta-training before there is one. Its JSON is
             that of the whole.
+
+    Example:
+        >>> rows, labels = [["red", 1.5], ["blue", None], ["red", 2.5]], ["no", "yes", "no"]
+        >>> kind, rows, x_shape = TaskColumns(Vectors()).for_task(rows, labels, x_shape=())
+        >>> kind.features
+        ['x0: blue', 'x0: red', 'x1', 'x1: missing']
     """
 
     form = "row"

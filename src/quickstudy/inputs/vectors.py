@@ -21,7 +21,13 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Vectors(InputKind):
-    """Arrays of numbers of one shape, unscaled; in JSON null."""
+    """Arrays of numbers of one shape, unscaled; in JSON null.
+
+    Example:
+        >>> x, single = Vectors().encode(X[0], x_shape=(64,))
+        >>> x.shape, single
+        ((1, 64), True)
+    """
 
     form = "values"
     modality = "arrays"

@@ -19,6 +19,7 @@ from quickstudy.learners.matching import MatchingNetwork
 from quickstudy.learners.meta_sgd import MetaSGD
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.learners.neural_process import NeuralProcess
+from quickstudy.learners.pooled import Pooled
 from quickstudy.learners.proto_maml import ProtoMAML
 from quickstudy.learners.prototypical import PrototypicalNetwork
 from quickstudy.learners.relation import RelationNetwork
@@ -49,6 +50,7 @@ __all__ = [
     "MetaSGD",
     "NearestCentroid",
     "NeuralProcess",
+    "Pooled",
     "ProtoMAML",
     "PrototypicalNetwork",
     "RelationNetwork",

@@ -6,15 +6,14 @@ from dataclasses import replace
 
 from torch import nn
 
-from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners.gradient_based import (
     GradientBased,
+    check_head_per_class,
     head_names,
     trainable_names,
     usual_rate,
 )
-from quickstudy.nets.head import SharedLinear
 from quickstudy.task import Kind
 
 
@@ -66,11 +65,7 @@ class BOIL(GradientBased):
         adapt_steps: int | None = None,
         meta_gradient: MetaGradient = "exact",
     ) -> None:
-        if any(isinstance(module, SharedLinear) for module in net.modules()):
-            raise UserError(
-                "BOIL: the head does not adapt, so it needs a row of its own for each class; "
-                "received a SharedLinear; build the network with head per_class."
-            )
+        check_head_per_class(net, "BOIL")
         head = head_names(net)
         adapted = [name for name in trainable_names(net) if name not in head]
         rate = usual_rate(inner_lr, kind)

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 from torch import nn
 
-from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
-from quickstudy.learners.gradient_based import GradientBased
+from quickstudy.learners.gradient_based import GradientBased, check_head_per_class
 from quickstudy.nets.context import insert_context
-from quickstudy.nets.head import SharedLinear
 from quickstudy.task import Kind
 
 
@@ -67,11 +65,7 @@ class CAVIA(GradientBased):
         adapt_steps: int | None = None,
         meta_gradient: MetaGradient = "exact",
     ) -> None:
-        if any(isinstance(module, SharedLinear) for module in net.modules()):
-            raise UserError(
-                "CAVIA: the head does not adapt, so it needs a row of its own for each class; "
-                "received a SharedLinear; build the network with head per_class."
-            )
+        check_head_per_class(net, "CAVIA")
         net = copy.deepcopy(net)
         adapted = [insert_context(net, n_context)]
         super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, meta_gradient)

@@ -1,4 +1,4 @@
-"""What learners share that see inputs through one encoder alone."""
+"""The base of learners that see inputs through one encoder alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
 from quickstudy.task import Examples, Kind, Task
 
+__all__ = ["EmbeddingLearner", "EmbeddingState", "Statistics"]
+
 
 class EmbeddingState(Protocol):
-    """A state that keeps the statistics that the encoder's norms took from the support."""
+    """A state that keeps the statistics that the encoder's norms took from the support.
+
+    Example:
+        >>> isinstance(learner, EmbeddingLearner), list(state.statistics)  # of an MLP without norms
+        (True, [])
+    """
 
     @property
     def statistics(self) -> Statistics: ...
@@ -49,6 +56,13 @@ class EmbeddingLearner(Learner[State], ABC, Generic[State]):
 
     Raises:
         UserError: The network gives no row of features for an example.
+
+    Example:
+        >>> learner = qs.learners.PrototypicalNetwork(qs.nets.MLP((64,), (8,), "layer"))
+        >>> isinstance(learner, qs.EmbeddingLearner)
+        True
+        >>> learner.embedded(learner.adapt(support), query.x).shape
+        torch.Size([10, 8])
     """
 
     net: nn.Module

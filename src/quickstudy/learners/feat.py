@@ -87,10 +87,10 @@ class FEAT(EmbeddingLearner[FEATState]):
         state = self.fit(z, support, {})
         loss = self.loss(self.answer(state, z_query), query)
         y, weight = torch.cat([support.y, query.y]), torch.cat([support.weight, query.weight])
-        both = Examples(torch.cat([z, z_query]), y, weight)
+        joint = Examples(torch.cat([z, z_query]), y, weight)
         member = y * weight[:, None]
-        centres = class_means(self._adapted(both.x, ignoring(member @ member.T)), both)
-        return loss + self.balance * self.loss(self._logits(both.x, centres, state.present), both)
+        centres = class_means(self._adapted(joint.x, ignoring(member @ member.T)), joint)
+        return loss + self.balance * self.loss(self._logits(joint.x, centres, state.present), joint)
 
     def _logits(self, z: Tensor, centres: Tensor, present: Tensor) -> Tensor:
         return mask_absent(-squared_distances(z, centres) / self.temperature, present)

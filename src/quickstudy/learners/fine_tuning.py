@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from quickstudy.learner import Learner, Tags
 from quickstudy.nets import norm
 from quickstudy.nets.passing import Statistics
-from quickstudy.task import Examples, Kind, class_present, mask_absent
+from quickstudy.task import Examples, Kind, class_present, mask_absent, task_outputs
 
 
 class FineTunedState(NamedTuple):
@@ -91,7 +91,7 @@ class FineTuning(Learner[FineTunedState]):
 
     def predict(self, state: FineTunedState, x: Tensor) -> Tensor:
         out, _ = self._forward(state.parameters, x, given=state.statistics)
-        return out if self.kind == "regression" else mask_absent(out, state.present)
+        return task_outputs(out, state.present, self.kind)
 
     def features(self, state: FineTunedState, x: Tensor) -> Tensor:
         return self._embed(state.parameters, x, given=state.statistics)[0]

@@ -23,14 +23,7 @@ from quickstudy.learners.generator_parts import (
     low_rank_layer,
     random_features,
 )
-from quickstudy.nets.columns import (
-    ColumnsEncoder,
-    Described,
-    Scaling,
-    describe,
-    fit_scaling,
-    scale,
-)
+from quickstudy.nets.columns import ColumnsEncoder, Described, Scaling, describe, fit_scaling, scale
 from quickstudy.task import Examples, class_present, mask_absent
 
 LEAST = 1e-30
@@ -130,8 +123,8 @@ class LearnerGenerator(Learner[GeneratorState]):
         self.n_random, self.rank, self.steps = n_random, rank, steps
         self.encoder = ColumnsEncoder(hidden)
         n = len(PARTS)
-        self.of_column = _silent(hidden, n + 1)
-        self.of_task = _silent(hidden, 4 * n + 2 + rank)
+        self.of_column = _zero_linear(hidden, n + 1)
+        self.of_task = _zero_linear(hidden, 4 * n + 2 + rank)
         self.trust = nn.Parameter(torch.tensor(0.3))
         self.mix = nn.Parameter(torch.randn(rank, n_hidden))
         self.shift = nn.Parameter(torch.linspace(-1.5, 1.5, n_hidden))
@@ -141,47 +134,42 @@ class LearnerGenerator(Learner[GeneratorState]):
         scaling = fit_scaling(x, weight)
         scaled = scale(scaling, x)
         present = class_present(support)
-        found = describe(scaled, y, weight, scaling.varies)
-        h, t = self.encoder(found, present, scaling.varies)
-        chosen = self._chosen(h, t, found, scaling.varies)
+        described = describe(scaled, y, weight, scaling.varies)
+        h, t = self.encoder(described, present, scaling.varies)
+        chosen = self._choose(h, t, described, scaling.varies)
         parts: dict[str, dict[str, Tensor]] = {}
         losses = []
         for part in self.parts:
             i = PARTS.index(part)
-            made = chosen.features[part]
-            phi = features(part, made, scaled)
-            fit = majorised(
-                phi,
-                y,
-                weight,
-                chosen.penalties[i],
-                self._start(part, phi, support, chosen.gains[i]),
-                LOSSES[part],
-                self.steps,
-            )
+            ingredients = chosen.features[part]
+            phi = features(part, ingredients, scaled)
+            start = self._start(part, phi, support, chosen.gains[i])
+            fit = majorised(phi, y, weight, chosen.penalties[i], start, LOSSES[part], self.steps)
             log_p = torch.log_softmax(
                 mask_absent(chosen.sharpness[i] * fit.left_out, present), dim=1
             )
             losses.append(-(weight * (y * log_p).sum(dim=1)).sum() / weight.sum())
-            parts[part] = {"weight": fit.weight, "sharpness": chosen.sharpness[i], **made}
+            parts[part] = {"weight": fit.weight, "sharpness": chosen.sharpness[i], **ingredients}
         left_out, which = torch.stack(losses), [PARTS.index(part) for part in self.parts]
-        liked = chosen.shares[which]
+        preference = chosen.shares[which]
         why = {
             "columns": chosen.columns[which],
             "penalties": chosen.penalties[which],
-            "preference": torch.softmax(liked, dim=0),
+            "preference": torch.softmax(preference, dim=0),
             "left_out": left_out,
         }
         evidence = self.trust * left_out * weight.sum().sqrt()
-        shares = torch.softmax(liked - evidence, dim=0)
+        shares = torch.softmax(preference - evidence, dim=0)
         return GeneratorState(scaling._asdict(), parts, shares, present, why)
 
     def predict(self, state: GeneratorState, x: Tensor) -> Tensor:
         scaled = scale(Scaling(**state.scaling), x)
         log_p = []
         for part, share in zip(self.parts, state.shares, strict=True):
-            made = state.parts[part]
-            logits = made["sharpness"] * (features(part, made, scaled) @ made["weight"])
+            part_state = state.parts[part]
+            logits = part_state["sharpness"] * (
+                features(part, part_state, scaled) @ part_state["weight"]
+            )
             # A share that is 0 but for rounding would have no finite gradient.
             log_share = share.clamp(min=LEAST).log()
             log_p.append(log_share + torch.log_softmax(mask_absent(logits, state.present), dim=1))
@@ -190,12 +178,12 @@ class LearnerGenerator(Learner[GeneratorState]):
     def ablations(self) -> dict[str, AnyLearner]:
         if not self.steps:
             return {}
-        alone = copy.deepcopy(self)
-        alone.steps = 0
-        return {"without its steps": alone}
+        stepless = copy.deepcopy(self)
+        stepless.steps = 0
+        return {"without its steps": stepless}
 
-    def _chosen(self, h: Tensor, t: Tensor, found: Described, varies: Tensor) -> Chosen:
-        """What the network puts out, as the quantities that the classifiers are made with."""
+    def _choose(self, h: Tensor, t: Tensor, described: Described, varies: Tensor) -> Chosen:
+        """The outputs of the network, as the quantities that the classifiers are made with."""
         n = len(PARTS)
         of_column, of_task = self.of_column(h), self.of_task(t)
         log_penalty, gain, log_sharpness, share = of_task[: 4 * n].view(4, n)
@@ -203,14 +191,14 @@ class LearnerGenerator(Learner[GeneratorState]):
         start = torch.tensor([PENALTIES[p] for p in PARTS]).to(t)
         sharpness = torch.tensor([SHARPNESS[p] for p in PARTS]).to(t)
         columns = (2 * of_column[:, :n].tanh()).exp().T * varies
-        mean = found.relevance.sum() / varies.sum().clamp(min=1)
-        favoured = (0.1 + found.relevance / (mean + 1e-3)).sqrt()
-        two = found.two_valued
+        mean = described.relevance.sum() / varies.sum().clamp(min=1)
+        favoured = (0.1 + described.relevance / (mean + 1e-3)).sqrt()
+        two = described.two_valued
         plain = columns[0] * (1 - (1 - TWO_VALUED) * two)
         kernel, hidden = columns[1] * favoured, columns[2] * favoured
         # Columns in the order of relevance take the first random directions.
-        place = (found.relevance - (1 - varies)).argsort(descending=True, stable=True).argsort()
-        of_columns = (found.deviation, place)
+        place = (described.relevance - (1 - varies)).argsort(descending=True, stable=True).argsort()
+        of_columns = (described.deviation, place)
         gains = 1 + of_task[4 * n + 2 :].tanh()
         return Chosen(
             features={
@@ -240,12 +228,12 @@ class LearnerGenerator(Learner[GeneratorState]):
         means = (phi.T @ member) / member.sum(dim=0).clamp(min=1)
         centre = (phi.T @ support.weight) / support.weight.sum()
         base = (share.clamp(min=1e-3)).log() if LOSSES[part] == "logistic" else 2 * share - 1
-        apart = gain * (means - centre[:, None]) * (share > 0)
-        return torch.cat([apart[:-1], base[None] / CONSTANT])
+        start = gain * (means - centre[:, None]) * (share > 0)
+        return torch.cat([start[:-1], base[None] / CONSTANT])
 
 
 class Chosen(NamedTuple):
-    """What the network chose: features of each part; penalties, gains, sharpness, shares (parts,);
+    """The network's choice: features of each part; penalties, gains, sharpness, shares (parts,);
     columns (parts, d)."""
 
     features: dict[Part, dict[str, Tensor]]
@@ -256,8 +244,8 @@ class Chosen(NamedTuple):
     columns: Tensor
 
 
-def _silent(n_in: int, n_out: int) -> nn.Linear:
-    """A linear layer that says 0 until it is trained."""
+def _zero_linear(n_in: int, n_out: int) -> nn.Linear:
+    """A linear layer whose output is 0 until it is trained."""
     layer = nn.Linear(n_in, n_out)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

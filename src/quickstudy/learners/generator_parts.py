@@ -26,18 +26,20 @@ MEAN_APART = 1.1
 """Mean absolute difference of two draws, in standard deviations: sqrt(4 / 3) if uniform."""
 
 
-def features(part: Part, made: dict[str, Tensor], scaled: Scaled) -> Tensor:
+def features(part: Part, ingredients: dict[str, Tensor], scaled: Scaled) -> Tensor:
     """phi `(examples, features)`, the last of which is constant."""
     if part == "logistic":
-        ranks = made["ranks"]
+        ranks = ingredients["ranks"]
         # Quantiles with the mean 0 and the deviation 1 of a column without ties.
         spread = (scaled.u - 0.5) * math.sqrt(12)
-        phi = made["scale"] * ((1 - ranks) * scaled.z + ranks * spread)
+        phi = ingredients["scale"] * ((1 - ranks) * scaled.z + ranks * spread)
     elif part == "svm":
-        angle = scaled.u @ made["frequencies"]
-        phi = torch.cat([made["amplitude"] * wave(angle) for wave in (torch.cos, torch.sin)], dim=1)
+        angle = scaled.u @ ingredients["frequencies"]
+        phi = torch.cat(
+            [ingredients["amplitude"] * wave(angle) for wave in (torch.cos, torch.sin)], dim=1
+        )
     else:
-        phi = torch.relu((scaled.u - 0.5) @ made["first"] + made["shift"])
+        phi = torch.relu((scaled.u - 0.5) @ ingredients["first"] + ingredients["shift"])
         phi = phi / math.sqrt(phi.shape[1])
     return torch.cat([phi, torch.full_like(phi[:, :1], CONSTANT)], dim=1)
 
@@ -62,12 +64,12 @@ def random_features(
     """
     d, m = len(columns), n // 2
     wide = (3 * m) // 4
-    apart = (MEAN_APART * columns * deviation).sum() + 1e-6
-    apart2 = (2 * (columns * deviation).square()).sum().sqrt() + 1e-6
+    mean_l1 = (MEAN_APART * columns * deviation).sum() + 1e-6
+    mean_l2 = (2 * (columns * deviation).square()).sum().sqrt() + 1e-6
     frequencies = columns[:, None] * torch.cat(
         [
-            directions(d, wide, "wide").to(columns)[place] * width / apart,
-            directions(d, m - wide, "normal").to(columns)[place] * width / apart2,
+            directions(d, wide, "wide").to(columns)[place] * width / mean_l1,
+            directions(d, m - wide, "normal").to(columns)[place] * width / mean_l2,
         ],
         dim=1,
     )

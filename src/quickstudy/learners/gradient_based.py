@@ -1,4 +1,4 @@
-"""What MAML and its variations share: adapting parameters of a network by gradient descent."""
+"""The base of MAML and its variations: parameters of a network adapt by gradient descent."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class GradientBased(Learner[AdaptedState], ABC):
 
     tags = Tags(needs_head=True, net_options={"norm": "support"})
     net: nn.Module
+    inner_steps: int
     adapt_steps: int
     meta_gradient: MetaGradient
 
@@ -71,13 +72,12 @@ class GradientBased(Learner[AdaptedState], ABC):
         meta_gradient: MetaGradient,
     ) -> None:
         super().__init__()
-        who = type(self).__name__
-        norm.check_no_running_statistics(net, who)
-        drops = dropouts(net)
-        if drops and meta_gradient == "checkpoint":
+        name = type(self).__name__
+        norm.check_no_running_statistics(net, name)
+        if meta_gradient == "checkpoint" and (layers := dropouts(net)):
             raise UserError(
-                f"{who}: meta_gradient checkpoint runs each step twice, and dropout would leave "
-                f"out others; received dropout in {drops[0]!r}; use meta_gradient exact."
+                f"{name}: meta_gradient checkpoint runs each step twice, and dropout would leave "
+                f"out others; received dropout in {layers[0]!r}; use meta_gradient exact."
             )
         self.net, self.kind = net, kind
         self.adapted, self.rate = tuple(adapted), rate
@@ -96,25 +96,24 @@ class GradientBased(Learner[AdaptedState], ABC):
     def adapt(self, support: Examples) -> AdaptedState:
         embedded, seen = self._embed(support)
         steps = self.inner_steps if self.training else self.adapt_steps
-        # Only the last is kept, where no gradient needs the others.
+        # A deque frees the parameters of earlier steps, where no gradient needs them.
         (phi,) = deque(self._descent(support, embedded, steps), maxlen=1)
         return self._state(phi, embedded, seen)
 
     def predict(self, state: AdaptedState, x: Tensor) -> Tensor:
         stem, rest = self._parts
         z, _ = norm.run(stem, None, x, given=state.statistics.get("stem", {}))
-        given = state.statistics.get("rest", {})
-        out, _ = norm.run(rest, state.parameters, z, given=given)
+        out, _ = norm.run(rest, state.parameters, z, given=state.statistics.get("rest", {}))
         if self.kind == "regression":
             return out
-        return mask_absent(self._of_way(out, len(state.present)), state.present)
+        return mask_absent(self._first_outputs(out, len(state.present)), state.present)
 
     def features(self, state: AdaptedState, x: Tensor) -> Tensor:
         """The input of the last layer."""
         with locked(self), watching(self) as seen:
             self.predict(state, x)
         *_, last = seen.values()
-        return last.taken.flatten(1)
+        return last.input.flatten(1)
 
     def trajectory(self, support: Examples, steps: int) -> Iterator[AdaptedState]:
         """The states after 0, 1, ..., `steps` steps."""
@@ -133,7 +132,7 @@ class GradientBased(Learner[AdaptedState], ABC):
         return self.net
 
     def _start(self, support: Examples) -> Parameters:
-        """theta, with a single row where the head is shared or one for each class."""
+        """theta; the head has one row if it is shared, else one for each class."""
         named = dict(self.net.named_parameters())
         return {name: named[name] for name in self.adapted}
 
@@ -163,7 +162,7 @@ class GradientBased(Learner[AdaptedState], ABC):
             constant = dict(zip(fixed, context[4:], strict=True))
             out, _ = norm.run(rest, constant | phi, examples.x, examples.weight)
             if self.kind == "classification":
-                out = mask_absent(self._of_way(out, way), present)
+                out = mask_absent(self._first_outputs(out, way), present)
             return self.loss(out, examples)
 
         return inner_loss, theta, (*embedded, class_present(embedded), *fixed.values())
@@ -174,7 +173,7 @@ class GradientBased(Learner[AdaptedState], ABC):
             _, statistics["rest"] = norm.run(rest, phi, embedded.x, embedded.weight)
         return AdaptedState(phi, statistics, class_present(embedded))
 
-    def _of_way(self, logits: Tensor, way: int) -> Tensor:
+    def _first_outputs(self, logits: Tensor, way: int) -> Tensor:
         """The first `way` outputs of a head that may have more."""
         if logits.shape[-1] < way:
             raise UserError(
@@ -194,6 +193,15 @@ def usual_rate(inner_lr: float | None, kind: Kind) -> float:
     if inner_lr is not None:
         return inner_lr
     return 0.4 if kind == "classification" else 0.01
+
+
+def check_head_per_class(net: nn.Module, learner: str) -> None:
+    """Raises UserError where the head, which does not adapt, is shared between the classes."""
+    if any(isinstance(module, SharedLinear) for module in net.modules()):
+        raise UserError(
+            f"{learner}: the head does not adapt, so it needs a row of its own for each class; "
+            "received a SharedLinear; build the network with head per_class."
+        )
 
 
 def head_names(net: nn.Module) -> list[str]:

@@ -109,9 +109,9 @@ class ImplicitMAML(GradientBased):
         theta = {name: p.detach() for name, p in attached.items()}
         lam = self.lam if self.training else self.adapt_lam
 
-        def pulled(phi: Parameters, context: Context) -> Tensor:
-            apart = sum((phi[name] - p).square().sum() for name, p in theta.items())
-            return inner_loss(phi, context) + lam / 2 * apart
+        def proximal_loss(phi: Parameters, context: Context) -> Tensor:
+            distance = sum((phi[name] - p).square().sum() for name, p in theta.items())
+            return inner_loss(phi, context) + lam / 2 * distance
 
         yield theta
-        yield from descend(pulled, theta, context, self.rate, steps, self.meta_gradient)
+        yield from descend(proximal_loss, theta, context, self.rate, steps, self.meta_gradient)

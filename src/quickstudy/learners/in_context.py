@@ -20,7 +20,7 @@ from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 
 class InContextState(NamedTuple):
-    """What a query attends to in each layer, and what its last token is compared with.
+    """Keys and values of each layer, and the vectors that the last token is compared with.
 
     Shapes: key, value (layers, heads, support, d); weight (support,), 0 for padding; centres
     (way, hidden), the mean last token of each class, without rows in regression; present (way,).
@@ -113,9 +113,9 @@ class InContext(EmbeddingLearner[InContextState]):
         return self.loss_together(task)
 
     def support_attention(self, state: InContextState, support: Examples, x: Tensor) -> Tensor:
-        *taken, _ = self._tokens_of_queries(state, self.embedded(state, x))
+        *tokens, _ = self._tokens_of_queries(state, self.embedded(state, x))
         ignore, heads = ignoring(state.weight), []
-        for t, block, key in zip(taken, self.blocks, state.key, strict=True):
+        for t, block, key in zip(tokens, self.blocks, state.key, strict=True):
             assert isinstance(block, Block)
             heads.append(block.shares(t, key, ignore))
         return torch.cat(heads).transpose(0, 1)[:, None]
@@ -129,8 +129,10 @@ class InContext(EmbeddingLearner[InContextState]):
         s, _, _ = self._tokens(self.embedded(state, support.x), support)
         *_, t = self._tokens_of_queries(state, self.embedded(state, x))
         member = support.y * support.weight[:, None]
-        alike = self.norm(t) @ self.norm(s).T / math.sqrt(t.shape[1])
-        return Contributions("logit", alike[:, :, None] * member / member.sum(dim=0).clamp(min=1))
+        similarity = self.norm(t) @ self.norm(s).T / math.sqrt(t.shape[1])
+        return Contributions(
+            "logit", similarity[:, :, None] * member / member.sum(dim=0).clamp(min=1)
+        )
 
     def _tokens(self, z: Tensor, support: Examples) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """The last tokens s^L, and the keys and values of each layer."""
@@ -143,8 +145,8 @@ class InContext(EmbeddingLearner[InContextState]):
             key, value = block.keys_values(s)
             bias = ignore
             if self.kind == "classification":
-                together = support.y @ support.y.T
-                bias = ignore + self.same_class[layer][:, None, None] * together
+                same_label = support.y @ support.y.T
+                bias = ignore + self.same_class[layer][:, None, None] * same_label
             s = block(s, key, value, bias)
             keys.append(key)
             values.append(value)

@@ -26,7 +26,7 @@ Estimator = Literal["backprop", "pes"]
 
 
 class _Point(NamedTuple):
-    """Where an unroll is: parameters, memory of the rule, and the loss and its gradient there."""
+    """A point of an unroll: parameters, memory of the rule, and the loss and its gradient."""
 
     phi: Parameters
     memory: RuleState
@@ -109,14 +109,14 @@ class LearnedOptimizer(GradientBased):
     ) -> None:
         adapted = trainable_names(net)
         super().__init__(net, kind, adapted, 0.0, inner_steps, adapt_steps, "first")
-        for name, given, known in (
+        for name, choice, choices in (
             ("objective", objective, get_args(Objective)),
             ("estimator", estimator, get_args(Estimator)),
         ):
-            if given not in known:
+            if choice not in choices:
                 raise UserError(
-                    f"LearnedOptimizer: {name} must be one of {', '.join(known)}; received "
-                    f"{given!r}; choose one of these."
+                    f"LearnedOptimizer: {name} must be one of {', '.join(choices)}; received "
+                    f"{choice!r}; choose one of these."
                 )
         if min(inner_steps, truncate, batch_size or 1) < 1:
             raise UserError(
@@ -131,29 +131,29 @@ class LearnedOptimizer(GradientBased):
         self._check(rule)
         if not self.rule.learns_start:
             net.requires_grad_(False)
-        whole = truncate >= inner_steps and estimator == "backprop"
+        untruncated = truncate >= inner_steps and estimator == "backprop"
         self.tags = replace(
             self.tags,
             stochastic=start_std is not None or estimator == "pes",
             order_matters=batch_size is not None,
             label_equivariant=self.tags.label_equivariant and start_std is None,
-            exact_meta_gradient=second_derivatives and whole,
+            exact_meta_gradient=second_derivatives and untruncated,
         )
 
     def task_loss(self, task: Task) -> Tensor:
         if self.objective == "query":
             return super().task_loss(task)
-        loss, phi, context = self._beginning(task.support)
+        loss, phi, context = self._setup(task.support)
         start = _Point(phi, self.rule.start(phi), *self._measure(loss, phi, context, 0))
         firsts = range(0, self.inner_steps, self.truncate)
 
         def window(weights: Parameters, at: _Point, w: int) -> tuple[Tensor, _Point]:
             total = context[0].new_zeros(())
             for k in range(firsts[w], min(firsts[w] + self.truncate, self.inner_steps)):
-                given = (at.memory, at.phi, at.slope, at.value)
-                phi, memory = functional_call(self.rule, weights, given)
+                arguments = (at.memory, at.phi, at.slope, at.value)
+                phi, memory = functional_call(self.rule, weights, arguments)
                 at = _Point(phi, memory, *self._measure(loss, phi, context, k + 1))
-                total = total + self._of_path(at)
+                total = total + self._path_loss(at)
             return total / self.inner_steps, at
 
         weights: Parameters = {**dict(self.rule.named_parameters())}
@@ -172,16 +172,16 @@ class LearnedOptimizer(GradientBased):
         return self.rule
 
     def with_update_rule(self, rule: UpdateRule) -> Self:
-        other = copy.deepcopy(self)
-        other.rule = rule.to(next(other.net.parameters()))
-        return other
+        learner = copy.deepcopy(self)
+        learner.rule = rule.to(next(learner.net.parameters()))
+        return learner
 
     def objective_losses(self, task: Task, steps: int) -> Tensor:
         if self.objective == "query":
             states = self.trajectory(task.support, steps)
             predictions = (self.predict(state, task.query.x) for state in states)
-            return torch.stack([self.loss(each, task.query) for each in predictions])
-        loss, phi, context = self._beginning(task.support)
+            return torch.stack([self.loss(prediction, task.query) for prediction in predictions])
+        loss, phi, context = self._setup(task.support)
         memory, values = self.rule.start(phi), []
         for k in range(steps + 1):
             value, slope = self._measure(loss, phi, context, k)
@@ -190,7 +190,7 @@ class LearnedOptimizer(GradientBased):
         return torch.stack(values)
 
     def _descent(self, support: Examples, embedded: Examples, steps: int) -> Iterator[Parameters]:
-        loss, phi, context = self._beginning(support)
+        loss, phi, context = self._setup(support)
         memory = self.rule.start(phi)
         yield phi
         for k in range(steps):
@@ -200,17 +200,17 @@ class LearnedOptimizer(GradientBased):
             phi, memory = self.rule(memory, phi, slope, value)
             yield phi
 
-    def _beginning(self, support: Examples) -> tuple[Loss, Parameters, Context]:
+    def _setup(self, support: Examples) -> tuple[Loss, Parameters, Context]:
         """The loss, phi_0, and the context of the loss."""
         embedded, _ = self._embed(support)
-        if self.batch_size is not None:  # The padding last, so that batches can be counted off.
+        if self.batch_size is not None:  # Padding goes last, so that a batch is a range of rows.
             order = torch.argsort(embedded.weight, descending=True, stable=True)
             embedded = Examples(*(t[order] for t in embedded))
         loss, theta, context = self._problem(support, embedded)
         if self.start_std is None:
             return loss, theta, context
-        drawn = {name: self.start_std * torch.randn_like(p) for name, p in theta.items()}
-        return loss, drawn, context
+        start = {name: self.start_std * torch.randn_like(p) for name, p in theta.items()}
+        return loss, start, context
 
     def _measure(
         self, loss: Loss, phi: Parameters, context: Context, k: int
@@ -225,7 +225,7 @@ class LearnedOptimizer(GradientBased):
         constant = not self.second_derivatives
         return value_and_gradient(loss, phi, (*batch, *context[3:]), constant)
 
-    def _of_path(self, at: _Point) -> Tensor:
+    def _path_loss(self, at: _Point) -> Tensor:
         """The loss at a point; its derivative by phi is the gradient, which is known already."""
         if self.second_derivatives:
             return at.value
@@ -233,7 +233,7 @@ class LearnedOptimizer(GradientBased):
         return at.value + sum(along)
 
     def _check(self, rule: str) -> None:
-        """Raises UserError for what does not go together."""
+        """Raises UserError for settings that exclude each other."""
         name = f"LearnedOptimizer with rule {rule}"
         if self.estimator == "pes" and (self.objective == "query" or self.rule.learns_start):
             raise UserError(

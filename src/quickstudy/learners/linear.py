@@ -48,27 +48,22 @@ class LogisticRegression(Learner[LinearState]):
         self.C = C
 
     def adapt(self, support: Examples) -> LinearState:
-        x, y, keep = _arrays(support)
-        classes = y[keep].argmax(axis=1)
+        x, y, weights = (t.detach().cpu().double().numpy() for t in support)
+        x, real = x.reshape(len(x), -1), weights > 0
+        classes = y[real].argmax(axis=1)
         present = class_present(support)
         weight, bias = np.zeros((y.shape[1], x.shape[1])), np.zeros(y.shape[1])
-        found = np.unique(classes)
-        if len(found) > 1:
+        columns = np.unique(classes)
+        if len(columns) > 1:
             from sklearn import linear_model  # not at `import quickstudy`
 
-            model = linear_model.LogisticRegression(C=self.C, max_iter=1000).fit(x[keep], classes)
-            if len(found) == 2:  # scikit-learn keeps one row: the log-odds of the second class.
-                weight[found], bias[found] = (
-                    [-model.coef_[0], model.coef_[0]],
-                    [
-                        -model.intercept_[0],
-                        model.intercept_[0],
-                    ],
-                )
-                weight, bias = weight / 2, bias / 2
-            else:
-                weight[found], bias[found] = model.coef_, model.intercept_
-        return LinearState(_tensor(weight, support.x), _tensor(bias, support.x), present)
+            model = linear_model.LogisticRegression(C=self.C, max_iter=1000).fit(x[real], classes)
+            coef, intercept = model.coef_, model.intercept_
+            if len(columns) == 2:  # scikit-learn keeps one row: the log-odds of the second class.
+                coef = np.concatenate([-coef, coef]) / 2
+                intercept = np.concatenate([-intercept, intercept]) / 2
+            weight[columns], bias[columns] = coef, intercept
+        return LinearState(support.x.new_tensor(weight), support.x.new_tensor(bias), present)
 
     def predict(self, state: LinearState, x: Tensor) -> Tensor:
         logits = torch.flatten(x, 1) @ state.weight.T + state.bias
@@ -133,17 +128,6 @@ class RidgeRegression(Learner[LinearState]):
         rows = torch.flatten(support.x, 1)
         centre = (share * rows).sum(dim=0)
         residual = support.weight[:, None] * (support.y - self.predict(state, support.x))
-        alike = (torch.flatten(x, 1) - centre) @ (rows - centre).T
-        parts = (
-            alike[:, :, None] * residual / self.penalty(support).to(residual) + share * support.y
-        )
+        gram = (torch.flatten(x, 1) - centre) @ (rows - centre).T
+        parts = gram[:, :, None] * residual / self.penalty(support).to(residual) + share * support.y
         return Contributions("value", parts)
-
-
-def _arrays(support: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    x, y, weight = (t.detach().cpu().double().numpy() for t in support)
-    return x.reshape(len(x), -1), y, weight > 0
-
-
-def _tensor(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.as_tensor(values, dtype=like.dtype, device=like.device)

@@ -1,4 +1,4 @@
-"""What the convex heads share: a linear model of the embedding, solved anew for each task."""
+"""The base of the convex heads: a linear model of the embedding, solved anew for each task."""
 
 from __future__ import annotations
 

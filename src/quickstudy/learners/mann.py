@@ -10,16 +10,16 @@ from torch import Tensor, nn
 from quickstudy.errors import UserError
 from quickstudy.learner import Tags
 from quickstudy.learners.embedding import EmbeddingLearner
-from quickstudy.learners.snail import of_task, widened
+from quickstudy.learners.snail import widened
 from quickstudy.nets import width
 from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
 from quickstudy.nets.recurrent import LSTMCell
-from quickstudy.task import Examples, Kind, Task, class_present
+from quickstudy.task import Examples, Kind, Task, class_present, task_outputs, together
 
 
 class Memory(NamedTuple):
-    """What one step hands to the next.
+    """The memory that one step hands to the next.
 
     Shapes: h, c (hidden,) of the controller; M (rows, columns); w_u (rows,), how much each row was
     used of late; w_r (heads, rows), where was read, and r (heads, columns), what; y (n_out,), the
@@ -121,7 +121,7 @@ class MANN(EmbeddingLearner[MANNState]):
         memory = Memory(**state.memory)
         h, _ = self._control(memory, z)
         *_, r = self._look_up(memory.M, h)
-        return of_task(self.out(torch.cat([h, r.flatten(1)], dim=1)), state.present, self.kind)
+        return task_outputs(self.out(torch.cat([h, r.flatten(1)], dim=1)), state.present, self.kind)
 
     def support_attention(self, state: MANNState, support: Examples, x: Tensor) -> Tensor:
         """How much of what a query reads was written at the step of each example.
@@ -130,14 +130,14 @@ class MANN(EmbeddingLearner[MANNState]):
         """
         z, z_support = self.embedded(state, x), self.embedded(state, support.x)
         y, now = widened(support.y, self.n_out, "MANN"), self.blank(z)
-        written = z.new_zeros(self.memory[0], len(y))  # how much of each row stems from each step
+        written = z.new_zeros(self.memory[0], len(y))  # the share of each row from each step
         for t, real in enumerate(support.weight > 0):
             h, _ = self._control(now, z_support[t])
             _, a, *_ = self._look_up(now.M, h)
             w_lu, w_w = self._write(now, a)
-            kept = written * (1 - w_lu.sum(dim=0))[:, None]
-            kept[:, t] += w_w.sum(dim=0)
-            written = torch.where(real, kept, written)
+            remaining = written * (1 - w_lu.sum(dim=0))[:, None]
+            remaining[:, t] += w_w.sum(dim=0)
+            written = torch.where(real, remaining, written)
             after = self.step(now, z_support[t], y[t])
             now = Memory(*(torch.where(real, a, b) for a, b in zip(after, now, strict=True)))
         h, _ = self._control(now, z)
@@ -147,16 +147,16 @@ class MANN(EmbeddingLearner[MANNState]):
 
     def task_loss(self, task: Task) -> Tensor:
         """The mean loss over all steps of the sequence that support and query make together."""
-        return self.loss(self.sequence_logits(task), _sequence(task))
+        return self.loss(self.sequence_logits(task), together(task))
 
     def sequence_logits(self, task: Task) -> Tensor:
         """The prediction at each step of support and query as one sequence `(steps, way)`."""
-        _, y, weight = _sequence(task)
+        _, y, weight = together(task)
         _, out = self._through(torch.cat(self.embed_together(task)), y, weight)
-        return of_task(out, class_present(task.support), self.kind)
+        return task_outputs(out, class_present(task.support), self.kind)
 
     def blank(self, like: Tensor) -> Memory:
-        """What the first step gets; in M small numbers, as the cosine of zeros is undefined."""
+        """The memory before the first step; M is not 0, as the cosine with 0 is undefined."""
         (rows, columns), heads = self.memory, self.read_heads
         return Memory(
             h=like.new_zeros(self.hidden),
@@ -169,7 +169,7 @@ class MANN(EmbeddingLearner[MANNState]):
         )
 
     def step(self, before: Memory, z: Tensor, y: Tensor) -> Memory:
-        """What the next step gets, after an example of embedding z (d,) and target y (n_out,)."""
+        """The memory after an example of embedding z (d,) and target y (n_out,)."""
         h, c = self._control(before, z)
         k, a, w_r, r = self._look_up(before.M, h)
         w_lu, w_w = self._write(before, a)
@@ -191,8 +191,8 @@ class MANN(EmbeddingLearner[MANNState]):
 
     def _control(self, before: Memory, z: Tensor) -> tuple[Tensor, Tensor]:
         """h and c after an example (d,), or after each of several alone (query, d)."""
-        known = torch.cat([before.y, before.r.flatten(), before.h]).expand(*z.shape[:-1], -1)
-        h, c = self.controller(torch.cat([z, known], dim=-1), before.c)
+        previous = torch.cat([before.y, before.r.flatten(), before.h]).expand(*z.shape[:-1], -1)
+        h, c = self.controller(torch.cat([z, previous], dim=-1), before.c)
         return h, c
 
     def _write(self, before: Memory, a: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,8 +208,3 @@ class MANN(EmbeddingLearner[MANNState]):
         lengths = k.norm(dim=-1, keepdim=True) * M.norm(dim=-1)
         w_r = torch.softmax(k @ M.T / (lengths + 1e-8), dim=-1)
         return k, a, w_r, w_r @ M
-
-
-def _sequence(task: Task) -> Examples:
-    """Support and query, one after the other."""
-    return Examples(*(torch.cat(both) for both in zip(*task, strict=True)))

@@ -95,8 +95,8 @@ class MatchingNetwork(EmbeddingLearner[MatchingState]):
         return MatchingState(g, support.y * support.weight[:, None], statistics)
 
     def answer(self, state: MatchingState, z: Tensor) -> Tensor:
-        alike = self._alike(state, z)
-        of_class = torch.where(state.member > 0, alike[:, :, None], -1e9).logsumexp(dim=1)
+        similarity = self._similarity(state, z)
+        of_class = torch.where(state.member > 0, similarity[:, :, None], -1e9).logsumexp(dim=1)
         return mask_absent(of_class.log_softmax(dim=1), state.member.sum(dim=0))
 
     def task_loss(self, task: Task) -> Tensor:
@@ -104,14 +104,14 @@ class MatchingNetwork(EmbeddingLearner[MatchingState]):
 
     def support_attention(self, state: MatchingState, support: Examples, x: Tensor) -> Tensor:
         z = self.embedded(state, x)
-        scores = self._alike(state, z) + ignoring(state.member.sum(dim=1))
+        scores = self._similarity(state, z) + ignoring(state.member.sum(dim=1))
         return torch.softmax(scores, dim=1)[:, None, None]
 
     def contributions(self, state: MatchingState, support: Examples, x: Tensor) -> Contributions:
         shares = self.support_attention(state, support, x)[:, 0, 0]
         return Contributions("probability", shares[:, :, None] * state.member)
 
-    def _alike(self, state: MatchingState, z: Tensor) -> Tensor:
+    def _similarity(self, state: MatchingState, z: Tensor) -> Tensor:
         """scale * cos(f(x), g_i), (query, support), of queries whose embeddings are `z`."""
         f = self._in_context(state, z) if self.tags.order_matters else z
         return self.log_scale.exp() * F.normalize(f) @ F.normalize(state.g).T
@@ -131,8 +131,8 @@ def _read(cell: nn.Module, z: Tensor, real: Tensor) -> Tensor:
     """The output at each row, (support, features); a row of padding leaves the memory as it is."""
     h, c = torch.zeros_like(z[0]), torch.zeros_like(z[0])
     outputs = []
-    for x, counts in zip(z, real, strict=True):
+    for x, is_real in zip(z, real, strict=True):
         new_h, new_c = cell(torch.cat([x, h]), c)
-        h, c = torch.where(counts, new_h, h), torch.where(counts, new_c, c)
+        h, c = torch.where(is_real, new_h, h), torch.where(is_real, new_c, c)
         outputs.append(h)
     return torch.stack(outputs)

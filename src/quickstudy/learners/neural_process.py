@@ -15,11 +15,11 @@ from quickstudy.metrics import log_density
 from quickstudy.nets import width
 from quickstudy.nets.passing import Statistics
 from quickstudy.nets.transformer import Attention, ignoring
-from quickstudy.task import Examples, Kind, Task, mask_absent
+from quickstudy.task import Examples, Kind, Task, mask_absent, together
 
 
 class NeuralProcessState(NamedTuple):
-    """What the support says; a regression task has one group, a classification task its classes.
+    """The encoded support; a regression task has one group, a classification task its classes.
 
     Shapes: read: r (groups, hidden); or with attention key and value (heads, support, d). member
     (groups, support), 0 for padding.
@@ -133,7 +133,7 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
         state = self.fit(z, task.support, {})
         if self.kind == "classification":
             return self.loss(self.answer(state, z_query), task.query)
-        targets = Examples(*(torch.cat(both) for both in zip(*task, strict=True)))
+        targets = together(task)
         mean, std = self._gaussian(state, torch.cat([z, z_query]))
         per_example = -log_density(targets.y, mean, std).sum(dim=1)
         return (per_example * targets.weight).sum() / targets.weight.sum()
@@ -150,7 +150,7 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
         return mask_absent(self.g(torch.cat(parts, dim=2))[:, :, 0].T, present)
 
     def _read(self, state: NeuralProcessState, z: Tensor) -> Tensor:
-        """What each query is told of each group, (groups, query, hidden)."""
+        """The representation of each group for each query, (groups, query, hidden)."""
         if self.attention is None:
             return state.read["r"][:, None].expand(-1, z.shape[0], -1)
         ignore = self._ignore(state)

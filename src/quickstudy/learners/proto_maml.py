@@ -62,10 +62,10 @@ class ProtoMAML(GradientBased):
     ) -> None:
         # A place for the head of each task; it learns nothing outside.
         head = SharedLinear(width(net)).requires_grad_(False)
-        whole = nn.Sequential(net, head)
-        adapted = [*trainable_names(whole), "1.weight", "1.bias"]
+        classifier = nn.Sequential(net, head)
+        adapted = [*trainable_names(classifier), "1.weight", "1.bias"]
         super().__init__(
-            whole, "classification", adapted, inner_lr, inner_steps, adapt_steps, meta_gradient
+            classifier, "classification", adapted, inner_lr, inner_steps, adapt_steps, meta_gradient
         )
 
     def _start(self, support: Examples) -> Parameters:

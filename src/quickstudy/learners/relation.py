@@ -78,8 +78,8 @@ class RelationNetwork(EmbeddingLearner[RelationState]):
         state = RelationState(classes, class_present(support), statistics, {})
         if "support" not in norm.kinds(self.relation):
             return state
-        _, seen = self._relate(state, z, support.weight, None)
-        return state._replace(pair_statistics=seen)
+        _, pair_statistics = self._relate(state, z, support.weight, None)
+        return state._replace(pair_statistics=pair_statistics)
 
     def answer(self, state: RelationState, z: Tensor) -> Tensor:
         return self._logits(state, z, norm.weights(z))

@@ -13,7 +13,7 @@ from quickstudy.errors import UserError
 from quickstudy.inner.descent import Parameters, gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.passing import padding
-from quickstudy.task import Examples, Kind, Task
+from quickstudy.task import Examples, Kind, Task, together
 
 InnerOptimizer = Literal["Adam", "SGD"]
 BETA2, EPS = 0.999, 1e-8
@@ -28,8 +28,8 @@ class Reptile(GradientBased):
     predict:  net(phi_K, x)
     meta-gradient: theta - phi_K, where phi learns from the support and the query together
 
-    A batch is the next `inner_batch` examples of the task, which are gone through in turn, round
-    and round. `outer_optimizer="SGD"` with `outer_lr` epsilon makes the paper's outer step,
+    A batch is the next `inner_batch` examples of the task, in turn; after the last comes the first
+    again. `outer_optimizer="SGD"` with `outer_lr` epsilon makes the paper's outer step,
     theta + epsilon * mean of (phi_K - theta) over the meta-batch: its batched version, and with
     `meta_batch=1` its serial one. The paper has epsilon fall from 1 to 0: `schedule="linear"`.
 
@@ -97,18 +97,18 @@ class Reptile(GradientBased):
         self.tags = replace(self.tags, order_matters=True)
 
     def task_loss(self, task: Task) -> Tensor:
-        both = Examples(*(torch.cat(pair) for pair in zip(*task, strict=True)))
-        state = self.adapt(both)
+        examples = together(task)
+        state = self.adapt(examples)
         with padding(task.query.weight):
             value = self.loss(self.predict(state, task.query.x), task.query)
-        n_rows = state.present.sum() if self.kind == "classification" else both.y.shape[1]
-        for name, p in self._start(both).items():
+        n_rows = state.present.sum() if self.kind == "classification" else examples.y.shape[1]
+        for name, p in self._start(examples).items():
             repeated = state.parameters[name]
-            apart = (p.detach() - repeated).sum_to_size(p.shape)
+            direction = (p.detach() - repeated).sum_to_size(p.shape)
             if repeated.shape != p.shape:
-                apart = apart / n_rows
+                direction = direction / n_rows
             # Zero, with gradient theta - phi.
-            value = value + ((p - p.detach()) * apart).sum()
+            value = value + ((p - p.detach()) * direction).sum()
         return value
 
     def _descent(self, support: Examples, embedded: Examples, steps: int) -> Iterator[Parameters]:
@@ -130,7 +130,7 @@ class Reptile(GradientBased):
 
 
 def in_turn(weight: Tensor, start: int, n: int) -> Tensor:
-    """Rows of `n` examples from number `start` on, counted round and round without the padding."""
+    """Rows of `n` examples from number `start` on, modulo their number; padding does not count."""
     examples_first = torch.argsort(weight, descending=True, stable=True)
     numbers = torch.arange(start, start + n, device=weight.device)
     return examples_first[numbers % weight.sum().long()]

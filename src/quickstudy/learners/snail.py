@@ -16,11 +16,11 @@ from quickstudy.nets import width
 from quickstudy.nets.causal import CausalAttention, CausalLayer, Memory, temporal_convolutions
 from quickstudy.nets.head import check_features
 from quickstudy.nets.passing import Statistics
-from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
+from quickstudy.task import Examples, Kind, Task, class_present, task_outputs
 
 
 class SNAILState(NamedTuple):
-    """What each layer remembers of the support; present (way,), 0 for a class of padding only."""
+    """The support in each layer's memory; present (way,), 0 for a class of padding only."""
 
     memory: dict[str, Memory]
     present: Tensor
@@ -110,7 +110,7 @@ class SNAIL(EmbeddingLearner[SNAILState]):
         for name, layer in self.layers.named_children():
             assert isinstance(layer, CausalLayer)
             u = layer.follow(u, state.memory[name])
-        return of_task(self.out(u), state.present, self.kind)
+        return task_outputs(self.out(u), state.present, self.kind)
 
     def support_attention(self, state: SNAILState, support: Examples, x: Tensor) -> Tensor:
         """A head is an attention; what a query attends to in itself is left out."""
@@ -129,7 +129,7 @@ class SNAIL(EmbeddingLearner[SNAILState]):
         z, z_query = self.embed_together(task)
         u, real = self._sequence(z, task.support)
         u, _ = self._through(torch.cat([u, F.pad(z_query, (0, self.n_out))]), real)
-        out = of_task(self.out(u[len(real) :]), class_present(task.support), self.kind)
+        out = task_outputs(self.out(u[len(real) :]), class_present(task.support), self.kind)
         return self.loss(out, task.query)
 
     def _sequence(self, z: Tensor, support: Examples) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ class SNAIL(EmbeddingLearner[SNAILState]):
         return u, memory
 
 
-def widened(y: Tensor, n_out: int, who: str) -> Tensor:
+def widened(y: Tensor, n_out: int, learner: str) -> Tensor:
     """Targets `(examples, way)` with columns of zeros up to `n_out`.
 
     Raises:
@@ -163,13 +163,7 @@ def widened(y: Tensor, n_out: int, who: str) -> Tensor:
     way = y.shape[1]
     if way > n_out:
         raise UserError(
-            f"{who}: was built for tasks of up to {n_out} classes or outputs (n_out); received a "
-            f"task of {way}; adapt to fewer, or meta-train with at least {way}."
+            f"{learner}: was built for tasks of up to {n_out} classes or outputs (n_out); received "
+            f"a task of {way}; adapt to fewer, or meta-train with at least {way}."
         )
     return F.pad(y, (0, n_out - way))
-
-
-def of_task(out: Tensor, present: Tensor, kind: Kind) -> Tensor:
-    """Those of the outputs `(examples, n_out)` that a task has."""
-    out = out[:, : len(present)]
-    return out if kind == "regression" else mask_absent(out, present)

@@ -52,7 +52,7 @@ class Adapted:
         if state is None:
             with torch.no_grad(), locked(model.learner):
                 state = model.learner.adapt(self.support)
-        # As a file gives it back: other strides may mean another kernel, and other last bits.
+        # Contiguous, as after loading: other strides may choose another kernel and so other bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
 
     @property
@@ -91,15 +91,15 @@ class Adapted:
                 "predict: min_confidence must be a probability, in classification alone; received "
                 f"{min_confidence} in {self.model.kind}; choose one of 0 .. 1, or leave it out."
             )
-        out, single = self._output(X)
+        outputs, single = self._output(X)
         if self.model.kind == "regression":
-            values = out.cpu().numpy()
+            values = outputs.cpu().numpy()
             values = values[:, 0] if values.shape[1] == 1 else values
             return values[0] if single else values
-        sure, best = self._probabilities(out).max(dim=1)
+        confidence, best = self._probabilities(outputs).max(dim=1)
         labels = [
             self.classes[i] if p >= min_confidence else None
-            for i, p in zip(best.tolist(), sure.tolist(), strict=True)
+            for i, p in zip(best.tolist(), confidence.tolist(), strict=True)
         ]
         return labels[0] if single else label_array(labels)
 
@@ -113,20 +113,20 @@ class Adapted:
             raise UserError(
                 "predict_proba: needs classes; received a regression task; use predict."
             )
-        out, single = self._output(X)
-        probabilities: Array = self._probabilities(out).cpu().numpy()
+        outputs, single = self._output(X)
+        probabilities: Array = self._probabilities(outputs).cpu().numpy()
         return probabilities[0] if single else probabilities
 
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
         """A new model that has learned from these examples too; new classes are allowed."""
         x, single = self.model.inputs(X)
-        more = label_list([y] if single and not is_many(y) else y)
-        if len(x) != len(more):
+        labels = label_list([y] if single and not is_many(y) else y)
+        if len(x) != len(labels):
             raise UserError(
-                f"update: every example needs a label; received {len(x)} examples and {len(more)} "
-                "labels; pass as many of one as of the other."
+                f"update: every example needs a label; received {len(x)} examples and "
+                f"{len(labels)} labels; pass as many of one as of the other."
             )
-        return self._taught(torch.cat([self.support_x, x]), [*self.labels, *more])
+        return self._taught(torch.cat([self.support_x, x]), [*self.labels, *labels])
 
     def without(self, indices: int | Sequence[int]) -> Adapted:
         """A new model that never saw these support examples, counted from 0 as they were given.
@@ -134,15 +134,15 @@ class Adapted:
         Raises:
             UserError: There is no such example, or fewer than two classes are left.
         """
-        out = {indices} if isinstance(indices, int) else set(indices)
+        removed = {indices} if isinstance(indices, int) else set(indices)
         n = len(self.labels)
-        if not out or not out <= {*range(n)}:
+        if not removed or not removed <= {*range(n)}:
             raise UserError(
                 f"without: indices must be of support examples, 0 .. {n - 1}; received "
-                f"{sorted(out)[:5]}; choose some of these."
+                f"{sorted(removed)[:5]}; choose some of these."
             )
-        left = [i for i in range(n) if i not in out]
-        return self._taught(self.support_x[left], [self.labels[i] for i in left])
+        remaining = [i for i in range(n) if i not in removed]
+        return self._taught(self.support_x[remaining], [self.labels[i] for i in remaining])
 
     def quality(self, max_folds: int = 5) -> Quality:
         """How good this model is, by cross-validation on its own support set.
@@ -178,9 +178,9 @@ class Adapted:
                 f"explain: one query is explained at a time; received {len(x)}; choose one."
             )
         model, classes = self.model, self.classes or None
-        of = (model.learner, self.support, self.state, x[0], target, classes, model.temperature)
+        query = (self.support, self.state, x[0], target, classes, model.temperature)
         with locked(model.learner):
-            return explain(*of, attribution, counterfactual)
+            return explain(model.learner, *query, attribution, counterfactual)
 
     def suspicious(self) -> list[Suspect]:
         """The support examples whose labels agree least with the others, worst first.
@@ -188,8 +188,8 @@ class Adapted:
         Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
         """
         with locked(self.model.learner):
-            found = suspicious(self.model.learner, self.support, self.model.temperature)
-        return named(found, self.classes)
+            suspects = suspicious(self.model.learner, self.support, self.model.temperature)
+        return named(suspects, self.classes)
 
     def save(self, path: str | os.PathLike[str], model: bool = True) -> None:
         """Writes the adapted model, with all it needs to predict, to one file.
@@ -208,7 +208,7 @@ class Adapted:
         write_atomically(Path(path), self.to_bytes(model))
 
     def to_bytes(self, model: bool = True) -> bytes:
-        """What `save` writes."""
+        """The bytes that `save` writes."""
         tensors = {
             **{f"state/{name}": t for name, t in flatten_state(self.state).items()},
             "support": self.support_x,
@@ -240,7 +240,7 @@ class Adapted:
         write_atomically(path, self.exported(path.suffix))
 
     def exported(self, suffix: str) -> bytes:
-        """What `export` writes."""
+        """The bytes that `export` writes."""
         return exported(
             suffix,
             self.model.learner,

@@ -22,7 +22,7 @@ from quickstudy.models.saved import load
 
 
 class _FewShot(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: X and the model."""
+    """The base of both estimators: X and the model."""
 
     _baseline: ClassVar[AnyLearner]
 
@@ -34,7 +34,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = _takes_rows(self.model)
         return tags
 
-    def _examples(self, X: Any, y: Any, **how: Any) -> tuple[Model | None, Any, Array]:
+    def _examples(self, X: Any, y: Any, **options: Any) -> tuple[Model | None, Any, Array]:
         """The model, X as it takes it, and y, all checked."""
         model = load(self.model) if isinstance(self.model, str | os.PathLike) else self.model
         if not (model is None or (isinstance(model, Model) and model.kind == self._baseline.kind)):
@@ -44,7 +44,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
                 f"{f'one of {model.kind}' if isinstance(model, Model) else repr(model)}; pass "
                 "another."
             )
-        return model, *self._inputs(model, X, y, reset=True, **how)
+        return model, *self._inputs(model, X, y, reset=True, **options)
 
     def _learn(self, model: Model | None, inputs: Any, y: Array) -> None:
         if model is None:
@@ -57,20 +57,20 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self._inputs(self.adapted_.model, X, reset=False)
 
-    def _inputs(self, model: Model | None, X: Any, *y: Any, **how: Any) -> Any:
+    def _inputs(self, model: Model | None, X: Any, *y: Any, **options: Any) -> Any:
         """X, and y where it is given, checked as scikit-learn does, X as the model takes it."""
         shape = (X if hasattr(X, "shape") else np.asarray(X)).shape[1:]
         if len(shape) > 1:
             X = np.reshape(X, (len(X), math.prod(shape)))
         if _takes_rows(model):
-            how |= {"ensure_all_finite": "allow-nan"}
-            how |= {"dtype": "numeric" if model is None else None}
-        found = validate_data(self, X, *y, **how)
-        x, *rest = found if y else (found,)
+            options |= {"ensure_all_finite": "allow-nan"}
+            options |= {"dtype": "numeric" if model is None else None}
+        checked = validate_data(self, X, *y, **options)
+        x, *rest = checked if y else (checked,)
         inputs = self._as_taken(model, x, shape)
         return (inputs, *rest) if y else inputs
 
-    def _as_taken(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:
+    def _encoded(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:
         if _takes_rows(model):
             rows: Any = x if model is not None and x.dtype.kind in "fiu" else x.tolist()
             if model is None or not hasattr(self, "feature_names_in_"):

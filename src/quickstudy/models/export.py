@@ -32,11 +32,11 @@ NOT_EXPORTED = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
     *(ValueError, SpecViolationError),
 )
-"""What exporters raise for a learner that is not tensor operations alone."""
+"""Errors of exporters for a learner that is not tensor operations alone."""
 N_QUERIES = "n_queries"
-ABOUT = "quickstudy.json"
+METADATA = "quickstudy.json"
 """Name of the metadata in a `.pt2` file."""
-INSTEAD = "use the saved task (Adapted.save), which loads wherever quickstudy is installed"
+ALTERNATIVE = "use the saved task (Adapted.save), which loads wherever quickstudy is installed"
 
 Run = Callable[[Tensor], Sequence[Tensor]]
 
@@ -74,11 +74,11 @@ class Predictor(nn.Module):
 def answers(
     learner: AnyLearner, state: Any, queries: Tensor, temperature: float
 ) -> tuple[Tensor, ...]:
-    """What an adapted learner says: logits and probabilities, or values."""
-    out = learner.predict(state, queries)
+    """The predictions of an adapted learner: logits and probabilities, or values."""
+    outputs = learner.predict(state, queries)
     if learner.kind == "regression":
-        return (out,)
-    return out, torch.softmax(out / temperature, dim=1)
+        return (outputs,)
+    return outputs, torch.softmax(outputs / temperature, dim=1)
 
 
 def exported(
@@ -117,55 +117,56 @@ def exported(
             f"export: the suffix says the format and must be {' or '.join(FORMATS)}; received "
             f"{suffix!r}; choose one of these."
         )
-    who = type(learner).__name__
-    about = {
+    name = type(learner).__name__
+    metadata = {
         "quickstudy": __version__,
-        "learner": who,
+        "learner": name,
         "fingerprint": fingerprint,
         "classes": json.dumps([label_to_json(label) for label in classes]),
         "temperature": json.dumps(temperature),
         "preprocessing": json.dumps(preprocess and preprocess.to_json()),
     }
-    questions = [_mixed(support_x, n) for n in BATCHES]
+    queries = [_mixtures(support_x, n) for n in BATCHES]
     try:
         with torch.no_grad():
-            wanted = [answers(learner, state, x, temperature) for x in questions]
+            expected = [answers(learner, state, x, temperature) for x in queries]
     except UserError as error:
         raise UserError(
-            f"export: a file must answer any number of queries, one too; received a {who} that "
-            f"does not ({error}); meta-train it with another norm, or {INSTEAD}."
+            f"export: a file must answer any number of queries, one too; received a {name} that "
+            f"does not ({error}); meta-train it with another norm, or {ALTERNATIVE}."
         ) from error
     predictor = Predictor(learner, state, temperature)
     write = _as_onnx if suffix == ".onnx" else _as_pt2
-    content, run = write(predictor, support_x.shape[1:], about)
-    for x, want in zip(questions, wanted, strict=True):
-        for output, given, known in zip(predictor.outputs, run(x.cpu().float()), want, strict=True):
-            apart = _apart(given, known.cpu().float())
-            if not apart <= TOLERANCE:
+    content, run = write(predictor, support_x.shape[1:], metadata)
+    for x, outputs in zip(queries, expected, strict=True):
+        results = run(x.cpu().float())
+        for output, actual, reference in zip(predictor.outputs, results, outputs, strict=True):
+            difference = _difference(actual, reference.cpu().float())
+            if not difference <= TOLERANCE:
                 raise QuickstudyError(
-                    f"export: the {suffix} file of a {who} must say what PyTorch says, within "
-                    f"{TOLERANCE:g}; received {output} that are {apart:.1e} apart for {len(x)} "
-                    f"queries; do not use it, and {INSTEAD}."
+                    f"export: the {suffix} file of a {name} must say what PyTorch says, within "
+                    f"{TOLERANCE:g}; received {output} that are {difference:.1e} apart for "
+                    f"{len(x)} queries; do not use it, and {ALTERNATIVE}."
                 )
     return content
 
 
-def _mixed(x: Tensor, n: int) -> Tensor:
+def _mixtures(x: Tensor, n: int) -> Tensor:
     """The first of the examples, and then ever more of it replaced by the others."""
     rows = torch.arange(n) % len(x)
     share = torch.linspace(0, 1, n).view(-1, *[1] * (x.ndim - 1)).to(x)
     return torch.lerp(x[rows], x[rows.flip(0)], share)
 
 
-def _apart(given: Tensor, known: Tensor) -> float:
+def _difference(actual: Tensor, reference: Tensor) -> float:
     """Largest difference, relative to the largest number that is known where that is above 1."""
-    if given.shape != known.shape:
+    if actual.shape != reference.shape:
         return math.inf
-    return float((given - known).abs().max() / known.abs().max().clamp(min=1))
+    return float((actual - reference).abs().max() / reference.abs().max().clamp(min=1))
 
 
 def _as_onnx(
-    predictor: Predictor, x_shape: Sequence[int], about: dict[str, str]
+    predictor: Predictor, x_shape: Sequence[int], metadata: dict[str, str]
 ) -> tuple[bytes, Run]:
     try:
         import onnx
@@ -178,36 +179,36 @@ def _as_onnx(
             ".pt2."
         ) from error
     with _exporting(predictor, "ONNX"):
-        made = torch.onnx.export(
+        program = torch.onnx.export(
             _program(predictor, x_shape),
             input_names=["queries"],
             output_names=predictor.outputs,
             dynamo=True,
             verbose=False,
         )
-        assert made is not None
-        model = made.model_proto
+        assert program is not None
+        model = program.model_proto
         model.graph.ClearField("value_info")  # runtimes find out the shapes in between
         for part in (*model.graph.input, *model.graph.output):
             part.type.tensor_type.shape.dim[0].dim_param = N_QUERIES
-        onnx.helper.set_model_props(model, about)
+        onnx.helper.set_model_props(model, metadata)
         content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
 
     def run(queries: Tensor) -> list[Tensor]:
-        found = session.run(None, {"queries": queries.numpy()})
-        return [torch.from_numpy(each) for each in found]
+        results = session.run(None, {"queries": queries.numpy()})
+        return [torch.from_numpy(result) for result in results]
 
     return content, run
 
 
 def _as_pt2(
-    predictor: Predictor, x_shape: Sequence[int], about: dict[str, str]
+    predictor: Predictor, x_shape: Sequence[int], metadata: dict[str, str]
 ) -> tuple[bytes, Run]:
     file = io.BytesIO()
     with _exporting(predictor, "a torch.export program"):
         program = _program(predictor, x_shape)
-        torch.export.save(program, file, extra_files={ABOUT: json.dumps(about)})
+        torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
     return file.getvalue(), program.module()
 
 
@@ -226,7 +227,7 @@ def _program(predictor: Predictor, x_shape: Sequence[int]) -> torch.export.Expor
 
 @contextmanager
 def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
-    """Inside, what an exporter cannot do is a UserError, and its talk of itself is not heard."""
+    """Silences an exporter, and turns what it cannot do into a UserError."""
     log = logging.getLogger("torch")
     level = log.level
     log.setLevel(logging.CRITICAL)
@@ -239,7 +240,7 @@ def _exporting(predictor: Predictor, name: str) -> Iterator[None]:
         raise UserError(
             f"export: a {type(predictor.learner).__name__} must be tensor operations alone to be "
             f"written as {name}; received one that is not ({reason}); write the network's forward "
-            f"without branches on values and with x.shape[0] for len(x), or {INSTEAD}."
+            f"without branches on values and with x.shape[0] for len(x), or {ALTERNATIVE}."
         ) from error
     finally:
         log.setLevel(level)

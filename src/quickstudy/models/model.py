@@ -70,7 +70,7 @@ class Model:
 
     @property
     def kind(self) -> Kind:
-        """What the targets are."""
+        """The kind of the targets."""
         return self.learner.kind
 
     def adapt(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
@@ -99,7 +99,7 @@ class Model:
     def adapt_batch(
         self, tasks: Iterable[tuple[Any, Sequence[Hashable] | Array | Tensor]]
     ) -> list[Adapted]:
-        """Models of many new tasks; to rounding what `adapt` makes of each.
+        """Models of many new tasks; the same as `adapt` of each, up to rounding.
 
         Tasks of one size are learned side by side where that is faster.
 
@@ -111,7 +111,7 @@ class Model:
         """
         models: list[Model] = []
         supports: list[SupportSet] = []
-        alike: dict[Any, list[int]] = {}
+        same_size: dict[Any, list[int]] = {}
         for number, (X, y) in enumerate(tasks):
             try:
                 support = self.read(X, y)
@@ -120,15 +120,17 @@ class Model:
             models.append(self.taking(support.x_shape, support.kind))
             supports.append(support)
             sizes = (support.examples.x.shape, support.examples.y.shape)
-            alike.setdefault(sizes, []).append(number)
+            same_size.setdefault(sizes, []).append(number)
         adapted: dict[int, Adapted] = {}
-        how = choose(self.learner, "auto")
-        for group in alike.values():
+        strategy = choose(self.learner, "auto")
+        for group in same_size.values():
             for first in range(0, len(group), TOGETHER):
                 numbers = group[first : first + TOGETHER]
                 batch = stack([Task(supports[n].examples, supports[n].examples) for n in numbers])
                 with torch.no_grad(), threads(self.learner, "auto"), locked(self.learner):
-                    states = map_tasks(lambda task: self.learner.adapt(task.support), batch, how)
+                    states = map_tasks(
+                        lambda task: self.learner.adapt(task.support), batch, strategy
+                    )
                 for i, n in enumerate(numbers):
                     state = tree_map(lambda t, i=i: t[i], states)
                     adapted[n] = Adapted(models[n], supports[n], state)

@@ -64,6 +64,22 @@ def load(
         )
 
 
+def load_pooled(run: str | os.PathLike[str]) -> AnyLearner | None:
+    """The pooled model that was trained beside a run; None where there is none.
+
+    Raises:
+        CheckpointError: The directory is missing, incomplete, from another version, or altered.
+    """
+    directory = RunDirectory(Path(run))
+    if "pooled" not in directory.read()["files"]:
+        return None
+    weights, header = directory.load("pooled")
+    with reading_model(str(run)):
+        learner = catalog.from_specs(header["specs"])
+        _load_weights(learner, weights)
+    return learner.eval().requires_grad_(False)
+
+
 def load_task(
     path: str | os.PathLike[str], learner: AnyLearner | None = None, model: Model | None = None
 ) -> Adapted:
@@ -120,7 +136,9 @@ def task_from_bytes(
         )
     with reading_model(name):
         if with_model or model is None:
-            model = _model_of(header, tensors, learner)
+            learner = learner or catalog.from_specs(header["specs"])
+            _load_weights(learner, under(tensors, "weights/"))
+            model = Model(learner, *_inputs_of(header), float(header["temperature"]))
         elif model.learner.tags.reads_columns:
             model = model.taking(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:
@@ -131,19 +149,10 @@ def task_from_bytes(
         labels = [label_from_json(label) for label in header["labels"]]
         x, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
         adapted = Adapted(model, model.read(Encoded(x), labels), state)
-        # What the state does not fit is found out now rather than at the first question.
+        # A state that does not fit is refused now rather than at the first query.
         if x.shape[1:] != model.x_shape or len(adapted.predict(x[:1])) != 1:
             raise ValueError(f"support examples of shape {tuple(x.shape[1:])}")
         return adapted
-
-
-def _model_of(
-    header: dict[str, Any], tensors: dict[str, Tensor], learner: AnyLearner | None
-) -> Model:
-    """The meta-trained model in a task's file."""
-    learner = learner or catalog.from_specs(header["specs"])
-    _load_weights(learner, under(tensors, "weights/"))
-    return Model(learner, *_inputs_of(header), float(header["temperature"]))
 
 
 def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], InputKind]:

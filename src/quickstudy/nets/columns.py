@@ -110,7 +110,7 @@ def describe(scaled: Scaled, y: Tensor, weight: Tensor, varies: Tensor) -> Descr
     # Kurtosis is at least squared skewness + 1, and is that for two values alone.
     skewness, kurtosis = ((w * v**k).sum(dim=0) / n for k in (3, 4))
     two_valued = (20 * (skewness.square() + 1 - kurtosis)).clamp(max=0).exp() * varies
-    alike = ((z * w).T @ z / n).square()
+    correlation = ((z * w).T @ z / n).square()
     n_columns = varies.sum().clamp(min=1)
     classes = [centres, ranks, spread, centres * safe.sqrt() / 4, share.expand_as(centres)]
     columns = [
@@ -123,7 +123,7 @@ def describe(scaled: Scaled, y: Tensor, weight: Tensor, varies: Tensor) -> Descr
         two_valued,
         (w * z**3).sum(dim=0) / n / 4,
         ((w * z**4).sum(dim=0) / n + 1).log() / 2,
-        (alike @ varies) / n_columns,
+        (correlation @ varies) / n_columns,
     ]
     entropy = -(share * (share + TINY).log()).sum()
     task = [
@@ -136,7 +136,7 @@ def describe(scaled: Scaled, y: Tensor, weight: Tensor, varies: Tensor) -> Descr
         relevance.max(),
         (relevance * varies).sum() / n_columns,
         (relevance.sum().square() / (relevance.square().sum() + TINY)).clamp(min=1).log() / 2,
-        (alike * varies).sum() / n_columns.square(),
+        (correlation * varies).sum() / n_columns.square(),
         two_valued.sum() / n_columns,
     ]
     return Described(
@@ -173,11 +173,13 @@ class ColumnsEncoder(nn.Module):
         self.of_task = _two_layers(2 * hidden + TASK_STATS, hidden)
         self.together = _two_layers(2 * hidden, hidden)
 
-    def forward(self, found: Described, present: Tensor, varies: Tensor) -> tuple[Tensor, Tensor]:
-        p = self.of_class(found.classes)
+    def forward(
+        self, described: Described, present: Tensor, varies: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        p = self.of_class(described.classes)
         of_classes = _pooled(p.transpose(0, 1), present[:, None, None])
-        h = self.of_column(torch.cat([of_classes, found.columns], dim=1))
-        t = self.of_task(torch.cat([_pooled(h, varies[:, None]), found.task]))
+        h = self.of_column(torch.cat([of_classes, described.columns], dim=1))
+        t = self.of_task(torch.cat([_pooled(h, varies[:, None]), described.task]))
         h = h + self.together(torch.cat([h, t.expand(len(h), -1)], dim=1))
         return h, t
 

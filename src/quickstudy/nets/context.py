@@ -88,10 +88,10 @@ def insert_context(net: nn.Module, n_context: int) -> str:
     convolutional = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in named.values())
     if convolutional and norms:
         name = norms[-2:][0]
-        made: nn.Module = FiLM(named[name], n_context)
+        module: nn.Module = FiLM(named[name], n_context)
     elif linear and not convolutional and linear[0]:
         name = linear[0]
-        made = Concatenated(named[name], n_context)
+        module = Concatenated(named[name], n_context)
     else:
         raise UserError(
             f"{type(net).__name__}: a context needs a place in the network; received one without "
@@ -99,5 +99,5 @@ def insert_context(net: nn.Module, n_context: int) -> str:
             "Conv4 or MLP, or add one."
         )
     parent, _, leaf = name.rpartition(".")
-    setattr(named[parent], leaf, made)
+    setattr(named[parent], leaf, module)
     return f"{name}.context"

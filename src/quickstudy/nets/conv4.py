@@ -75,13 +75,11 @@ class Conv4(nn.Module):
                 for i, (c_in, c_out) in enumerate(itertools.pairwise(channels))
             )
         )
-        for block in self.blocks:
-            assert isinstance(block, nn.Sequential)
-            conv = block[0]
-            assert isinstance(conv, nn.Conv2d)
-            assert conv.bias is not None
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                assert module.bias is not None
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
         self.pool = pool
         maps = tuple(size // 2**pools for size in in_shape[1:]) if pool == "max" else ()
         self.feature_shape = (hidden, *maps)

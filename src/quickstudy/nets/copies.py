@@ -9,7 +9,7 @@ from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
 UNCOPYABLE = (TypeError, AttributeError, RuntimeError, ValueError, copy.Error)
-"""What `copy.deepcopy` raises for a module with a lock, a computed weight or the like."""
+"""Errors of `copy.deepcopy` for a module with a lock, a computed weight or the like."""
 
 
 def sharing_copies(module: Module, n: int) -> list[Module]:

@@ -96,8 +96,10 @@ class KerasNet(nn.Module):
         if x.ndim == 4 and self.data_format == "channels_last":
             x = x.permute(0, 2, 3, 1)
         with keras.device(str(x.device)):
-            out, after = self._model[0].stateless_call(trained, fixed, x, training=self.training)
-        for key, before, now in zip(self._fixed, fixed, after, strict=True):
+            out, fixed_after = self._model[0].stateless_call(
+                trained, fixed, x, training=self.training
+            )
+        for key, before, now in zip(self._fixed, fixed, fixed_after, strict=True):
             if now is not before:
                 raise self._changing("a layer", key)
         return out

@@ -14,11 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.nets.norm import Norm, NormKind
 
 Activation = Literal["relu", "sigmoid", "tanh"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "sigmoid": nn.Sigmoid,
-    "tanh": nn.Tanh,
-}
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 class MLP(nn.Module):

@@ -203,8 +203,8 @@ def calibrate(net: nn.Module, passes: Iterable[Callable[[], Any]]) -> None:
     net.train()
     try:
         with observer(see):
-            for one in passes:
-                one()
+            for run_task in passes:
+                run_task()
     finally:
         net.train(training)
     for norm, total in sums.items():

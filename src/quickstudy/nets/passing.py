@@ -31,7 +31,7 @@ Observer = Callable[[nn.Module, Tensor], None]
 
 @dataclass
 class Record:
-    """What the norms of one forward pass share.
+    """State that the norms of one forward pass share.
 
     Attributes:
         weight: 0/1 for each example; None where all are real.

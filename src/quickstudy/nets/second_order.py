@@ -43,22 +43,24 @@ class Conv2d(nn.Conv2d):
         b = None if b is None else b.to(w.dtype)
         if transformed() or not isinstance(self.padding, tuple) or self.padding_mode != "zeros":
             return self._conv_forward(x, w, b)
-        like = (self.stride, self.padding, self.dilation, self.groups)
-        return _Convolution.apply(x, w, b, like)  # type: ignore[no-untyped-call]
+        geometry = (self.stride, self.padding, self.dilation, self.groups)
+        return _Convolution.apply(x, w, b, geometry)  # type: ignore[no-untyped-call]
 
 
 class _Convolution(Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, like: tuple[Any, ...]) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, b: Tensor | None, geometry: tuple[Any, ...]
+    ) -> Tensor:
         ctx.save_for_backward(x, w)
-        ctx.like = like
-        return F.conv2d(x, w, b, *like)
+        ctx.geometry = geometry
+        return F.conv2d(x, w, b, *geometry)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         return (
             *_ConvolutionSlope.apply(  # type: ignore[no-untyped-call]
-                g, *ctx.saved_tensors, ctx.like, ctx.needs_input_grad[:3]
+                g, *ctx.saved_tensors, ctx.geometry, ctx.needs_input_grad[:3]
             ),
             None,
         )
@@ -69,12 +71,17 @@ class _ConvolutionSlope(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, g: Tensor, x: Tensor, w: Tensor, like: tuple[Any, ...], needed: tuple[bool, ...]
+        ctx: Any,
+        g: Tensor,
+        x: Tensor,
+        w: Tensor,
+        geometry: tuple[Any, ...],
+        needed: tuple[bool, ...],
     ) -> tuple[Tensor | None, ...]:
         ctx.save_for_backward(g, x, w)
-        ctx.like = like
+        ctx.geometry = geometry
         ctx.set_materialize_grads(False)
-        stride, padding, dilation, groups = like
+        stride, padding, dilation, groups = geometry
         d_x, d_w, d_b = torch.ops.aten.convolution_backward(
             g, x, w, [len(w)], stride, padding, dilation, False, [0, 0], groups, needed
         )
@@ -94,16 +101,16 @@ class _ConvolutionSlope(Function):
         d_g = d_x = d_w = None
         if of_g:
             if v is not None:
-                d_g = _Convolution.apply(x, v, c, ctx.like)  # type: ignore[no-untyped-call]
+                d_g = _Convolution.apply(x, v, c, ctx.geometry)  # type: ignore[no-untyped-call]
             elif c is not None:
                 d_g = along_channels(c, g).expand_as(g)
             if u is not None:
-                by_u = _Convolution.apply(u, w, None, ctx.like)  # type: ignore[no-untyped-call]
+                by_u = _Convolution.apply(u, w, None, ctx.geometry)  # type: ignore[no-untyped-call]
                 d_g = by_u if d_g is None else d_g + by_u
         needed = (of_x and v is not None, of_w and u is not None, False)
         if any(needed):
             d_x, d_w, _ = _ConvolutionSlope.apply(  # type: ignore[no-untyped-call]
-                g, x if u is None else u, w if v is None else v, ctx.like, needed
+                g, x if u is None else u, w if v is None else v, ctx.geometry, needed
             )
         return d_g, d_x, d_w, None, None
 

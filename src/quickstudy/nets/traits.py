@@ -1,4 +1,4 @@
-"""What a network may say of itself: attributes that any module may set, and none has to.
+"""Traits of a network: attributes that any module may set, and none has to.
 
     n_features     number of features it gives; else that of its last linear layer counts
     feature_shape  shape `(channels, *space)` of the maps that its features unflatten to

@@ -13,15 +13,15 @@ from torch import nn
 class Passage(NamedTuple):
     """The input of a layer when it last ran, and its output."""
 
-    taken: Any
-    given: Any = None
+    input: Any
+    output: Any = None
 
 
 @contextmanager
 def watching(module: nn.Module) -> Iterator[dict[str, Passage]]:
-    """Gives by name what each layer of a module did last, while the `with` block runs.
+    """Gives the last input and output of each layer of a module by name, in a `with` block.
 
-    A layer is a module with parameters of its own. Layers stand in the order in which they began.
+    A layer is a module with parameters of its own. Layers are in the order in which they first ran.
     Hold `quickstudy.learner.locked` where other threads may compute with the module.
     """
     seen: dict[str, Passage] = {}
@@ -30,7 +30,7 @@ def watching(module: nn.Module) -> Iterator[dict[str, Passage]]:
         seen[name] = Passage(inputs[0] if inputs else None)
 
     def end(name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        seen[name] = seen[name]._replace(given=output)
+        seen[name] = seen[name]._replace(output=output)
 
     with ExitStack() as hooks:
         for name, layer in module.named_modules():

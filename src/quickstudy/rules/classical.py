@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quickstudy.rules.rule import CoordinateWise, RuleState
+from quickstudy.rules.rule import CoordinateStep, CoordinateWise, RuleState
 
 
 class SGD(CoordinateWise):
@@ -37,9 +37,7 @@ class SGD(CoordinateWise):
     def remember(self, theta: Tensor) -> RuleState:
         return {"m": torch.zeros_like(theta)} if self.momentum else {}
 
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
         if not self.momentum:
             return theta - self.lr * g, state
         m = self.momentum * state["m"] + g
@@ -74,9 +72,7 @@ class RMSprop(CoordinateWise):
     def remember(self, theta: Tensor) -> RuleState:
         return {"v": torch.zeros_like(theta)}
 
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
         v = self.beta * state["v"] + (1 - self.beta) * g.square()
         return theta - self.lr * g / (v.sqrt() + self.eps), {"v": v}
 
@@ -89,7 +85,8 @@ class Adam(CoordinateWise):
 
     Args:
         lr: Step size.
-        beta1, beta2: Shares of the mean and of the mean square that are kept.
+        beta1: Share of the mean that is kept.
+        beta2: Share of the mean square that is kept.
         eps: Added to the root of the mean square.
 
     Source: Kingma, Ba: Adam: A Method for Stochastic Optimization, ICLR 2015, algorithm 1.
@@ -112,9 +109,7 @@ class Adam(CoordinateWise):
         zero = torch.zeros_like(theta)
         return {"m": zero, "v": zero, "k": theta.new_zeros(())}
 
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
         k = state["k"] + 1
         m = self.beta1 * state["m"] + (1 - self.beta1) * g
         v = self.beta2 * state["v"] + (1 - self.beta2) * g.square()

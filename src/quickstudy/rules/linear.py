@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from quickstudy.rules.rule import CoordinateWise, RuleState
+from quickstudy.rules.rule import CoordinateStep, CoordinateWise, RuleState
 
 
 class LinearRule(CoordinateWise):
@@ -43,9 +43,7 @@ class LinearRule(CoordinateWise):
     def remember(self, theta: Tensor) -> RuleState:
         return {"m": theta.new_zeros(len(self.decay_logits), len(theta))}
 
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
         d = torch.sigmoid(self.decay_logits)[:, None]
         m = d * state["m"] + g
         step = self.weights[0] * g + (self.weights[1:, None] * m).sum(dim=0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.nets.recurrent import LSTMCell
-from quickstudy.rules.rule import CoordinateWise, RuleState
+from quickstudy.rules.rule import CoordinateStep, CoordinateWise, RuleState
 
 Preprocessing = Literal["none", "log"]
 
@@ -73,9 +73,7 @@ class LSTMRule(CoordinateWise):
         zero = theta.new_zeros(len(theta), self.hidden)
         return {f"{what}{i}": zero for i in range(len(self.cells)) for what in "hc"}
 
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
         x = g[:, None] if self.preprocessing == "none" else log_and_sign(g, self.p)
         new: RuleState = {}
         for i, cell in enumerate(self.cells):

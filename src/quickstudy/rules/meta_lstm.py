@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from quickstudy.nets.recurrent import LSTMCell
 from quickstudy.rules.lstm import log_and_sign
-from quickstudy.rules.rule import CoordinateWise, RuleState
+from quickstudy.rules.rule import CoordinateStep, CoordinateWise, RuleState
 
 
 class MetaLSTMRule(CoordinateWise):
@@ -49,11 +49,9 @@ class MetaLSTMRule(CoordinateWise):
         zero = theta.new_zeros(len(theta), self.hidden)
         return {"h": zero, "c": zero, "f": torch.ones_like(theta), "i": torch.zeros_like(theta)}
 
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
-        of_loss = log_and_sign(loss.reshape(1)).expand(len(g), 2)
-        read = torch.cat([log_and_sign(g), of_loss, state["h"]], dim=1)
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
+        loss_features = log_and_sign(loss.reshape(1)).expand(len(g), 2)
+        read = torch.cat([log_and_sign(g), loss_features, state["h"]], dim=1)
         h, c = self.cell(read, state["c"])
         f, i = (
             torch.sigmoid(gate(torch.cat([h, theta[:, None], before[:, None]], dim=1)))[:, 0]

@@ -78,39 +78,41 @@ class MLPRule(UpdateRule):
         self, state: RuleState, parameters: Parameters, gradients: Parameters, loss: Tensor
     ) -> tuple[Parameters, RuleState]:
         new = {"k": state["k"] + 1}
-        moved: Parameters = {}
+        updated: Parameters = {}
         for name, p in parameters.items():
-            own = {what: state[f"{what}/{name}"] for what in ("m", "v", "row", "column")}
+            memory = {what: state[f"{what}/{name}"] for what in ("m", "v", "row", "column")}
             matrix = p.reshape(len(p), -1)
-            step, own = self._step(own, matrix, gradients[name].reshape(matrix.shape), state["k"])
-            moved[name] = p - step.view(p.shape)
-            new |= {f"{what}/{name}": value for what, value in own.items()}
-        return moved, new
+            step, memory = self._step(
+                memory, matrix, gradients[name].reshape(matrix.shape), state["k"]
+            )
+            updated[name] = p - step.view(p.shape)
+            new |= {f"{what}/{name}": value for what, value in memory.items()}
+        return updated, new
 
-    def _step(self, own: RuleState, p: Tensor, g: Tensor, k: Tensor) -> tuple[Tensor, RuleState]:
+    def _step(self, memory: RuleState, p: Tensor, g: Tensor, k: Tensor) -> tuple[Tensor, RuleState]:
         """The step of a matrix, and what is remembered of it."""
         keep = _column(MOMENTA, p)
-        m = keep * own["m"] + (1 - keep) * g
-        v = SQUARE * own["v"] + (1 - SQUARE) * g.square()
+        m = keep * memory["m"] + (1 - keep) * g
+        v = SQUARE * memory["v"] + (1 - SQUARE) * g.square()
         keep, square = _column(FACTORED, p), g.square() + EPS**2
-        row = keep * own["row"] + (1 - keep) * square.mean(dim=1, keepdim=True)
-        column = keep * own["column"] + (1 - keep) * square.mean(dim=0, keepdim=True)
+        row = keep * memory["row"] + (1 - keep) * square.mean(dim=1, keepdim=True)
+        column = keep * memory["column"] + (1 - keep) * square.mean(dim=0, keepdim=True)
         factor = (row * column / row.mean(dim=1, keepdim=True) + EPS**2).rsqrt()
-        whole = torch.ones_like(factor)
-        factored = [row * whole, column * whole, (row + EPS**2).rsqrt() * whole]
-        factored += [(column + EPS**2).rsqrt() * whole, factor * g]
+        ones = torch.ones_like(factor)
+        factored = [row * ones, column * ones, (row + EPS**2).rsqrt() * ones]
+        factored += [(column + EPS**2).rsqrt() * ones, factor * g]
         of_momenta = (m[:, None] * factor[None]).flatten(0, 1)
-        each = torch.cat(
+        features = torch.cat(
             [torch.stack([g, p, v.sqrt(), (v + EPS**2).rsqrt()]), m, *factored, of_momenta]
         )
-        each = each * (each.square().mean(dim=(1, 2), keepdim=True) + EPS**2).rsqrt()
+        features = features * (features.square().mean(dim=(1, 2), keepdim=True) + EPS**2).rsqrt()
         time = torch.tanh(k / p.new_tensor(TIMES) - 1)
-        read = torch.cat([each.permute(1, 2, 0), time.expand(*p.shape, len(TIMES))], dim=2)
+        read = torch.cat([features.permute(1, 2, 0), time.expand(*p.shape, len(TIMES))], dim=2)
         direction, magnitude = self.net(read).unbind(dim=2)
         step = self.scale * direction * torch.exp(self.scale * magnitude)
         return step, {"m": m, "v": v, "row": row, "column": column}
 
 
-def _column(numbers: tuple[float, ...], like: Tensor) -> Tensor:
+def _column(numbers: tuple[float, ...], reference: Tensor) -> Tensor:
     """Numbers along a first axis before those of a matrix."""
-    return like.new_tensor(numbers)[:, None, None]
+    return reference.new_tensor(numbers)[:, None, None]

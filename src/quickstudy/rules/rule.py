@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 Parameters = dict[str, Tensor]
 RuleState = dict[str, Tensor]
+CoordinateStep = tuple[Tensor, RuleState]
 
 
 class UpdateRule(nn.Module, ABC):
@@ -97,9 +98,7 @@ class CoordinateWise(UpdateRule, ABC):
         """The state for coordinates `(n,)` before the first step."""
 
     @abstractmethod
-    def step(
-        self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor
-    ) -> tuple[Tensor, RuleState]:
+    def step(self, state: RuleState, theta: Tensor, g: Tensor, loss: Tensor) -> CoordinateStep:
         """Coordinates `(n,)` and state after a step with gradient g `(n,)`."""
 
 

@@ -46,7 +46,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         for name, p in named.items():
             _check("parameter", name, p)
         with torch.no_grad():
-            self._kept["rule"] = rule.start(self._cast(named))
+            self._memory["rule"] = rule.start(self._cast(named))
 
     @torch.no_grad()
     def step(  # type: ignore[override]
@@ -76,9 +76,11 @@ class RuleOptimizer(torch.optim.Optimizer):
             slopes[name] = torch.zeros_like(p) if p.grad is None else p.grad
             _check("gradient of parameter", name, slopes[name])
         read = self._cast(named)
-        like = next(iter(read.values()))
-        told = torch.as_tensor(value, dtype=like.dtype, device=like.device).detach()
-        moved, self._kept["rule"] = self.rule(self._kept["rule"], read, self._cast(slopes), told)
+        reference = next(iter(read.values()))
+        loss_value = torch.as_tensor(value, dtype=reference.dtype, device=reference.device).detach()
+        moved, self._memory["rule"] = self.rule(
+            self._memory["rule"], read, self._cast(slopes), loss_value
+        )
         for name, p in named.items():
             if p.grad is not None:
                 p.add_((moved[name] - read[name]).to(p))
@@ -90,24 +92,26 @@ class RuleOptimizer(torch.optim.Optimizer):
         Raises:
             UserError: It is that of another rule, or of other parameters.
         """
-        own: RuleState = self._kept["rule"]
-        given = state_dict.get("state", {}).get("rule", {})
-        shapes, found = ({n: tuple(t.shape) for n, t in s.items()} for s in (own, given))
-        if shapes != found:
-            differ = sorted(
-                n for n in shapes.keys() | found.keys() if shapes.get(n) != found.get(n)
+        memory: RuleState = self._memory["rule"]
+        saved = state_dict.get("state", {}).get("rule", {})
+        shapes, saved_shapes = ({n: tuple(t.shape) for n, t in s.items()} for s in (memory, saved))
+        if shapes != saved_shapes:
+            names = sorted(
+                n
+                for n in shapes.keys() | saved_shapes.keys()
+                if shapes.get(n) != saved_shapes.get(n)
             )
             raise UserError(
                 f"RuleOptimizer.load_state_dict: expected the memory of {type(self.rule).__name__} "
-                f"for these parameters; received another in {', '.join(differ[:5])}; load one that "
+                f"for these parameters; received another in {', '.join(names[:5])}; load one that "
                 "was saved with the same rule and parameters."
             )
         super().load_state_dict(state_dict)
-        self._kept["rule"] = {name: given[name].to(own[name]).clone() for name in own}
+        self._memory["rule"] = {name: saved[name].to(memory[name]).clone() for name in memory}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Only while the optimizer is made: the memory of a rule is one for all parameters."""
-        if "rule" in self._kept:
+        """Refused after `__init__`: the memory of a rule is one for all parameters."""
+        if "rule" in self._memory:
             raise UserError(
                 "RuleOptimizer: the memory of a rule is one for all parameters; received another "
                 "group of them; make a new optimizer with all."
@@ -115,7 +119,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     @property
-    def _kept(self) -> dict[Any, Any]:
+    def _memory(self) -> dict[Any, Any]:
         """Returns the state that torch saves; the rule's memory has a key of its own in it."""
         return self.state
 
@@ -129,17 +133,19 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _cast(self, tensors: Parameters) -> Parameters:
         """Tensors as the rule computes."""
-        like = next(self.rule.parameters(), next(iter(tensors.values())))
-        return {name: t.detach().to(like.device, like.dtype) for name, t in tensors.items()}
+        reference = next(self.rule.parameters(), next(iter(tensors.values())))
+        return {
+            name: t.detach().to(reference.device, reference.dtype) for name, t in tensors.items()
+        }
 
 
 def _check(what: str, name: str, t: Tensor) -> None:
     """Raises UserError for a tensor that no rule serves."""
-    said = str(t.dtype).removeprefix("torch.")
+    dtype = str(t.dtype).removeprefix("torch.")
     if t.layout != torch.strided:
         problem, advice = f"a {t.layout} one", "use a dense one, such as Embedding(sparse=False)"
     elif t.dtype not in SERVED:
-        problem, advice = f"one of {said}", "keep float32 parameters, and cast in the forward pass"
+        problem, advice = f"one of {dtype}", "keep float32 parameters, and cast in the forward pass"
     elif not t.numel():
         problem, advice = f"an empty one of shape {tuple(t.shape)}", "leave it out"
     else:

@@ -9,37 +9,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from quickstudy.figures.colours import BLUE, DASHED, FAINT, INK, SOFT, VERMILLION
 from quickstudy.figures.curves import Curve, draw_curves
 from quickstudy.figures.rows import Interval, Row, ranked_rows
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    FAINT,
-    INK,
-    SOFT,
-    VERMILLION,
-    Figure,
-    drawable,
-    finished,
-    key,
-    log_axis,
-    metric_axis,
-    panel,
-    sheet,
-)
+from quickstudy.figures.sheet import Figure, drawable, log_axis, metric_axis, sheet
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import Metric, named
-from quickstudy.search.space import JSON, Choice, space_of
+from quickstudy.search.space import Choice, space_of
 
 GREY = "#9aa1a9"
 
 
-def search_figures(result: JSON) -> list[Figure]:
+def search_figures(result: JSONLike) -> list[Figure]:
     """All figures of a result of `quickstudy search`."""
     figures = [course(result), tried(result)]
     return [*figures, importances(result)] if result["importance"] else figures
 
 
-def course(result: JSON) -> Figure:
+def course(result: JSONLike) -> Figure:
     """The metric of each trial as the search spends its time."""
     metric, best = named(result["metric"]), result["best"]["number"]
     lines, failed, spent = [], [], 0.0
@@ -65,7 +52,7 @@ def course(result: JSON) -> Figure:
             curves.append(Curve(x, y, marks_end=True, **look))
     default = result["default"] and result["default"]["score"]
     with sheet(4.0, f"{len(lines)} trials: {metric.noun} as the search goes on") as canvas:
-        axes = panel(canvas, 0.55, 0.75, right=0.35)
+        axes = canvas.panel(0.55, 0.75, right=0.35)
         if not metric.larger_is_better:
             axes.set_yscale("log")
         draw_curves(axes, curves)
@@ -85,16 +72,16 @@ def course(result: JSON) -> Figure:
         if failed:
             across: Any = {"transform": axes.get_xaxis_transform(), "label": "failed"}
             handles += axes.plot(failed, [0.02] * len(failed), "|", color=INK, ms=9, **across)
-        key(canvas, handles)
+        canvas.key(handles)
         caption = (
             "Each line is one trial, from its first validation to its last. Trials that fall "
             "behind are given up, so that the time goes to the others."
         )
         data = {"metric": metric.name, "lines": lines, "default": default, "failed": failed}
-        return finished(canvas, "course", caption, data)
+        return canvas.finish("course", caption, data)
 
 
-def importances(result: JSON) -> Figure:
+def importances(result: JSONLike) -> Figure:
     """The share of each choice in how trials rank, and which way it should go."""
     shares = result["importance"][:12]
     rows = [
@@ -116,7 +103,7 @@ def importances(result: JSON) -> Figure:
     )
 
 
-def tried(result: JSON) -> Figure:
+def tried(result: JSONLike) -> Figure:
     """The values of each choice that were tried, and where the best trials lie."""
     space = space_of(result["space"])
     now = {choice["option"] + str(choice.get("when")): choice for choice in result["space_now"]}
@@ -125,24 +112,24 @@ def tried(result: JSON) -> Figure:
     top = {*order[: max(1, math.ceil(len(order) / 4))]}
     best = result["best"]["number"]
     height = 0.95 + 0.44 * len(space.choices)
-    drawn = []
+    points = []
     looks: dict[str, Any] = {
         "the best": {"marker": "D", "ms": 6.5, "mec": "white", "mfc": VERMILLION, "zorder": 4},
         "best quarter": {"marker": "o", "ms": 4.5, "mec": BLUE, "mfc": BLUE, "zorder": 3},
         "others": {"marker": "o", "ms": 4.5, "mec": GREY, "mfc": "white", "zorder": 2},
     }
     with sheet(height, "What was tried, and where the best trials lie") as canvas:
-        axes = panel(canvas, 0.2, 0.75, left=1.9, right=0.35)
+        axes = canvas.panel(0.2, 0.75, left=1.9, right=0.35)
         for i, choice in enumerate(space.choices):
-            made = [n for n in reversed(order) if choice.key in rows[n]["choices"]]
-            values = [rows[n]["choices"][choice.key] for n in made]
+            numbers = [n for n in reversed(order) if choice.key in rows[n]["choices"]]
+            values = [rows[n]["choices"][choice.key] for n in numbers]
             after = now.get(choice.option + str(choice.to_json().get("when")), {})
             for n, value, x in zip(
-                made, values, _strip(axes, i, choice, after, values), strict=True
+                numbers, values, _strip(axes, i, choice, after, values), strict=True
             ):
                 look = "the best" if n == best else "best quarter" if n in top else "others"
                 axes.plot(x, i, ls="", **looks[look])
-                drawn.append({"choice": choice.key, "trial": n, "value": value})
+                points.append({"choice": choice.key, "trial": n, "value": value})
         names = [drawable(choice.option, 26) for choice in space.choices]
         axes.set_yticks(range(len(names)), names)
         axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(-0.04, 1.04), xticks=[])
@@ -152,15 +139,15 @@ def tried(result: JSON) -> Figure:
             axes.spines[side].set_visible(False)
         handles = [Line2D([], [], label=label, lw=0, **look) for label, look in looks.items()]
         handles.append(Line2D([], [], label="the space at the end", color=SOFT, lw=3))
-        key(canvas, handles)
+        canvas.key(handles)
         caption = (
             "One row a choice, one mark a trial that made it. The thick line is where the search "
             "still looks after its adjustments."
         )
-        return finished(canvas, "tried", caption, {"points": drawn, "best": best})
+        return canvas.finish("tried", caption, {"points": points, "best": best})
 
 
-def _strip(axes: Axes, i: int, choice: Choice, now: JSON, made: list[Any]) -> list[float]:
+def _strip(axes: Axes, i: int, choice: Choice, now: JSON, tried: list[Any]) -> list[float]:
     """Draws the scale of a choice; where the values are on it."""
     small: dict[str, Any] = {"size": 7, "color": SOFT, "va": "top"}
     axes.plot([0, 1], [i, i], color=FAINT, lw=1, zorder=0)
@@ -173,21 +160,21 @@ def _strip(axes: Axes, i: int, choice: Choice, now: JSON, made: list[Any]) -> li
                 axes.plot([x - 0.35 / n, x + 0.35 / n], [i, i], color=SOFT, lw=3, zorder=1)
             name = "none" if value is None else str(value)
             axes.text(x, i + 0.17, drawable(name, 110 // n), ha="center", **small)
-        seen: dict[str, int] = {}
+        n_drawn: dict[str, int] = {}
         places = []
-        for value in made:
-            k = seen[repr(value)] = seen.get(repr(value), -1) + 1
-            step = (k + 1) // 2 * (-1) ** k * min(0.02, 0.7 / n / max(len(made), 1))
+        for value in tried:
+            k = n_drawn[repr(value)] = n_drawn.get(repr(value), -1) + 1
+            step = (k + 1) // 2 * (-1) ** k * min(0.02, 0.7 / n / max(len(tried), 1))
             places.append(at[repr(value)] + step)
         return places
-    low = min([choice.low, now.get("low", choice.low), *made])
-    high = max([choice.high, now.get("high", choice.high), *made])
+    low = min([choice.low, now.get("low", choice.low), *tried])
+    high = max([choice.high, now.get("high", choice.high), *tried])
     whole = Choice(choice.option, low=low, high=high, log=choice.log)
     inside = [whole.place(now.get(end, getattr(choice, end))) for end in ("low", "high")]
     axes.plot(inside, [i, i], color=SOFT, lw=3, zorder=1, solid_capstyle="butt")
     axes.text(0, i + 0.17, f"{low:.3g}", ha="center", **small)
     axes.text(1, i + 0.17, f"{high:.3g}", ha="center", **small)
-    return [whole.place(value) for value in made]
+    return [whole.place(value) for value in tried]
 
 
 def _limits(ends: list[float], metric: Metric) -> tuple[float, float]:

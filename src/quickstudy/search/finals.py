@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quickstudy.evaluation.scores import score
+from quickstudy.files.records import JSON, JSONLike, Record
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import half_width
 from quickstudy.models.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
-from quickstudy.search.space import JSON
 from quickstudy.search.study import Plan
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import resolve, run_training
@@ -20,8 +19,8 @@ from quickstudy.training.plan import resolve, run_training
 FINALISTS = 5
 
 
-@dataclass(frozen=True)
-class Final:
+@dataclass(frozen=True, eq=False)
+class Final(Record):
     """One finalist.
 
     Attributes:
@@ -44,7 +43,7 @@ class Final:
     cpu_seconds: float
 
 
-def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -> list[Final]:
+def finals(plan: Plan, trials: Sequence[Row], source: TaskSource, n_tasks: int) -> list[Final]:
     """The best whole trials on further meta-valid tasks, the same for all; the best first.
 
     Of many trials the one with the best validation is in part the luckiest. The default
@@ -53,7 +52,7 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
 
     Args:
         plan: The search.
-        found: Its trials.
+        trials: Its trials.
         source: The tasks.
         n_tasks: Tasks of the finals; they come after those of the validations.
 
@@ -61,27 +60,27 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
         One for each of up to five trials and the default; none where there are not two, where the
         run of one is on another machine, or where `n_tasks` is 0.
     """
-    default = default_row(found)
-    entered = [
+    default = default_row(trials)
+    finalists = [
         row
-        for place, row in enumerate(whole_rows(found, plan.sign))
+        for place, row in enumerate(whole_rows(trials, plan.sign))
         if place < FINALISTS or row is default
     ]
-    here = all(RunDirectory(plan.run(row.number)).exists for row in entered)
-    if n_tasks == 0 or len(entered) < 2 or not here:
+    present = all(RunDirectory(plan.run(row.number)).exists for row in finalists)
+    if n_tasks == 0 or len(finalists) < 2 or not present:
         return []
-    each, spent = {}, {}
-    for row in entered:
+    by_number, spent = {}, {}
+    for row in finalists:
         started = time.process_time()
         run = plan.run(row.number)
         first = RunDirectory(run).read()["training"]["valid_tasks"]
         tasks = (source.untouched.task("valid", first + i) for i in range(n_tasks))
-        each[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
+        by_number[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         spent[row.number] = time.process_time() - started
-    usual = None if default is None else each.get(default.number)
+    reference = None if default is None else by_number.get(default.number)
     results = []
-    for number, scores in each.items():
-        gain = None if usual is None else plan.sign * (scores - usual)
+    for number, scores in by_number.items():
+        gain = None if reference is None else plan.sign * (scores - reference)
         results.append(
             Final(
                 number,
@@ -93,29 +92,24 @@ def finals(plan: Plan, found: Sequence[Row], source: TaskSource, n_tasks: int) -
                 spent[number],
             )
         )
-    return sorted(results, key=lambda final: _rank(plan.sign * final.score))
+    return sorted(results, key=lambda final: plan.metric.rank(final.score))
 
 
-def winner(found: Sequence[Row], played: Sequence[Final], sign: int) -> Row | None:
+def winner(trials: Sequence[Row], played: Sequence[Final], sign: int) -> Row | None:
     """The best trial by the finals, or by its validations where there were none."""
     if not played:
-        return best_row(found, sign)
-    return next(row for row in found if row.number == played[0].number)
+        return best_row(trials, sign)
+    return next(row for row in trials if row.number == played[0].number)
 
 
-def _rank(quality: float) -> float:
-    """The better, the smaller; what is not finite comes last."""
-    return -quality if math.isfinite(quality) else math.inf
-
-
-def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:
+def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JSON:
     """The best and the default configuration on meta-test tasks, and their paired difference.
 
     A trial that was given up is trained to its end first.
     """
     pairs = {"best": result["best"], "default": result["default"]}
     tasks = [source.untouched.task("test", index) for index in range(n_tasks)]
-    result_of: JSON = {}
+    means: JSON = {}
     scores = {}
     for name, row in pairs.items():
         run = plan.run(row["number"]) if row else None
@@ -125,9 +119,9 @@ def tested(plan: Plan, result: JSON, source: TaskSource, n_tasks: int) -> JSON:
             run_training(resolve({**row["options"], "out": run}), resume=True, show=False)
         scores[name] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
         metric, mean = result["metric"], float(scores[name].mean())
-        result_of[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
+        means[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
     if len(scores) == 2:
         difference = scores["best"] - scores["default"]
         ci95 = half_width(difference)
-        result_of["best minus default"] = {result["metric"]: float(difference.mean()), "ci95": ci95}
-    return result_of
+        means["best minus default"] = {result["metric"]: float(difference.mean()), "ci95": ci95}
+    return means

@@ -13,13 +13,14 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from scipy.stats import rankdata, spearmanr
 
+from quickstudy.files.records import JSON
 from quickstudy.search.rows import Row
-from quickstudy.search.space import JSON, Choice, Space
+from quickstudy.search.space import Choice, Space
 
 FEWEST = 6
 
 
-def importance(space: Space, found: Sequence[Row], sign: int) -> list[JSON]:
+def importance(space: Space, trials: Sequence[Row], sign: int) -> list[JSON]:
     """The share of each choice in how trials rank, largest first; none of too few trials.
 
     Trials are ranked by their metric when they were first judged, where all have seen as much;
@@ -28,20 +29,20 @@ def importance(space: Space, found: Sequence[Row], sign: int) -> list[JSON]:
 
     Args:
         space: The space at first.
-        found: The trials.
+        trials: The trials.
         sign: 1 where a larger metric is better, else -1.
 
     Source: Hutter, Hoos, Leyton-Brown: An Efficient Approach for Assessing Hyperparameter
     Importance, ICML 2014.
     """
-    judged = [row for row in found if row.curve or row.state == "failed"]
+    judged = [row for row in trials if row.curve or row.state == "failed"]
     judged = [row for row in judged if row.state not in ("retried", "waiting", "running")]
     scores = np.array([_first(row, sign) for row in judged])
     varied = [c for c in space.choices if len({repr(r.choices.get(c.key)) for r in judged}) > 1]
     if len(judged) < FEWEST or not varied or len({*scores.tolist()}) < 2:
         return []
     quality = rankdata(scores) / len(scores)
-    like = {choice.key: _distribution(choice, judged) for choice in varied}
+    distributions = {choice.key: _distribution(choice, judged) for choice in varied}
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -49,7 +50,7 @@ def importance(space: Space, found: Sequence[Row], sign: int) -> list[JSON]:
         for row, value in zip(judged, quality, strict=True):
             params = {c.key: row.choices.get(c.key, _middle(c)) for c in varied}
             study.add_trial(
-                optuna.create_trial(params=params, distributions=like, value=float(value))
+                optuna.create_trial(params=params, distributions=distributions, value=float(value))
             )
         shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
     by_key = {choice.key: choice for choice in varied}
@@ -59,19 +60,19 @@ def importance(space: Space, found: Sequence[Row], sign: int) -> list[JSON]:
     ]
 
 
-def tendency(choice: Choice, found: Sequence[Row], quality: Sequence[float] | Any) -> str:
+def tendency(choice: Choice, trials: Sequence[Row], quality: Sequence[float] | Any) -> str:
     """Which way a choice should go, in a few words."""
-    made = [(r.choices[choice.key], q) for r, q in zip(found, quality, strict=True)
+    pairs = [(r.choices[choice.key], q) for r, q in zip(trials, quality, strict=True)
             if choice.key in r.choices]  # fmt: skip
     if choice.values:
         means = {
-            repr(v): float(np.mean([q for value, q in made if repr(value) == repr(v)]))
+            repr(v): float(np.mean([q for value, q in pairs if repr(value) == repr(v)]))
             for v in choice.values
-            if any(repr(value) == repr(v) for value, _ in made)
+            if any(repr(value) == repr(v) for value, _ in pairs)
         }
         best = max(means, key=lambda name: means[name])
         return f"best with {best.strip(chr(39))}"
-    values, ranks = zip(*made, strict=True) if made else ((), ())
+    values, ranks = zip(*pairs, strict=True) if pairs else ((), ())
     if len({*values}) < 3:
         return "too few trials to say"
     rho = float(spearmanr(values, ranks).statistic)
@@ -89,9 +90,9 @@ def _middle(choice: Choice) -> Any:
     return choice.values[0] if choice.values else choice.at(0.5)
 
 
-def _distribution(choice: Choice, found: Sequence[Row]) -> BaseDistribution:
+def _distribution(choice: Choice, trials: Sequence[Row]) -> BaseDistribution:
     if choice.values:
         return CategoricalDistribution(choice.values)
-    made = [row.choices[choice.key] for row in found if choice.key in row.choices]
-    made.append(_middle(choice))
-    return FloatDistribution(float(min(made)), float(max(made)), log=choice.log)
+    values = [row.choices[choice.key] for row in trials if choice.key in row.choices]
+    values.append(_middle(choice))
+    return FloatDistribution(float(min(values)), float(max(values)), log=choice.log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -13,16 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from quickstudy.errors import UserError
-from quickstudy.figures.page import drawings, machine_rows, not_shown, settings_table, write_page
+from quickstudy.figures import page
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.machine import machine
-from quickstudy.files.records import today, without_nan
+from quickstudy.files.records import JSON, JSONLike, today, without_nan
 from quickstudy.metrics import named
 from quickstudy.search.figures import search_figures
 from quickstudy.search.finals import finals, winner
 from quickstudy.search.importance import importance
+from quickstudy.search.record import SearchResult
 from quickstudy.search.rows import Row, default_row
-from quickstudy.search.space import JSON, Space, space_of
+from quickstudy.search.space import Space, space_of
 from quickstudy.search.store import Past, form
 from quickstudy.search.study import Plan
 from quickstudy.search.zoom import ranked, zoomed
@@ -39,48 +40,48 @@ LIMITS = (
 
 
 def result_of(
-    plan: Plan, found: Sequence[Row], source: TaskSource, final_tasks: int, command: str
-) -> JSON:
-    """All that is known of a search, as plain JSON; the best trial is chosen by the finals.
+    plan: Plan, trials: Sequence[Row], source: TaskSource, final_tasks: int, command: str
+) -> SearchResult:
+    """Sums up a search; the best trial is chosen by the finals.
 
     Raises:
         UserError: No trial came to its end.
     """
-    played = finals(plan, found, source, final_tasks)
-    best = winner(found, played, plan.sign)
+    final_rows = finals(plan, trials, source, final_tasks)
+    best = winner(trials, final_rows, plan.sign)
     if best is None:
-        failed = next((row.reason for row in found if row.reason), "the budget was spent before")
+        failed = next((row.reason for row in trials if row.reason), "the budget was spent before")
         raise UserError(
             f"search {plan.out}: needs a trial that ends with a finite validation; received none "
-            f"of {len(found)} ({failed}); raise --trials or --total-minutes, or change the space."
+            f"of {len(trials)} ({failed}); raise --trials or --total-minutes, or change the space."
         )
-    space, adjusted = zoomed(plan.space, found, plan.sign, plan.zoom)
-    default = default_row(found)
-    spent = sum(row.cpu_seconds for row in found) + sum(final.cpu_seconds for final in played)
-    result: JSON = {
-        "name": plan.name,
-        "tasks": source.describe(),
-        "metric": plan.metric.name,
+    space, adjusted = zoomed(plan.space, trials, plan.sign, plan.zoom)
+    default = default_row(trials)
+    spent = sum(row.cpu_seconds for row in trials) + sum(final.cpu_seconds for final in final_rows)
+    result = SearchResult(
+        name=plan.name,
+        tasks=source.describe(),
+        metric=plan.metric.name,
         **plan.about(),
-        "space_now": space.to_json(),
-        "adjusted": adjusted,
-        "importance": importance(plan.space, found, plan.sign),
-        "best": asdict(best),
-        "default": None if default is None else asdict(default),
-        "finals": [asdict(final) for final in played],
-        "trials": [asdict(row) | {"tasks": row.tasks} for row in found],
-        "rank": [row.number for row in ranked(found, plan.sign)],
-        "cpu_minutes": spent / 60,
-        "minutes": sum(row.seconds for row in found) / 60,
-        "command": command,
-        "date": today(),
-        "version": __version__,
+        space_now=space.to_json(),
+        adjusted=adjusted,
+        importance=importance(plan.space, trials, plan.sign),
+        best=best,
+        default=default,
+        finals=final_rows,
+        trials=trials,
+        rank=[row.number for row in ranked(trials, plan.sign)],
+        cpu_minutes=spent / 60,
+        minutes=sum(row.seconds for row in trials) / 60,
+        command=command,
+        date=today(),
+        version=__version__,
         **machine(),
-    }
-    return result | {"words": words(result, plan.space, plan.budget.tasks)}
+    )
+    return replace(result, words=words(result, plan.space, plan.budget.tasks))
 
 
-def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Past:
+def past_of(result: JSONLike, source: TaskSource, features: dict[str, float]) -> Past:
     """The record from which later searches on similar tasks may begin."""
     by_key = {choice.key: choice.option for choice in space_of(result["space"]).choices}
     best, default = result["best"], result["default"]
@@ -97,19 +98,19 @@ def past_of(result: JSON, source: TaskSource, features: dict[str, float]) -> Pas
     )
 
 
-def words(result: JSON, space: Space, whole: int) -> list[str]:
+def words(result: JSONLike, space: Space, whole: int) -> list[str]:
     """The results and their reasons, in sentences."""
     best, default = result["best"], result["default"]
     metric = named(result["metric"])
     trials = [row for row in result["trials"] if row["state"] != "retried"]
     first = f"Trial {best['number']} is the best of {len(trials)}: {_named(best)} with "
-    won = next(iter(result["finals"]), None)
-    if won is None:
+    winner = next(iter(result["finals"]), None)
+    if winner is None:
         first += f"{metric.text(best['score'])} {metric.noun} on the meta-valid tasks"
     else:
         first += (
-            f"{metric.text(won['score'], won['ci95'])} {metric.noun} in the finals of "
-            f"{len(result['finals'])} trials, on {won['n_tasks']} further meta-valid tasks"
+            f"{metric.text(winner['score'], winner['ci95'])} {metric.noun} in the finals of "
+            f"{len(result['finals'])} trials, on {winner['n_tasks']} further meta-valid tasks"
         )
     if default is None:
         first += "."
@@ -117,44 +118,44 @@ def words(result: JSON, space: Space, whole: int) -> list[str]:
         first += ". It is the default configuration: nothing that was tried beats it."
     elif default["score"] is None:
         first += f"; the default configuration failed ({default['reason']})."
-    elif won is not None and won["ahead"] is not None:
+    elif winner is not None and winner["ahead"] is not None:
         first += (
-            f", {metric.text(won['ahead'], won['ahead_ci95'])} better than the default "
+            f", {metric.text(winner['ahead'], winner['ahead_ci95'])} better than the default "
             "configuration on the same tasks."
         )
     else:
         early = " when it was given up" if default["state"] == "given up" else ""
         reached = metric.text(default["score"])
         first += f"; the default configuration reached {reached}{early}."
-    said = [first]
+    sentences = [first]
     if default is not None and default["number"] != best["number"]:
         options = {c.key: c.option for c in space.choices}
-        usual = {options[key]: value for key, value in default["choices"].items()}
-        made = {options[key]: value for key, value in best["choices"].items()}
-        others = [
+        defaults = {options[key]: value for key, value in default["choices"].items()}
+        chosen = {options[key]: value for key, value in best["choices"].items()}
+        changes = [
             f"{name} {_value(value)}"
-            + (f" instead of {_value(usual[name])}" if name in usual else "")
-            for name, value in made.items()
-            if name not in usual or usual[name] != value
+            + (f" instead of {_value(defaults[name])}" if name in defaults else "")
+            for name, value in chosen.items()
+            if name not in defaults or defaults[name] != value
         ]
-        said.append(f"It differs from the default in {', '.join(others)}.")
+        sentences.append(f"It differs from the default in {', '.join(changes)}.")
     ends = [row["state"] for row in trials]
     share = sum(row["tasks"] for row in trials) / whole / len(trials)
-    said.append(
+    sentences.append(
         f"{ends.count('whole')} trials were trained whole, {ends.count('given up')} given up early "
         f"and {ends.count('failed')} failed: together they saw {100 * share:.0f} % "
         "of the tasks that whole trainings of all would have."
     )
-    said += [
+    sentences += [
         f"{row['choice'].split(' (')[0]} makes {100 * row['share']:.0f} % of the differences that "
         f"single choices explain: {row['tendency']}."
         for row in result["importance"][:3]
         if row["share"] >= 0.1
     ]
-    return said + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
+    return sentences + [f"{text[0].upper()}{text[1:]}." for text in result["adjusted"]]
 
 
-def write(plan: Plan, result: JSON, json: Path | None) -> None:
+def write(plan: Plan, result: JSONLike, json: Path | None) -> None:
     """Writes the best configuration, the result, its figures and its page."""
     text = jsonlib.dumps(without_nan(result), indent=2).encode()
     config = yaml.safe_dump(result["best"]["options"], sort_keys=False, allow_unicode=True)
@@ -169,34 +170,34 @@ def write(plan: Plan, result: JSON, json: Path | None) -> None:
         "<h2>Why</h2>\n<ul>\n" + "\n".join(f"<li>{escape(t)}</li>" for t in result["words"][1:])
         + "\n</ul>",
         *([f"<h2>The finals</h2>\n{_finals(result)}"] if result["finals"] else []),
-        drawings(figures),
+        page.drawings(figures),
         f"<h2>The best configuration</h2>\n<pre>{escape(config)}</pre>",
         "<p>Train it, longer if you like, with <code>quickstudy train --config best.yaml --out "
         "runs/best</code>.</p>",
         "<h2>All trials</h2>",
         _trials(result),
-        not_shown(LIMITS),
+        page.not_shown(LIMITS),
         "<h2>Settings</h2>",
-        settings_table([*_settings(result), *machine_rows(result["machine"])]),
+        page.settings_table([*_settings(result), *page.machine_rows(result["machine"])]),
     ]  # fmt: skip
     name = result["tasks"].get("name", "these tasks")
-    write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
+    page.write_page(plan.out / "search.html", f"Search on {name}", result["words"][0], body)
 
 
-def show(result: JSON, out: Path) -> None:
+def show(result: JSONLike, out: Path) -> None:
     """The trials on the terminal, best first, and what was found in words."""
     metric = named(result["metric"])
     table = Table(title=f"the best of {len(result['trials'])} trials")
     for column in ("trial", metric.noun, "in the finals", "tasks", "end", "from", "learner"):
         table.add_column(column, justify="right" if column in ("trial", "tasks") else "left")
     rows = {row["number"]: row for row in result["trials"]}
-    played = {one["number"]: metric.text(one["score"]) for one in result["finals"]}
-    order = [*played, *(number for number in result["rank"] if number not in played)]
+    final_scores = {final["number"]: metric.text(final["score"]) for final in result["finals"]}
+    order = [*final_scores, *(number for number in result["rank"] if number not in final_scores)]
     for number in order[:10]:
         row = rows[number]
         score = "" if row["score"] is None else metric.text(row["score"])
         about = (str(row["tasks"]), row["state"], row["origin"], _named(row))
-        table.add_row(str(number), score, played.get(number, ""), *about)
+        table.add_row(str(number), score, final_scores.get(number, ""), *about)
     Console().print(table)
     for text in result["words"]:
         print(text)
@@ -205,24 +206,24 @@ def show(result: JSON, out: Path) -> None:
     print(f"config: {out / 'best.yaml'}; page: {(out / 'search.html').resolve()}")
 
 
-def _finals(result: JSON) -> str:
+def _finals(result: JSONLike) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
-    for one in result["finals"]:
-        ahead = one["ahead"]
+    for final in result["finals"]:
+        ahead = final["ahead"]
         if ahead is not None:
-            ahead = metric.text(ahead, one["ahead_ci95"])
-        if rows[one["number"]]["origin"] == "default":
+            ahead = metric.text(ahead, final["ahead_ci95"])
+        if rows[final["number"]]["origin"] == "default":
             ahead = "is the default"
-        cells = (metric.text(one["score"], one["ci95"]), ahead or "")
-        lines.append(_line(one["number"], [*cells, _named(rows[one["number"]])]))
+        cells = (metric.text(final["score"], final["ci95"]), ahead or "")
+        lines.append(_line(final["number"], [*cells, _named(rows[final["number"]])]))
     heads = ("trial", metric.noun, "better than the default by", "learner")
     text = f"On {result['finals'][0]['n_tasks']} meta-valid tasks that chose none of them, ± 95 %."
-    return f"<p>{text}</p>\n{_table(heads, lines)}"
+    return f"<p>{text}</p>\n{page.table_html('ladder lines', lines, heads)}"
 
 
-def _trials(result: JSON) -> str:
+def _trials(result: JSONLike) -> str:
     metric = named(result["metric"])
     rows = {row["number"]: row for row in result["trials"]}
     lines = []
@@ -234,7 +235,7 @@ def _trials(result: JSON) -> str:
         cells = (score, row["tasks"], row["state"], row["origin"], chosen)
         lines.append(_line(number, cells, note))
     heads = ("trial", metric.noun, "tasks seen", "end", "from", "choices")
-    return _table(heads, lines)
+    return page.table_html("ladder lines", lines, heads)
 
 
 def _line(number: int, cells: Sequence[object], note: str = "") -> str:
@@ -247,16 +248,7 @@ def _line(number: int, cells: Sequence[object], note: str = "") -> str:
     )
 
 
-def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f'<th scope="col">{h}</th>' for h in heads)
-    body = "\n".join(lines)
-    return (
-        f'<div class="scroll">\n<table class="ladder lines">\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
-    )
-
-
-def _settings(result: JSON) -> list[tuple[str, object]]:
+def _settings(result: JSONLike) -> list[tuple[str, object]]:
     budget, search = result["budget"], result["search"]
     return [
         ("command", result["command"]),

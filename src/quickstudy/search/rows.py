@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from quickstudy.search.space import JSON
+from quickstudy.files.records import JSON, Record
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, eq=False)
+class Row(Record):
     """One trial as it is known.
 
     Attributes:
@@ -54,40 +54,40 @@ def rows(study: optuna.Study) -> list[Row]:
     trials = study.get_trials(deepcopy=False)
     retried = {n for t in trials for n in attempts(t)}
     first = min((t.datetime_start for t in trials if t.datetime_start), default=None)
-    found = []
+    trial_rows = []
     for trial in trials:
-        said = trial.user_attrs
+        attributes = trial.user_attrs
         started = trial.datetime_start
-        over = trial.datetime_complete
+        ended = trial.datetime_complete
         earlier = attempts(trial)
         state = {
             TrialState.COMPLETE: "whole",
-            TrialState.PRUNED: str(said.get("end", "given up")),
+            TrialState.PRUNED: str(attributes.get("end", "given up")),
             TrialState.FAIL: "retried" if trial.number in retried else "failed",
             TrialState.RUNNING: "running",
             TrialState.WAITING: "waiting",
         }[trial.state]
-        options = dict(said.get("options", {}))
+        options = dict(attributes.get("options", {}))
         every, steps, n = (options.get(k, 0) for k in ("valid_every", "steps", "meta_batch"))
         values = sorted(trial.intermediate_values.items())
         curve = [(min(i * every, steps) * n, value) for i, value in values]
         last = curve[-1][1] if curve else None
-        found.append(
+        trial_rows.append(
             Row(
                 trial.number,
                 state,
-                f"again {earlier[0]}" if earlier else str(said.get("origin", "sampler")),
+                f"again {earlier[0]}" if earlier else str(attributes.get("origin", "sampler")),
                 dict(trial.params),
                 options,
                 None if last is None or not math.isfinite(last) else last,
                 curve,
-                str(said.get("reason", "" if state != "failed" else "its worker died")),
-                float(said.get("cpu_seconds", 0.0)),
-                (over - started).total_seconds() if over and started else 0.0,
+                str(attributes.get("reason", "" if state != "failed" else "its worker died")),
+                float(attributes.get("cpu_seconds", 0.0)),
+                (ended - started).total_seconds() if ended and started else 0.0,
                 (started - first).total_seconds() if started and first else 0.0,
             )
         )
-    return found
+    return trial_rows
 
 
 def attempts(trial: FrozenTrial) -> list[int]:
@@ -95,19 +95,19 @@ def attempts(trial: FrozenTrial) -> list[int]:
     return list(trial.system_attrs.get("retry_history", []))
 
 
-def whole_rows(found: Sequence[Row], sign: int) -> list[Row]:
+def whole_rows(trials: Sequence[Row], sign: int) -> list[Row]:
     """The trials that saw all their tasks, the best first."""
-    whole = [row for row in found if row.state == "whole" and row.score is not None]
+    whole = [row for row in trials if row.state == "whole" and row.score is not None]
     return sorted(whole, key=lambda row: -sign * (row.score or 0.0))
 
 
-def best_row(found: Sequence[Row], sign: int) -> Row | None:
+def best_row(trials: Sequence[Row], sign: int) -> Row | None:
     """The best of the trials that saw all their tasks."""
-    return next(iter(whole_rows(found, sign)), None)
+    return next(iter(whole_rows(trials, sign)), None)
 
 
-def default_row(found: Sequence[Row]) -> Row | None:
+def default_row(trials: Sequence[Row]) -> Row | None:
     """The last attempt at the trial of the default configuration."""
-    first = next((row for row in found if row.origin == "default"), None)
-    again = [row for row in found if first and row.origin == f"again {first.number}"]
-    return again[-1] if again else first
+    first = next((row for row in trials if row.origin == "default"), None)
+    retries = [row for row in trials if first and row.origin == f"again {first.number}"]
+    return retries[-1] if retries else first

@@ -10,7 +10,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial
 
-from quickstudy.search.space import JSON, Space
+from quickstudy.files.records import JSON
+from quickstudy.search.space import Space
 
 STARTUP = 10
 KEEP = 0.75
@@ -50,12 +51,12 @@ class Variations(TPESampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for _ in range(10):
-            found = super().sample_relative(study, trial, search_space)
-            if all(self._fits(name, value) for name, value in found.items()):
-                return found
-        return {name: self._fitting(name, value) for name, value in found.items()}
+            values = super().sample_relative(study, trial, search_space)
+            if all(self._fits(name, value) for name, value in values.items()):
+                return values
+        return {name: self._fitting(name, value) for name, value in values.items()}
 
     def sample_independent(
         self,
@@ -64,15 +65,15 @@ class Variations(TPESampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        now = self._likely.get(param_name)
+        likely = self._likely.get(param_name)
         if param_name in self._likely and param_name not in self._varied:
-            return now
-        found = now
+            return likely
+        value = likely
         for _ in range(10):
-            found = super().sample_independent(study, trial, param_name, param_distribution)
-            if self._fits(param_name, found) and found != now:
-                return found
-        return self._fitting(param_name, found)
+            value = super().sample_independent(study, trial, param_name, param_distribution)
+            if self._fits(param_name, value) and value != likely:
+                return value
+        return self._fitting(param_name, value)
 
     def _fits(self, name: str, value: Any) -> bool:
         return name not in self._kept or value in self._kept[name]
@@ -80,5 +81,5 @@ class Variations(TPESampler):
     def _fitting(self, name: str, value: Any) -> Any:
         if self._fits(name, value):
             return value
-        kept = self._kept[name]
-        return kept[int(self._draws.integers(len(kept)))]
+        values = self._kept[name]
+        return values[int(self._draws.integers(len(values)))]

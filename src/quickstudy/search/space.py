@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 
-JSON = dict[str, Any]
 Value = bool | int | float | str | None
 EXAMPLE = "{option: outer_lr, low: 0.0001, high: 0.01, log: true}"
 
@@ -74,20 +74,19 @@ class Choice:
         ends = (self.low, self.high)
         if not all(_number(end) for end in ends):
             raise wrong("needs values, or low and high", f"low and high {ends}", "give them")
-        assert self.low is not None
-        assert self.high is not None
-        if not self.low < self.high or (self.log and self.low <= 0):
+        low, high = self.ends
+        if not low < high or (self.log and low <= 0):
             raise wrong(
                 f"low must be below high{' and above 0' * self.log}", ends, "correct the range"
             )
-        if self.whole and any(end != int(end) for end in (self.low, self.high)):
+        if self.whole and any(end != int(end) for end in self.ends):
             raise wrong("the ends of a whole range must be whole", ends, "round them")
-        if not (self.least is None or self.least <= self.low) or not (
-            self.most is None or self.most >= self.high
+        if not (self.least is None or self.least <= low) or not (
+            self.most is None or self.most >= high
         ):
             raise wrong(
                 "least and most must enclose the range",
-                f"{self.least} .. {self.most} around {self.low} .. {self.high}",
+                f"{self.least} .. {self.most} around {low} .. {high}",
                 "correct them",
             )
         self._check_usual()
@@ -108,6 +107,13 @@ class Choice:
         return f"{self.option} ({when})"
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends of the range of a number."""
+        assert self.low is not None
+        assert self.high is not None
+        return self.low, self.high
+
+    @property
     def kept(self) -> tuple[Value, ...]:
         """The values that are still chosen."""
         return tuple(value for value in self.values if value not in self.dropped)
@@ -116,9 +122,8 @@ class Choice:
         """Whether the choice can come out so."""
         if self.values:
             return any(_same(value, each) for each in self.values)
-        assert self.low is not None
-        assert self.high is not None
-        return _number(value) and self.low <= value <= self.high
+        low, high = self.ends
+        return _number(value) and low <= value <= high
 
     def nearest(self, value: Any) -> Value:
         """The possible value of the choice that is nearest to another."""
@@ -126,25 +131,18 @@ class Choice:
             return value
         if self.values:
             return self.values[0]
-        assert self.low is not None
-        assert self.high is not None
-        end = self.low if not _number(value) or value < self.low else self.high
+        low, high = self.ends
+        end = low if not _number(value) or value < low else high
         return int(end) if self.whole else end
 
     def place(self, value: Any) -> float:
         """Where in a range a number lies: 0 at its lower end and 1 at its upper one."""
-        assert self.low is not None
-        assert self.high is not None
-        low, high, at = (
-            math.log(v) if self.log else float(v) for v in (self.low, self.high, value)
-        )
+        low, high, at = (math.log(v) if self.log else float(v) for v in (*self.ends, value))
         return (at - low) / (high - low)
 
     def at(self, place: float) -> float:
         """The number at a place; beyond 0 .. 1 too."""
-        assert self.low is not None
-        assert self.high is not None
-        low, high = (math.log(v) if self.log else float(v) for v in (self.low, self.high))
+        low, high = (math.log(v) if self.log else float(v) for v in self.ends)
         value = low + place * (high - low)
         value = math.exp(value) if self.log else value
         return round(value) if self.whole else value
@@ -225,45 +223,45 @@ class Space:
     def options(self, chosen: Mapping[str, Any]) -> JSON:
         """The chosen values, as options of `quickstudy train` by dotted name."""
         by_key = {choice.key: choice.option for choice in self.choices}
-        found = {by_key[key]: value for key, value in chosen.items() if key in by_key}
-        depth = found.pop("net.depth", None)
+        options = {by_key[key]: value for key, value in chosen.items() if key in by_key}
+        depth = options.pop("net.depth", None)
         if depth is not None:
-            found["net.hidden"] = [found.pop("net.width")] * depth
-        return found
+            options["net.hidden"] = [options.pop("net.width")] * depth
+        return options
 
     def without(self, fixed: Mapping[str, Any]) -> Space:
         """The space where these options are given and not chosen."""
         if "net.hidden" in fixed:
             fixed = {**fixed, "net.width": None, "net.depth": None}
-        kept = []
+        choices = []
         for choice in self.choices:
-            given = {name: wanted for name, wanted in choice.when.items() if name in fixed}
-            met = all(any(_same(fixed[n], v) for v in wanted) for n, wanted in given.items())
+            conditions = {name: wanted for name, wanted in choice.when.items() if name in fixed}
+            met = all(any(_same(fixed[n], v) for v in wanted) for n, wanted in conditions.items())
             if choice.option in fixed or not met:
                 continue
             when = {name: wanted for name, wanted in choice.when.items() if name not in fixed}
-            kept.append(replace(choice, when=when))
-        return Space(tuple(kept))
+            choices.append(replace(choice, when=when))
+        return Space(tuple(choices))
 
     def to_json(self) -> list[JSON]:
         return [choice.to_json() for choice in self.choices]
 
     def differences(self, other: Space) -> Iterator[str]:
         """How another space differs, in words."""
-        mine, theirs = ({c.key: c for c in space.choices} for space in (self, other))
-        for key in [*mine, *(theirs.keys() - mine.keys())]:
-            if key not in theirs:
+        own, others = ({c.key: c for c in space.choices} for space in (self, other))
+        for key in [*own, *(others.keys() - own.keys())]:
+            if key not in others:
                 yield f"{key} is not there"
-            elif key not in mine:
-                yield f"{key} is {theirs[key].words()} and is not here"
-            elif mine[key] != theirs[key]:
-                one, two = mine[key].words(), theirs[key].words()
+            elif key not in own:
+                yield f"{key} is {others[key].words()} and is not here"
+            elif own[key] != others[key]:
+                own_words, other_words = own[key].words(), others[key].words()
                 yield (
-                    f"{key} is {two} instead of {one}"
-                    if one != two
+                    f"{key} is {other_words} instead of {own_words}"
+                    if own_words != other_words
                     else f"{key} may be widened differently"
                 )
-        if mine == theirs and [*mine] != [*theirs]:
+        if own == others and [*own] != [*others]:
             yield "the choices are in another order"
 
 
@@ -329,9 +327,9 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _same(one: Any, two: Any) -> bool:
+def _same(a: Any, b: Any) -> bool:
     """Equality that keeps true apart from 1."""
-    return isinstance(one, bool) == isinstance(two, bool) and bool(one == two)
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def _apart(one: Choice, two: Choice) -> bool:

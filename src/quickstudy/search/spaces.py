@@ -8,8 +8,9 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learners.gradient_based import usual_rate
-from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import DEFAULTS, flat, nested, resolve
 
@@ -101,7 +102,7 @@ def _learner(source: TaskSource) -> list[JSON]:
     steps = {"low": 1, "high": 5, "whole": True, "least": 1, "most": 10, "usual": 1}
     rate = _log(0.01, 1.0, 1e-3, 3.0) if classes else _log(1e-3, 0.5, 1e-4, 3.0)
     rate["usual"] = usual_rate(None, source.kind)
-    found: list[JSON] = [
+    choices: list[JSON] = [
         {"option": "learner.name", "values": learners},
         {"option": "learner.inner_lr", **rate, "when": gradient},
         {"option": "learner.inner_steps", **steps, "when": gradient},
@@ -110,8 +111,8 @@ def _learner(source: TaskSource) -> list[JSON]:
     if classes:
         for head, usual in (("RidgeHead", 10.0), ("LogisticHead", 1.0)):
             scale = _log(usual / 10, usual * 10, usual / 100, usual * 100) | {"usual": usual}
-            found.append({"option": "learner.scale", **scale, "when": {"learner.name": [head]}})
-    return found
+            choices.append({"option": "learner.scale", **scale, "when": {"learner.name": [head]}})
+    return choices
 
 
 def _outer() -> list[JSON]:
@@ -142,12 +143,12 @@ def _augment(source: TaskSource) -> list[JSON]:
     shape = source.x_shape
     if len(shape) != 3 or source.kind != "classification":
         return []
-    found: list[JSON] = [
+    choices: list[JSON] = [
         {"option": "tasks.augment.mix", "values": [None, "mixup", "cutmix"]},
         {"option": "tasks.augment.warp", "low": 0.0, "high": 0.3, "least": 0.0, "most": 0.6},
     ]
-    turned: JSON = {"option": "tasks.augment.rotations", "values": [False, True]}
-    return [turned, *found] if shape[1] == shape[2] else found
+    rotations: JSON = {"option": "tasks.augment.rotations", "values": [False, True]}
+    return [rotations, *choices] if shape[1] == shape[2] else choices
 
 
 def _log(low: float, high: float, least: float, most: float) -> JSON:

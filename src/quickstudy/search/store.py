@@ -19,7 +19,8 @@ from platformdirs import user_data_dir
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.atomic import write_atomically
-from quickstudy.search.space import JSON, Space
+from quickstudy.files.records import JSON
+from quickstudy.search.space import Space
 from quickstudy.tasks import TaskSource
 from quickstudy.tasks.meta_features import meta_features
 
@@ -70,7 +71,7 @@ def task_features(source: TaskSource, n_tasks: int = TASKS) -> dict[str, float]:
         source: The tasks.
         n_tasks: How many are looked at.
     """
-    found: list[dict[str, float]] = []
+    features: list[dict[str, float]] = []
     shots = []
     for index in range(n_tasks):
         task = source.untouched.task("train", index)
@@ -81,12 +82,14 @@ def task_features(source: TaskSource, n_tasks: int = TASKS) -> dict[str, float]:
         if source.kind == "regression":
             labels = (y[:, 0] > np.median(y[:, 0])).astype(np.int64)
         try:
-            found.append(meta_features(x, labels))
+            features.append(meta_features(x, labels))
         except UserError:  # A task of one class only has none.
             continue
     sizes = {"way": float(source.n_out), "support": math.log(np.mean(shots))}
     sizes["inputs"] = math.log(math.prod(source.x_shape))
-    means = {name: float(np.mean([each[name] for each in found])) for name in (found or [{}])[0]}
+    means = {
+        name: float(np.mean([each[name] for each in features])) for name in (features or [{}])[0]
+    }
     return {**sizes, **means}
 
 
@@ -104,16 +107,16 @@ def remembered(store: Path) -> list[Past]:
     Raises:
         DataError: A file of it is not what was written.
     """
-    found = []
+    records = []
     for path in sorted(store.glob("*.json")):
         try:
-            found.append(Past(**json.loads(path.read_bytes())))
+            records.append(Past(**json.loads(path.read_bytes())))
         except (OSError, ValueError, TypeError) as error:
             raise DataError(
                 f"store {path}: expected what a search found; received something else ({error}); "
                 "delete the file, or give another --store."
             ) from error
-    return found
+    return records
 
 
 def nearest(
@@ -133,23 +136,23 @@ def nearest(
     if not alike or not names:
         return []
     table = np.array([[each.features[n] for n in names] for each in alike])
-    mine = np.array([features[n] for n in names])
-    both = np.vstack([table, mine])
-    spread = both.max(axis=0) - both.min(axis=0)
-    distance = (np.abs(table - mine) / np.where(spread > 0, spread, 1)).mean(axis=1)
+    own = np.array([features[n] for n in names])
+    points = np.vstack([table, own])
+    spread = points.max(axis=0) - points.min(axis=0)
+    distance = (np.abs(table - own) / np.where(spread > 0, spread, 1)).mean(axis=1)
     order = np.argsort(distance, kind="stable")
     return [(float(distance[i]), alike[i]) for i in order]
 
 
 def fitting(space: Space, choices: Mapping[str, Any]) -> JSON:
     """Those of the choices that this space has too, by key; the sampler makes the others."""
-    found: JSON = {}
+    fitted: JSON = {}
     known: JSON = {}
     for choice in space.choices:
         met = all(known.get(name, ()) in wanted for name, wanted in choice.when.items())
         if met and choice.option in choices and choice.holds(choices[choice.option]):
-            found[choice.key] = known[choice.option] = choices[choice.option]
-    return found
+            fitted[choice.key] = known[choice.option] = choices[choice.option]
+    return fitted
 
 
 def warm_starts(

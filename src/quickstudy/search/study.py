@@ -25,10 +25,11 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.metrics import Metric
 from quickstudy.search.rows import Row, attempts, rows
 from quickstudy.search.sampler import Variations
-from quickstudy.search.space import JSON, Choice, Space, space_of
+from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.search.storage import database, open_storage
 from quickstudy.search.trial import Budget, run_trial, whole_options
 from quickstudy.search.zoom import ranked, zoomed
@@ -145,18 +146,19 @@ def check_same(plan: Plan, about: JSON) -> None:
     Raises:
         UserError: With all differences.
     """
-    mine = plan.about()
-    found = [*plan.space.differences(space_of(about["space"]))]
+    own = plan.about()
+    differences = [*plan.space.differences(space_of(about["space"]))]
     for part, what in (("fixed", ""), ("budget", "the budget's "), ("search", "")):
-        for key in sorted(mine[part].keys() | about[part].keys()):
-            one, two = mine[part].get(key), about[part].get(key)
+        for key in sorted(own[part].keys() | about[part].keys()):
+            one, two = own[part].get(key), about[part].get(key)
             if one != two:
-                found.append(f"{what}{key} is {two} instead of {one}")
-    if found:
+                differences.append(f"{what}{key} is {two} instead of {one}")
+    if differences:
         raise UserError(
             f"search {plan.out}: the study {plan.name!r} must be of the same space and options; "
-            f"received one in which {'; '.join(found[:6])}{'; and more' * (len(found) > 6)}; "
-            "give the options that it was begun with, or another --out or --study."
+            f"received one in which {'; '.join(differences[:6])}"
+            f"{'; and more' * (len(differences) > 6)}; give the options that it was begun "
+            "with, or another --out or --study."
         )
 
 
@@ -168,22 +170,22 @@ def work(plan: Plan, worker: int = 0, say: Callable[[list[Row]], None] = lambda 
         worker: Number of this worker among those of one command.
         say: Told of the trials after each.
     """
-    study, done = open_study(plan), Worked()
+    study, worked = open_study(plan), Worked()
     while True:
         with database(plan.storage), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             fail_stale_trials(study)
             _queue_again(study, partial(_forgotten, grace=plan.heartbeat[1]), ATTEMPTS - 1)
-        now = rows(study)
-        say(now)
-        todo = _todo(plan, now)
+        trials = rows(study)
+        say(trials)
+        todo = _todo(plan, trials)
         if todo == "end":
-            return done
+            return worked
         if todo == "wait":
             time.sleep(min(1.0, plan.heartbeat[0] / 2))
             continue
-        space, _ = zoomed(plan.space, now, plan.sign, plan.zoom)
-        study.sampler = _sampler(plan, space, now, worker)
+        space, _ = zoomed(plan.space, trials, plan.sign, plan.zoom)
+        study.sampler = _sampler(plan, space, trials, worker)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
@@ -192,9 +194,9 @@ def work(plan: Plan, worker: int = 0, say: Callable[[list[Row]], None] = lambda 
             continue
         except KeyboardInterrupt:
             _queue_again(study, lambda trial: trial.user_attrs.get("worker") == _worker())
-            done.interrupted = True
-            return done
-        done.trials += 1
+            worked.interrupted = True
+            return worked
+        worked.trials += 1
 
 
 def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
@@ -235,18 +237,17 @@ def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
 def _pick(trial: optuna.Trial, choice: Choice) -> Any:
     if choice.values:
         return trial.suggest_categorical(choice.key, choice.values)
-    assert choice.low is not None
-    assert choice.high is not None
+    low, high = choice.ends
     if choice.whole:
-        return trial.suggest_int(choice.key, int(choice.low), int(choice.high), log=choice.log)
-    return trial.suggest_float(choice.key, choice.low, choice.high, log=choice.log)
+        return trial.suggest_int(choice.key, int(low), int(high), log=choice.log)
+    return trial.suggest_float(choice.key, low, high, log=choice.log)
 
 
-def _todo(plan: Plan, now: list[Row]) -> Literal["run", "wait", "end"]:
+def _todo(plan: Plan, trials: list[Row]) -> Literal["run", "wait", "end"]:
     """Chooses the next step of a worker."""
-    counted = [row for row in now if row.state != "retried"]
-    minutes = sum(row.seconds for row in now) / 60
-    tasks = sum(row.tasks for row in now)
+    counted = [row for row in trials if row.state != "retried"]
+    minutes = sum(row.seconds for row in trials) / 60
+    tasks = sum(row.tasks for row in trials)
     spent = (plan.minutes is not None and minutes >= plan.minutes) or (
         plan.steps is not None and tasks >= plan.steps * plan.fixed["meta_batch"]
     )
@@ -257,14 +258,14 @@ def _todo(plan: Plan, now: list[Row]) -> Literal["run", "wait", "end"]:
     return "wait" if running else "end"
 
 
-def _sampler(plan: Plan, space: Space, now: list[Row], worker: int) -> BaseSampler:
+def _sampler(plan: Plan, space: Space, trials: list[Row], worker: int) -> BaseSampler:
     # A function of the trials so far: a search that is resumed draws as one that never stopped.
-    seed = zlib.crc32(f"{plan.seed}/{len(now)}/{worker}".encode())
+    seed = zlib.crc32(f"{plan.seed}/{len(trials)}/{worker}".encode())
     if plan.sampler == "random":
         return RandomSampler(seed)
-    good = [row for row in ranked(now, plan.sign) if row.score is not None]
-    best = good[0].choices if good and good[0].state != "failed" else {}
-    return Variations(space, best, len(now), seed)
+    scored = [row for row in ranked(trials, plan.sign) if row.score is not None]
+    best = scored[0].choices if scored and scored[0].state != "failed" else {}
+    return Variations(space, best, len(trials), seed)
 
 
 def _pruner(budget: Budget) -> BasePruner:
@@ -278,17 +279,17 @@ def _worker() -> str:
 
 
 def _queue_again(
-    study: optuna.Study, mine: Callable[[FrozenTrial], bool], max_retry: int | None = None
+    study: optuna.Study, is_mine: Callable[[FrozenTrial], bool], max_retry: int | None = None
 ) -> None:
     """Trials that were interrupted are tried again, before new ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        again = RetryHeartbeatStaleTrialCallback(max_retry)
+        retry = RetryHeartbeatStaleTrialCallback(max_retry)
     retried = {n for t in study.get_trials(deepcopy=False) for n in attempts(t)}
     for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
         lost = trial.user_attrs.get("interrupted") and trial.number not in retried
-        if lost and mine(trial):
-            again(study, trial)
+        if lost and is_mine(trial):
+            retry(study, trial)
 
 
 def _forgotten(trial: FrozenTrial, grace: int) -> bool:

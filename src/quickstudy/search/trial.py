@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from quickstudy.errors import CheckpointError, NonFiniteError, UserError
 from quickstudy.files.machine import out_of_memory
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import validation
 from quickstudy.training.plan import nested, resolve, run_training, without_none
 
-JSON = dict[str, Any]
 Report = Callable[[float], bool]
 """Takes the best metric so far, after each validation; says whether to give up."""
 

@@ -20,7 +20,8 @@ from typing import Protocol, TypeVar
 
 from scipy.stats import mannwhitneyu
 
-from quickstudy.search.space import JSON, Choice, Space, Value
+from quickstudy.files.records import JSON
+from quickstudy.search.space import Choice, Space, Value
 
 BEST = 3
 EDGE = 0.1
@@ -56,7 +57,7 @@ def zoomed(space: Space, trials: Sequence[Tried], sign: int, every: int) -> tupl
         sign: 1 where a larger metric is better, else -1.
         every: Trials between adjustments; 0 for none.
     """
-    said: list[str] = []
+    reasons: list[str] = []
     for upto in range(every, len(trials) + 1, every) if every else ():
         known = trials[:upto]
         if any(trial.state in ("running", "waiting") for trial in known):
@@ -66,9 +67,9 @@ def zoomed(space: Space, trials: Sequence[Tried], sign: int, every: int) -> tupl
         for choice in space.choices:
             changed, words = _adjusted(choice, [t for t in ordered if choice.key in t.choices])
             choices.append(changed)
-            said += [f"after {upto} trials: {text}" for text in words]
+            reasons += [f"after {upto} trials: {text}" for text in words]
         space = Space(tuple(choices))
-    return space, said
+    return space, reasons
 
 
 def ranked(trials: Sequence[T], sign: int) -> list[T]:
@@ -94,25 +95,19 @@ def _adjusted(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[st
 
 
 def _widened(choice: Choice, best: Sequence[float]) -> tuple[Choice, list[str]] | None:
-    for end, limit, at_edge, place in (
-        ("upper", choice.most, min(best) >= 1 - EDGE, 1 + ROOM),
-        ("lower", choice.least, max(best) <= EDGE, -ROOM),
-    ):
-        if not at_edge or limit is None:
-            continue
-        wanted = choice.at(place)
-        if end == "upper":
-            assert choice.high is not None
-            to = min(max(wanted, choice.high + choice.whole), limit)
-            changed = replace(choice, high=to)
-        else:
-            assert choice.low is not None
-            to = max(min(wanted, choice.low - choice.whole), limit)
-            changed = replace(choice, low=to)
-        if changed != choice:
-            text = f"{choice.option} widened to {to:.3g}: the {len(best)} best trials lie at its "
-            return changed, [f"{text}{end} end"]
-    return None
+    low, high = choice.ends
+    if min(best) >= 1 - EDGE and choice.most is not None:
+        side, end = "upper", min(max(choice.at(1 + ROOM), high + choice.whole), choice.most)
+        changed = replace(choice, high=end)
+    elif max(best) <= EDGE and choice.least is not None:
+        side, end = "lower", max(min(choice.at(-ROOM), low - choice.whole), choice.least)
+        changed = replace(choice, low=end)
+    else:
+        return None
+    text = (
+        f"{choice.option} widened to {end:.3g}: the {len(best)} best trials lie at its {side} end"
+    )
+    return None if changed == choice else (changed, [text])
 
 
 def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]] | None:
@@ -148,22 +143,22 @@ def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[st
 
 def _dropped(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]]:
     """Values whose trials rank below all others', by a Mann-Whitney test with Bonferroni."""
-    said: list[str] = []
-    kept: list[Value] = list(choice.kept)
+    reasons: list[str] = []
+    values: list[Value] = list(choice.kept)
     rank = {trial.number: i for i, trial in enumerate(ordered)}
     best = ordered[0].choices[choice.key] if ordered else None
     for value in choice.kept:
-        mine = [rank[t.number] for t in ordered if t.choices[choice.key] == value]
-        others = [rank[t.number] for t in ordered if t.choices[choice.key] in kept]
-        others = [r for r in others if r not in mine]
-        if len(mine) < BEST or len(others) < BEST or value == best:
+        ranks = [rank[t.number] for t in ordered if t.choices[choice.key] == value]
+        other_ranks = [rank[t.number] for t in ordered if t.choices[choice.key] in values]
+        other_ranks = [r for r in other_ranks if r not in ranks]
+        if len(ranks) < BEST or len(other_ranks) < BEST or value == best:
             continue
-        p = float(mannwhitneyu(mine, others, alternative="greater").pvalue)
+        p = float(mannwhitneyu(ranks, other_ranks, alternative="greater").pvalue)
         if p < ALPHA / len(choice.kept):
-            kept.remove(value)
-            said.append(
-                f"{choice.option} no longer {value}: its {len(mine)} trials rank below the other "
-                f"{len(others)} (p = {p:.2g}, Mann-Whitney)"
+            values.remove(value)
+            reasons.append(
+                f"{choice.option} no longer {value}: its {len(ranks)} trials rank below the other "
+                f"{len(other_ranks)} (p = {p:.2g}, Mann-Whitney)"
             )
-    gone = tuple(v for v in choice.values if v not in kept)
-    return replace(choice, dropped=gone), said
+    gone = tuple(v for v in choice.values if v not in values)
+    return replace(choice, dropped=gone), reasons

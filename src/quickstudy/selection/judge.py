@@ -60,7 +60,7 @@ class Choosing(Record):
 
 @dataclass(frozen=True, eq=False)
 class JudgedTable(Record):
-    """What each way to choose reaches on one table.
+    """The score of each way to choose on one table.
 
     Attributes:
         table, family: Which table.

@@ -29,7 +29,7 @@ FORMAT = 1
 
 
 class Score(NamedTuple):
-    """What a configuration reached, and the processor time of fitting and predicting.
+    """The score of a configuration, and the processor time of fitting and predicting.
 
     Attributes:
         accuracy: A fraction.
@@ -140,20 +140,20 @@ def measure(
     """
     protocol = protocol or Protocol()
     tried = [name for name in CONFIGURATIONS if name in tried]
-    found = []
+    measured = []
     for table in tables:
         path = Path(store) / f"{table.name}.json"
-        kept = _read(path, table, protocol)
+        stored = _read(path, table, protocol)
         splits = _splits(table, protocol)
         for split, (support_rows, query_rows) in enumerate(splits):
-            entry = kept["tasks"].setdefault(str(split), {"scores": {}, "trials": {}})
+            entry = stored["tasks"].setdefault(str(split), {"scores": {}, "trials": {}})
             missing = [name for name in CONFIGURATIONS if name not in entry["scores"]]
             untried = [name for name in tried if name not in entry["trials"]]
             if missing or untried:
                 progress(f"{table.name}, split {split + 1} of {len(splits)}")
                 _fill(entry, table, support_rows, query_rows, missing, untried, protocol)
-                write_atomically(path, json.dumps(kept).encode())
-            found.append(
+                write_atomically(path, json.dumps(stored).encode())
+            measured.append(
                 Measured(
                     table.name,
                     table.family,
@@ -166,7 +166,7 @@ def measure(
                     {name: Score(*entry["trials"][name]) for name in tried},
                 )
             )
-    return found
+    return measured
 
 
 def table_weights(measured: Sequence[Measured]) -> Array:
@@ -195,7 +195,7 @@ def trial(support: Support, name: str, folds: int, seed: int = 0) -> Score:
 def fit_and_score(
     name: str, support: Support, query: Support, seed: int = 0, in_trial: bool = False
 ) -> Score:
-    """What a configuration that has seen the support reaches on the query."""
+    """Fits a configuration on the support and scores it on the query."""
     begin = time.process_time()
     classes = np.unique(support.y)
     if len(classes) == 1:  # All that a fold has left.
@@ -251,9 +251,9 @@ def _fill(
 
 
 def _read(path: Path, table: Table, protocol: Protocol) -> JSON:
-    """What is kept of a table, or the beginning of it."""
+    """Reads the stored scores of a table, or begins them."""
     content = json.dumps([table.columns, table.numeric, table.rows, table.y])
-    how = {
+    circumstances = {
         "format": FORMAT,
         "scikit-learn": sklearn.__version__,
         "protocol": asdict(protocol),
@@ -262,24 +262,27 @@ def _read(path: Path, table: Table, protocol: Protocol) -> JSON:
         "table": hashlib.sha256(content.encode()).hexdigest(),
     }
     if not path.is_file():
-        return {"how": how, "tasks": {}}
+        return {"how": circumstances, "tasks": {}}
     try:
-        kept = json.loads(path.read_bytes())
-        then = kept["how"]
-        kept["tasks"].items()
-        other = [key for key in how if then.get(key) != how[key]]
+        stored = json.loads(path.read_bytes())
+        before = stored["how"]
+        stored["tasks"].items()
+        changed = [key for key in circumstances if before.get(key) != circumstances[key]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"score store: {path} must hold the scores of a table; received something else "
             f"({type(error).__name__}: {error}); remove the file to measure it again."
         ) from error
-    if other:
+    if changed:
         raise CheckpointError(
-            f"score store: {path} was measured with another {', '.join(other)}; received "
-            + "; ".join(f"{key} {_brief(then.get(key))}, not {_brief(how[key])}" for key in other)
+            f"score store: {path} was measured with another {', '.join(changed)}; received "
+            + "; ".join(
+                f"{key} {_brief(before.get(key))}, not {_brief(circumstances[key])}"
+                for key in changed
+            )
             + "; choose another store, or remove the file to measure it again."
         )
-    return kept
+    return stored
 
 
 def _brief(value: Any) -> str:

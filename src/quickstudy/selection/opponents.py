@@ -32,8 +32,8 @@ def policy_gradient(
     selector = AlgorithmSelector.fit_measured(train, metric, tried, training=training)
 
     def choose(tasks: Sequence[Measured]) -> Array:
-        seen = [(task.features, task.tried(metric, tried)) for task in tasks]
-        return _best(np.array([selector.logits(*each) for each in seen]))
+        inputs = [(task.features, task.tried(metric, tried)) for task in tasks]
+        return _best(np.array([selector.logits(*each) for each in inputs]))
 
     return choose
 
@@ -91,16 +91,16 @@ def regression(
 
     A random forest of the scores less the task's mean; or ridge, with all that the forest sees.
     """
-    seen = inputs_of([(task.features, task.tried(metric, tried)) for task in train])
+    inputs = inputs_of([(task.features, task.tried(metric, tried)) for task in train])
     scores = np.array([task.scored(metric) for task in train])
     scores -= scores.mean(axis=1, keepdims=True)
     weight = table_weights(train)
-    scaling = Scaling.fit(seen.x, weight)
+    scaling = Scaling.fit(inputs.x, weight)
     if forest:
         model = RandomForestRegressor(50, min_samples_leaf=5, max_features=1 / 3, random_state=0)
-        expect = model.fit(scaling(seen.x), scores, weight).predict
+        expect = model.fit(scaling(inputs.x), scores, weight).predict
     else:
-        value = ridge(scaling(seen.x), scores, weight, VALUE_PENALTY)
+        value = ridge(scaling(inputs.x), scores, weight, VALUE_PENALTY)
 
         def expect(x: Array) -> Array:
             return np.asarray(x @ value[:-1] + value[-1])

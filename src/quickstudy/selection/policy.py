@@ -54,7 +54,7 @@ class Policy(nn.Module):
         return self.bias, self.weight * x, own * self.own_weight
 
 
-def surrogate(logits: Tensor, drawn: Tensor, rewards: Tensor) -> Tensor:
+def surrogate(logits: Tensor, choices: Tensor, rewards: Tensor) -> Tensor:
     """A loss whose expected gradient is that of the negative expected reward.
 
         loss = - mean_i (r_i - b_i) log pi(a_i),   b_i = mean_{j != i} r_j
@@ -71,7 +71,7 @@ def surrogate(logits: Tensor, drawn: Tensor, rewards: Tensor) -> Tensor:
     """
     draws = rewards.shape[1]
     baseline = (rewards.sum(dim=1, keepdim=True) - rewards) / (draws - 1)
-    log_probability = logits.log_softmax(dim=1).gather(1, drawn)
+    log_probability = logits.log_softmax(dim=1).gather(1, choices)
     return -((rewards - baseline).detach() * log_probability).mean()
 
 
@@ -133,16 +133,16 @@ def train_policy(
     """
     random = torch.Generator().manual_seed(training.seed)
     optimizer = torch.optim.Adam(policy.parameters(), lr=training.lr)
-    often = torch.ones(len(x)) if weight is None else weight
+    weights = torch.ones(len(x)) if weight is None else weight
     for step in range(training.steps):
         optimizer.param_groups[0]["lr"] = training.lr * (1 - step / training.steps)
-        tasks = torch.multinomial(often, training.meta_batch, True, generator=random)
+        tasks = torch.multinomial(weights, training.meta_batch, True, generator=random)
         logits = policy(x[tasks], own[tasks])
         probability = logits.softmax(dim=1)
-        drawn = torch.multinomial(probability.detach(), training.draws, True, generator=random)
+        choices = torch.multinomial(probability.detach(), training.draws, True, generator=random)
         entropy = -(probability * logits.log_softmax(dim=1)).sum(dim=1).mean()
         loss = (
-            surrogate(logits, drawn, reward(tasks, drawn))
+            surrogate(logits, choices, reward(tasks, choices))
             - training.entropy * entropy
             + training.decay * policy.weight.square().sum()
         )

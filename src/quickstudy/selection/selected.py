@@ -88,16 +88,13 @@ class Selected:
             "missing": torch.tensor(support.missing),
         }
         header = {
-            "format": FORMAT,
-            "scikit-learn": sklearn.__version__,
             "configurations": {self.name: CONFIGURATIONS[self.name].describe()},
             "columns": support.columns.to_json(),
             "classes": [label_to_json(label) for label in self.classes],
             "seed": self.seed,
             "why": self.why,
         }
-        header["sha256"] = tensor_seal(header, tensors)
-        write_atomically(Path(path), tensors_to_bytes(tensors, header))
+        write_sealed(Path(path), FORMAT, tensors, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Selected:
@@ -113,6 +110,13 @@ class Selected:
         (name,) = header["configurations"]
         classes = [label_from_json(label) for label in header["classes"]]
         return cls(name, support, classes, header["seed"], header["why"])
+
+
+def write_sealed(path: Path, form: str, tensors: dict[str, Tensor], header: JSON) -> None:
+    """Writes tensors with a header that names the format and versions, and the digest of both."""
+    header = {"format": form, "scikit-learn": sklearn.__version__, **header}
+    header["sha256"] = tensor_seal(header, tensors)
+    write_atomically(path, tensors_to_bytes(tensors, header))
 
 
 def read_sealed(path: Path, form: str) -> tuple[dict[str, Tensor], JSON]:

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
-from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs.cells import strict_rows
 from quickstudy.inputs.labels import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
@@ -27,7 +24,7 @@ from quickstudy.selection.configurations import CHEAP, CONFIGURATIONS
 from quickstudy.selection.inputs import OWN, POINTS, Scaling, input_names, inputs_of, ridge
 from quickstudy.selection.matrix import Measured, Protocol, measure, table_weights, trial
 from quickstudy.selection.policy import Policy, PolicyTraining, train_policy
-from quickstudy.selection.selected import Selected, read_sealed
+from quickstudy.selection.selected import Selected, read_sealed, write_sealed
 from quickstudy.selection.support import Support, encode
 from quickstudy.tasks.source import generator
 from quickstudy.tasks.tables import Table
@@ -133,17 +130,17 @@ class AlgorithmSelector:
             raise UserError(
                 f"AlgorithmSelector: needs two tables or more; received {len(tables)}; add tables."
             )
-        seen = inputs_of([(task.features, task.tried(metric, tried)) for task in measured])
+        inputs = inputs_of([(task.features, task.tried(metric, tried)) for task in measured])
         scores = np.array([task.scored(metric) for task in measured])
         weight = table_weights(measured)
-        scaling = Scaling.fit(seen.x, weight)
-        x = scaling(seen.x)
+        scaling = Scaling.fit(inputs.x, weight)
+        x = scaling(inputs.x)
         rewards = torch.tensor(scores / POINTS)
         policy = Policy(x.shape[1], len(OWN), len(CONFIGURATIONS)).double()
         train_policy(
             policy,
             torch.tensor(x),
-            torch.tensor(seen.own),
+            torch.tensor(inputs.own),
             lambda tasks, drawn: rewards[tasks].gather(1, drawn),
             training or PolicyTraining(),
             torch.tensor(weight),
@@ -237,15 +234,9 @@ class AlgorithmSelector:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the selector to one file: safetensors with a JSON header; no code in it."""
         tensors = dict(self.policy.state_dict())
-        for name, array in (
-            ("mean", self.scaling.mean),
-            ("std", self.scaling.std),
-            ("value", self.value),
-        ):
+        for name, array in {**self.scaling._asdict(), "value": self.value}.items():
             tensors[f"inputs/{name}"] = torch.tensor(array)
         header = {
-            "format": FORMAT,
-            "scikit-learn": sklearn.__version__,
             "configurations": {name: each.describe() for name, each in CONFIGURATIONS.items()},
             "inputs": self.inputs,
             "tried": list(self.tried),
@@ -253,8 +244,7 @@ class AlgorithmSelector:
             "protocol": asdict(self.protocol),
             "tables": list(self.tables),
         }
-        header["sha256"] = tensor_seal(header, tensors)
-        write_atomically(Path(path), tensors_to_bytes(tensors, header))
+        write_sealed(Path(path), FORMAT, tensors, header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AlgorithmSelector:
@@ -282,8 +272,8 @@ class AlgorithmSelector:
     def _seen(
         self, features: Mapping[str, float], trials: Mapping[str, float]
     ) -> tuple[Tensor, Tensor]:
-        seen = inputs_of([(features, trials)])
-        return torch.tensor(self.scaling(seen.x[0])), torch.tensor(seen.own[0])
+        inputs = inputs_of([(features, trials)])
+        return torch.tensor(self.scaling(inputs.x[0])), torch.tensor(inputs.own[0])
 
     def _part(self, support: Support) -> Support:
         """At most as many rows as the selector was trained on."""

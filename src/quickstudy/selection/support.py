@@ -66,5 +66,5 @@ def support_of(table: Table, support: Array, query: Array) -> tuple[Support, Sup
     rows = [table.rows[i] for i in support]
     columns = Columns.fit(table.columns, table.rows, rows, categorical=names)
     y = np.unique(table.y, return_inverse=True)[1]
-    asked = [table.rows[i] for i in query]
-    return encode(columns, rows, y[support]), encode(columns, asked, y[query])
+    query_rows = [table.rows[i] for i in query]
+    return encode(columns, rows, y[support]), encode(columns, query_rows, y[query])

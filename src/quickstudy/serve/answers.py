@@ -40,7 +40,7 @@ class Answers:
     """Answers queries from one revision of a task.
 
     Args:
-        tasks: Lends its dynamic batching, its processor and its metrics.
+        tasks: All tasks, for dynamic batching, the lock of the processor and metrics.
         served: The model.
         entry: The revision.
 
@@ -59,18 +59,18 @@ class Answers:
 
         Args:
             x: Queries `(queries, *x_shape)`.
-            min_confidence: Probability below which nothing is said; that of the task where omitted.
+            min_confidence: Probability below which the server abstains; the task's where omitted.
             n_nearest: Nearest examples that each prediction names.
 
         Raises:
             Problem: A prediction is not finite.
         """
         rows = self.probabilities(x)
-        near = self.neighbours(x, n_nearest) if n_nearest else [[] for _ in rows]
+        neighbours = self.neighbours(x, n_nearest) if n_nearest else [[] for _ in rows]
         least = self.entry.snapshot.min_confidence if min_confidence is None else min_confidence
         classes, classifies = self.adapted.classes, self.served.classifies
         predictions = []
-        for row, nearest in zip(rows, near, strict=True):
+        for row, nearest in zip(rows, neighbours, strict=True):
             best = int(row.argmax())
             unsure = classifies and least is not None and float(row[best]) < least
             label: Target | None = _value(row)
@@ -86,7 +86,7 @@ class Answers:
                 )
             )
         abstentions = self.tasks.metrics.abstentions.labels(self.served.id)
-        abstentions.inc(sum(each.abstained for each in predictions))
+        abstentions.inc(sum(prediction.abstained for prediction in predictions))
         return predictions
 
     def probabilities(self, x: Tensor) -> Array:
@@ -118,11 +118,11 @@ class Answers:
         with self.tasks.gate():
             if entry.embedding is None:
                 z = self._features(entry.x)
-                between = torch.pdist(z)
-                typical = float(between.median()) if len(between) else 1.0
+                pairs = torch.pdist(z)
+                typical = float(pairs.median()) if len(pairs) else 1.0
                 entry.embedding = z, max(typical, torch.finfo(torch.float64).tiny)
             z, typical = entry.embedding
-            # Row by row: see `compute`.
+            # A row at a time, so that its features do not depend on the other queries.
             queries = torch.cat([self._features(row.clone()[None]) for row in x])
             distances = (queries[:, None] - z[None]).norm(dim=2)
         examples = entry.snapshot.examples
@@ -148,7 +148,7 @@ class Answers:
         model, ids = adapted.model, [i for i, _ in snapshot.examples]
         prediction = self.predictions(x)[0]
         with self.tasks.gate():
-            why = explain(
+            result = explain(
                 model.learner,
                 adapted.support,
                 adapted.state,
@@ -156,22 +156,22 @@ class Answers:
                 classes=adapted.classes or None,
                 temperature=model.temperature,
             )
-        parts = why.contributions
-        column = adapted.classes.index(why.target) if adapted.classes else 0
+        parts = result.contributions
+        column = adapted.classes.index(result.target) if adapted.classes else 0
         return Explanation(
             task_revision=snapshot.number,
-            target=why.target,
+            target=result.target,
             prediction=prediction,
-            space=why.nearest.space,
+            space=result.nearest.space,
             nearest=[
                 Neighbour(id=ids[n.id], label=snapshot.labels[n.id], similarity=n.similarity)
-                for n in why.nearest.examples
+                for n in result.nearest.examples
             ],
-            influence=_by_example(ids, why.influence),
+            influence=_by_example(ids, result.influence),
             contributions_of=parts and parts.of,
             contributions=parts and _by_example(ids, parts.parts[:, column].tolist()),
-            attention=None if why.attention is None else _by_example(ids, why.attention),
-            suspicious=self._suspects(why.suspicious),
+            attention=None if result.attention is None else _by_example(ids, result.attention),
+            suspicious=self._suspects(result.suspicious),
         )
 
     def quality(self) -> QualityAnswer:
@@ -241,10 +241,8 @@ class Answers:
             truth = np.zeros((n, 0))
         if truth.shape != rows.shape:
             raise invalid(
-                UserError(
-                    f"label: must hold {rows.shape[1]} value(s); received other numbers of them; "
-                    "correct the labels."
-                ),
+                f"label: must hold {rows.shape[1]} value(s); received other numbers of them; "
+                "correct the labels.",
                 "/query",
             )
         errors = np.square(rows - truth).mean(axis=1)
@@ -296,12 +294,14 @@ class Answers:
         classes, examples = self.adapted.classes, self.entry.snapshot.examples
         return [
             Suspect(
-                **without_nan({"probability": each.probability, "error": each.error}),
-                id=examples[each.id][0],
-                label=examples[each.id][1],
-                suggested=classes[each.answer] if isinstance(each.answer, int) else each.answer,
+                **without_nan({"probability": suspect.probability, "error": suspect.error}),
+                id=examples[suspect.id][0],
+                label=examples[suspect.id][1],
+                suggested=classes[suspect.answer]
+                if isinstance(suspect.answer, int)
+                else suspect.answer,
             )
-            for each in suspects
+            for suspect in suspects
         ]
 
 

@@ -1,4 +1,4 @@
-"""The application: its parts put together, and what is done between requests."""
+"""The application: its parts, its error handlers, and its sweeps between requests."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def create_app(
 
     Args:
         runs: Run directories.
-        database: URL.
-        limits: Of the server.
+        database: URL of the database.
+        limits: Limits of the server.
         needs_match: Whether changes are taken with If-Match only.
-        sweep_seconds: Time between two sweeps: of tasks that have ended, and of what is not used.
+        sweep_seconds: Seconds between two runs of `sweep_once`.
 
     Raises:
         UserError: A run cannot be served, or the database cannot be used.
@@ -82,11 +82,11 @@ def create_app(
     engine = connect(database, THREADS + 4)
     migrate(engine)
     store, metrics, keys = Store(engine), Metrics(), Keys(engine)
-    work = Tasks(models, store, Versions(engine, served), limits, metrics)
-    server = Server(work, keys, Replies(engine), needs_match, keys.exist())
+    all_tasks = Tasks(models, store, Versions(engine, served), limits, metrics)
+    server = Server(all_tasks, keys, Replies(engine), needs_match, keys.exist())
     metrics.tasks.set_function(store.count)
-    metrics.cache_bytes.set_function(lambda: work.states.bytes)
-    metrics.queue.set_function(lambda: work.gate.waiting)
+    metrics.cache_bytes.set_function(lambda: all_tasks.states.bytes)
+    metrics.queue.set_function(lambda: all_tasks.gate.waiting)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -130,10 +130,10 @@ def create_app(
 @contextlib.contextmanager
 def _sweeping(server: Server, seconds: float) -> Iterator[None]:
     """Runs a thread that sweeps in intervals."""
-    over = threading.Event()
+    stop = threading.Event()
 
     def sweep() -> None:
-        while not over.wait(seconds):
+        while not stop.wait(seconds):
             try:
                 sweep_once(server)
             except sa.exc.SQLAlchemyError:
@@ -144,12 +144,12 @@ def _sweeping(server: Server, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()
 
 
 def sweep_once(server: Server) -> None:
-    """Ends tasks whose time has come, forgets what is gone, and sees whether there are keys."""
+    """Deletes what has expired or is not used, and sees whether there are keys."""
     tasks = server.tasks
     tasks.store.sweep()
     server.replies.sweep()
@@ -166,7 +166,7 @@ def _openapi(request: Request) -> Any:
 
 def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_response(request, error)
+    return problem_response(request.scope, error)
 
 
 def _on_http(request: Request, error: Exception) -> Response:
@@ -176,7 +176,7 @@ def _on_http(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(sorted(_methods(request)))
     reason = BY_STATUS.get(error.status_code, "BAD_REQUEST")
     detail = f"{request.method} {request.url.path}: {error.detail}; see /openapi.json."
-    return problem_response(request, Problem(reason, detail, headers=headers))
+    return problem_response(request.scope, Problem(reason, detail, headers=headers))
 
 
 def _methods(request: Request) -> set[str]:
@@ -193,14 +193,14 @@ def _methods(request: Request) -> set[str]:
 def _on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [("/".join(str(part) for part in each["loc"]), each["msg"]) for each in error.errors()]
-    where, what = errors[0]
-    # A name that nothing can have is the name of nothing.
-    reason = "NOT_FOUND" if where.startswith("path/") else "INVALID_ARGUMENT"
-    detail = f"{where}: {what}; received something else; see /openapi.json for what is taken."
-    return problem_response(request, Problem(reason, detail, errors))
+    pointer, message = errors[0]
+    # There is no resource at a path that is not valid.
+    reason = "NOT_FOUND" if pointer.startswith("path/") else "INVALID_ARGUMENT"
+    detail = f"{pointer}: {message}; received something else; see /openapi.json for what is taken."
+    return problem_response(request.scope, Problem(reason, detail, errors))
 
 
 def _on_database(request: Request, error: Exception) -> Response:
     log.error("request %s: the database does not answer: %s", request.scope["request_id"], error)
     detail = "database: must answer; received an error of it; try again later."
-    return problem_response(request, Problem("OVERLOADED", detail))
+    return problem_response(request.scope, Problem("OVERLOADED", detail))

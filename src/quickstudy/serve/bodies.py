@@ -21,10 +21,10 @@ from quickstudy.serve.problems import Problem
 B = TypeVar("B", bound=BaseModel)
 
 FIELD_BYTES: Final = 2**16  # of a field of a form that is no file
-TOLD: Final = 20  # errors of one body
+MAX_ERRORS: Final = 20  # in the answer to one body
 LARGE: Final = 2**18
-"""Bytes of JSON from which on bodies are read few at a time: read, it is thirty times as large."""
-_reading: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Bytes of JSON from which on few bodies are parsed at once: that takes 30 times the memory."""
+_parsing: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Payload:
 
     @property
     def digest(self) -> bytes:
-        """The same for the same content, whatever a form's boundary."""
-        whole = hashlib.sha256(self.kind.encode() + self.content)
+        """A digest of the content, which does not depend on a form's boundary."""
+        sha256 = hashlib.sha256(self.kind.encode() + self.content)
         for label, file in self.pictures:
-            whole.update(json.dumps(label).encode() + hashlib.sha256(file).digest())
-        return whole.digest()
+            sha256.update(json.dumps(label).encode() + hashlib.sha256(file).digest())
+        return sha256.digest()
 
 
 async def payload(request: Request) -> Payload:
@@ -71,19 +71,19 @@ Carried = Annotated[Payload, Depends(payload)]
 
 
 def body(schema: type[B], carried: Payload, pictures: str | None = None) -> B:
-    """The body of a request as its schema has it.
+    """Parses the body of a request.
 
     Args:
-        schema: What is expected.
-        carried: What came.
+        schema: The schema of the body.
+        carried: The body as it was received.
         pictures: The field that the pictures of a form belong to; None where no form is taken.
 
     Raises:
-        Problem: The body is something else; it says where.
+        Problem: The body does not match the schema; it says where.
     """
     try:
         if carried.kind == "json":
-            with _reading if len(carried.content) > LARGE else contextlib.nullcontext():
+            with _parsing if len(carried.content) > LARGE else contextlib.nullcontext():
                 return schema.model_validate_json(carried.content or b"{}")
         if carried.kind == "file" or pictures is None:
             raise _unsupported(f"a {carried.kind}")
@@ -134,13 +134,13 @@ def _unsupported(kind: str) -> Problem:
 
 
 def _problem(error: ValidationError) -> Problem:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    errors = [("".join(f"/{part}" for part in e["loc"]), e["msg"]) for e in found[:TOLD]]
-    where, what = errors[0]
-    if found[0]["type"] == "json_invalid":
-        return Problem("BAD_REQUEST", f"body: must be JSON; received {what}; correct it.")
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    errors = [("".join(f"/{part}" for part in e["loc"]), e["msg"]) for e in details[:MAX_ERRORS]]
+    pointer, message = errors[0]
+    if details[0]["type"] == "json_invalid":
+        return Problem("BAD_REQUEST", f"body: must be JSON; received {message}; correct it.")
     return Problem(
         "INVALID_ARGUMENT",
-        f"body{where}: {what}; received something else; see /openapi.json for what is taken.",
+        f"body{pointer}: {message}; received something else; see /openapi.json for what is taken.",
         errors,
     )

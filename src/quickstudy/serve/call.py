@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-import sqlalchemy as sa
 from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -19,7 +19,7 @@ from quickstudy.serve.replies import Keep, Replies, Reply
 from quickstudy.serve.samples import Sample, sample
 from quickstudy.serve.served import Served
 from quickstudy.serve.snapshot import Snapshot
-from quickstudy.serve.tasks import Makes, Tasks
+from quickstudy.serve.tasks import AfterRevision, Tasks
 from quickstudy.serve.views import basic
 
 JSON = "application/json"
@@ -106,14 +106,14 @@ class ModelCall:
         Raises:
             Problem: The task is of another revision, or the server wants to be told one.
         """
-        given = self.request.headers.get("if-match")
-        if given is None and self.server.needs_match:
+        header = self.request.headers.get("if-match")
+        if header is None and self.server.needs_match:
             raise Problem(
                 "IF_MATCH_REQUIRED",
                 "If-Match: must be the ETag of the revision that is to be changed; received none; "
                 "send that of the task as you read it.",
             )
-        tags = ["*"] if given is None else [tag.strip() for tag in given.split(",")]
+        tags = ["*"] if header is None else [tag.strip() for tag in header.split(",")]
         if not {"*", task.etag} & {*tags}:
             raise Problem(
                 "REVISION_MISMATCH",
@@ -125,58 +125,47 @@ class ModelCall:
     def created(
         self,
         carried: Payload,
-        task: Snapshot,
-        change: Callable[[], Change],
+        make: Callable[[], Change],
         view: Callable[[Served, Snapshot], BaseModel] = basic,
     ) -> Response:
         """Creates a task, once for each idempotency key, and responds with it."""
-
-        def work(after: Makes) -> Snapshot:
-            return self.tasks.create(task, change(), after)
-
-        return self._once(carried, work, view, 201)
+        return self._once(carried, partial(self.tasks.create, make), view, 201)
 
     def changed(
         self, carried: Payload, task_id: str, make: Callable[[Snapshot], Change]
     ) -> Response:
         """Changes a task, once for each idempotency key, and responds with it."""
-
-        def work(after: Makes) -> Snapshot:
-            return self.tasks.change(self.tenant, self.served, task_id, self.check, make, after)
-
-        return self._once(carried, work, basic, 200)
+        tenant, served, check = self.tenant, self.served, self.check
+        write = partial(self.tasks.change, tenant, served, task_id, check, make)
+        return self._once(carried, write, basic, 200)
 
     def _once(
         self,
         carried: Payload,
-        work: Callable[[Makes], Snapshot],
+        write: Callable[[AfterRevision], Snapshot],
         view: Callable[[Served, Snapshot], BaseModel],
         status: int,
     ) -> Response:
         key = self.request.headers.get("idempotency-key")
 
-        def told(task: Snapshot) -> Reply:
+        def reply_with(task: Snapshot) -> Reply:
             headers = {"ETag": task.etag}
             if status == 201:
                 headers["Location"] = f"/v1/models/{task.model}/tasks/{task.id}"
             return Reply(status, headers, view(self.served, task).model_dump_json().encode())
 
-        def kept(keep: Keep) -> Reply:
-            return told(work(lambda task: keep(task.uid, told(task))))
+        def write_and_keep(keep: Keep) -> Reply:
+            return reply_with(write(lambda task: keep(task.uid, reply_with(task))))
 
         if key is None:
-            reply = told(work(lambda task: _nothing))
+            reply = reply_with(write(lambda task: lambda connection: None))
         else:
             url = f"{self.request.method} {self.request.url.path}?{self.request.url.query}\n"
-            asked = hashlib.sha256(url.encode() + carried.digest)
-            reply = self.server.replies.once(self.tenant, key, asked.digest(), kept)
+            digest = hashlib.sha256(url.encode() + carried.digest).digest()
+            reply = self.server.replies.once(self.tenant, key, digest, write_and_keep)
         return Response(reply.body, reply.status, reply.headers, JSON)
 
 
 def reply(content: BaseModel, headers: dict[str, str] | None = None) -> Response:
     """A body as a response."""
     return Response(content.model_dump_json(), 200, headers, JSON)
-
-
-def _nothing(connection: sa.Connection) -> None:
-    """What belongs to a transaction where nothing else does."""

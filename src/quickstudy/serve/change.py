@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -13,13 +13,13 @@ from quickstudy.serve.content import Content
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.schema.requests import Example
 from quickstudy.serve.served import Served
-from quickstudy.serve.snapshot import Snapshot, new_task
+from quickstudy.serve.snapshot import Snapshot
 from quickstudy.serve.states import Entry
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a task, ready to be written.
+    """A change of a task that can be stored.
 
     Attributes:
         task: The task with its next settings and examples.
@@ -28,15 +28,15 @@ class Change:
     """
 
     task: Snapshot
-    contents: dict[str, Content]
-    x: dict[str, Tensor]
+    contents: dict[str, Content] = field(default_factory=dict)
+    x: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Inputs of a request, as they are kept and as tensors made from that.
+    """Inputs of a request in their stored form, and encoded.
 
-    There are no tensors where the columns of all of a task's rows make the inputs.
+    They are not encoded where that takes the columns of all rows of a task.
     """
 
     contents: list[Content]
@@ -44,8 +44,8 @@ class Taken:
 
 
 def fresh(served: Served, tenant: str, task_id: str) -> Snapshot:
-    """A task of the served version that is not kept yet."""
-    return new_task(tenant, served.id, task_id, served.version)
+    """A task of the served version that is not stored yet."""
+    return Snapshot(tenant=tenant, model=served.id, id=task_id, model_version=served.version)
 
 
 def added(
@@ -55,10 +55,10 @@ def added(
 
     Args:
         served: Its model.
-        task: As it is.
-        labels: Of the new examples.
-        taken: The new examples.
-        change: What this is called; their number where omitted.
+        task: The task without them.
+        labels: Labels of the new examples.
+        taken: Inputs of the new examples.
+        change: Title of the revision; the number of examples where omitted.
     """
     first = task.next_example
     ids = [f"e{first + i}" for i in range(len(labels))]
@@ -75,23 +75,23 @@ def added(
     return Change(new, contents, x)
 
 
-def labels_of(served: Served, given: Sequence[Example], pointer: str) -> list[Any]:
+def labels_of(served: Served, examples: Sequence[Example], pointer: str) -> list[Any]:
     """The labels of examples.
 
     Raises:
         Problem: One is of another kind than the model's.
     """
-    for i, each in enumerate(given):
-        served.check_label(each.label, f"{pointer}/{i}/label")
-    return [each.label for each in given]
+    for i, example in enumerate(examples):
+        served.check_label(example.label, f"{pointer}/{i}/label")
+    return [example.label for example in examples]
 
 
 def needs(served: Served, task: Snapshot) -> str | None:
     """The reason why a task cannot predict yet; None where it can."""
     if not served.classifies:
         return None if task.examples else "needs an example; received none"
-    have = len(set(task.labels))
-    return None if have >= 2 else f"needs examples of two classes; received examples of {have}"
+    n = len(set(task.labels))
+    return None if n >= 2 else f"needs examples of two classes; received examples of {n}"
 
 
 def ready(served: Served, entry: Entry) -> Adapted:

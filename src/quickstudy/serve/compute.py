@@ -1,10 +1,10 @@
 """Dynamic batching: concurrent requests share passes through a network, and take turns for it.
 
-How a matrix product is summed depends on its shape, so the last bits of a row's result depend on
-the size of its batch. A prediction must not depend on who else asks, so every batch has one fixed
-number of rows, its *tile*, and is filled up with copies where fewer are asked. The tile is 1, or
-`TILE` where a row is so little work that a batch takes hardly longer, and where it was tried that a
-row comes out the same, bit by bit, wherever it stands among whatever others.
+The order in which a matrix product is summed depends on its shape, so the last bits of a row's
+result depend on the size of its batch. A prediction must not depend on other requests, so every
+batch of a task has the same number of rows, its *tile*, and is filled up with copies. The tile is
+`TILE` where a row is so little work that a batch takes hardly longer, and where a trial showed that
+a row's result is the same bit by bit at any place of a batch and with any other rows; else it is 1.
 """
 
 from __future__ import annotations
@@ -29,24 +29,17 @@ from quickstudy.serve.states import Entry
 Array = NDArray[Any]
 
 TILE: Final = 16
-LITTLE: Final = 200_000  # operations of a row: up to here, a pass is all overhead
-MOST_TILES: Final = 4096  # that are remembered
+MAX_OPERATIONS: Final = 200_000  # of a row in a tile: up to here, a pass is all overhead
+MAX_TILES: Final = 4096  # in the cache
 _thread = threading.local()
 _tiles: dict[Any, int] = {}
-
-
-def single_threaded() -> None:
-    """Makes torch use one thread in this one, so that sums are always taken in one order."""
-    if not getattr(_thread, "is_set", False):
-        torch.set_num_threads(1)
-        _thread.is_set = True
 
 
 class Gate:
     """A lock with a bounded queue: one request computes at a time.
 
-    Gradient-based learners put the parameters of a task into their modules for the time of a call,
-    where another thread would meet them.
+    Gradient-based learners put the parameters of a task into their modules during a call, so that
+    two calls at one time would mix theirs.
 
     Args:
         queue: Requests that may wait.
@@ -84,7 +77,10 @@ class Gate:
             with self._lock:
                 self.waiting -= 1
         try:
-            single_threaded()
+            if not getattr(_thread, "is_set", False):
+                # With one thread sums are always taken in one order.
+                torch.set_num_threads(1)
+                _thread.is_set = True
             yield
         finally:
             self._turn.release()
@@ -105,7 +101,7 @@ class Passes:
     The first request that waits for the processor computes for all that came meanwhile.
 
     Args:
-        gate: To the processor.
+        gate: Lock of the processor.
     """
 
     def __init__(self, gate: Gate) -> None:
@@ -127,18 +123,18 @@ class Passes:
         if entry.tile == 1:
             with self.gate():
                 return outputs(entry.adapted, x, 1)
-        key, mine = (entry.snapshot.uid, entry.snapshot.number), _Part(x)
+        key, part = (entry.snapshot.uid, entry.snapshot.number), _Part(x)
         with self._lock:
             waiting = self._waiting.setdefault(key, [])
-            waiting.append(mine)
+            waiting.append(part)
             leads = len(waiting) == 1
         if leads:
             self._lead(key, entry)
-        mine.done.wait()
-        if mine.error is not None:
-            raise mine.error
-        assert mine.rows is not None
-        return mine.rows
+        part.done.wait()
+        if part.error is not None:
+            raise part.error
+        assert part.rows is not None
+        return part.rows
 
     def _lead(self, key: tuple[str, int], entry: Entry) -> None:
         assert entry.adapted is not None
@@ -149,7 +145,7 @@ class Passes:
                 rows = outputs(entry.adapted, torch.cat([part.x for part in parts]), entry.tile)
             for part in parts:
                 part.rows, rows = rows[: len(part.x)], rows[len(part.x) :]
-        except BaseException as error:  # whoever waits must be told, whatever it is
+        except BaseException as error:  # every request that waits must end, whatever it is
             parts = parts or self._taken(key)
             for part in parts:
                 part.error = error
@@ -177,46 +173,41 @@ def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
         return _pass(adapted, x)
     if n % tile:
         x = torch.cat([x, x[-1:].expand(tile - n % tile, *x.shape[1:])])
-    # Copies: how a part is aligned in memory may decide how it is computed.
-    parts = [_pass(adapted, x[i : i + tile].clone()) for i in range(0, len(x), tile)]
-    return np.concatenate(parts)[:n]
+    # Copies, because the alignment of a tensor in memory may decide how it is computed.
+    tiles = [_pass(adapted, x[i : i + tile].clone()) for i in range(0, len(x), tile)]
+    return np.concatenate(tiles)[:n]
 
 
 def _pass(adapted: Adapted, x: Tensor) -> Array:
-    ask = adapted.predict_proba if adapted.model.kind == "classification" else adapted.predict
-    rows: Array = np.asarray(ask(Encoded(x))).reshape(len(x), -1)
+    predict = adapted.predict_proba if adapted.model.kind == "classification" else adapted.predict
+    rows: Array = np.asarray(predict(Encoded(x))).reshape(len(x), -1)
     return rows
 
 
 def tile(adapted: Adapted) -> int:
-    """Chooses the tile: `TILE` where a row is little work and comes out alike in any batch."""
+    """Chooses the tile of a revision: `TILE`, or 1 as the module says."""
     learner = adapted.model.learner
     if learner.tags.transductive:
         return 1
     shapes = tuple((name, tuple(t.shape)) for name, t in flatten_state(adapted.state).items())
     key = (adapted.model.fingerprint, shapes)
     if key not in _tiles:
-        if len(_tiles) >= MOST_TILES:
+        if len(_tiles) >= MAX_TILES:
             _tiles.clear()
-        _tiles[key] = TILE if _is_little(adapted) and _is_steady(adapted) else 1
+        with FlopCounterMode(display=False) as counter:
+            _pass(adapted, adapted.support_x[:1].clone())
+        is_cheap = counter.get_total_flops() <= MAX_OPERATIONS
+        _tiles[key] = TILE if is_cheap and _is_equivariant(adapted) else 1
     return _tiles[key]
 
 
-def _is_little(adapted: Adapted) -> bool:
-    with FlopCounterMode(display=False) as counter:
-        _pass(adapted, adapted.support_x[:1].clone())
-    operations: int = counter.get_total_flops()
-    return operations <= LITTLE
-
-
-def _is_steady(adapted: Adapted) -> bool:
-    """Whether rows keep their results, bit by bit, when they change places and company."""
-    numbers = torch.Generator().manual_seed(0)
+def _is_equivariant(adapted: Adapted) -> bool:
+    """Whether permuting rows permutes their results, bit by bit."""
+    random = torch.Generator().manual_seed(0)
     n = 2 * TILE
-    x = torch.rand((n, *adapted.model.x_shape), generator=numbers).to(adapted.support_x)
-    found = outputs(adapted, x, TILE)
-    for _ in range(4):
-        order = torch.randperm(n, generator=numbers)
-        if not np.array_equal(outputs(adapted, x[order], TILE), found[order.numpy()]):
-            return False
-    return True
+    x = torch.rand((n, *adapted.model.x_shape), generator=random).to(adapted.support_x)
+    rows = outputs(adapted, x, TILE)
+    orders = (torch.randperm(n, generator=random) for _ in range(4))
+    return all(
+        np.array_equal(outputs(adapted, x[order], TILE), rows[order.numpy()]) for order in orders
+    )

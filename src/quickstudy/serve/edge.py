@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +28,7 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_FAILED: Final = Problem(
+FAILED: Final = Problem(
     "INTERNAL",
     "server: failed; received an error of its own, which its log has under the request_id; report "
     "it.",
@@ -40,27 +39,22 @@ LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 log = logging.getLogger("quickstudy.serve")
 
 
-def answer(problem: Problem, path: str, request_id: str) -> Response:
-    """A problem as a response."""
-    body = json.dumps(problem.to_json(path, request_id)).encode()
-    return Response(body, problem.status, problem.headers, MEDIA_TYPE)
-
-
-def problem_response(request: Request, problem: Problem) -> Response:
+def problem_response(scope: Scope, problem: Problem) -> Response:
     """The response to a request that met a problem."""
-    return answer(problem, request.url.path, request.scope["request_id"])
+    body = json.dumps(problem.to_json(scope["path"], scope["request_id"])).encode()
+    return Response(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
 class Edge:
     """Bounds requests and what they hold in memory, and adds the headers all responses have.
 
     Args:
-        app: What answers.
-        limits: Of the server.
+        app: The application.
+        limits: Limits of the server.
         is_open: Whether requests need no key. Then only names of this machine and its own page are
             answered, as another site's page could otherwise reach the server on a visitor's
             machine.
-        requests: Where they are counted.
+        requests: Counter of the requests.
     """
 
     def __init__(
@@ -75,16 +69,16 @@ class Edge:
             await self.app(scope, receive, send)
             return
         request_id = scope["request_id"] = uuid.uuid4().hex
-        held, status = 0, 0
+        size, status = 0, 0
 
-        async def counted() -> Message:
-            nonlocal held
+        async def receive_bounded() -> Message:
+            nonlocal size
             message = await receive()
-            size = len(message.get("body", b""))
-            held += size
-            self.bytes += size
-            if held > self.limits.body_bytes:
-                raise self._too_large(held)
+            n = len(message.get("body", b""))
+            size += n
+            self.bytes += n
+            if size > self.limits.body_bytes:
+                raise self._too_large(size)
             if self.bytes > self.limits.bodies_bytes:
                 raise Problem(
                     "OVERLOADED",
@@ -93,7 +87,7 @@ class Edge:
                 )
             return message
 
-        async def headed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -106,24 +100,24 @@ class Edge:
         self.requests += 1
         try:
             self._check(Headers(scope=scope))
-            await self.app(scope, counted, headed)
+            await self.app(scope, receive_bounded, send_with_headers)
         except Problem as problem:
             if status:
                 raise
-            await answer(problem, scope["path"], request_id)(scope, receive, headed)
+            await problem_response(scope, problem)(scope, receive, send_with_headers)
         except Exception:
             log.exception("request %s failed", request_id)
             if not status:
-                await answer(_FAILED, scope["path"], request_id)(scope, receive, headed)
+                await problem_response(scope, FAILED)(scope, receive, send_with_headers)
         finally:
             self.requests -= 1
-            self.bytes -= held
-            # Without what the path converters are called.
+            self.bytes -= size
+            # The path without the names of its converters.
             route = getattr(scope.get("route"), "path", "other").replace(":id}", "}")
             self.counter.labels(route, str(status or 500)).inc()
 
     def _check(self, headers: Headers) -> None:
-        """Raises Problem for what is refused without looking at the body."""
+        """Raises Problem where a request is refused by its headers alone."""
         if self.requests > self.limits.requests:
             raise Problem(
                 "OVERLOADED",

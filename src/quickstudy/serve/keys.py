@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, update
 from quickstudy.errors import UserError
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.schema.requests import ID
-from quickstudy.serve.tables import KEYS, WRITING
+from quickstudy.serve.tables import KEYS, writing
 
 Scope = Literal["predict", "adapt", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -24,11 +24,11 @@ EVERYBODY: Final = "default"
 
 
 class Caller(NamedTuple):
-    """Who asks.
+    """The sender of a request.
 
     Attributes:
-        tenant: Whose tasks.
-        scopes: What the key allows; all where the server has no keys.
+        tenant: Owner of the tasks that it may see.
+        scopes: Scopes of the key; all where the server has no keys.
     """
 
     tenant: str
@@ -48,7 +48,7 @@ class Keys:
         self.engine = engine
 
     def create(self, tenant: str, scopes: list[str]) -> str:
-        """A new key; it is told here and never again.
+        """Makes a key and returns it; it cannot be read again.
 
         Raises:
             UserError: The tenant is no name, or a scope is none.
@@ -66,7 +66,7 @@ class Keys:
             )
         key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         key = f"qs_{key_id}_{secret}"
-        with self.engine.execution_options(**WRITING).begin() as connection:
+        with writing(self.engine) as connection:
             connection.execute(
                 insert(KEYS).values(
                     id=key_id,
@@ -91,7 +91,7 @@ class Keys:
         Raises:
             UserError: There is none of this id.
         """
-        with self.engine.execution_options(**WRITING).begin() as connection:
+        with writing(self.engine) as connection:
             done = connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked=True))
         if done.rowcount != 1:
             raise UserError(
@@ -116,11 +116,9 @@ class Keys:
         key_id = rest.partition("_")[0]
         row = None
         if kind.lower() == "bearer" and re.fullmatch(r"[0-9a-f]{8}", key_id):
-            query = select(KEYS.c.tenant, KEYS.c.scopes, KEYS.c.sha256)
+            query = select(KEYS).where(KEYS.c.id == key_id, KEYS.c.revoked.is_(False))
             with self.engine.connect() as connection:
-                row = connection.execute(
-                    query.where(KEYS.c.id == key_id, KEYS.c.revoked.is_(False))
-                ).first()
+                row = connection.execute(query).first()
         if row is None or not hmac.compare_digest(row.sha256, _hash(key)):
             raise Problem(
                 "UNAUTHENTICATED",

@@ -1,4 +1,4 @@
-"""The face of the KServe V2 inference protocol (Open Inference Protocol), in JSON.
+"""Routes of the KServe V2 inference protocol (Open Inference Protocol), in JSON.
 
 A task is the model `task.<id>`, and its versions are its revisions. Its inputs are one tensor:
 
@@ -21,7 +21,6 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from quickstudy.errors import UserError
 from quickstudy.serve.answers import Answers
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
@@ -52,7 +51,7 @@ NUMBERS: Final = {
     *("FP16", "FP32", "FP64"),
 }
 DIGITS: Final = 12
-"""Of the digest of a model, as its version."""
+"""Digits of a model's digest that are its version."""
 NAMED: Final = "/v2/models/{name}"
 VERSION: Final = NAMED + "/versions/{version}"
 
@@ -63,16 +62,16 @@ class ModelOrTask:
     Args:
         request: The request.
         name: Id of a model, or `task.` and the id of a task.
-        version: Of the model or task, the newest where None.
+        version: Version of the model or task; the newest where None.
 
     Attributes:
         task: Id of the task; None for a model.
-        call: The call about the model, or about that of the task.
+        call: The call about the model, or about the model of the task.
         served: The model.
-        number: Of the task's revision; None for the newest.
+        number: Number of the task's revision; None for the newest.
 
     Raises:
-        Problem: There is none, or the key is none, or does not allow it.
+        Problem: There is no such model, or the key is not valid or does not allow it.
     """
 
     def __init__(self, request: Request, name: str, version: str | None) -> None:
@@ -126,7 +125,7 @@ class ModelOrTask:
 
 @router.get("/v2", **operation(InferServer, problems=(503,)))
 def server() -> Response:
-    """What the server is."""
+    """Metadata of the server."""
     return reply(InferServer(name="quickstudy", version=__version__, extensions=["metatask"]))
 
 
@@ -145,13 +144,13 @@ def ready(request: Request) -> Response:
 
 @router.get(NAMED, **operation(InferModel))
 def metadata(request: Request, name: str) -> Response:
-    """What a model or task takes and gives."""
+    """Metadata of a model or task: its inputs and outputs."""
     return _metadata(request, name, None)
 
 
 @router.get(VERSION, **operation(InferModel))
 def version_metadata(request: Request, name: str, version: str) -> Response:
-    """What a version takes and gives."""
+    """Metadata of a version: its inputs and outputs."""
     return _metadata(request, name, version)
 
 
@@ -210,18 +209,18 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
 
 def _ready(request: Request, name: str, version: str | None) -> Response:
     target = ModelOrTask(request, name, version)
-    can = target.task is None or target.entry().adapted is not None
-    return reply(InferReady(ready=can, live=True))
+    is_ready = target.task is None or target.entry().adapted is not None
+    return reply(InferReady(ready=is_ready, live=True))
 
 
 def _infer(request: Request, name: str, version: str | None, carried: Payload) -> Response:
     target = ModelOrTask(request, name, version)
     sent = body(InferBody, carried)
     tensors = {tensor.name: (i, tensor) for i, tensor in enumerate(sent.inputs)}
-    wanted = {"query"} if target.task is not None else {"query", "support", "labels"}
-    if len(tensors) < len(sent.inputs) or tensors.keys() != wanted:
-        raise _bad(
-            f"inputs: must be the tensors {', '.join(sorted(wanted))}, once each; received "
+    names = {"query"} if target.task is not None else {"query", "support", "labels"}
+    if len(tensors) < len(sent.inputs) or tensors.keys() != names:
+        raise invalid(
+            f"inputs: must be the tensors {', '.join(sorted(names))}, once each; received "
             f"{', '.join(t.name[:50] for t in sent.inputs)}; see /v2/models/{name}.",
             "/inputs",
         )
@@ -257,80 +256,71 @@ def _learned(target: ModelOrTask, tensors: dict[str, tuple[int, Tensor]]) -> Ent
     """A task of a request's own support."""
     served, tasks = target.served, target.call.tasks
     support = _inputs(served, *tensors["support"], MAX_EXAMPLES)
-    at, given = tensors["labels"]
-    pointer = f"/inputs/{at}/data"
-    values: Any = _flat(given, pointer)
+    i, tensor = tensors["labels"]
+    pointer = f"/inputs/{i}/data"
+    values: Any = _flat(tensor, pointer)
     if not served.classifies:
-        values = np.array(values, dtype=np.float64).reshape(given.shape).tolist()
+        values = np.array(values, dtype=np.float64).reshape(tensor.shape).tolist()
     if len(values) != len(support):
-        raise _bad(
+        raise invalid(
             f"labels: must be one for each of {len(support)} examples; received {len(values)}; "
             "send as many.",
             pointer,
         )
     try:
         examples = [
-            Example.model_validate({"label": label, **each.model_dump(exclude_none=True)})
-            for label, each in zip(values, support, strict=True)
+            Example.model_validate({"label": label, **x.model_dump(exclude_none=True)})
+            for label, x in zip(values, support, strict=True)
         ]
     except ValidationError as error:
-        raise _bad(f"labels: {error.errors()[0]['msg']}; correct them.", pointer) from error
+        raise invalid(f"labels: {error.errors()[0]['msg']}; correct them.", pointer) from error
     labels = labels_of(served, examples, pointer)
     taken = tasks.take(served, support, f"/inputs/{tensors['support'][0]}/data")
     task = fresh(served, target.call.tenant, "")
-    return tasks.prepared(served, task, added(served, task, labels, taken))
+    return tasks.prepared(added(served, task, labels, taken))
 
 
-def _inputs(served: Served, at: int, given: Tensor, most: int) -> list[Input]:
+def _inputs(served: Served, index: int, tensor: Tensor, most: int) -> list[Input]:
     """The inputs that a tensor holds."""
-    pointer = f"/inputs/{at}"
-    flat = _flat(given, f"{pointer}/data")
-    if not 0 < given.shape[0] <= most:
-        raise _bad(
-            f"{given.name}: must hold 1 to {most} inputs; received {given.shape[0]}; send fewer.",
+    pointer = f"/inputs/{index}"
+    flat = _flat(tensor, f"{pointer}/data")
+    n = tensor.shape[0]
+    if not 0 < n <= most:
+        raise invalid(
+            f"{tensor.name}: must hold 1 to {most} inputs; received {n}; send fewer.",
             f"{pointer}/shape",
         )
-    if given.datatype != "BYTES":
-        size = len(flat) // given.shape[0]
-        shape = given.shape[1:]
-        rows = [flat[i * size : (i + 1) * size] for i in range(given.shape[0])]
-        plain: list[dict[str, Any]] = [
-            {"values": np.array(row, dtype=np.float64).reshape(shape).tolist()} for row in rows
-        ]
+    if tensor.datatype != "BYTES":
+        arrays = np.array(flat, dtype=np.float64).reshape(tensor.shape)
+        plain: list[dict[str, Any]] = [{"values": values} for values in arrays.tolist()]
     elif served.model.preprocess.form == "row":
         try:
             plain = [{"row": json.loads(text)} for text in flat]
         except (ValueError, RecursionError) as error:
-            raise _bad(f"{given.name}: must hold rows as JSON ({error}).", pointer) from error
+            raise invalid(f"{tensor.name}: must hold rows as JSON ({error}).", pointer) from error
     else:
         plain = [{"image": {"b64": text}} for text in flat]
     try:
-        return [Input.model_validate(each) for each in plain]
+        return [Input.model_validate(x) for x in plain]
     except ValidationError as error:
-        raise _bad(f"{given.name}: {error.errors()[0]['msg']}; correct it.", pointer) from error
+        raise invalid(f"{tensor.name}: {error.errors()[0]['msg']}; correct it.", pointer) from error
 
 
-def _flat(given: Tensor, pointer: str) -> list[Any]:
+def _flat(tensor: Tensor, pointer: str) -> list[Any]:
     """The elements of a tensor in row-major order.
 
     Raises:
         Problem: They are not as many as its shape says, or of another type.
     """
-    flat: list[Any] = given.data
-    while flat and isinstance(flat[0], list):
-        if not all(isinstance(each, list) for each in flat):
-            break
-        flat = [element for each in flat for element in each]
-    kinds = str if given.datatype == "BYTES" else (int, float)
-    right = given.datatype in NUMBERS | {"BYTES"} and math.prod(given.shape) == len(flat)
-    if not right or not all(isinstance(e, kinds) and not isinstance(e, bool) for e in flat):
-        raise _bad(
-            f"{given.name}: must hold {given.datatype} of shape {given.shape}, as numbers or BYTES;"
-            f" received {len(flat)} elements, or of another type; correct it.",
+    flat: list[Any] = tensor.data
+    while flat and all(isinstance(row, list) for row in flat):
+        flat = [element for row in flat for element in row]
+    types = str if tensor.datatype == "BYTES" else (int, float)
+    fits = tensor.datatype in NUMBERS | {"BYTES"} and math.prod(tensor.shape) == len(flat)
+    if not fits or not all(isinstance(e, types) and not isinstance(e, bool) for e in flat):
+        raise invalid(
+            f"{tensor.name}: must hold {tensor.datatype} of shape {tensor.shape}, as numbers or "
+            f"BYTES; received {len(flat)} elements, or of another type; correct it.",
             pointer,
         )
     return flat
-
-
-def _bad(detail: str, pointer: str) -> Problem:
-    return invalid(UserError(detail), pointer)

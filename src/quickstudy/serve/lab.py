@@ -23,7 +23,7 @@ from quickstudy.errors import DataError, UserError
 from quickstudy.explain import layer_changes
 from quickstudy.explain.figures import layers
 from quickstudy.figures import plots
-from quickstudy.figures.episode import episode_grid
+from quickstudy.figures.episode import task_grid
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import embedded, image, machine_rows, paragraphs, settings_table
 from quickstudy.figures.sheet import Figure
@@ -31,7 +31,6 @@ from quickstudy.figures.tables import tables_html
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import DEFAULT, validation
-from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import filled
@@ -40,29 +39,27 @@ from quickstudy.serve.served import Served
 from quickstudy.task import Task
 
 EVALUATION = "evaluation.json"
-SHOWN = {"n_query": 4}  # of the episode that is shown
+N_QUERY = 4  # of the episode that is drawn
 NOT_EVALUATED = (
     "This run was not evaluated yet, so there is no comparison with baselines here. To have one:"
 )
 
 
 class Lab:
-    """Reports on the models that are served, each made when first asked for."""
+    """A cache of the reports on the served models, made anew after each evaluation."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # matplotlib's settings are those of the process
-        self._made: dict[Path, tuple[float, str]] = {}
+        self._reports: dict[Path, tuple[float, str]] = {}
 
     def __call__(self, served: Served) -> str:
         """The report on a model, as HTML."""
         evaluation = served.run / EVALUATION
-        written = evaluation.stat().st_mtime if evaluation.is_file() else 0.0
+        modified = evaluation.stat().st_mtime if evaluation.is_file() else 0.0
         with self._lock:
-            made, html = self._made.get(served.run, (None, ""))
-            if made != written:
-                html = report(served)
-                self._made[served.run] = (written, html)
-            return html
+            if self._reports.get(served.run, (None, ""))[0] != modified:
+                self._reports[served.run] = (modified, report(served))
+            return self._reports[served.run][1]
 
 
 router = APIRouter(include_in_schema=False)
@@ -82,7 +79,7 @@ def get_report(request: Request, model: ModelId) -> Response:
 
 
 def report(served: Served) -> str:
-    """All there is to say about a model, as HTML; what comes from outside is escaped."""
+    """The report on a model as HTML, with all text of the run escaped."""
     evaluated, name = _evaluated(served.run), served.run.name
     net = served.card()["net"]
     tasks = (served.record.get("tasks_spec") or {}).get("name") or "tasks made in Python"
@@ -124,11 +121,13 @@ def _figure(figure: Figure) -> str:
 
 
 def _own(served: Served) -> Iterable[Figure]:
-    """The figures of a run and its tasks; those they lack the data for are left out."""
-    # A model of its own: others compute with the served one meanwhile.
+    """The figures of a run and its tasks, except those that need data it does not have."""
+    # The model is loaded again, because requests use the served one at the same time.
     model, task = load(served.run), _task(served.record.get("tasks_spec"))
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
-        yield _episode(model, task)
+        adapted = model.adapt(task.support.x, task.support.y.argmax(dim=1))
+        probabilities = adapted.predict_proba(task.query.x)
+        yield task_grid(task, probabilities, model.preprocess.card()["drawings"])
     rows = list(RunDirectory(served.run).metrics())
     validated = next(filter(None, map(validation, rows)), None)
     metric = validated[0] if validated else DEFAULT[model.kind][0]
@@ -145,27 +144,9 @@ def _own(served: Served) -> Iterable[Figure]:
 def _task(spec: JSON | None) -> Task | None:
     """A meta-test task of the run; None where its data are not on this machine."""
     try:
-        return catalog.build_tasks(spec | SHOWN).task("test", 0) if spec else None
+        return catalog.build_tasks(spec | {"n_query": N_QUERY}).task("test", 0) if spec else None
     except (DataError, UserError, OSError):
         return None
-
-
-def _episode(model: Model, task: Task) -> Figure:
-    """One episode of images, with the model's answers."""
-    support, query = task
-    sure = model.adapt(support.x, support.y.argmax(dim=1)).predict_proba(query.x)
-
-    def shown(x: torch.Tensor) -> Any:
-        return x[:, 0].numpy() if x.shape[1] == 1 else x.movedim(1, 3).numpy()
-
-    return episode_grid(
-        [shown(support.x[support.y[:, c] > 0]) for c in range(support.y.shape[1])],
-        shown(query.x),
-        sure.argmax(axis=1).tolist(),
-        query.y.argmax(dim=1).tolist(),
-        confidence=sure.max(axis=1).tolist(),
-        ink=model.preprocess.card()["drawings"],
-    )
 
 
 def _evaluated(run: Path) -> list[Figure]:
@@ -173,7 +154,7 @@ def _evaluated(run: Path) -> list[Figure]:
     try:
         return evaluation_figures(json.loads((run / EVALUATION).read_text(encoding="utf-8")))
     except (OSError, UserError, LookupError, TypeError, ValueError, AttributeError):
-        return []  # not there, not an evaluation, or one without a finite number
+        return []  # no file, no evaluation in it, or none with a finite number
 
 
 def _settings(served: Served) -> Iterable[tuple[str, Any]]:

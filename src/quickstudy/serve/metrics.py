@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -24,42 +24,27 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        name, r = "quickstudy", self.registry
+        own: dict[str, Any] = {"namespace": "quickstudy", "registry": self.registry}
+        timing = own | {"labelnames": ["model"], "buckets": SECONDS}
         self.requests = Counter(
-            f"{name}_requests", "Requests by route and status.", ["route", "code"], registry=r
+            "requests", "Requests by route and status.", ["route", "code"], **own
         )
-        self.adapt = Histogram(
-            f"{name}_adapt_duration_seconds", "Adaptation.", ["model"], buckets=SECONDS, registry=r
-        )
+        self.adapt = Histogram("adapt_duration_seconds", "Adaptation.", **timing)
         self.predict = Histogram(
-            f"{name}_predict_duration_seconds",
-            "Prediction of the queries of a request.",
-            ["model"],
-            buckets=SECONDS,
-            registry=r,
+            "predict_duration_seconds", "Prediction of the queries of a request.", **timing
         )
         self.support = Histogram(
-            f"{name}_support_examples",
-            "Examples of a revision.",
-            ["model"],
-            buckets=EXAMPLES,
-            registry=r,
+            "support_examples", "Examples of a revision.", ["model"], buckets=EXAMPLES, **own
         )
-        self.abstentions = Counter(
-            f"{name}_abstentions", "Queries left unanswered.", ["model"], registry=r
-        )
+        self.abstentions = Counter("abstentions", "Queries left unanswered.", ["model"], **own)
         self.nonfinite = Counter(
-            f"{name}_nonfinite", "Queries whose answer was not finite.", ["model"], registry=r
+            "nonfinite", "Queries whose answer was not finite.", ["model"], **own
         )
-        self.tasks = Gauge(f"{name}_tasks_live", "Tasks in the database.", registry=r)
-        self.cache_bytes = Gauge(f"{name}_task_cache_bytes", "Bytes of adapted models.", registry=r)
-        self.queue = Gauge(f"{name}_queue_depth", "Requests that wait to compute.", registry=r)
-        self.hits = Counter(
-            f"{name}_task_cache_hits", "Requests that found their model adapted.", registry=r
-        )
-        self.misses = Counter(
-            f"{name}_task_cache_misses", "Requests whose model was adapted anew.", registry=r
-        )
+        self.tasks = Gauge("tasks_live", "Tasks in the database.", **own)
+        self.cache_bytes = Gauge("task_cache_bytes", "Bytes of adapted models.", **own)
+        self.queue = Gauge("queue_depth", "Requests that wait to compute.", **own)
+        self.hits = Counter("task_cache_hits", "Requests that found their model adapted.", **own)
+        self.misses = Counter("task_cache_misses", "Requests whose model was adapted anew.", **own)
 
     def text(self) -> bytes:
         """All metrics in the text format."""
@@ -67,9 +52,9 @@ class Metrics:
 
     @contextmanager
     def timed(self, histogram: Histogram, model: str) -> Iterator[Clock]:
-        """Measures what is done inside."""
+        """Measures the time of the block under it."""
         clock, start = Clock(), time.perf_counter()
         yield clock
-        took = time.perf_counter() - start
-        clock.milliseconds = round(1000 * took, 3)
-        histogram.labels(model).observe(took)
+        seconds = time.perf_counter() - start
+        clock.milliseconds = round(1000 * seconds, 3)
+        histogram.labels(model).observe(seconds)

@@ -54,6 +54,7 @@ TAG: Final = {
 LOCATION: Final = {
     "Location": {"description": "The task.", "schema": {"type": "string"}, "required": True}
 }
+FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 FORM: Final = {
     "schema": {
         "type": "object",
@@ -81,48 +82,42 @@ def operation(
 
     Args:
         answer: The body of its response.
-        status: Of the response.
+        status: Status of the response.
         problems: Statuses of the problems it may meet.
         body: The body of its request, or the media type of a file.
-        required: Whether there must be one.
-        form: Whether a form with pictures does too.
+        required: Whether the request must have a body.
+        form: Whether the body may also be a form with pictures.
         media: The media type of a response that is no JSON.
-        links: What may be asked next with what is in the response.
+        links: Operations that may follow, with their parameters.
     """
     tagged = answer in (responses.Task, responses.Task | responses.FullTask, responses.ExampleTask)
     headers = (TAG if tagged else {}) | (LOCATION if status == 201 else {})
-    success: dict[str, Any] = {"description": "Done."}
-    if answer is not None:
-        success["model"] = answer
-    if media is not None:
-        success["content"] = {media: {"schema": {"type": "string", "format": "binary"}}}
-    if headers:
-        success["headers"] = headers
-    if links:
-        success["links"] = links
+    success = {
+        "description": "Done.",
+        "model": answer,
+        "content": media and {media: FILE},
+        "headers": headers,
+        "links": links,
+    }
     content = {MEDIA_TYPE: {"schema": {"$ref": f"{REF}ProblemBody"}}}
-    told = {
+    failures = {
         code: {
-            "description": "; ".join(title for at, title in REASONS.values() if at == code) + ".",
+            "description": "; ".join(title for s, title in REASONS.values() if s == code) + ".",
             "content": content,
         }
         for code in sorted(problems)
     }
     extra: dict[str, Any] = {}
-    if isinstance(body, str):
-        types: dict[str, Any] = {body: {"schema": {"type": "string", "format": "binary"}}}
+    if body is not None:
+        schema = FILE if isinstance(body, str) else {"schema": {"$ref": f"{REF}{body.__name__}"}}
+        types = {body if isinstance(body, str) else "application/json": schema}
+        types |= {"multipart/form-data": FORM} if form else {}
         extra["requestBody"] = {"required": required, "content": types}
-    elif body is not None:
-        types = {"application/json": {"schema": {"$ref": f"{REF}{body.__name__}"}}}
-        extra["requestBody"] = {
-            "required": required,
-            "content": types | ({"multipart/form-data": FORM} if form else {}),
-        }
     if 412 in problems:
         extra["parameters"] = [IF_MATCH, IDEMPOTENCY_KEY]
     return {
         "status_code": status,
-        "responses": {status: success, **told},
+        "responses": {status: {k: v for k, v in success.items() if v}, **failures},
         "openapi_extra": extra,
         "response_model": None,
     }
@@ -145,7 +140,7 @@ def describe(app: FastAPI, with_keys: bool) -> dict[str, Any]:
     if with_keys:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for operations in document["paths"].values():
-            for each in operations.values():
-                if "401" in each["responses"]:
-                    each["security"] = [{"key": []}]
+            for route in operations.values():
+                if "401" in route["responses"]:
+                    route["security"] = [{"key": []}]
     return document

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
-from quickstudy.errors import QuickstudyError
+from quickstudy.errors import UserError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER: Final = "1"
@@ -89,6 +91,15 @@ class Problem(Exception):  # noqa: N818 - what the standard calls it
         }
 
 
-def invalid(error: QuickstudyError, pointer: str = "", reason: str = "INVALID_ARGUMENT") -> Problem:
-    """The problem of what the library refuses."""
-    return Problem(reason, str(error), [(pointer, str(error))])
+def invalid(detail: str, pointer: str = "", reason: str = "INVALID_ARGUMENT") -> Problem:
+    """The problem of one part of a request."""
+    return Problem(reason, detail, [(pointer, detail)])
+
+
+@contextmanager
+def refusals(pointer: str = "", reason: str = "INVALID_ARGUMENT") -> Iterator[None]:
+    """Turns an input that the library refuses into a problem of that part of the request."""
+    try:
+        yield
+    except UserError as error:
+        raise invalid(str(error), pointer, reason) from error

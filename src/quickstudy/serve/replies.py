@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import delete, insert, select
 
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.store import After
-from quickstudy.serve.tables import REPLIES, WRITING
+from quickstudy.serve.tables import REPLIES, writing
 
 KEPT: Final = 24 * 3600.0  # seconds
 KEY: Final = r"[\x21-\x7e]{1,200}"
@@ -49,7 +49,7 @@ class Replies:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
-        self._flying: set[tuple[str, str]] = set()
+        self._keys: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def once(self, tenant: str, key: str, request: bytes, work: Callable[[Keep], Reply]) -> Reply:
@@ -74,7 +74,17 @@ class Replies:
         digest = hashlib.sha256(request).hexdigest()
 
         def keep(uid: str, reply: Reply) -> After:
-            return lambda connection: _keep(connection, tenant, key, uid, digest, reply)
+            row = {
+                "tenant": tenant,
+                "key": key,
+                "uid": uid,
+                "request_sha256": digest,
+                "status": reply.status,
+                "headers": json.dumps(reply.headers),
+                "body": reply.body,
+                "create_time": time.time(),
+            }
+            return lambda connection: _insert(connection, row)
 
         with self._in_flight(tenant, key):
             stored = self._find(tenant, key, digest)
@@ -93,28 +103,25 @@ class Replies:
 
     def sweep(self) -> None:
         """Deletes the replies that are older than a day."""
-        with self.engine.execution_options(**WRITING).begin() as connection:
+        with writing(self.engine) as connection:
             connection.execute(delete(REPLIES).where(REPLIES.c.create_time < time.time() - KEPT))
 
     @contextmanager
     def _in_flight(self, tenant: str, key: str) -> Iterator[None]:
         with self._lock:
-            if (tenant, key) in self._flying:
+            if (tenant, key) in self._keys:
                 raise _in_progress()
-            self._flying.add((tenant, key))
+            self._keys.add((tenant, key))
         try:
             yield
         finally:
             with self._lock:
-                self._flying.discard((tenant, key))
+                self._keys.discard((tenant, key))
 
     def _find(self, tenant: str, key: str, digest: str) -> Reply | None:
-        columns = REPLIES.c
-        query = select(columns.request_sha256, columns.status, columns.headers, columns.body)
+        query = select(REPLIES).where(REPLIES.c.tenant == tenant, REPLIES.c.key == key)
         with self.engine.connect() as connection:
-            row = connection.execute(
-                query.where(columns.tenant == tenant, columns.key == key)
-            ).first()
+            row = connection.execute(query).first()
         if row is None:
             return None
         if row.request_sha256 != digest:
@@ -126,19 +133,7 @@ class Replies:
         return Reply(row.status, json.loads(row.headers), row.body)
 
 
-def _keep(
-    connection: sa.Connection, tenant: str, key: str, uid: str, digest: str, reply: Reply
-) -> None:
-    row = {
-        "tenant": tenant,
-        "key": key,
-        "uid": uid,
-        "request_sha256": digest,
-        "status": reply.status,
-        "headers": json.dumps(reply.headers),
-        "body": reply.body,
-        "create_time": time.time(),
-    }
+def _insert(connection: sa.Connection, row: dict[str, Any]) -> None:
     try:
         connection.execute(insert(REPLIES).values(**row))
     except sa.exc.IntegrityError:

@@ -13,25 +13,24 @@ from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
 from quickstudy.serve.schema.requests import Example, Input
 from quickstudy.serve.served import Served
-from quickstudy.task import Examples
 from quickstudy.tasks import Episodes, TaskSource
 from quickstudy.tasks.glyphs import glyphs
 from quickstudy.tasks.source import generator
 
-WAYS: Final = 4
-SHOTS: Final = 5
-QUERIES: Final = 8
-FLOWERS: Final = 10  # of a species
-ENLARGED: Final = 4  # a glyph is shown larger than it is kept
+N_WAY: Final = 4
+N_SHOT: Final = 5
+N_QUERY: Final = 8
+N_FLOWERS: Final = 10  # of a species
+SCALE: Final = 4  # of a glyph, which is stored smaller than a picture is drawn
 
 
 class Sample(NamedTuple):
     """A task to try.
 
     Attributes:
-        title: What it is called.
+        title: Display name.
         support: Examples.
-        queries: Inputs to ask about.
+        queries: Suggested queries.
     """
 
     title: str
@@ -59,15 +58,15 @@ def sample(served: Served) -> Sample | None:
 
 def _glyphs() -> Sample:
     pool = glyphs().pools["test"]
-    chosen = generator(0, "serve/sample", 0).permutation(len(pool.names))[:WAYS]
+    chosen = generator(0, "serve/sample", 0).permutation(len(pool.names))[:N_WAY]
     support, queries = [], []
     for c in sorted(chosen.tolist()):
         # Such as "Georgian U+10D0", and the character.
         script, _, character = pool.names[c].rsplit(" ", 2)
-        pictures = [{"image": {"b64": _drawn(pool.x[i][0])}} for i in pool.members[c][: SHOTS + 2]]
+        pictures = [{"image": {"b64": _drawn(pool.x[i][0])}} for i in pool.members[c][: N_SHOT + 2]]
         label = {"label": f"{script} {character}"}
-        support += [Example.model_validate(label | each) for each in pictures[:SHOTS]]
-        queries += [Input.model_validate(each) for each in pictures[SHOTS:]]
+        support += [Example.model_validate(label | each) for each in pictures[:N_SHOT]]
+        queries += [Input.model_validate(each) for each in pictures[N_SHOT:]]
     return Sample("Four characters", support, queries)
 
 
@@ -79,40 +78,37 @@ def _flowers() -> Sample:
     for i in order.tolist():
         row = dict(zip(iris.feature_names, iris.data[i].tolist(), strict=True))
         label = str(iris.target_names[iris.target[i]])
-        if sum(each.label == label for each in support) < FLOWERS:
+        if sum(example.label == label for example in support) < N_FLOWERS:
             support.append(Example.model_validate({"label": label, "row": row}))
-        elif len(queries) < QUERIES:
+        elif len(queries) < N_QUERY:
             queries.append(Input.model_validate({"row": row}))
-    support.sort(key=lambda each: str(each.label))
+    support.sort(key=lambda example: str(example.label))
     return Sample("Three species of iris", support, queries)
 
 
 def _own(served: Served, source: TaskSource) -> Sample:
     source = source.untouched
     if isinstance(source, Episodes):
-        source = source.resized(n_shot=SHOTS)
+        source = source.resized(n_shot=N_SHOT)
     task = source.task("test", 0)
+    to_request = served.model.preprocess.to_request
     if served.classifies:
         columns = task.support.y.argmax(dim=1).tolist()
         labels: list[Any] = [f"class {column + 1}" for column in columns]
     else:
         labels = [y[0] if len(y) == 1 else y for y in task.support.y.tolist()]
     support = [
-        Example.model_validate({"label": label, **given})
-        for label, given in zip(labels, _inputs(served, task.support), strict=True)
+        Example.model_validate({"label": label, **to_request(x)})
+        for label, x in zip(labels, task.support.x.tolist(), strict=True)
     ]
-    queries = [Input.model_validate(given) for given in _inputs(served, task.query)[:QUERIES]]
+    queries = [Input.model_validate(to_request(x)) for x in task.query.x[:N_QUERY].tolist()]
     return Sample("From meta-test", support, queries)
-
-
-def _inputs(served: Served, examples: Examples) -> list[dict[str, Any]]:
-    return [served.model.preprocess.to_request(x) for x in examples.x.tolist()]
 
 
 def _drawn(ink: Any) -> str:
     """A glyph as a picture of dark ink on white paper, in base64."""
     paper = Image.fromarray(255 - ink)
-    paper = paper.resize((ENLARGED * paper.width, ENLARGED * paper.height))
+    paper = paper.resize((SCALE * paper.width, SCALE * paper.height))
     out = io.BytesIO()
     paper.save(out, "PNG")
     return base64.b64encode(out.getvalue()).decode()

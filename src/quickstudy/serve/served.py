@@ -18,13 +18,13 @@ from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
-from quickstudy.serve.content import Plain, encoded, plain
-from quickstudy.serve.problems import Problem, invalid
+from quickstudy.serve.content import Plain
+from quickstudy.serve.problems import Problem, invalid, refusals
 from quickstudy.serve.schema.requests import ID, Input
 
 
 class Version(NamedTuple):
-    """What the database keeps of a model, from which it can be had back."""
+    """A stored version of a model, from which it can be loaded again."""
 
     digest: str
     record: bytes
@@ -80,14 +80,14 @@ class Served:
         """Whether labels are classes rather than values."""
         return self.model.kind == "classification"
 
-    def kept(self) -> Version:
-        """What the database keeps of the model."""
+    def stored(self) -> Version:
+        """The stored version of the model."""
         name = self.record["files"]["weights"]["name"]
         record, weights = (self.run / "run.json").read_bytes(), (self.run / name).read_bytes()
         return Version(self.version, record, name, weights)
 
     def card(self) -> dict[str, Any]:
-        """What clients see of the model."""
+        """The description of the model for clients."""
         specs, kind = self.record.get("specs") or {}, self.model.preprocess
         return {
             "name": f"models/{self.id}",
@@ -102,19 +102,17 @@ class Served:
             **kind.card(),
         }
 
-    def plain(self, given: Input, pointer: str) -> Plain:
+    def plain(self, x: Input, pointer: str) -> Plain:
         """Reads an input.
 
         Raises:
-            Problem: It is not one of this model.
+            Problem: It is of another modality than the model's, or not what it says it is.
         """
-        try:
-            return plain(given, self.model)
-        except UserError as error:
-            raise invalid(error, pointer, "INPUT_UNREADABLE") from error
+        with refusals(pointer, "INPUT_UNREADABLE"):
+            return self.model.preprocess.from_request(*x.form, self.model.x_shape)
 
     def picture(self, data: bytes) -> bytes | None:
-        """A kept input as PNG; None where it is no picture."""
+        """A stored input as PNG; None where it is no picture."""
         return stored.to_png(data, self.model.preprocess)
 
     def check_label(self, label: Any, pointer: str) -> None:
@@ -123,40 +121,27 @@ class Served:
         Raises:
             Problem: It is of the other kind.
         """
-        if isinstance(label, str) == self.classifies:
-            return
-        error = UserError(
-            f"label: must be {'text' if self.classifies else 'a number, or a list of them'}, as "
-            f"this model is for {self.model.kind}; received {label!r}; change it."
-        )
-        raise invalid(error, pointer)
+        if isinstance(label, str) != self.classifies:
+            raise invalid(
+                f"label: must be {'text' if self.classifies else 'a number, or a list of them'}, "
+                f"as this model is for {self.model.kind}; received {label!r}; change it.",
+                pointer,
+            )
 
 
-def encode(model: Model, given: Iterable[Plain], pointer: str = "") -> Tensor:
+def encode(model: Model, inputs: Iterable[Plain], pointer: str = "") -> Tensor:
     """Inputs as tensors `(inputs, *x_shape)`.
 
     Raises:
         Problem: The model cannot take one of them; it says which.
     """
     rows = []
-    for i, each in enumerate(given):
-        try:
-            rows.append(encoded(each, model))
-        except UserError as error:
-            raise invalid(error, f"{pointer}/{i}", "INPUT_UNREADABLE") from error
+    for i, x in enumerate(inputs):
+        with refusals(f"{pointer}/{i}", "INPUT_UNREADABLE"):
+            # Nested numbers are encoded already.
+            one = torch.tensor([x], dtype=torch.float64) if isinstance(x, list) else [x]
+            rows.append(model.inputs(one).x)
     return torch.cat(rows)
-
-
-def read(model: Model, X: Any, labels: list[Any]) -> SupportSet:
-    """The examples of a task, from its rows or encoded inputs.
-
-    Raises:
-        Problem: It cannot be learned from them.
-    """
-    try:
-        return model.read(X, labels)
-    except UserError as error:
-        raise invalid(error) from error
 
 
 def adapt(model: Model, support: SupportSet) -> Adapted:
@@ -165,12 +150,10 @@ def adapt(model: Model, support: SupportSet) -> Adapted:
     Raises:
         Problem: It cannot be learned from these examples.
     """
-    try:
+    with refusals():
         adapted = Adapted(model.taking(support.x_shape, support.kind), support)
-    except UserError as error:
-        raise invalid(error) from error
-    parts = flatten_state(adapted.state).values()
-    if not all(torch.isfinite(t).all() for t in parts if t.is_floating_point()):
+    tensors = flatten_state(adapted.state).values()
+    if not all(torch.isfinite(t).all() for t in tensors if t.is_floating_point()):
         raise Problem(
             "NOT_FINITE",
             "examples: what is learned from them must be finite; received examples that overflow "

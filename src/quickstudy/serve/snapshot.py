@@ -6,13 +6,13 @@ import hashlib
 import json
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A task at one revision.
+    """A task at one revision; by default a task without examples that is not stored yet.
 
     Attributes:
         uid: Of the task, never used again.
@@ -21,25 +21,25 @@ class Snapshot:
         examples: Id and label of each example, in order.
     """
 
-    uid: str
     tenant: str
     model: str
     id: str
-    display_name: str
-    next_example: int
-    create_time: float
-    update_time: float
-    expire_time: float | None
-    number: int
-    change: str
     model_version: str
-    min_confidence: float | None
-    classes: list[str]
-    examples: list[tuple[str, Any]]
-    support_digest: str
-    tag: str
-    adapt_ms: float
-    state_bytes: int
+    uid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    display_name: str = ""
+    next_example: int = 1
+    create_time: float = field(default_factory=time.time)
+    update_time: float = field(default_factory=time.time)
+    expire_time: float | None = None
+    number: int = 0
+    change: str = "created"
+    min_confidence: float | None = None
+    classes: list[str] = field(default_factory=list)
+    examples: list[tuple[str, Any]] = field(default_factory=list)
+    support_digest: str = ""
+    tag: str = ""
+    adapt_ms: float = 0.0
+    state_bytes: int = 0
 
     @property
     def etag(self) -> str:
@@ -52,52 +52,25 @@ class Snapshot:
         return [label for _, label in self.examples]
 
 
-def new_task(tenant: str, model: str, task_id: str, model_version: str) -> Snapshot:
-    """A task without examples that is not kept yet."""
-    now = time.time()
-    return Snapshot(
-        uid=uuid.uuid4().hex,
-        tenant=tenant,
-        model=model,
-        id=task_id,
-        display_name="",
-        next_example=1,
-        create_time=now,
-        update_time=now,
-        expire_time=None,
-        number=0,
-        change="created",
-        model_version=model_version,
-        min_confidence=None,
-        classes=[],
-        examples=[],
-        support_digest="",
-        tag="",
-        adapt_ms=0.0,
-        state_bytes=0,
-    )
-
-
-def sealed(task: Snapshot, before: int, hashes: dict[str, str]) -> Snapshot:
-    """A revision with its number and digests.
+def sealed(task: Snapshot, hashes: dict[str, str]) -> Snapshot:
+    """The revision that follows a task's, with its number and digests.
 
     Args:
-        task: What is to be kept.
-        before: Number of the revision that it was made from.
+        task: The task with its next settings and examples.
         hashes: sha256 of the content of each example.
 
     Raises:
         KeyError: An example has no content.
     """
+    number = task.number + 1
     support = [[label, hashes[i]] for i, label in task.examples]
     digest = hashlib.sha256(json.dumps(support).encode()).hexdigest()
-    about = [digest, task.model_version, task.min_confidence, task.classes, task.display_name]
-    about += [task.expire_time, task.uid, before + 1]
-    tag = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]
+    tagged = [digest, task.model_version, task.min_confidence, task.classes, task.display_name]
+    tagged += [task.expire_time, task.uid, number]
     return replace(
         task,
-        number=before + 1,
+        number=number,
         update_time=time.time(),
         support_digest=f"sha256:{digest}",
-        tag=tag,
+        tag=hashlib.sha256(json.dumps(tagged).encode()).hexdigest()[:12],
     )

@@ -12,8 +12,8 @@ from torch import Tensor
 from quickstudy.models.adapted import Adapted
 from quickstudy.serve.snapshot import Snapshot
 
-OWN: Final = 4096  # bytes of the objects around the tensors of an entry
-OF_EXAMPLE: Final = 256
+ENTRY_BYTES: Final = 4096  # of the objects around the tensors of an entry
+EXAMPLE_BYTES: Final = 256
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Entry:
         x: Inputs of the examples, in order.
         tile: Rows of a batch; see `compute.tile`.
         embedding: Features of the examples, and the typical distance between two of them; None
-            until they are asked for.
+            until a request needs them.
     """
 
     snapshot: Snapshot
@@ -39,8 +39,9 @@ class Entry:
     def size(self) -> int:
         """Size in bytes."""
         state = self.adapted.state_bytes if self.adapted is not None else 0
-        # The features are counted before they are there, as if they were as many as the inputs.
-        return OWN + 2 * self.x.nbytes + state + OF_EXAMPLE * len(self.snapshot.examples)
+        # The embedding is counted before it is computed, as if it were as large as the inputs.
+        objects = ENTRY_BYTES + EXAMPLE_BYTES * len(self.snapshot.examples)
+        return objects + 2 * self.x.nbytes + state
 
 
 class States:

@@ -13,10 +13,10 @@ from sqlalchemy import delete, insert, select, update
 from quickstudy.serve.content import Content
 from quickstudy.serve.limits import MAX_REVISIONS
 from quickstudy.serve.snapshot import Snapshot
-from quickstudy.serve.tables import BUSY_MS, EXAMPLES, REVISIONS, TASKS, WRITING
+from quickstudy.serve.tables import BUSY_MS, EXAMPLES, REVISIONS, TASKS, writing
 
-TOGETHER: Final = 500
-"""Values that a statement names at one time."""
+BATCH: Final = 500
+"""Values that one statement names."""
 
 After = Callable[[sa.Connection], None]
 
@@ -46,74 +46,51 @@ class Store:
 
     def head(self, tenant: str, model: str, task_id: str) -> tuple[str, int] | None:
         """Unique id and newest revision of a task; None where there is none."""
-        query = select(TASKS.c.uid, TASKS.c.revision).where(*_named(tenant, model, task_id))
-        with self.engine.connect() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else (row.uid, row.revision)
+        query = select(TASKS.c.uid, TASKS.c.revision)
+        rows = self._rows(query.where(_named(tenant, model, task_id), _alive()))
+        return (rows[0].uid, rows[0].revision) if rows else None
 
     def model_of(self, tenant: str, task_id: str, models: Sequence[str]) -> str | None:
         """The first of some models that has a task of an id; None where none has."""
         query = select(TASKS.c.model).where(
             TASKS.c.tenant == tenant, TASKS.c.id == task_id, TASKS.c.model.in_(models), _alive()
         )
-        with self.engine.connect() as connection:
-            found = {row.model for row in connection.execute(query)}
-        return next((model for model in models if model in found), None)
+        owners = {row.model for row in self._rows(query)}
+        return next((model for model in models if model in owners), None)
 
     def count(self) -> int:
         """Tasks of all tenants."""
-        with self.engine.connect() as connection:
-            query = select(sa.func.count()).select_from(TASKS).where(_alive())
-            return connection.execute(query).scalar() or 0
+        return int(self._rows(select(sa.func.count()).select_from(TASKS).where(_alive()))[0][0])
 
     def read(
         self, tenant: str, model: str, task_id: str, number: int | None = None
     ) -> Snapshot | None:
         """A task at its newest revision, or at another that is kept; None where there is none."""
-        wanted = TASKS.c.revision if number is None else sa.literal(number)
-        query = (
-            select(TASKS, *(c for c in REVISIONS.c if c.name not in ("uid", "create_time")))
-            .join(REVISIONS, (REVISIONS.c.uid == TASKS.c.uid) & (REVISIONS.c.number == wanted))
-            .where(*_named(tenant, model, task_id))
-        )
-        with self.engine.connect() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else _snapshot(row)
+        query = _snapshots(TASKS.c.revision if number is None else sa.literal(number))
+        rows = self._rows(query.where(_named(tenant, model, task_id)))
+        return _snapshot(rows[0]) if rows else None
 
     def page(self, tenant: str, model: str, after: str, size: int) -> list[Snapshot]:
         """The tasks whose ids come after one, in order of their ids."""
         query = (
-            select(TASKS, *(c for c in REVISIONS.c if c.name not in ("uid", "create_time")))
-            .join(
-                REVISIONS,
-                (REVISIONS.c.uid == TASKS.c.uid) & (REVISIONS.c.number == TASKS.c.revision),
-            )
-            .where(TASKS.c.tenant == tenant, TASKS.c.model == model, TASKS.c.id > after, _alive())
+            _snapshots(TASKS.c.revision)
+            .where(TASKS.c.tenant == tenant, TASKS.c.model == model, TASKS.c.id > after)
             .order_by(TASKS.c.id)
             .limit(size)
         )
-        with self.engine.connect() as connection:
-            return [_snapshot(row) for row in connection.execute(query)]
+        return [_snapshot(row) for row in self._rows(query)]
 
     def contents(self, uid: str, ids: Iterable[str]) -> dict[str, Content]:
         """Examples of a task by id; those that are gone are left out."""
-        query = select(EXAMPLES.c.id, EXAMPLES.c.data, EXAMPLES.c.sha256)
-        found: dict[str, Content] = {}
-        wanted = list(ids)
-        with self.engine.connect() as connection:
-            for start in range(0, len(wanted), TOGETHER):
-                some = wanted[start : start + TOGETHER]
-                rows = connection.execute(
-                    query.where(EXAMPLES.c.uid == uid, EXAMPLES.c.id.in_(some))
-                )
-                found |= {row.id: Content(row.data, row.sha256) for row in rows}
-        return found
+        columns = EXAMPLES.c
+        query = select(columns.id, columns.data, columns.sha256).where(columns.uid == uid)
+        rows = self._rows_among(query, columns.id, list(ids))
+        return {row.id: Content(row.data, row.sha256) for row in rows}
 
     def hashes(self, uid: str) -> dict[str, str]:
         """sha256 of every example of a task that is kept."""
         query = select(EXAMPLES.c.id, EXAMPLES.c.sha256).where(EXAMPLES.c.uid == uid)
-        with self.engine.connect() as connection:
-            return {row.id: row.sha256 for row in connection.execute(query)}
+        return {row.id: row.sha256 for row in self._rows(query)}
 
     def create(self, task: Snapshot, contents: dict[str, Content], most: int, after: After) -> None:
         """Keeps a new task.
@@ -122,33 +99,21 @@ class Store:
             task: At revision 1.
             contents: Its examples by id.
             most: Tasks that the tenant may have.
-            after: What belongs to the same transaction.
+            after: Writes what belongs to the same transaction.
 
         Raises:
             ExistsError: The tenant has a task of this id of the model.
             FullError: The tenant has `most` tasks.
         """
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             count = select(sa.func.count()).where(TASKS.c.tenant == task.tenant, _alive())
             if (connection.execute(count).scalar() or 0) >= most:
                 raise FullError
-            # One that has expired gives way.
-            connection.execute(
-                delete(TASKS).where(
-                    *_named(task.tenant, task.model, task.id)[:3], sa.not_(_alive())
-                )
-            )
+            # A task that has expired gives its id to the new one.
+            namesake = _named(task.tenant, task.model, task.id)
+            connection.execute(delete(TASKS).where(namesake, sa.not_(_alive())))
             try:
-                connection.execute(
-                    insert(TASKS).values(
-                        uid=task.uid,
-                        tenant=task.tenant,
-                        model=task.model,
-                        id=task.id,
-                        create_time=task.create_time,
-                        **_task_row(task),
-                    )
-                )
+                connection.execute(insert(TASKS).values(**_task_row(task)))
             except sa.exc.IntegrityError as error:
                 raise ExistsError from error
             _add(connection, task, contents)
@@ -163,12 +128,12 @@ class Store:
             old: The revision that it was made from.
             new: The next one.
             contents: New examples by id.
-            after: What belongs to the same transaction.
+            after: Writes what belongs to the same transaction.
 
         Raises:
             ConflictError: The task is gone, or was changed since `old` was read.
         """
-        with self._writing() as connection:
+        with writing(self.engine) as connection:
             changed = connection.execute(
                 update(TASKS)
                 .where(TASKS.c.uid == old.uid, TASKS.c.revision == old.number, _alive())
@@ -177,7 +142,7 @@ class Store:
             if changed.rowcount != 1:
                 raise ConflictError
             _add(connection, new, contents)
-            self._forget(connection, new)
+            _forget(connection, new)
             after(connection)
 
     def delete(self, task: Snapshot) -> None:
@@ -186,11 +151,11 @@ class Store:
         Raises:
             ConflictError: It is gone, or was changed since it was read.
         """
-        with self._writing() as connection:
-            gone = connection.execute(
+        with writing(self.engine) as connection:
+            deleted = connection.execute(
                 delete(TASKS).where(TASKS.c.uid == task.uid, TASKS.c.revision == task.number)
             )
-            if gone.rowcount != 1:
+            if deleted.rowcount != 1:
                 raise ConflictError
         self.erase()
 
@@ -202,35 +167,26 @@ class Store:
             .where(columns.uid == uid)
             .order_by(columns.number.desc())
         )
-        with self.engine.connect() as connection:
-            return [
-                {
-                    "revision": row.number,
-                    "create_time": row.create_time,
-                    "change": row.change,
-                    "n_examples": len(json.loads(row.examples)),
-                }
-                for row in connection.execute(query)
-            ]
+        return [
+            {
+                "revision": row.number,
+                "create_time": row.create_time,
+                "change": row.change,
+                "n_examples": len(json.loads(row.examples)),
+            }
+            for row in self._rows(query)
+        ]
 
     def gone(self, uids: Sequence[str]) -> list[str]:
         """Those of some tasks that are there no more."""
-        query = select(TASKS.c.uid)
-        with self.engine.connect() as connection:
-            there = {
-                row.uid
-                for start in range(0, len(uids), TOGETHER)
-                for row in connection.execute(
-                    query.where(TASKS.c.uid.in_(uids[start : start + TOGETHER]))
-                )
-            }
-        return [uid for uid in uids if uid not in there]
+        present = {row.uid for row in self._rows_among(select(TASKS.c.uid), TASKS.c.uid, uids)}
+        return [uid for uid in uids if uid not in present]
 
     def sweep(self) -> None:
         """Erases tasks whose time has come."""
-        with self._writing() as connection:
-            ended = connection.execute(delete(TASKS).where(sa.not_(_alive())))
-        if ended.rowcount or not self.erased:
+        with writing(self.engine) as connection:
+            expired = connection.execute(delete(TASKS).where(sa.not_(_alive())))
+        if expired.rowcount or not self.erased:
             self.erase()
 
     def erase(self) -> None:
@@ -248,76 +204,35 @@ class Store:
             raw.close()
         self.erased = busy == 0
 
-    def _writing(self) -> Any:
-        return self.engine.execution_options(**WRITING).begin()
+    def _rows(self, query: sa.Select[Any]) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(query))
 
-    def _forget(self, connection: sa.Connection, task: Snapshot) -> None:
-        """Drops revisions beyond those a task keeps, and examples that none of the rest has."""
-        columns = REVISIONS.c
-        old = delete(REVISIONS).where(
-            columns.uid == task.uid, columns.number <= task.number - MAX_REVISIONS
-        )
-        if connection.execute(old).rowcount == 0:
-            return
-        kept: set[str] = set()
-        for row in connection.execute(select(columns.examples).where(columns.uid == task.uid)):
-            kept.update(i for i, _ in json.loads(row.examples))
-        there = connection.execute(select(EXAMPLES.c.id).where(EXAMPLES.c.uid == task.uid))
-        for unused in {row.id for row in there} - kept:
-            connection.execute(
-                delete(EXAMPLES).where(EXAMPLES.c.uid == task.uid, EXAMPLES.c.id == unused)
-            )
+    def _rows_among(self, query: sa.Select[Any], column: Any, values: Sequence[str]) -> list[Any]:
+        """Rows that have one of many values in a column."""
+        with self.engine.connect() as connection:
+            return [
+                row
+                for start in range(0, len(values), BATCH)
+                for row in connection.execute(
+                    query.where(column.in_(values[start : start + BATCH]))
+                )
+            ]
 
 
 def _alive() -> Any:
     return sa.or_(TASKS.c.expire_time.is_(None), TASKS.c.expire_time > time.time())
 
 
-def _named(tenant: str, model: str, task_id: str) -> Sequence[Any]:
-    return (
-        TASKS.c.tenant == tenant,
-        TASKS.c.model == model,
-        TASKS.c.id == task_id,
-        _alive(),
-    )
+def _named(tenant: str, model: str, task_id: str) -> Any:
+    return sa.and_(TASKS.c.tenant == tenant, TASKS.c.model == model, TASKS.c.id == task_id)
 
 
-def _task_row(task: Snapshot) -> dict[str, Any]:
-    """The columns of a task's own row that change."""
-    return {
-        "display_name": task.display_name,
-        "revision": task.number,
-        "next_example": task.next_example,
-        "update_time": task.update_time,
-        "expire_time": task.expire_time,
-    }
-
-
-def _add(connection: sa.Connection, task: Snapshot, contents: dict[str, Content]) -> None:
-    connection.execute(
-        insert(REVISIONS).values(
-            uid=task.uid,
-            number=task.number,
-            create_time=task.update_time,
-            change=task.change,
-            model_version=task.model_version,
-            min_confidence=task.min_confidence,
-            classes=json.dumps(task.classes),
-            examples=json.dumps(task.examples),
-            support_digest=task.support_digest,
-            tag=task.tag,
-            adapt_ms=task.adapt_ms,
-            state_bytes=task.state_bytes,
-        )
-    )
-    if contents:
-        connection.execute(
-            insert(EXAMPLES),
-            [
-                {"uid": task.uid, "id": i, "data": c.data, "sha256": c.sha256}
-                for i, c in contents.items()
-            ],
-        )
+def _snapshots(number: Any) -> sa.Select[Any]:
+    """The query for tasks at a revision."""
+    at = (REVISIONS.c.uid == TASKS.c.uid) & (REVISIONS.c.number == number)
+    columns = (c for c in REVISIONS.c if c.name not in ("uid", "create_time"))
+    return select(TASKS, *columns).join(REVISIONS, at).where(_alive())
 
 
 def _snapshot(row: Any) -> Snapshot:
@@ -326,3 +241,43 @@ def _snapshot(row: Any) -> Snapshot:
     fields["classes"] = json.loads(fields["classes"])
     fields["examples"] = [(i, label) for i, label in json.loads(fields["examples"])]
     return Snapshot(**fields)
+
+
+def _task_row(task: Snapshot) -> dict[str, Any]:
+    fields = vars(task) | {"revision": task.number}
+    return {column.name: fields[column.name] for column in TASKS.c}
+
+
+def _revision_row(task: Snapshot) -> dict[str, Any]:
+    fields = vars(task) | {
+        "create_time": task.update_time,
+        "classes": json.dumps(task.classes),
+        "examples": json.dumps(task.examples),
+    }
+    return {column.name: fields[column.name] for column in REVISIONS.c}
+
+
+def _add(connection: sa.Connection, task: Snapshot, contents: dict[str, Content]) -> None:
+    """Adds a revision and its new examples."""
+    connection.execute(insert(REVISIONS).values(**_revision_row(task)))
+    if contents:
+        rows = [{"uid": task.uid, "id": i, **c._asdict()} for i, c in contents.items()]
+        connection.execute(insert(EXAMPLES), rows)
+
+
+def _forget(connection: sa.Connection, task: Snapshot) -> None:
+    """Drops revisions beyond those a task keeps, and examples that none of the rest has."""
+    columns = REVISIONS.c
+    oldest = delete(REVISIONS).where(
+        columns.uid == task.uid, columns.number <= task.number - MAX_REVISIONS
+    )
+    if connection.execute(oldest).rowcount == 0:
+        return
+    used: set[str] = set()
+    for row in connection.execute(select(columns.examples).where(columns.uid == task.uid)):
+        used.update(i for i, _ in json.loads(row.examples))
+    stored = connection.execute(select(EXAMPLES.c.id).where(EXAMPLES.c.uid == task.uid))
+    for unused in {row.id for row in stored} - used:
+        connection.execute(
+            delete(EXAMPLES).where(EXAMPLES.c.uid == task.uid, EXAMPLES.c.id == unused)
+        )

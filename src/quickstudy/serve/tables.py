@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -86,7 +87,6 @@ REPLIES: Final = Table(
 )
 
 BUSY_MS: Final = 30_000  # that a writer of SQLite waits for another
-WRITING: Final = {"writes": True}
 
 
 def connect(url: str, threads: int) -> sa.Engine:
@@ -125,6 +125,11 @@ def connect(url: str, threads: int) -> sa.Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def writing(engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
+    """A transaction that writes."""
+    return engine.execution_options(writes=True).begin()
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

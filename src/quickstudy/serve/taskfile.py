@@ -13,19 +13,18 @@ from quickstudy.inputs.labels import label_from_json
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.serve.change import Taken
 from quickstudy.serve.compute import Gate
-from quickstudy.serve.content import kept
+from quickstudy.serve.content import Content
 from quickstudy.serve.limits import MAX_EXAMPLES
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Label, Wanted
 from quickstudy.serve.served import Served, encode
 from quickstudy.serve.tasks import Tasks
 
-UNREADABLE: Final = (QuickstudyError, LookupError, TypeError, ValueError, AttributeError)
 _exporting: Final = threading.Lock()
-"""The exporter of torch is not for several threads."""
+"""One thread at a time may use the exporter of torch."""
 
 
-def written(gate: Gate, adapted: Adapted, format: str) -> bytes:
+def task_file(gate: Gate, adapted: Adapted, format: str) -> bytes:
     """An adapted model as the content of a file.
 
     Raises:
@@ -44,17 +43,15 @@ def written(gate: Gate, adapted: Adapted, format: str) -> bytes:
 def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], Taken]:
     """Labels and examples of a task's file.
 
-    Nothing is built from what the file says of a model: it must be of one that is known here.
+    No model is built from the file, as clients are not trusted: the file must be of the served one.
 
     Raises:
         Problem: It is no such file, or of another model.
     """
     if served.reads_columns:
         raise invalid(
-            UserError(
-                "file: the examples in it must be what this model takes, rows; received a task, "
-                "which holds what its columns made of them; send the rows themselves."
-            )
+            "file: the examples in it must be what this model takes, rows; received a task, which "
+            "holds what its columns made of them; send the rows themselves."
         )
     try:
         tensors, header = tensors_from_bytes(content, "file")
@@ -77,11 +74,16 @@ def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], 
                 f"received {tuple(x.shape)} and {len(labels)} labels; export it again."
             )
         rows = x.tolist()
-    except UNREADABLE as error:
-        told = error if isinstance(error, QuickstudyError) else _unreadable(error)
-        raise invalid(told) from error
+    except QuickstudyError as error:
+        raise invalid(str(error)) from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise invalid(
+            "file: must be a task that quickstudy wrote; received one that cannot be read "
+            f"({error}); export it again."
+        ) from error
     with tasks.gate():
-        return labels, Taken([kept(row) for row in rows], encode(served.model, rows, "/support"))
+        contents = [Content.of(row) for row in rows]
+        return labels, Taken(contents, encode(served.model, rows, "/support"))
 
 
 def _label(label: Any, served: Served) -> Any:
@@ -93,10 +95,3 @@ def _label(label: Any, served: Served) -> Any:
     if served.classifies:
         return TypeAdapter(Label).validate_python(str(label))
     return TypeAdapter(Wanted).validate_python(label, strict=True)
-
-
-def _unreadable(error: Exception) -> UserError:
-    return UserError(
-        f"file: must be a task that quickstudy wrote; received one that cannot be read ({error}); "
-        "export it again."
-    )

@@ -16,12 +16,12 @@ from quickstudy.inputs import Encoded, stored
 from quickstudy.models.model import Model
 from quickstudy.serve.change import Change, Taken, missing, needs, ready
 from quickstudy.serve.compute import Gate, Passes, tile
-from quickstudy.serve.content import Plain, kept
+from quickstudy.serve.content import Content, Plain
 from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
 from quickstudy.serve.metrics import Metrics
-from quickstudy.serve.problems import Problem
+from quickstudy.serve.problems import Problem, refusals
 from quickstudy.serve.schema.requests import Input
-from quickstudy.serve.served import Served, adapt, encode, read
+from quickstudy.serve.served import Served, adapt, encode
 from quickstudy.serve.snapshot import Snapshot, sealed
 from quickstudy.serve.states import Entry, States
 from quickstudy.serve.store import After, ConflictError, ExistsError, FullError, Store
@@ -31,19 +31,21 @@ ATTEMPTS: Final = 30
 """How often a change is tried that other servers overtake."""
 STRIPES: Final = 64
 
-Checks = Callable[[Snapshot], None]
-Makes = Callable[[Snapshot], After]
+Check = Callable[[Snapshot], None]
+"""Raises Problem where the client has seen another revision than the newest."""
+AfterRevision = Callable[[Snapshot], After]
+"""Given the new revision, returns a function that writes what belongs to the same transaction."""
 
 
 class Tasks:
     """The tasks of all tenants.
 
     Args:
-        models: What is served, by id.
-        store: Where tasks are kept.
+        models: The served models by id.
+        store: The stored tasks.
         versions: The models they were adapted with.
-        limits: Of the server.
-        metrics: Where it is counted what happens.
+        limits: Limits of the server.
+        metrics: Metrics of the server.
     """
 
     def __init__(
@@ -75,26 +77,26 @@ class Tasks:
             )
         return self.models[name]
 
-    def take(self, served: Served, given: Sequence[Input], pointer: str) -> Taken:
-        """Inputs that are to be kept.
+    def take(self, served: Served, inputs: Sequence[Input], pointer: str) -> Taken:
+        """Reads inputs that are to be stored.
 
         Args:
             served: The model they are for.
-            given: What came.
-            pointer: Where it was in the body.
+            inputs: The inputs in the request.
+            pointer: Their place in its body.
 
         Raises:
             Problem: One of them is not an input of the model; it says which.
         """
         with self.gate():
-            plain = [served.plain(each, f"{pointer}/{i}") for i, each in enumerate(given)]
-            x = None if served.reads_columns else encode(served.model, plain, pointer)
-            return Taken([kept(each) for each in plain], x)
+            plain = [served.plain(x, f"{pointer}/{i}") for i, x in enumerate(inputs)]
+            encoded = None if served.reads_columns else encode(served.model, plain, pointer)
+            return Taken([Content.of(x) for x in plain], encoded)
 
     def queries(
-        self, served: Served, given: Sequence[Input], entry: Entry, pointer: str = "/query"
+        self, served: Served, inputs: Sequence[Input], entry: Entry, pointer: str = "/query"
     ) -> Tensor:
-        """Inputs that are asked about, as the model of a revision takes them.
+        """Encodes queries for the model of a revision.
 
         Raises:
             Problem: One of them is not an input of the model, it says which; or the columns of a
@@ -105,7 +107,7 @@ class Tasks:
         else:
             model = self.versions.get(entry.snapshot.model_version)
         with self.gate():
-            plain = (served.plain(each, f"{pointer}/{i}") for i, each in enumerate(given))
+            plain = (served.plain(x, f"{pointer}/{i}") for i, x in enumerate(inputs))
             return encode(model, plain, pointer)
 
     def read(
@@ -121,19 +123,18 @@ class Tasks:
             raise missing(served, task_id)
         return task
 
-    def create(self, task: Snapshot, change: Change, after: Makes) -> Snapshot:
-        """Keeps a new task.
+    def create(self, make: Callable[[], Change], after: AfterRevision) -> Snapshot:
+        """Stores a new task.
 
         Args:
-            task: Of `fresh`.
-            change: What becomes of it.
-            after: Given its first revision, what belongs to the same transaction.
+            make: Returns the task with its first examples.
+            after: Writes what belongs to the same transaction.
 
         Raises:
             Problem: The id is taken, the tenant has too many tasks, or the examples do not do.
         """
-        served = self.model(task.model)
-        entry = self.prepared(served, task, change)
+        change = make()
+        entry = self.prepared(change)
         try:
             self.store.create(
                 entry.snapshot, change.contents, self.limits.tasks, after(entry.snapshot)
@@ -141,7 +142,8 @@ class Tasks:
         except ExistsError:
             raise Problem(
                 "ALREADY_EXISTS",
-                f"task: ids are given once; received {task.id!r}, which is in use; choose another.",
+                f"task: ids are given once; received {change.task.id!r}, which is in use; "
+                "choose another.",
             ) from None
         except FullError:
             raise Problem(
@@ -156,19 +158,19 @@ class Tasks:
         tenant: str,
         served: Served,
         task_id: str,
-        check: Checks,
+        check: Check,
         make: Callable[[Snapshot], Change],
-        after: Makes,
+        after: AfterRevision,
     ) -> Snapshot:
-        """Keeps the next revision of a task.
+        """Stores the next revision of a task.
 
         Args:
-            tenant: Whose.
+            tenant: Owner of the task.
             served: Its model.
             task_id: Its id.
-            check: Raises Problem where the client has seen another revision.
-            make: What becomes of the newest revision.
-            after: Given the new revision, what belongs to the same transaction.
+            check: Checks the newest revision.
+            make: Returns the change of the newest revision.
+            after: Writes what belongs to the same transaction.
 
         Raises:
             Problem: There is no such task, or the change cannot be made.
@@ -179,7 +181,7 @@ class Tasks:
                 old = self.read(tenant, served, task_id)
                 check(old)
                 change = make(old)
-                entry = self.prepared(served, old, change)
+                entry = self.prepared(change)
                 try:
                     self.store.commit(old, entry.snapshot, change.contents, after(entry.snapshot))
                 except ConflictError:
@@ -189,7 +191,7 @@ class Tasks:
                 return entry.snapshot
         raise overtaken("a change")
 
-    def delete(self, tenant: str, served: Served, task_id: str, check: Checks) -> None:
+    def delete(self, tenant: str, served: Served, task_id: str, check: Check) -> None:
         """Erases a task.
 
         Raises:
@@ -212,10 +214,10 @@ class Tasks:
         """A revision with its adapted model, and the milliseconds it took to adapt it.
 
         Args:
-            tenant: Whose.
-            served: The model.
-            task_id: The task.
-            number: Of the revision; the newest where omitted.
+            tenant: Owner of the task.
+            served: Its model.
+            task_id: Its id.
+            number: Number of the revision; the newest where omitted.
 
         Raises:
             Problem: There is no such task.
@@ -225,17 +227,16 @@ class Tasks:
             if head is None:
                 break
             uid, newest = head
-            wanted = newest if number is None else number
-            found = self.states.get(uid, wanted)
-            if found is not None:
+            cached = self.states.get(uid, newest if number is None else number)
+            if cached is not None:
                 self.metrics.hits.inc()
-                return found, 0.0
+                return cached, 0.0
             self.metrics.misses.inc()
             task = self.store.read(tenant, served.id, task_id, number)
             if task is None:
                 break
             try:
-                entry, took = self._computed(task, Change(task, {}, {}))
+                entry, took = self._computed(Change(task))
             except GoneError:
                 continue  # the revision was dropped after it was read
             if number is None or number == newest:
@@ -243,7 +244,7 @@ class Tasks:
             return entry, took
         raise missing(served, task_id)
 
-    def prepared(self, served: Served, old: Snapshot, change: Change) -> Entry:
+    def prepared(self, change: Change) -> Entry:
         """The revision that a change makes, adapted and sealed.
 
         Raises:
@@ -257,27 +258,25 @@ class Tasks:
                 f"{len(task.examples)} of {len(task.classes)}; remove some first.",
             )
         try:
-            entry, took = self._computed(task, change)
-            hashes = self.store.hashes(old.uid) if old.number else {}
+            entry, took = self._computed(change)
+            hashes = self.store.hashes(task.uid) if task.number else {}
             hashes |= {i: c.sha256 for i, c in change.contents.items()}
             size = entry.adapted.state_bytes if entry.adapted is not None else 0
-            entry.snapshot = sealed(
-                replace(task, adapt_ms=took, state_bytes=size), old.number, hashes
-            )
+            entry.snapshot = sealed(replace(task, adapt_ms=took, state_bytes=size), hashes)
         except (GoneError, KeyError):
-            raise missing(served, task.id) from None
-        self.metrics.support.labels(served.id).observe(len(task.examples))
+            raise missing(self.models[task.model], task.id) from None
+        self.metrics.support.labels(task.model).observe(len(task.examples))
         return entry
 
-    def _inputs(self, task: Snapshot, change: Change, model: Model) -> Tensor:
-        """Inputs of all examples: those given, those at hand, and the rest as they are kept."""
-        rows = dict(change.x)
+    def _inputs(self, change: Change, model: Model) -> Tensor:
+        """Encoded inputs of all examples: from the request, the cache, or else the database."""
+        task, rows = change.task, dict(change.x)
         cached = self.states.latest(task.uid)
         if cached is not None and cached.snapshot.model_version == task.model_version:
             rows |= {i: cached.x[at] for at, (i, _) in enumerate(cached.snapshot.examples)}
         absent = [i for i, _ in task.examples if i not in rows]
         if absent:
-            plain = self._plain(task, change, absent)
+            plain = self._plain(change, absent)
             with self.gate():
                 x = encode(model, plain)
             rows |= dict(zip(absent, x, strict=True))
@@ -285,28 +284,28 @@ class Tasks:
             return torch.zeros((0, *model.x_shape))
         return torch.stack([rows[i] for i, _ in task.examples])
 
-    def _plain(self, task: Snapshot, change: Change, ids: Sequence[str]) -> list[Plain]:
-        """Examples as they are kept, or are about to be."""
+    def _plain(self, change: Change, ids: Sequence[str]) -> list[Plain]:
+        """Inputs of examples from the request or the database, not encoded."""
         new = change.contents
-        there = self.store.contents(task.uid, [i for i in ids if i not in new]) | new
-        if not there.keys() >= {*ids}:
+        contents = self.store.contents(change.task.uid, [i for i in ids if i not in new]) | new
+        if not contents.keys() >= {*ids}:
             raise GoneError
-        return [stored.from_bytes(there[i].data) for i in ids]
+        return [stored.from_bytes(contents[i].data) for i in ids]
 
-    def _computed(self, task: Snapshot, change: Change) -> tuple[Entry, float]:
+    def _computed(self, change: Change) -> tuple[Entry, float]:
         """The entry of a revision, and the milliseconds of its adaptation."""
-        served = self.models[task.model]
+        task, served = change.task, self.models[change.task.model]
         model, enough = self.versions.get(task.model_version), needs(served, task) is None
         X: Any = None
         if not served.reads_columns:
-            X = Encoded(self._inputs(task, change, model))
+            X = Encoded(self._inputs(change, model))
         elif enough:  # All inputs are made of all rows.
-            X = self._plain(task, change, [i for i, _ in task.examples])
+            X = self._plain(change, [i for i, _ in task.examples])
         if not enough:
             x = torch.zeros((len(task.examples), 0)) if X is None else X.x
             return Entry(task, None, x), 0.0
-        with self.gate():
-            support = read(model, X, task.labels)
+        with self.gate(), refusals():
+            support = model.read(X, task.labels)
         with self.gate(), self.metrics.timed(self.metrics.adapt, served.id) as clock:
             adapted = adapt(model, support)
         with self.gate():
@@ -318,10 +317,10 @@ class GoneError(Exception):
     """Raised where a row was erased while it was being read."""
 
 
-def overtaken(what: str) -> Problem:
+def overtaken(write: str) -> Problem:
     """The problem of a write that came too late each time."""
     return Problem(
         "OVERLOADED",
-        f"task: {what} is tried {ATTEMPTS} times; received other changes each time; try again "
+        f"task: {write} is tried {ATTEMPTS} times; received other changes each time; try again "
         "later.",
     )

@@ -1,4 +1,4 @@
-"""The models that tasks were adapted with: those that are served, and earlier ones as kept."""
+"""The models that tasks were adapted with: the served ones, and earlier ones from the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from quickstudy.models.model import Model
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.served import Served, Version
-from quickstudy.serve.tables import REVISIONS, VERSIONS, WRITING
+from quickstudy.serve.tables import REVISIONS, VERSIONS, writing
 
 UNUSED: Final = 7 * 24 * 3600.0
 """Seconds after which a model that no server serves and no revision needs is dropped."""
@@ -59,11 +59,11 @@ class Versions:
             return self._models[digest]
 
     def sweep(self) -> None:
-        """Says that the served ones are in use, and drops those that nobody uses."""
-        mine, now = [each.version for each in self._served], time.time()
+        """Marks the served models as in use, and drops those that nobody uses."""
+        own, now = [each.version for each in self._served], time.time()
         used = select(REVISIONS.c.model_version)
-        with self.engine.execution_options(**WRITING).begin() as connection:
-            connection.execute(update(VERSIONS).where(VERSIONS.c.digest.in_(mine)).values(seen=now))
+        with writing(self.engine) as connection:
+            connection.execute(update(VERSIONS).where(VERSIONS.c.digest.in_(own)).values(seen=now))
             connection.execute(
                 delete(VERSIONS).where(
                     VERSIONS.c.seen < now - UNUSED, VERSIONS.c.digest.not_in(used)
@@ -71,11 +71,11 @@ class Versions:
             )
 
     def _keep(self, served: Served) -> None:
-        there = select(VERSIONS.c.digest).where(VERSIONS.c.digest == served.version)
-        with self.engine.execution_options(**WRITING).begin() as connection:
-            if connection.execute(there).first() is not None:
+        stored = select(VERSIONS.c.digest).where(VERSIONS.c.digest == served.version)
+        with writing(self.engine) as connection:
+            if connection.execute(stored).first() is not None:
                 return
-            row = served.kept()._asdict() | {"model": served.id, "seen": time.time()}
+            row = served.stored()._asdict() | {"model": served.id, "seen": time.time()}
             try:
                 with connection.begin_nested():
                     connection.execute(insert(VERSIONS).values(**row))

@@ -48,15 +48,14 @@ def rfc3339(seconds: float) -> str:
 
 
 def _fields(served: Served, task: Snapshot) -> dict[str, Any]:
-    lacks = needs(served, task)
-    labels = task.labels
+    lack, labels = needs(served, task), task.labels
     return {
         "name": f"models/{task.model}/tasks/{task.id}",
         "id": task.id,
         "display_name": task.display_name,
         "revision": task.number,
-        "state": "NEEDS_EXAMPLES" if lacks else "READY",
-        "needs": lacks,
+        "state": "NEEDS_EXAMPLES" if lack else "READY",
+        "needs": lack,
         "model_version": task.model_version,
         "classes": [ClassOfTask(label=c, shots=labels.count(c)) for c in task.classes],
         "min_confidence": task.min_confidence,

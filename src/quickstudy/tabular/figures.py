@@ -8,34 +8,22 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from quickstudy.errors import UserError
+from quickstudy.figures.colours import BLUE, DASHED, SERIES, SOFT, VERMILLION
 from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
-from quickstudy.figures.sheet import (
-    BLUE,
-    DASHED,
-    SERIES,
-    SOFT,
-    VERMILLION,
-    WIDTH,
-    Figure,
-    drawable,
-    finished,
-    panel,
-    percent,
-    sheet,
-)
-from quickstudy.files.records import JSON
+from quickstudy.figures.sheet import WIDTH, Figure, drawable, percent, sheet
+from quickstudy.files.records import JSON, JSONLike
 from quickstudy.metrics import ACCURACY, AUC, Metric
 
 MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
 
 
-def results_figures(result: JSON) -> list[Figure]:
+def results_figures(result: JSONLike) -> list[Figure]:
     """The figures of what `quickstudy.tabular.measure.measure` found."""
     return [paired(result, metric) for metric in (AUC, ACCURACY)]
 
 
-def paired(result: JSON, metric: Metric) -> Figure:
+def paired(result: JSONLike, metric: Metric) -> Figure:
     """A dot a table: the generator's score over that of each opponent.
 
     Args:
@@ -48,22 +36,22 @@ def paired(result: JSON, metric: Metric) -> Figure:
     opponents, tables = list(result["against"])[:MOST_OPPONENTS], result["tables"]
     if not tables:
         raise UserError("paired: need at least one table; received none; measure first.")
-    ours = [table["generator"][metric.name] for table in tables]
-    theirs = {name: [table[name][metric.name] for table in tables] for name in opponents}
-    low = min(min(ours), *(min(values) for values in theirs.values())) - 0.02
+    own = [table["generator"][metric.name] for table in tables]
+    scores = {name: [table[name][metric.name] for table in tables] for name in opponents}
+    low = min(min(own), *(min(values) for values in scores.values())) - 0.02
     side, gap, left, bottom = 1.85, 0.25, 0.78, 0.52
     with sheet(bottom + side + 0.75, f"{metric.noun} on {len(tables)} unseen tables") as canvas:
         for i, name in enumerate(opponents):
             start = left + i * (side + gap)
-            axes = panel(canvas, bottom, 0.75, start, WIDTH - start - side)
+            axes = canvas.panel(bottom, 0.75, start, WIDTH - start - side)
             axes.plot([low, 1], [low, 1], color=SOFT, linestyle=DASHED, linewidth=0.9)
-            better = np.array(ours) > np.array(theirs[name])
+            better = np.array(own) > np.array(scores[name])
             for chosen, colour, marker in ((better, BLUE, "o"), (~better, VERMILLION, "s")):
-                x, y = np.array(theirs[name])[chosen], np.array(ours)[chosen]
+                x, y = np.array(scores[name])[chosen], np.array(own)[chosen]
                 axes.scatter(x, y, s=11, c=colour, marker=marker, linewidths=0, alpha=0.8)
-            apart = result["against"][name][metric.name]
-            half = "" if apart["ci95"] is None else f" ± {100 * apart['ci95']:.1f}"
-            difference = f"{100 * apart['difference']:+.1f}{half} points"
+            summary = result["against"][name][metric.name]
+            half = "" if summary["ci95"] is None else f" ± {100 * summary['ci95']:.1f}"
+            difference = f"{100 * summary['difference']:+.1f}{half} points"
             axes.set_title(difference.replace("-", "−"), size=8.5, loc="left")
             axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel=drawable(name, 22))
             axes.set_aspect("equal")
@@ -79,8 +67,8 @@ def paired(result: JSON, metric: Metric) -> Figure:
             "is better (circles), below the other (squares)."
         )
         data: JSON = {"metric": metric.name, "tables": [table["name"] for table in tables]}
-        data |= {"generator": ours, **theirs, "against": result["against"]}
-        return finished(canvas, f"tables-{metric.name}", caption, data)
+        data |= {"generator": own, **scores, "against": result["against"]}
+        return canvas.finish(f"tables-{metric.name}", caption, data)
 
 
 def generated_figure(
@@ -106,7 +94,7 @@ def generated_figure(
         caption += f" {len(hidden)} columns that count less are not shown."
     with sheet(head + pitch * len(shown) + 0.62, title or "What was generated") as canvas:
         bottom = pitch * len(shown) + 0.62 + 0.28
-        axes = panel(canvas, bottom, 0.48, 1.75, 0.3)
+        axes = canvas.panel(bottom, 0.48, 1.75, 0.3)
         start = 0.0
         for (name, share), colour in zip(shares.items(), SERIES, strict=False):
             axes.barh(0, share, 0.6, left=start, color=colour)
@@ -120,9 +108,9 @@ def generated_figure(
         axes.text(-0.015, 0, "shares", transform=axes.transData, ha="right", va="center")
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        axes = panel(canvas, 0.52, head, 1.75, 0.3)
+        axes = canvas.panel(0.52, head, 1.75, 0.3)
         draw_bars(axes, [Row(name, [Interval(value)]) for name, value in shown])
         axes.axvline(1, color=SOFT, linestyle=DASHED, linewidth=0.9)
         value_axis(axes, "how much the column counts (mean 1)")
         data = {"shares": dict(shares), "columns": [list(column) for column in ordered]}
-        return finished(canvas, "generated", caption, data)
+        return canvas.finish("generated", caption, data)

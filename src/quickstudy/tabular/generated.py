@@ -40,14 +40,9 @@ def written(adapted: Adapted) -> JSON:
         {
             "name": NAMES[part],
             "share": float(state.shares[i]),
-            **{
-                key: float(why[name][i])
-                for key, name in (
-                    ("preference", "preference"),
-                    ("left_out", "left_out"),
-                    ("penalty", "penalties"),
-                )
-            },
+            "preference": float(why["preference"][i]),
+            "left_out": float(why["left_out"][i]),
+            "penalty": float(why["penalties"][i]),
             "weights": state.parts[part]["weight"].numel(),
         }
         for i, part in enumerate(part for part in PARTS if part in state.parts)

@@ -178,15 +178,15 @@ def against(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Differenc
     """Returns the paired differences of the generator from one opponent, by metric."""
     differences = {}
     for metric in METRICS:
-        apart = np.array([row["generator"][metric] - row[name][metric] for row in rows])
-        n = len(apart)
-        spread = float(apart.std(ddof=1)) if n > 1 else 0.0
+        gains = np.array([row["generator"][metric] - row[name][metric] for row in rows])
+        n = len(gains)
+        spread = float(gains.std(ddof=1)) if n > 1 else 0.0
         differences[metric] = Difference(
-            difference=float(apart.mean()),
+            difference=float(gains.mean()),
             ci95=float(student.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else None,
-            won=int((apart > 0).sum()),
-            lost=int((apart < 0).sum()),
-            p=float(wilcoxon(apart).pvalue) if np.any(apart) else 1.0,
+            won=int((gains > 0).sum()),
+            lost=int((gains < 0).sum()),
+            p=float(wilcoxon(gains).pvalue) if np.any(gains) else 1.0,
         )
     return differences
 
@@ -195,10 +195,10 @@ def splits(y: Array, n_splits: int, seed: int) -> Iterator[Split]:
     """Random halves of the rows in which each class keeps its part."""
     n_support = min(MOST_ROWS, len(y) // 2)
     n_query = min(MOST_QUERIES, len(y) - n_support)
-    drawn = StratifiedShuffleSplit(
+    splitter = StratifiedShuffleSplit(
         n_splits, train_size=n_support, test_size=n_query, random_state=seed
     )
-    for support, query in drawn.split(y, y):
+    for support, query in splitter.split(y, y):
         yield Split(support, query)
 
 
@@ -213,11 +213,11 @@ def _on_table(
     learners: Mapping[str, AnyLearner], table: Table, n_splits: int, seed: int
 ) -> TableResult:
     cells = Cells.of(table)
-    found: dict[str, list[list[float]]] = {name: [] for name in (*learners, *OPPONENTS)}
+    results: dict[str, list[list[float]]] = {name: [] for name in (*learners, *OPPONENTS)}
     sizes = {}
     for number, split in enumerate(splits(cells.y, n_splits, seed)):
-        y, asked = cells.y[split.support], cells.y[split.query]
-        x, x_asked = _inputs(table, split)
+        y, query_y = cells.y[split.support], cells.y[split.query]
+        x, x_query = _inputs(table, split)
         for name, make in OPPONENTS.items():
             model = make(seed + number)
             start = time.perf_counter()
@@ -226,11 +226,11 @@ def _on_table(
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x, y)
             fitted = time.perf_counter()
-            scores = _probabilities(model, x_asked)
+            scores = _probabilities(model, x_query)
             end = time.perf_counter()
             # The SVM's own answer is that of its votes.
-            right = float((model.predict(x_asked) == asked).mean())
-            found[name].append([area(scores, asked), right, fitted - start, end - start])
+            right = float((model.predict(x_query) == query_y).mean())
+            results[name].append([area(scores, query_y), right, fitted - start, end - start])
         columns = np.arange(len(table.columns))
         support_x, query_x = (
             torch.from_numpy(encode(cells, split.support, rows, columns)) for rows in split
@@ -242,15 +242,15 @@ def _on_table(
                 logits = learner.predict(state, query_x)
             end = time.perf_counter()
             scores = torch.softmax(logits.double(), dim=1).numpy()
-            right = float((scores.argmax(axis=1) == asked).mean())
-            found[name].append([area(scores, asked), right, end - start, end - start])
+            right = float((scores.argmax(axis=1) == query_y).mean())
+            results[name].append([area(scores, query_y), right, end - start, end - start])
         sizes = {"rows": len(y), "features": support_x.shape[1], "classes": scores.shape[1]}
     performances = {}
-    for name, values in found.items():
+    for name, values in results.items():
         array = np.array(values)
         middle = [*array[:, :2].mean(axis=0), *np.median(array[:, 2:], axis=0)]
         performances[name] = Performance(*map(float, middle))
-    ratios = [f[2] / g[3] for f, g in zip(found[FOREST], found["generator"], strict=True)]
+    ratios = [f[2] / g[3] for f, g in zip(results[FOREST], results["generator"], strict=True)]
     return TableResult(
         name=table.name,
         family=table.family,
@@ -268,13 +268,9 @@ def _inputs(table: Table, split: Split) -> tuple[Array, Array]:
     names = cells[:, ~numeric]
     n = numbers.shape[1]
     rows = np.concatenate([numbers.astype(object), names], axis=1)
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
     prepare = make_column_transformer(
-        (
-            make_pipeline(
-                SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()
-            ),
-            list(range(n)),
-        ),
+        (make_pipeline(impute, StandardScaler()), list(range(n))),
         (
             OneHotEncoder(handle_unknown="ignore", sparse_output=False),
             list(range(n, rows.shape[1])),

@@ -69,7 +69,7 @@ class Augmented(TaskSource):
     def __post_init__(self) -> None:
         shape = self.source.x_shape
         what = "pictures" if len(shape) == 3 else "rows of numbers"
-        of = f"{what} of shape {tuple(shape)} and tasks of {self.source.kind}"
+        received = f"{what} of shape {tuple(shape)} and tasks of {self.source.kind}"
         if self.mix not in (None, "mixup", "cutmix"):
             raise UserError(
                 f"augment: mix must be mixup or cutmix; received {self.mix!r}; choose one of these."
@@ -81,16 +81,17 @@ class Augmented(TaskSource):
             )
         if self.source.kind != "classification" and (self.rotations or self.mix):
             raise UserError(
-                f"augment: rotations and mix make new classes; received {of}; leave them out."
+                f"augment: rotations and mix make new classes; received {received}; leave them out."
             )
         if len(shape) != 3 and (self.rotations or self.warp or self.mix == "cutmix"):
             raise UserError(
-                f"augment: rotations, cutmix and warp are for pictures; received {of}; "
+                f"augment: rotations, cutmix and warp are for pictures; received {received}; "
                 "leave them out."
             )
         if self.rotations and shape[1] != shape[2]:
             raise UserError(
-                f"augment: only square pictures can be turned; received {of}; leave rotations out."
+                f"augment: only square pictures can be turned; received {received}; "
+                "leave rotations out."
             )
 
     @property
@@ -172,28 +173,28 @@ def turned(task: Task, rng: np.random.Generator) -> Task:
     """The task with each class turned by a multiple of 90 degrees, in support and query alike."""
     turns = torch.from_numpy(rng.integers(4, size=task.support.y.shape[1]))
 
-    def part(of: Examples) -> Examples:
-        turn = turns[of.y.argmax(dim=1)].view(-1, 1, 1, 1)
-        x = of.x
+    def part(examples: Examples) -> Examples:
+        turn = turns[examples.y.argmax(dim=1)].view(-1, 1, 1, 1)
+        x = examples.x
         for k in (1, 2, 3):
-            x = torch.where(turn == k, torch.rot90(of.x, k, (2, 3)), x)
-        return of._replace(x=x)
+            x = torch.where(turn == k, torch.rot90(examples.x, k, (2, 3)), x)
+        return examples._replace(x=x)
 
     return Task(part(task.support), part(task.query))
 
 
 def mixed(task: Task, other: Task, mix: Mix, rng: np.random.Generator) -> Task:
     """The task with each class mixed with a class of the other one, support with support."""
-    held = torch.stack([part.y.sum(dim=0) > 0 for part in other]).all(dim=0)
-    partners = rng.permutation(np.flatnonzero(held.numpy()))
+    present = torch.stack([part.y.sum(dim=0) > 0 for part in other]).all(dim=0)
+    partners = rng.permutation(np.flatnonzero(present.numpy()))
     share = rng.random()
-    own = box(task.support.x, share, rng) if mix == "cutmix" else torch.tensor(share)
+    weight = box(task.support.x, share, rng) if mix == "cutmix" else torch.tensor(share)
 
-    def part(of: Examples, others: Examples) -> Examples:
-        partner = partners[of.y.argmax(dim=1).numpy() % len(partners)]
-        theirs = others.y.argmax(dim=1).numpy()
-        rows = [int(rng.choice(np.flatnonzero(theirs == c))) for c in partner]
-        return of._replace(x=torch.lerp(others.x[rows], of.x, own.to(of.x)))
+    def part(examples: Examples, others: Examples) -> Examples:
+        partner = partners[examples.y.argmax(dim=1).numpy() % len(partners)]
+        classes = others.y.argmax(dim=1).numpy()
+        rows = [int(rng.choice(np.flatnonzero(classes == c))) for c in partner]
+        return examples._replace(x=torch.lerp(others.x[rows], examples.x, weight.to(examples.x)))
 
     return Task(part(task.support, other.support), part(task.query, other.query))
 
@@ -215,8 +216,8 @@ def box(x: Tensor, share: float, rng: np.random.Generator) -> Tensor:
 
 def warped(x: Tensor, size: float, rng: np.random.Generator) -> Tensor:
     """Each picture through an affine map of its own; its values stay in the range of them all."""
-    drawn = torch.from_numpy(rng.uniform(-size, size, (len(x), 5))).to(x)
-    angle, scale, shear, *shift = drawn.unbind(dim=1)
+    numbers = torch.from_numpy(rng.uniform(-size, size, (len(x), 5))).to(x)
+    angle, scale, shear, *shift = numbers.unbind(dim=1)
     cos, sin = torch.cos(angle), torch.sin(angle)
     rotation = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
     skew = torch.stack([torch.ones_like(shear), shear, 0 * shear, torch.ones_like(shear)], dim=1)
@@ -226,5 +227,5 @@ def warped(x: Tensor, size: float, rng: np.random.Generator) -> Tensor:
     linear = linear * sides / sides[:, None]
     theta = torch.cat([linear, torch.stack(shift, dim=1)[:, :, None]], dim=2)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    seen = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    return seen.clamp(float(x.min()), float(x.max()))
+    sampled = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    return sampled.clamp(float(x.min()), float(x.max()))

@@ -85,13 +85,13 @@ def _read(path: Path, pictures: Pictures) -> tuple[NDArray[np.uint8], list[str]]
 
 
 def _check_apart(path: Path, pools: dict[Split, ClassPool]) -> None:
-    seen: dict[str, Split] = {}
+    split_of: dict[str, Split] = {}
     for split, pool in pools.items():
         for name in pool.names:
-            if name in seen:
+            if name in split_of:
                 raise UserError(
-                    f"folder: a class belongs to one split; received {name!r} in {seen[name]} and "
-                    f"{split} of {path}; put all its pictures into one, or all class folders into "
-                    "one folder, and the classes are split for you."
+                    f"folder: a class belongs to one split; received {name!r} in {split_of[name]} "
+                    f"and {split} of {path}; put all its pictures into one, or all class folders "
+                    "into one folder, and the classes are split for you."
                 )
-            seen[name] = split
+            split_of[name] = split

@@ -28,8 +28,8 @@ class Kernel(NamedTuple):
 
     def between(self, a: Array, b: Array) -> Array:
         """k of every pair, (..., n, m) for a (..., n) and b (..., m)."""
-        apart = (a[..., :, None] - b[..., None, :]) / self.length[..., None, None]
-        return np.square(self.scale)[..., None, None] * np.exp(-0.5 * np.square(apart))
+        distance = (a[..., :, None] - b[..., None, :]) / self.length[..., None, None]
+        return np.square(self.scale)[..., None, None] * np.exp(-0.5 * np.square(distance))
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,8 @@ def glyphs(cache_dir: Path | None = None) -> Dataset:
     Raises:
         DataError: The fonts are missing or draw too few scripts, or the cache cannot be written.
     """
-    folder = Path(cache_dir or os.environ.get("QUICKSTUDY_CACHE") or _user_cache())
+    user_cache = platformdirs.user_cache_dir("quickstudy")
+    folder = Path(cache_dir or os.environ.get("QUICKSTUDY_CACHE") or user_cache)
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     path = folder / f"glyphs-{_key(fonts)[:16]}.npz"
     arrays = _read(path)
@@ -88,10 +89,6 @@ def glyphs(cache_dir: Path | None = None) -> Dataset:
         arrays = _make(fonts, SCRIPTS)
         _write(path, arrays)
     return _dataset(arrays)
-
-
-def _user_cache() -> str:
-    return platformdirs.user_cache_dir("quickstudy")
 
 
 def _dataset(arrays: dict[str, Array]) -> Dataset:
@@ -131,13 +128,13 @@ def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:
             "reinstall matplotlib, which ships these fonts."
         )
     split = np.array([SPLITS.index(SCRIPTS[s].split) for s, _ in wanted])
-    kept = _without_twins(drawings, split)
-    codes = np.array([wanted[c][1] for c in kept])
+    characters = _without_twins(drawings, split)
+    codes = np.array([wanted[c][1] for c in characters])
     return {
-        "x": _examples(drawings, kept, codes),
+        "x": _examples(drawings, characters, codes),
         "codes": codes,
-        "scripts": np.array([wanted[c][0] for c in kept]),
-        "n_dropped": np.array(len(drawn) - len(kept)),
+        "scripts": np.array([wanted[c][0] for c in characters]),
+        "n_dropped": np.array(len(drawn) - len(characters)),
     }
 
 
@@ -161,28 +158,30 @@ def _twins(drawings: Drawings, split: Array) -> tuple[Array, Array]:
     cells = _stretched(drawings)
     flat = len(cells), TWIN_GRID**2
     aspect = np.log(drawings.half[:, 0] / drawings.half[:, 1]).clip(-THIN, THIN)
-    of = drawings.character
-    first = np.zeros(len(of), bool)
-    first[np.unique(of, return_index=True)[1]] = True
+    character = drawings.character
+    first = np.zeros(len(character), bool)
+    first[np.unique(character, return_index=True)[1]] = True
     pairs: set[tuple[int, int]] = set()
-    both = {True: (TWIN_RADIUS, TWIN_EXCESS), False: (LEAK_RADIUS, LEAK_EXCESS)}
+    tolerances = {True: (TWIN_RADIUS, TWIN_EXCESS), False: (LEAK_RADIUS, LEAK_EXCESS)}
     ink = cells.reshape(flat).astype(np.float32)
-    for same, (radius, excess) in both.items():
+    for same, (radius, excess) in tolerances.items():
         off_ink = (~_widened(cells, radius)).reshape(flat).astype(np.float32)
         off_gap = (~_widened(~cells, radius, around=True)).reshape(flat)
         for face in np.unique(drawings.face):
             for s in np.unique(split):
-                mine = (drawings.face == face) & (split[of] == s)
-                theirs = ((drawings.face == face) | first) & ((split[of] == s) == same)
-                found = _close(
+                mine = (drawings.face == face) & (split[character] == s)
+                theirs = ((drawings.face == face) | first) & ((split[character] == s) == same)
+                close = _close(
                     ink, off_ink, aspect, np.flatnonzero(mine), np.flatnonzero(theirs), excess
                 )
-                for a, b in found:
-                    other = of[a] != of[b]
-                    a, b = a[other], b[other]
+                for a, b in close:
+                    distinct = character[a] != character[b]
+                    a, b = a[distinct], b[distinct]
                     gap = [((ink[p] == 0) & off_gap[q]).sum(axis=1) for p, q in ((a, b), (b, a))]
                     keep = np.maximum(*gap) <= excess
-                    pairs.update(zip(of[a[keep]].tolist(), of[b[keep]].tolist(), strict=True))
+                    pairs.update(
+                        zip(character[a[keep]].tolist(), character[b[keep]].tolist(), strict=True)
+                    )
     ends = np.array(sorted(pairs), dtype=int).reshape(-1, 2)
     return ends[:, 0], ends[:, 1]
 

@@ -52,15 +52,15 @@ def meta_features(x: ArrayLike, y: ArrayLike) -> dict[str, float]:
         0.8
     """
     x, y = _checked(x, y)
-    found = _counts(x, y)
+    features = _counts(x, y)
     rows, columns = _sample(y, x.shape[1])
     part, labels = x[np.ix_(rows, columns)], np.unique(y[rows], return_inverse=True)[1]
     z = _standardised(part)
-    found |= _columns(part, z) | _information(part, z, labels)
+    features |= _columns(part, z) | _information(part, z, labels)
     fold = _folds(labels)
     for name, classify in LANDMARKERS.items():
-        found[name] = _accuracy(classify, z, labels, fold)
-    return found
+        features[name] = _accuracy(classify, z, labels, fold)
+    return features
 
 
 def _checked(x: ArrayLike, y: ArrayLike) -> tuple[Matrix, Labels]:
@@ -191,9 +191,11 @@ def _mutual_information(column: Matrix, y: Labels) -> float:
     bins = np.unique(bins, return_inverse=True)[1]
     table = np.zeros((bins.max() + 1, y.max() + 1))
     np.add.at(table, (bins, y), 1 / len(y))
-    found = _entropy(table.sum(axis=0)) + _entropy(table.sum(axis=1)) - _entropy(table.ravel())
+    information = (
+        _entropy(table.sum(axis=0)) + _entropy(table.sum(axis=1)) - _entropy(table.ravel())
+    )
     bias = (table.shape[0] - 1) * (table.shape[1] - 1) / (2 * len(y))
-    return max(0.0, float(found - bias))
+    return max(0.0, float(information - bias))
 
 
 def _entropy(share: Matrix) -> float:
@@ -217,8 +219,8 @@ def _accuracy(classify: Classify, z: Matrix, y: Labels, fold: Labels) -> float:
     """Part of the rows that are labelled right by what the other folds taught."""
     right = 0
     for out in (fold == i for i in range(fold.max() + 1)):
-        there, labels = np.unique(y[~out], return_inverse=True)
-        right += int((there[classify(z[~out], labels, z[out])] == y[out]).sum())
+        classes, labels = np.unique(y[~out], return_inverse=True)
+        right += int((classes[classify(z[~out], labels, z[out])] == y[out]).sum())
     return right / len(y)
 
 

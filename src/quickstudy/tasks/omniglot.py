@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from quickstudy.errors import DataError, UserError
+from quickstudy.files.atomic import replacing
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.download import cache_dir, fetch
 from quickstudy.tasks.episodes import ClassPool, Dataset
@@ -143,10 +142,10 @@ def _vinyals(*parts: Drawings) -> dict[Split, ClassPool]:
     test = np.isin(alphabet, TEST_ALPHABETS) | np.isin(character, TEST_CHARACTERS)
     valid = np.isin(alphabet, VALID_ALPHABETS)
 
-    def pool(of: NDArray[Any]) -> ClassPool:
-        names, y = np.unique(character[of], return_inverse=True)
+    def pool(chosen: NDArray[Any]) -> ClassPool:
+        names, y = np.unique(character[chosen], return_inverse=True)
         return ClassPool(
-            x=np.concatenate([np.rot90(x[of], turn, axes=(2, 3)) for turn in range(4)]),
+            x=np.concatenate([np.rot90(x[chosen], turn, axes=(2, 3)) for turn in range(4)]),
             y=np.concatenate([y + turn * len(names) for turn in range(4)]),
             names=[f"{name}/rot{90 * turn:03}" for turn in range(4) for name in names],
         )
@@ -155,10 +154,10 @@ def _vinyals(*parts: Drawings) -> dict[Split, ClassPool]:
 
 
 def _lake(background: Drawings, evaluation: Drawings) -> dict[Split, ClassPool]:
-    def pool(part: Drawings, of: NDArray[Any]) -> ClassPool:
-        names, y = np.unique(part.character[of], return_inverse=True)
+    def pool(part: Drawings, chosen: NDArray[Any]) -> ClassPool:
+        names, y = np.unique(part.character[chosen], return_inverse=True)
         return ClassPool(
-            part.x[of], y, names.tolist(), group=_alphabets(names), author=part.drawer[of]
+            part.x[chosen], y, names.tolist(), group=_alphabets(names), author=part.drawer[chosen]
         )
 
     valid = np.isin(_alphabets(background.character), VALID_ALPHABETS)
@@ -242,8 +241,5 @@ def _cached(cache: Path, n: int) -> NDArray[np.uint8] | None:
 
 def _keep(cache: Path, x: NDArray[np.uint8]) -> None:
     """Caches the inputs; a cache that cannot be written only costs time later."""
-    with suppress(OSError):
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cache.parent, suffix=".part", delete=False) as file:
-            np.savez(file, x=x)
-        os.replace(file.name, cache)
+    with suppress(OSError), replacing(cache) as file:
+        np.savez(file, x=x)

@@ -85,12 +85,12 @@ class Quadratics(TaskSource):
 
     def batch(self, split: Split, indices: Iterable[int]) -> Task:
         d = self.dimensions
-        drawn = []
+        rows = []
         for index in indices:
             rng = generator(self.seed, split, index)
             numbers = rng.standard_normal if self.entries == "gaussian" else rng.random
-            drawn.append(np.append(numbers(d * d + d), 0.01 * rng.standard_normal(d)))
-        matrix, y, start = torch.split(torch.from_numpy(np.stack(drawn)), [d * d, d, d], dim=1)
+            rows.append(np.append(numbers(d * d + d), 0.01 * rng.standard_normal(d)))
+        matrix, y, start = torch.split(torch.from_numpy(np.stack(rows)), [d * d, d, d], dim=1)
         matrix = matrix.view(-1, d, d)
         residual = y[..., None] - matrix @ start[..., None]
         x, y = ((d**0.5 * t).float() for t in (matrix, residual))

@@ -183,13 +183,13 @@ def faces(fonts: Path) -> list[Face]:
         )
     styled = ("Bol", "Obl", "Ita", "cm", "Display")
     paths.sort(key=lambda path: any(style in path.name for style in styled))
-    found = []
+    suitable = []
     for path in paths:
         codes = {code for code, glyph in FT2Font(str(path)).get_charmap().items() if glyph != 0}
         # Computer Modern has other signs at the code points of ASCII punctuation.
-        kept = codes & ALPHANUMERIC if path.name.startswith("cm") else codes
-        found.append(Face(path, frozenset(kept)))
-    return found
+        usable = codes & ALPHANUMERIC if path.name.startswith("cm") else codes
+        suitable.append(Face(path, frozenset(usable)))
+    return suitable
 
 
 def draw(faces: Sequence[Face], codes: Sequence[int]) -> Drawings:
@@ -202,7 +202,7 @@ def draw(faces: Sequence[Face], codes: Sequence[int]) -> Drawings:
     frames, character, face, half = [], [], [], []
     for c, code in enumerate(codes):
         known = set()  # many faces share their symbols
-        for f in (f for f, one in enumerate(faces) if code in one.codes):
+        for f in (f for f, candidate in enumerate(faces) if code in candidate.codes):
             ink = _ink(chr(code), pens[f])
             if ink is None or ink.tobytes() in known:
                 continue

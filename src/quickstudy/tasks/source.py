@@ -47,7 +47,7 @@ class TaskSource(ABC):
     @property
     @abstractmethod
     def kind(self) -> Kind:
-        """What the targets are."""
+        """The kind of the targets."""
 
     @property
     @abstractmethod
@@ -70,11 +70,11 @@ class TaskSource(ABC):
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the tasks are, for reports: plain JSON."""
+        """A description of the tasks for reports: plain JSON."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What is measured of predictions on these tasks; the first is the headline."""
+        """The metrics of predictions on these tasks; the first is the headline."""
         return DEFAULT[self.kind]
 
     @property

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import MAX_VALUES
-from quickstudy.task import Kind, Task, examples
+from quickstudy.task import Kind, Task
 from quickstudy.tasks.source import Split, TaskSource, generator
-from quickstudy.tasks.table_prior import TablePrior
+from quickstudy.tasks.table_prior import TablePrior, padded_task
 from quickstudy.tasks.tables import Table, read_tables, split_tables
 
 Array = NDArray[Any]
@@ -76,8 +75,8 @@ def encode(cells: Cells, support: Array, rows: Array, columns: Array) -> NDArray
                 parts.append(np.isnan(values).astype(np.float64))
         else:
             codes = cells.codes[:, column - n_numeric]
-            found, counts = np.unique(codes[support][codes[support] >= 0], return_counts=True)
-            frequent = np.sort(found[np.argsort(-counts, kind="stable")[:MAX_VALUES]])
+            values_seen, counts = np.unique(codes[support][codes[support] >= 0], return_counts=True)
+            frequent = np.sort(values_seen[np.argsort(-counts, kind="stable")[:MAX_VALUES]])
             parts += [(codes[rows] == value).astype(np.float64) for value in frequent]
     return np.array(parts, dtype=np.float32).reshape(-1, len(rows)).T
 
@@ -183,20 +182,12 @@ class Subtables(TaskSource):
         first = [np.flatnonzero(cells.y[rows] == c)[0] for c in classes[:2]]
         rows = np.concatenate([rows[first], np.delete(rows, first)])
         support, query = rows[:n], rows[n : n + self.n_query]
-        seen = np.unique(cells.y[support])
-        query = query[np.isin(cells.y[query], seen)]
+        query = query[np.isin(cells.y[query], cells.y[support])]
         query = query if len(query) else support
         order = rng.permutation(cells.numbers.shape[1] + cells.codes.shape[1])
-        x = encode(cells, support, np.concatenate([support, query]), order)
-        x = x[:, : self.n_features]
-        x = np.pad(x, [(0, 0), (0, self.n_features - x.shape[1])])
-        y = np.searchsorted(seen, cells.y[np.concatenate([support, query])])
-        return Task(
-            *(
-                examples(torch.from_numpy(x[of]), torch.from_numpy(y[of]), len(seen))
-                for of in (slice(None, n), slice(n, None))
-            )
-        )
+        rows = np.concatenate([support, query])
+        x = encode(cells, support, rows, order)
+        return padded_task(x, cells.y[rows], slice(None, n), slice(n, None), self.n_features)
 
 
 def tables(

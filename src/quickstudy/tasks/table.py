@@ -72,11 +72,11 @@ def table(
     places = [text.header.index(name) for name in names]
     cells = [[row[place] for place in places] for row in text.rows]
     _check_finite(cells, text.lines, names, path)
-    found = _kind(values) if kind == "auto" else kind
+    targets = _kind(values) if kind == "auto" else kind
     name = path.name.split(".")[0]
 
     if task is None:
-        if found == "regression":
+        if targets == "regression":
             raise UserError(
                 f"table: without a task column the values of {target} are classes; received "
                 f"{len(set(values))} distinct numbers; name the column that tells the tasks apart "
@@ -86,11 +86,11 @@ def table(
         columns = Columns.fit(names, cells, _of(cells, values, splits["train"]))
         return Dataset(name, class_pools(columns(cells), values, splits), columns)
 
-    y = _numbers(values, text.lines, target, path) if found == "regression" else np.array(values)
+    y = _numbers(values, text.lines, target, path) if targets == "regression" else np.array(values)
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(groups):
         members[group].append(row)
-    usable = sorted(group for group, rows in members.items() if _usable(y[rows], found))
+    usable = sorted(group for group, rows in members.items() if _usable(y[rows], targets))
     splits = split_names(usable, valid, test, seed, f"{name}: usable groups of {task}", least=1)
     columns = Columns.fit(names, cells, _of(cells, groups, splits["train"]))
     return GroupedRows(
@@ -101,7 +101,7 @@ def table(
             split: [np.array(members[group]) for group in chosen]
             for split, chosen in splits.items()
         },
-        kind=found,
+        kind=targets,
         preprocess=columns,
         about={"target": target, "task": task, "groups_left_out": len(members) - len(usable)},
         n_shot=n_shot,

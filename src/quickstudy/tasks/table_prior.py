@@ -83,25 +83,14 @@ class TablePrior(TaskSource):
         rows = n + self.n_query
         causes, columns = _columns(rng, rows, d)
         y = _classes(rng, _scores(rng, causes, columns, way))
-        x = _observed(rng, columns, n)[:, : self.n_features]
-        x = np.pad(x, [(0, 0), (0, self.n_features - x.shape[1])])
+        x = _observed(rng, columns, n)
         seen = np.unique(y[:n])
         if len(seen) < 2:
             # A rule that gives the support one class is no task; a coin decides instead.
             y, seen = np.arange(rows) % 2, np.arange(2)
         keep = np.flatnonzero(np.isin(y, seen))
-        of_query = keep[keep >= n] if (keep >= n).any() else keep
-        place = np.searchsorted(seen, y)
-        return Task(
-            *(
-                examples(
-                    torch.from_numpy(x[of].astype(np.float32)),
-                    torch.from_numpy(place[of]),
-                    len(seen),
-                )
-                for of in (np.arange(n), of_query)
-            )
-        )
+        query = keep[keep >= n] if (keep >= n).any() else keep
+        return padded_task(x, y, np.arange(n), query, self.n_features)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -111,6 +100,29 @@ class TablePrior(TaskSource):
             "n_features": self.n_features,
             "n_classes": self.n_classes,
         }
+
+
+def padded_task(
+    x: NDArray[Any], y: NDArray[Any], support: Any, query: Any, n_features: int
+) -> Task:
+    """A task of rows of a table, with zeros for the features that it lacks.
+
+    Args:
+        x: Inputs `(rows, features)`; features beyond `n_features` are left out.
+        y: Class of each row; those of the query rows are classes of the support.
+        support, query: Which rows.
+        n_features: Features of an input.
+    """
+    x = x[:, :n_features].astype(np.float32)
+    x = np.pad(x, [(0, 0), (0, n_features - x.shape[1])])
+    classes = np.unique(y[support])
+    column = np.searchsorted(classes, y)
+    return Task(
+        *(
+            examples(torch.from_numpy(x[rows]), torch.from_numpy(column[rows]), len(classes))
+            for rows in (support, query)
+        )
+    )
 
 
 def _columns(rng: Rng, rows: int, d: int) -> tuple[Array, Array]:
@@ -135,40 +147,40 @@ def _scores(rng: Rng, causes: Array, columns: Array, way: int) -> Array:
     if rule == "clusters":
         centres = x[rng.permutation(len(x))[: way * int(rng.integers(1, 6))]]
         width = np.exp(rng.uniform(-1, 1, size=(1, d)))
-        apart = np.square((x[:, None, :] - centres) / width).mean(axis=2)
+        distances = np.square((x[:, None, :] - centres) / width).mean(axis=2)
         owner = rng.permutation(np.arange(len(centres)) % way)
-        near = np.exp(-apart * rng.uniform(2, 20))
+        near = np.exp(-distances * rng.uniform(2, 20))
         chances: Array = np.log(near @ np.eye(way)[owner] + 1e-12)
         return chances
     # An ordinal class is a range of one score.
     outputs = 1 if way > 2 and rng.random() < 0.2 else way
     if rule == "linear":
-        found = x @ (rng.standard_normal((d, outputs)) * np.exp(rng.uniform(-2, 0.5, (d, 1))))
+        values = x @ (rng.standard_normal((d, outputs)) * np.exp(rng.uniform(-2, 0.5, (d, 1))))
     elif rule == "network":
-        found = _network(rng, x, outputs, depth=int(rng.integers(1, 3)))
+        values = _network(rng, x, outputs, depth=int(rng.integers(1, 3)))
     elif rule == "trees":
-        found = np.zeros((len(x), outputs))
+        values = np.zeros((len(x), outputs))
         for _ in range(_between(rng, 1, 30)):
             depth = int(rng.integers(1, 5))
             chosen = rng.integers(d, size=depth)
             bits = x[:, chosen] > x[rng.integers(len(x), size=depth), chosen]
             leaf = bits @ (1 << np.arange(depth))
-            found += rng.standard_normal((1 << depth, outputs))[leaf]
+            values += rng.standard_normal((1 << depth, outputs))[leaf]
     elif rule == "additive":
         cut = x[rng.integers(len(x), size=(8, d)), np.arange(d)]
         steps = 1 + np.tanh((x[:, None, :] - cut) * np.exp(rng.uniform(0, 4)) / 2)
         size = np.exp(rng.uniform(-2, 0.5, (1, d, 1)))
-        found = np.einsum(
+        values = np.einsum(
             "nkd,kdo->no", steps / 2, rng.standard_normal((8, d, outputs)) * size, optimize=True
         )
     else:
         pairs = rng.integers(d, size=(2, _between(rng, 1, 10)))
-        found = (x[:, pairs[0]] * x[:, pairs[1]]) @ rng.standard_normal((pairs.shape[1], outputs))
-        found = found + rng.uniform(0, 1) * (x @ rng.standard_normal((d, outputs)))
+        values = (x[:, pairs[0]] * x[:, pairs[1]]) @ rng.standard_normal((pairs.shape[1], outputs))
+        values = values + rng.uniform(0, 1) * (x @ rng.standard_normal((d, outputs)))
     if outputs == way:
-        return _standard(found)
+        return _standard(values)
     ends = np.sort(rng.uniform(0.05, 0.95, way - 1))
-    ranks = np.argsort(np.argsort(found[:, 0])) / len(x)
+    ranks = np.argsort(np.argsort(values[:, 0])) / len(x)
     distance: Array = np.abs(np.searchsorted(ends, ranks)[:, None] - np.arange(way)).astype(float)
     return -distance
 
@@ -200,8 +212,8 @@ def _observed(rng: Rng, columns: Array, n: int) -> Array:
         elif kind == 4:
             ends = np.quantile(column, np.sort(rng.uniform(0, 1, int(rng.integers(2, 7)))))
             names = rng.permutation(len(ends) + 1)[np.searchsorted(ends, column)]
-            found = np.unique(names[:n])
-            parts += [(names == name).astype(float) for name in found]
+            known_names = np.unique(names[:n])
+            parts += [(names == name).astype(float) for name in known_names]
             continue
         hidden = rng.random(len(column)) < share_missing * rng.random()
         hidden[0] = False

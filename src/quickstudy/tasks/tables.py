@@ -69,11 +69,7 @@ def read_tables(folder: Path, target: str = "target") -> list[Table]:
 
 
 def split_tables(
-    tables: Sequence[Table],
-    valid: float = 0.1,
-    test: float = 0.3,
-    seed: int = 0,
-    fold: int = 0,
+    tables: Sequence[Table], valid: float = 0.1, test: float = 0.3, seed: int = 0, fold: int = 0
 ) -> dict[Split, list[Table]]:
     """The tables dealt out to the splits at random, whole families at a time.
 
@@ -101,21 +97,16 @@ def split_tables(
     low, high = (len(names) * i // folds if test else 0 for i in (fold, fold + 1))
     others = order[:low] + order[high:]
     n_valid = max(1, round(valid * len(names))) if valid else 0
-    sizes = {"train": len(others) - n_valid, "valid": n_valid, "test": high - low}
-    if sizes["train"] < 1 or (test and not sizes["test"]):
+    chosen = {"train": others[n_valid:], "valid": others[:n_valid], "test": order[low:high]}
+    if not chosen["train"] or (test and not chosen["test"]):
         raise UserError(
             f"tables: every split needs a family; received {len(names)} in all; add tables, or set "
             "valid or test to 0."
         )
-    chosen = {
-        "train": others[n_valid:],
-        "valid": others[:n_valid],
-        "test": order[low:high],
-    }
     return {
         split: [table for table in tables if table.family in chosen[split]]
         for split in SPLITS
-        if sizes[split]
+        if chosen[split]
     }
 
 
@@ -174,13 +165,13 @@ def _schema(path: Path) -> dict[str, frozenset[str]]:
     """Categorical columns by name of table, from a schema that may not be there."""
     if not path.is_file():
         return {}
-    found: dict[str, frozenset[str]] = defaultdict(frozenset)
+    categorical: dict[str, frozenset[str]] = defaultdict(frozenset)
     try:
         for name, about in json.loads(path.read_text()).items():
-            found[name] = frozenset(about.get("categorical", ()))
+            categorical[name] = frozenset(about.get("categorical", ()))
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(
             f"tables: {path} must be a JSON object with, for each table, its categorical columns; "
             f"received: {error}; correct it, or take it away."
         ) from error
-    return found
+    return categorical

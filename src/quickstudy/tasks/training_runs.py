@@ -100,17 +100,17 @@ class TrainingRuns(TaskSource):
         rng = generator(self.seed, f"{self.name}/{split}", index)
         fit, held = self.parts[split]
         order = np.resize(rng.permutation(len(fit.classes)), self.n_shot)
-        asked = rng.permutation(len(held.classes))[: self.n_query]
-        return Task(_examples(fit, order), _examples(held, asked))
+        queries = rng.permutation(len(held.classes))[: self.n_query]
+        return Task(_examples(fit, order), _examples(held, queries))
 
     def disjoint(self, split: Split) -> Iterator[Task]:
         fit, held = self.parts[split]
         n = min(len(fit.classes) // self.n_shot, len(held.classes) // self.n_query)
         for i in range(n):
-            rows, asked = (
+            rows, queries = (
                 np.arange(i * size, (i + 1) * size) for size in (self.n_shot, self.n_query)
             )
-            yield Task(_examples(fit, rows), _examples(held, asked))
+            yield Task(_examples(fit, rows), _examples(held, queries))
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "n_shot": self.n_shot, "n_query": self.n_query}
@@ -197,10 +197,10 @@ class DigitsRuns(TrainingRuns):
     def __init__(self, n_shot: int = 6_464, n_query: int = 70, seed: int = 0) -> None:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        pictures = np.rint(found.images * (255 / 16)).astype(np.uint8)
+        digits = load_digits()
+        pictures = np.rint(digits.images * (255 / 16)).astype(np.uint8)
         order = generator(0, "digits", 0).permutation(len(pictures))
-        whole = Labelled(pictures[order], found.target[order].astype(np.int64))
+        whole = Labelled(pictures[order], digits.target[order].astype(np.int64))
         parts: dict[Split, tuple[Labelled, Labelled]] = {
             split: (_rows(whole, first, middle), _rows(whole, middle, last))  # type: ignore[misc]
             for split, first, middle, last in (
@@ -246,11 +246,11 @@ def _idx(folder: Path, name: str, n_axes: int) -> NDArray[np.uint8]:
             f"MNIST: expected {path} to be whole; received a file that cannot be read ({error}); "
             "fetch it again."
         ) from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != MNIST[name]:
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != MNIST[name]:
         raise DataError(
             f"MNIST: expected {path} to have md5 {MNIST[name]} without its compression; received "
-            f"{found}; fetch it again."
+            f"{digest}; fetch it again."
         )
     sizes = np.frombuffer(content, ">i4", n_axes, offset=4)
     array: NDArray[np.uint8] = np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes)

@@ -120,11 +120,11 @@ def check_padding(learner: AnyLearner, tasks: Tasks) -> None:
     padded = Task(_padded(task.support, 2, columns), _padded(task.query, 3, columns))
     rows, way = task.query.y.shape
     for mode, model in _modes(learner, tasks):
-        found = _answers(model, stack([padded]))
-        found["predictions"] = found["predictions"][:, :rows, :way]
+        answers = _answers(model, stack([padded]))
+        answers["predictions"] = answers["predictions"][:, :rows, :way]
         for name, value in _answers(model, stack([task])).items():
             expect_close(
-                found[name],
+                answers[name],
                 value,
                 f"check_padding ({mode} mode): padding a task changes its {name}",
                 "weigh sums over examples by their weight, leave out classes that class_present "
@@ -143,21 +143,21 @@ def check_purity(learner: AnyLearner, tasks: Tasks) -> None:
             "return what was learned in the state, keep nothing on self, change no tensor in "
             "place, and declare Tags(stochastic=True) where random numbers are drawn."
         )
-        task, other = copy.deepcopy((tasks[0], tasks[1]))
+        task, other_task = copy.deepcopy((tasks[0], tasks[1]))
         adapt = partial(_seeded, partial(model.adapt, task.support))
         before = contents(model)
         state = adapt()
-        kept = pytree.tree_map(clone, state)
+        first_state = pytree.tree_map(clone, state)
         predict = partial(_seeded, partial(model.predict, state, task.query.x))
         prediction = predict()
-        _seeded(partial(model, other))
-        for name, got, want in (
-            ("predicting changed the state", state, kept),
+        _seeded(partial(model, other_task))
+        for name, actual, expected in (
+            ("predicting changed the state", state, first_state),
             ("adapting changed the task", task, tasks[0]),
-            ("adapting again gave another state", adapt(), kept),
+            ("adapting again gave another state", adapt(), first_state),
             ("predicting again, after another task, gave something else", predict(), prediction),
         ):
-            expect_close(got, want, f"{where}: {name}", advice, tolerance=0)
+            expect_close(actual, expected, f"{where}: {name}", advice, tolerance=0)
         after = contents(model)
         shared = before.keys() & after.keys()
         changed = [path for path in shared if not equal(before[path], after[path])]
@@ -174,10 +174,10 @@ def check_support_order(learner: AnyLearner, tasks: Tasks) -> None:
     if learner.tags.order_matters:
         return
     support, query = tasks[0]
-    turned = Examples(*(t.flip(0) for t in support))
+    reversed_support = Examples(*(t.flip(0) for t in support))
     for mode, model in _modes(learner, tasks):
         expect_close(
-            _seeded(partial(model.respond, Task(turned, query))),
+            _seeded(partial(model.respond, Task(reversed_support, query))),
             _seeded(partial(model.respond, Task(support, query))),
             f"check_support_order ({mode} mode): reversing the support changes the predictions",
             "use sums and means over the support, or declare Tags(order_matters=True).",
@@ -191,9 +191,9 @@ def check_single_queries(learner: AnyLearner, tasks: Tasks) -> None:
     support, query = tasks[0]
     model = dict(_modes(learner, tasks))["eval"]
     state = _seeded(partial(model.adapt, support))
-    alone = [_seeded(partial(model.predict, state, x[None])) for x in query.x]
+    single = [_seeded(partial(model.predict, state, x[None])) for x in query.x]
     expect_close(
-        torch.cat(alone),
+        torch.cat(single),
         _seeded(partial(model.predict, state, query.x)),
         "check_single_queries (eval mode): the queries asked with it change a query's prediction",
         "take no statistics over the queries (the norms 'support', 'population', 'group' and "
@@ -231,10 +231,10 @@ def check_meta_gradient(learner: AnyLearner, tasks: Tasks) -> None:
     for mode, model in _modes(learner, tasks):
         parameters = {name: p.detach() for name, p in model.meta_parameters().items()}
         # One task at a time, so that no padding is involved.
-        of_tasks = [_seeded(partial(meta_gradient, model, stack([t]), "loop")) for t in tasks]
-        gradient = {name: sum(g.gradients[name] for g in of_tasks) for name in parameters}
+        per_task = [_seeded(partial(meta_gradient, model, stack([t]), "loop")) for t in tasks]
+        gradient = {name: sum(g.gradients[name] for g in per_task) for name in parameters}
         n = sum(p.numel() for p in parameters.values())
-        tried = []
+        errors = []
         for step in (1e-5, 1e-5, 1e-6, 1e-6, 1e-4, 1e-4):
             along = {
                 name: torch.randn(p.shape, generator=rng, dtype=p.dtype) / n**0.5
@@ -246,14 +246,14 @@ def check_meta_gradient(learner: AnyLearner, tasks: Tasks) -> None:
             )
             numeric = (ahead - behind) / (2 * step)
             exact = float(sum((along[name] * g).sum() for name, g in gradient.items()))
-            tried.append(abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-3))
-            if tried[-1] <= 1e-6:
+            errors.append(abs(numeric - exact) / max(abs(numeric), abs(exact), 1e-3))
+            if errors[-1] <= 1e-6:
                 break
         else:
             raise AssertionError(
                 f"check_meta_gradient ({mode} mode): the meta-gradient is not the derivative of "
                 f"task_loss; received {exact:.8g} along a direction where central differences give "
-                f"{numeric:.8g}, and relative errors of at least {min(tried):.1e}; look for "
+                f"{numeric:.8g}, and relative errors of at least {min(errors):.1e}; look for "
                 "detach(), no_grad() and gradients through a vmap, or declare "
                 "Tags(exact_meta_gradient=False)."
             )
@@ -283,12 +283,12 @@ def check_round_trip(learner: AnyLearner, tasks: Tasks) -> None:
             )
         tensors = flatten_state(state)
         rebuilt, again = (model.state_from(reloaded(tensors)) for _ in range(2))
-        # Laid out as it is read: other strides may mean another kernel, and other last bits.
+        # Contiguous, as after loading: other strides may choose another kernel and so other bits.
         state = pytree.tree_map(contiguous, state)
         prediction = _seeded(partial(model.predict, state, query.x))
-        for name, reader, read in (("state", model, rebuilt), ("learner", fresh, again)):
+        for name, reader, rebuilt_state in (("state", model, rebuilt), ("learner", fresh, again)):
             expect_close(
-                _seeded(partial(reader.predict, read, query.x)),
+                _seeded(partial(reader.predict, rebuilt_state, query.x)),
                 prediction,
                 f"{where}: a {name} that was saved and loaded predicts otherwise",
                 "keep what predict needs in the state, parameters and persistent buffers.",
@@ -342,11 +342,11 @@ def _answers(
         return {"predictions": prediction * real, "losses": model.loss(prediction, task.query)}
 
     with torch.no_grad():
-        found: dict[str, Any] = map_tasks(answer, batch, way, chunk_size)
+        answers: dict[str, Any] = map_tasks(answer, batch, way, chunk_size)
     if model.meta_parameters():
         outer = meta_gradient(model, batch, way, chunk_size)
-        found |= {"task losses": outer.losses, "meta-gradients": outer.gradients}
-    return found
+        answers |= {"task losses": outer.losses, "meta-gradients": outer.gradients}
+    return answers
 
 
 def _total_loss(model: AnyLearner, tasks: Tasks, parameters: dict[str, Tensor]) -> float:

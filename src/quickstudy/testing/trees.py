@@ -18,9 +18,9 @@ ROUNDING = 1e-8
 
 def reloaded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as safetensors gives them back, in the same order."""
-    read = load(save({name: contiguous(t) for name, t in tensors.items()}))
+    loaded = load(save({name: contiguous(t) for name, t in tensors.items()}))
     # Copies, as a part of the file need not be aligned in memory.
-    return {name: read[name].clone() for name in tensors}
+    return {name: loaded[name].clone() for name in tensors}
 
 
 def contiguous(t: Tensor) -> Tensor:
@@ -40,11 +40,11 @@ def expect_close(got: Any, want: Any, what: str, advice: str, tolerance: float =
         AssertionError: They are not: `what`, by how much, and `advice`.
     """
     pairs = list(zip(_tensors(got), _tensors(want), strict=True))
-    apart = [float((a - b).abs().max()) for a, b in pairs if a.numel()]
+    differences = [float((a - b).abs().max()) for a, b in pairs if a.numel()]
     # What is zero but for rounding, as a gradient that vanishes, has no relative difference.
     scale = [1e-4, *(float(b.abs().max()) for _, b in pairs if b.numel())]
     # Of Python floats, the maximum would drop NaN.
-    difference = np.max(apart, initial=0) / np.max(scale)
+    difference = np.max(differences, initial=0) / np.max(scale)
     if not difference <= tolerance:
         raise AssertionError(
             f"{what}; received a relative difference of {difference:.1e}; {advice}"
@@ -57,13 +57,13 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 def equal(a: Any, b: Any) -> bool:
     """Whether two values are the same, tensors bit by bit."""
-    both = isinstance(a, Tensor) and isinstance(b, Tensor)
-    return torch.equal(a, b) if both else a is b or bool(a == b)
+    are_tensors = isinstance(a, Tensor) and isinstance(b, Tensor)
+    return torch.equal(a, b) if are_tensors else a is b or bool(a == b)
 
 
 def contents(model: AnyLearner) -> dict[str, Any]:
     """A copy of everything a learner holds: parameters, buffers and attributes, by path."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
 
     def visit(path: str, value: Any) -> None:
         if isinstance(value, dict):
@@ -72,8 +72,8 @@ def contents(model: AnyLearner) -> dict[str, Any]:
         elif isinstance(value, list | tuple):
             visit(path, dict(enumerate(value)))
         else:
-            found[path] = clone(value)
+            values[path] = clone(value)
 
     for name, module in model.named_modules():
         visit(name or "self", vars(module))
-    return found
+    return values

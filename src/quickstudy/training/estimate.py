@@ -89,10 +89,7 @@ class Estimate(Record):
 
 
 def estimate(
-    learner: AnyLearner,
-    source: TaskSource,
-    training: Training | None = None,
-    measure: bool = True,
+    learner: AnyLearner, source: TaskSource, training: Training | None = None, measure: bool = True
 ) -> Estimate:
     """Estimates what meta-training a learner on these tasks will need.
 
@@ -115,16 +112,16 @@ def estimate(
     """
     training = training or Training()
     parameters = training.place(learner)
-    like = next(iter(parameters.values()))
+    reference = next(iter(parameters.values()))
     meta_train = source if learner.tags.episodic else flat_batches(source)
-    how, indices = (training.batching, training.chunk_size), range(training.meta_batch)
+    options, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:
-        return to_like(meta_train.batch("train", indices), like)
+        return to_like(meta_train.batch("train", indices), reference)
 
     def step() -> None:
         # Reading a number waits for all that a GPU still has to do.
-        float(meta_gradient(learner, draw(), *how).losses.sum())
+        float(meta_gradient(learner, draw(), *options).losses.sum())
 
     with (
         _at_the_end(learner, training),
@@ -132,14 +129,14 @@ def estimate(
         bf16(training.bf16),
     ):
         tasks = draw()
-        changes = [{}, *remedies(learner, len(indices), *how)]
+        changes = [{}, *remedies(learner, len(indices), *options)]
         asked, *others = (_need(learner, tasks, training, change) for change in changes)
         needs = Estimate(
             parameters=sum(p.numel() for p in parameters.values()),
             kept=_kept(parameters, training),
             asked=asked,
             others=tuple(need for need in others if need.tensors < asked.tensors),
-            available=available_memory(like.device),
+            available=available_memory(reference.device),
             measured=None,
             seconds=None,
             steps=training.steps,
@@ -147,32 +144,30 @@ def estimate(
         if not measure or needs.fits is False:
             return needs
         with threads(learner, training.batching):
-            took = growth(step, like.device)
+            took = growth(step, reference.device)
             return replace(needs, measured=took, seconds=_seconds(step))
 
 
 def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:
     """The tensors of a step with some settings changed: the meta-batch, and the pieces at work."""
-    chosen = replace(training, **{k: v for k, v in change.items() if hasattr(training, k)})
-    given = sum(t.nbytes for part in tasks for t in part)
+    settings = replace(training, **{k: v for k, v in change.items() if hasattr(training, k)})
+    task_bytes = sum(t.nbytes for part in tasks for t in part)
     with _changed(learner, change):
-        piece = first_piece(learner, tasks, chosen.batching, chosen.chunk_size)
+        piece = first_piece(learner, tasks, settings.batching, settings.chunk_size)
         n = change.get("OMP_NUM_THREADS", piece.side_by_side)
         with padding_context(is_padded(tasks)):
-            return Need(change, given + n * _peak(piece.step, learner, piece.tasks))
+            return Need(change, task_bytes + n * _peak(piece.step, learner, piece.tasks))
 
 
 @contextmanager
 def _changed(learner: AnyLearner, change: dict[str, Any]) -> Iterator[None]:
     """The learner with the meta-gradient of these settings, if they have one."""
     before = learner.meta_gradient
-    if "meta_gradient" in change:
-        learner.meta_gradient = change["meta_gradient"]
+    learner.meta_gradient = change.get("meta_gradient", before)
     try:
         yield
     finally:
-        if "meta_gradient" in change:
-            learner.meta_gradient = before
+        learner.meta_gradient = before
 
 
 def _peak(step: Callable[..., Any], learner: AnyLearner, tasks: Task) -> int:
@@ -182,9 +177,9 @@ def _peak(step: Callable[..., Any], learner: AnyLearner, tasks: Task) -> int:
         with FakeTensorMode(allow_non_fake_inputs=True) as fake:
             shapes = {name: fake.from_tensor(p) for name, p in parameters.items()}
             parts = (Examples(*map(fake.from_tensor, part)) for part in tasks)
-            given = Task(*parts)
-            with _Alive([*shapes.values(), *given.support, *given.query]) as alive:
-                step(shapes, given)
+            fake_tasks = Task(*parts)
+            with _Alive([*shapes.values(), *fake_tasks.support, *fake_tasks.query]) as alive:
+                step(shapes, fake_tasks)
     except (RuntimeError, NotImplementedError):  # A step that looks at values needs some.
         with _Alive([*parameters.values(), *tasks.support, *tasks.query]) as alive:
             step(parameters, tasks)
@@ -199,10 +194,10 @@ class _Alive(TorchDispatchMode):  # type: ignore[no-untyped-call]
         given: Tensors that exist already, and do not count.
     """
 
-    def __init__(self, given: Iterable[Tensor] = ()) -> None:
+    def __init__(self, existing: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.most, self.now = 0, 0
-        self.known = {t.untyped_storage()._cdata for t in given}
+        self.known = {t.untyped_storage()._cdata for t in existing}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -235,18 +230,18 @@ def _kept(parameters: dict[str, Tensor], training: Training) -> int:
         p.grad = torch.empty_like(p)
     optimizer.step()
     state = tree_leaves([*optimizer.state.values()])
-    kept = sum(t.nbytes for t in state if isinstance(t, Tensor))
-    return kept + 3 * sum(p.nbytes for p in shapes.values())
+    state_bytes = sum(t.nbytes for t in state if isinstance(t, Tensor))
+    return state_bytes + 3 * sum(p.nbytes for p in shapes.values())
 
 
 def _seconds(step: Callable[[], None]) -> float:
     """Median seconds of a step."""
-    taken: list[float] = []
-    while sum(taken) < TRY_SECONDS:
+    seconds: list[float] = []
+    while sum(seconds) < TRY_SECONDS:
         started = time.perf_counter()
         step()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 
 class Interrupts:
-    """Inside, the first Ctrl-C or SIGTERM is only noted, so that what runs can end well.
+    """Notes the first Ctrl-C or SIGTERM without raising, so that what runs can end well.
 
     Attributes:
         asked: Whether one came.
@@ -26,12 +26,7 @@ class Interrupts:
             pass
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before.clear()

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from quickstudy.task import Task, to_like
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
+from quickstudy.training.pooled import pooled_training
 from quickstudy.training.progress import Progress, tensorboard
 from quickstudy.training.settings import Training
 from quickstudy.version import __version__
@@ -116,9 +117,16 @@ def train(
         >>> result.stopped, result.step
         ('steps', 2)
     """
-    run = _Run(learner, source, training or Training())
+    training = training or Training()
+    pooled = pooled_training(learner, source, training, out)
+    run = _Run(learner, source, training)
     run.open(out, about or {}, resume)
-    return run.go(show, watch)
+    result = run.go(show, watch)
+    if pooled is not None and result.stopped not in ("interrupted", "watch") and not pooled.done:
+        if train(pooled.learner, source, pooled.settings, show=show).stopped == "interrupted":
+            return replace(result, stopped="interrupted")
+        pooled.keep()
+    return result
 
 
 class _Run:
@@ -174,11 +182,8 @@ class _Run:
                 self.at.cpu_seconds = time.process_time() - started_cpu
                 now = self.at.step
                 if now % 10 == 0 or now == self.settings.steps:
-                    speed = (
-                        (now - recent[1])
-                        * self.settings.meta_batch
-                        / (time.monotonic() - recent[0])
-                    )
+                    n_tasks = (now - recent[1]) * self.settings.meta_batch
+                    speed = n_tasks / (time.monotonic() - recent[0])
                     recent = (time.monotonic(), now)
                     loss = float(np.nanmean(losses)) if np.isfinite(losses).any() else math.nan
                     losses.clear()
@@ -213,7 +218,7 @@ class _Run:
         return Result(stopped, at.step, best, at.seconds / 60, at.skipped, temperature)
 
     def _temperature(self) -> float:
-        """What makes the probabilities on the meta-valid tasks mean what they say."""
+        """The temperature that calibrates probabilities on the meta-valid tasks."""
         if self.learner.kind == "regression":
             return 1.0
         tasks = self._valid_tasks(range(self.settings.valid_tasks))
@@ -222,14 +227,14 @@ class _Run:
 
     @torch.no_grad()
     def _try(self) -> None:
-        """Finds out before anything is written what tasks and learner cannot do with each other."""
-        like = next(iter(self.parameters.values()))
+        """Tries a task in training and in validation, so that misfits show before files exist."""
+        reference = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
-            self.learner(to_like(self.meta_train.task("train", 0), like))
-            self.learner.respond(to_like(next(self._valid_tasks([0])), like))
+            self.learner(to_like(self.meta_train.task("train", 0), reference))
+            self.learner.respond(to_like(next(self._valid_tasks([0])), reference))
 
     def _about(self) -> dict[str, Any]:
-        """What is trained on what."""
+        """The facts of the run for its record: learner, tasks, settings, machine."""
         preprocess = self.source.preprocess
         return {
             "version": __version__,
@@ -272,13 +277,12 @@ class _Run:
         if outcome.skipped:
             self._log({"skipped": outcome.skipped})
         if self.at.bad_steps >= settings.max_bad_steps:
-            kept = (
-                f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
-            )
+            directory = self.directory
+            hint = f"; the last good checkpoint is in {directory.path}" if directory else ""
             raise NonFiniteError(
                 f"meta-training, step {self.at.step}: expected a finite loss; received none from "
                 f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
-                f"inner_lr, clip the gradient, or check the data{kept}."
+                f"inner_lr, clip the gradient, or check the data{hint}."
             )
         return outcome.loss
 
@@ -286,11 +290,11 @@ class _Run:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
-        mine = share(range(settings.valid_tasks))
+        own = share(range(settings.valid_tasks))
         with self._memory(), own_random_numbers(self.learner, settings.seed, 0, self.rank):
             values = np.zeros(0)
-            if mine:
-                tasks = self._valid_tasks(mine)
+            if own:
+                tasks = self._valid_tasks(own)
                 values = score(self.learner, tasks, metrics=[self.metric]).per_task
         values = gather(values, settings.valid_tasks)
         value = float(values.mean())
@@ -304,11 +308,11 @@ class _Run:
         progress.valid(at.step, self.metric.name, value, half_width(values), speed)
         self._log({f"valid_{self.metric.name}": value, "valid_ci95": half_width(values)})
         best = math.nan if at.best is None else at.best
-        told = watch is not None and watch(at.step, best)
-        return self._enough() or ("watch" if told else None)
+        halted = watch is not None and watch(at.step, best)
+        return self._enough() or ("watch" if halted else None)
 
     def _enough(self) -> Stop | None:
-        """Why the validations so far say to stop, if they do; so a finished run stays finished."""
+        """The reason to stop that the validations so far give, so that a finished run stays so."""
         target, patience, best = self.settings.target, self.settings.patience, self.at.best
         sign = self.metric.sign
         if target is not None and best is not None and sign * (best - target) >= 0:
@@ -386,10 +390,10 @@ class _Run:
         self.record["training"] = asdict(self.settings)
 
     def _memory(self) -> AbstractContextManager[None]:
-        """Inside, where memory cannot be had, the message says what to change."""
-        asked = self.settings
-        how = (asked.meta_batch, asked.batching, asked.chunk_size)
-        return enough_memory(self.learner, f"meta-training, step {self.at.step}", *how)
+        """Turns running out of memory into an error that says what to change."""
+        settings = self.settings
+        options = (settings.meta_batch, settings.batching, settings.chunk_size)
+        return enough_memory(self.learner, f"meta-training, step {self.at.step}", *options)
 
 
 def _weights(learner: AnyLearner) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from quickstudy.tasks.source import Split, TaskSource
 
 
 class Outcome(NamedTuple):
-    """What one outer step did.
+    """The outcome of one outer step.
 
     Attributes:
         loss: Mean loss of the tasks that counted; NaN where none did.
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
 def enough_memory(
     learner: AnyLearner, where: str, n_tasks: int, batching: Batching, chunk_size: int | None
 ) -> Iterator[None]:
-    """Says what to change where a step's memory cannot be had inside."""
+    """Turns a lack of memory in the `with` block into a UserError that says what to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -45,12 +45,12 @@ def enough_memory(
             " and ".join(f"{name}={value}" for name, value in change.items())
             for change in remedies(learner, n_tasks, batching, chunk_size)
         ]
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        ways = [f"set {', '.join(changes)}"] if changes else []
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        advice = [f"set {', '.join(changes)}"] if changes else []
         raise UserError(
             f"{where}: needs more memory than there is; received meta_batch={n_tasks}, batching="
-            f"{batching}, chunk_size={chunk_size} ({told}); "
-            f"{', or '.join([*ways, 'take fewer examples or a smaller network'])}; quickstudy "
+            f"{batching}, chunk_size={chunk_size} ({reason}); "
+            f"{', or '.join([*advice, 'take fewer examples or a smaller network'])}; quickstudy "
             "estimate says what each of these needs."
         ) from error
 
@@ -80,16 +80,16 @@ def outer_step(
         batching, chunk_size, recorder: See `quickstudy.batching.batch`.
     """
     parameters = learner.meta_parameters()
-    like = next(iter(parameters.values()))
-    mine = share(indices)
+    reference = next(iter(parameters.values()))
+    own = share(indices)
     sums = [torch.zeros_like(p) for p in parameters.values()]
-    totals = torch.zeros(2, dtype=torch.float64, device=like.device)  # loss, tasks
-    if mine:
-        tasks = to_like(source.batch(split, mine), like)
-        found = meta_gradient(learner, tasks, batching, chunk_size, recorder)
-        sums = list(found.gradients.values())
-        good = found.finite > 0
-        totals += torch.stack([found.losses[good].double().sum(), good.sum().double()])
+    totals = torch.zeros(2, dtype=torch.float64, device=reference.device)  # loss, tasks
+    if own:
+        tasks = to_like(source.batch(split, own), reference)
+        result = meta_gradient(learner, tasks, batching, chunk_size, recorder)
+        sums = list(result.gradients.values())
+        counted = result.finite > 0
+        totals += torch.stack([result.losses[counted].double().sum(), counted.sum().double()])
     if world()[1] > 1:
         flat = torch.cat([totals, *(g.double().flatten() for g in sums)])
         dist.all_reduce(flat)

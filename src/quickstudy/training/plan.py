@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from quickstudy import catalog
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.learner import AnyLearner
 from quickstudy.tasks import Augmented, Episodes, TaskSource
 from quickstudy.training.loop import Result, Watch
@@ -22,12 +23,10 @@ from quickstudy.training.loop import train as meta_train
 from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 
-JSON = dict[str, Any]
-
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
 DRAWING = ("n_way", "n_shot", "n_query")
 # What a run may be continued with, though it began with another.
-MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard")
+MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard", "pooled")
 OUT = (
     Option("out", Path | None, help="Run directory to write."),
     Option("resume", Path | None, help="Run directory to continue, bit by bit."),
@@ -53,8 +52,8 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
     yield Option("learner.name", str, learner, "The learner.")
     yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes"})
     yield Option("tasks.name", str, tasks, "The tasks.")
-    own = inspect.signature(source).parameters
-    yield Signature(source, "tasks", skip={*DRAWING, "seed"} & own.keys())
+    parameters = inspect.signature(source).parameters.keys()
+    yield Signature(source, "tasks", skip={*DRAWING, "seed"} & parameters)
     yield Signature(Augmented, "tasks.augment", skip={"source", "seed"})
     yield Option("net.name", str | None, net, "The network.")
     if net is None:
@@ -76,8 +75,8 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
             may be a name alone.
 
     Returns:
-        What JSON holds of them, nested, in the order of a run's record. Options that are None are
-        left to whoever builds what they are of.
+        The options as nested JSON, in the order of a run's record. An option that is None is left
+        to the builder of its part.
 
     Raises:
         UserError: An option is unknown, missing, or of another type.
@@ -86,6 +85,7 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
     for kind in DEFAULTS.keys() & values.keys():
         values[f"{kind}.name"] = values.pop(kind)
     names = {kind: values.get(f"{kind}.name") or name for kind, name in DEFAULTS.items()}
+    names = {kind: name and str(name) for kind, name in names.items()}
     options: dict[str, Option] = {option.name: option for option in OUT}
     for entry in signatures(**names):
         each = entry.options() if isinstance(entry, Signature) else [entry]

@@ -1,9 +1,8 @@
-"""What a person sees while a long computation runs."""
+"""Progress of a long computation, in the terminal."""
 
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import Any, Self
 
 from quickstudy.errors import UserError
@@ -59,17 +58,12 @@ class Progress:
         self.bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
 
 def tensorboard() -> Any:
-    """What opens a writer; asked for before anything is written."""
+    """The function that opens a writer; called before anything is written."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

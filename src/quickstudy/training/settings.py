@@ -11,6 +11,7 @@ from torch import Tensor
 
 from quickstudy.batching.batch import Batching, to_channels_last
 from quickstudy.errors import UserError
+from quickstudy.evaluation.scores import CALIBRATION_TASKS
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.second_order import Conv2d
 
@@ -57,6 +58,9 @@ class Training:
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
         tensorboard: Whether metrics are written for TensorBoard too.
         seed: Seed of randomness inside a learner.
+        pooled: Share of the steps for which one model for all tasks is trained afterwards, without
+            adapting; it is kept beside the run's weights and is a rung of its evaluations. None for
+            no such model. For tasks whose outputs mean the same in every task.
 
     Example:
         >>> training = qs.Training(steps=2, valid_tasks=2, outer_optimizer="SGD")
@@ -88,6 +92,7 @@ class Training:
     device: str | None = None
     tensorboard: bool = False
     seed: int = 0
+    pooled: float | None = None
 
     def __post_init__(self) -> None:
         for name in COUNTS:
@@ -101,6 +106,17 @@ class Training:
             raise UserError(
                 f"Training: clip must be above 0; received {self.clip}; leave it out for no "
                 "clipping."
+            )
+        if self.pooled is not None and not self.pooled > 0:
+            raise UserError(
+                f"Training: pooled must be above 0; received {self.pooled}; leave it out for no "
+                "pooled model."
+            )
+        if self.steps * self.meta_batch > CALIBRATION_TASKS:
+            raise UserError(
+                f"Training: steps times meta_batch must be at most 2**40, from which on tasks are "
+                f"those of the population statistics; received {self.steps} and "
+                f"{self.meta_batch}; lower one of them."
             )
         for name, kind in (("schedule", Schedule), ("dtype", Precision)):
             if getattr(self, name) not in get_args(kind):
@@ -161,10 +177,10 @@ class Training:
             UserError: torch has no such optimizer, or it has no such option.
         """
         builder = getattr(torch.optim, self.outer_optimizer, None)
-        unfit = (torch.optim.LBFGS, torch.optim.SparseAdam)
+        unsuitable = (torch.optim.LBFGS, torch.optim.SparseAdam)
         if (
             not (isinstance(builder, type) and issubclass(builder, torch.optim.Optimizer))
-            or builder in unfit
+            or builder in unsuitable
         ):
             raise UserError(
                 "Training: outer_optimizer must name a class of torch.optim that steps along a "

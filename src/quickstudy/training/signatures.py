@@ -70,11 +70,11 @@ def fitted(value: Any, kind: Any) -> Any:
     Raises:
         ValueError: It is not of the type.
     """
-    origin, inner = get_origin(kind), get_args(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        return _first_fit(value, inner)
+        return _first_fit(value, arguments)
     if origin is Literal:
-        return _checked(value in inner, value)
+        return _checked(value in arguments, value)
     if kind is str or (isinstance(kind, type) and issubclass(kind, PurePath)):
         return str(_checked(isinstance(value, str | int | float | PurePath), value))
     if isinstance(value, str):
@@ -88,7 +88,11 @@ def fitted(value: Any, kind: Any) -> Any:
         return _checked(isinstance(value, dict), value)
     if origin is not None:
         values = _checked(isinstance(value, list | tuple), value)
-        each = inner if origin is tuple and Ellipsis not in inner else len(values) * inner[:1]
+        each = (
+            arguments
+            if origin is tuple and Ellipsis not in arguments
+            else len(values) * arguments[:1]
+        )
         return [fitted(v, k) for v, k in zip(values, each, strict=True)]
     return _checked(type(value) is kind, value)  # a bool is no int
 

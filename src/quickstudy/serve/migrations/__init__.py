@@ -1,4 +1,4 @@
-"""How the database came to its present form, step by step, for Alembic."""
+"""Migrations of the database by Alembic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 
 from quickstudy.errors import DataError
+from quickstudy.serve.tables import writing
 
 LOCK = 7_191_207  # any number, the same for all servers of one database
 VERSION_TABLE = "quickstudy_version"  # its own, as a study of Optuna's has Alembic's default
@@ -24,17 +25,17 @@ def migrate(engine: sa.Engine) -> None:
     try:
         _migrate(engine)
     except (sa.exc.SQLAlchemyError, CommandError) as error:
-        told = str(getattr(error, "orig", error)).strip()
+        message = str(getattr(error, "orig", error)).strip()
         raise DataError(
             f"{where}: must be a database of this or an earlier quickstudy that answers; received: "
-            f"{told}; correct its URL, start it, or restore it from a copy."
+            f"{message}; correct its URL, start it, or restore it from a copy."
         ) from error
 
 
 def _migrate(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "quickstudy.serve:migrations")
-    with engine.execution_options(writes=True).begin() as connection:
+    with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
         _own_version_table(connection)
@@ -43,12 +44,12 @@ def _migrate(engine: sa.Engine) -> None:
 
 
 def _own_version_table(connection: sa.Connection) -> None:
-    """The first servers kept the version in the table of Alembic's default name."""
+    """Renames the version table of the first servers, which had Alembic's default name."""
     shared, own = (
         sa.table(name, sa.column("version_num")) for name in ("alembic_version", VERSION_TABLE)
     )
-    there = sa.inspect(connection)
-    if not there.has_table(shared.name) or there.has_table(own.name):
+    inspector = sa.inspect(connection)
+    if not inspector.has_table(shared.name) or inspector.has_table(own.name):
         return
     if connection.scalars(sa.select(shared.c.version_num)).all() == [FIRST]:
         connection.exec_driver_sql(f"ALTER TABLE {shared.name} RENAME TO {own.name}")

@@ -1,4 +1,4 @@
-"""Routes that ask models and tasks, and change neither."""
+"""Routes that query models and tasks, and change neither."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
     """Learn from examples and answer queries, keeping nothing."""
     call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
-    asked = body(StatelessBody, carried)
-    labels = labels_of(served, asked.support, "/support")
-    taken = tasks.take(served, asked.support, "/support")
+    sent = body(StatelessBody, carried)
+    labels = labels_of(served, sent.support, "/support")
+    taken = tasks.take(served, sent.support, "/support")
     task = fresh(served, call.tenant, "")
-    entry = tasks.prepared(served, task, added(served, task, labels, taken))
-    x = tasks.queries(served, asked.query, entry)
-    predictions = Answers(tasks, served, entry).predictions(x, asked.min_confidence, asked.nearest)
+    entry = tasks.prepared(added(served, task, labels, taken))
+    x = tasks.queries(served, sent.query, entry)
+    predictions = Answers(tasks, served, entry).predictions(x, sent.min_confidence, sent.nearest)
     return reply(StatelessAnswer(model_version=served.version, predictions=predictions))
 
 
@@ -56,11 +56,11 @@ def predict(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
     """Say what new inputs are."""
     call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
-    asked = body(PredictBody, carried, "query")
+    sent = body(PredictBody, carried, "query")
     entry, took = tasks.entry(call.tenant, served, task)
-    x = tasks.queries(served, asked.query, entry)
+    x = tasks.queries(served, sent.query, entry)
     start = time.perf_counter()
-    predictions = Answers(tasks, served, entry).predictions(x, asked.min_confidence, asked.nearest)
+    predictions = Answers(tasks, served, entry).predictions(x, sent.min_confidence, sent.nearest)
     return reply(
         Answer(
             task_revision=entry.snapshot.number,
@@ -77,9 +77,9 @@ def explain(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
     """Say which examples decide what one input is."""
     call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
-    asked = body(ExplainBody, carried)
+    sent = body(ExplainBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
-    x = tasks.queries(served, [asked.query], entry)
+    x = tasks.queries(served, [sent.query], entry)
     return reply(Answers(tasks, served, entry).explanation(x))
 
 
@@ -100,9 +100,9 @@ def place(request: Request, model: ModelId, task: TaskId, carried: Carried) -> R
     """Place examples and queries in a plane: the likeness the network sees."""
     call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
-    asked = body(MapBody, carried)
+    sent = body(MapBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
-    x = tasks.queries(served, asked.query, entry) if asked.query else None
+    x = tasks.queries(served, sent.query, entry) if sent.query else None
     points = Answers(tasks, served, entry).points(x)
     return reply(Map(task_revision=entry.snapshot.number, points=points))
 
@@ -112,8 +112,8 @@ def evaluate(request: Request, model: ModelId, task: TaskId, carried: Carried) -
     """Measure a task's model on labelled queries."""
     call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
-    asked = body(EvaluateBody, carried, "query")
-    labels = labels_of(served, asked.query, "/query")
+    sent = body(EvaluateBody, carried, "query")
+    labels = labels_of(served, sent.query, "/query")
     entry, _ = tasks.entry(call.tenant, served, task)
-    x = tasks.queries(served, asked.query, entry)
+    x = tasks.queries(served, sent.query, entry)
     return reply(Answers(tasks, served, entry).measured(x, labels))

@@ -35,14 +35,14 @@ router = APIRouter()
 def add_examples(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Add examples, of classes that are there or new."""
     call = Call(request, ("adapt",)).about(model)
-    asked = body(ExamplesBody, carried, "examples")
+    sent = body(ExamplesBody, carried, "examples")
     served, tasks = call.served, call.tasks
-    labels = labels_of(served, asked.examples, "/examples")
-    taken = tasks.take(served, asked.examples, "/examples")
+    labels = labels_of(served, sent.examples, "/examples")
+    taken = tasks.take(served, sent.examples, "/examples")
 
     def longer(old: Snapshot) -> Change:
         change = added(served, old, labels, taken)
-        # What another version of the model makes of them is not what the served one does.
+        # The inputs were encoded by the served version; a task of another version encodes its own.
         return change if old.model_version == served.version else replace(change, x={})
 
     return call.changed(carried, task, longer)
@@ -56,7 +56,7 @@ def remove_example(request: Request, model: ModelId, task: TaskId, example: Exam
     def shorter(old: Snapshot) -> Change:
         _has(old, [example])
         rest = [(i, label) for i, label in old.examples if i != example]
-        return Change(replace(old, examples=rest, change=f"removed {example}"), {}, {})
+        return Change(replace(old, examples=rest, change=f"removed {example}"))
 
     return call.changed(Payload("json"), task, shorter)
 
@@ -65,17 +65,17 @@ def remove_example(request: Request, model: ModelId, task: TaskId, example: Exam
 def relabel(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Give examples other labels."""
     call = Call(request, ("adapt",)).about(model)
-    asked = body(RelabelBody, carried).examples
-    for i, label in asked.items():
+    sent = body(RelabelBody, carried).examples
+    for i, label in sent.items():
         call.served.check_label(label, f"/examples/{i}")
 
     def relabelled(old: Snapshot) -> Change:
-        _has(old, list(asked))
-        examples = [(i, asked.get(i, label)) for i, label in old.examples]
-        classes: list[Any] = [*old.classes, *asked.values()] if call.served.classifies else []
-        changed = f"relabelled {', '.join(sorted(asked))}"[:200]
-        new = replace(old, examples=examples, classes=list(dict.fromkeys(classes)), change=changed)
-        return Change(new, {}, {})
+        _has(old, list(sent))
+        examples = [(i, sent.get(i, label)) for i, label in old.examples]
+        classes: list[Any] = [*old.classes, *sent.values()] if call.served.classifies else []
+        changed = f"relabelled {', '.join(sorted(sent))}"[:200]
+        classes = list(dict.fromkeys(classes))
+        return Change(replace(old, examples=examples, classes=classes, change=changed))
 
     return call.changed(carried, task, relabelled)
 
@@ -84,19 +84,19 @@ def relabel(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
 def rename_class(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Call a class otherwise."""
     call = Call(request, ("adapt",)).about(model)
-    asked = body(RenameClassBody, carried)
+    sent = body(RenameClassBody, carried)
 
     def renamed(old: Snapshot) -> Change:
-        _has_class(old, asked.from_, "/from")
-        if asked.to in old.classes and asked.to != asked.from_:
+        _has_class(old, sent.from_, "/from")
+        if sent.to in old.classes and sent.to != sent.from_:
             raise Problem(
                 "CLASS_EXISTS",
-                f"to: must be a new name; received {asked.to!r}, which is a class; choose another.",
+                f"to: must be a new name; received {sent.to!r}, which is a class; choose another.",
                 [("/to", "is a class")],
             )
 
         def name(label: Any) -> Any:
-            return asked.to if label == asked.from_ else label
+            return sent.to if label == sent.from_ else label
 
         new = replace(
             old,
@@ -104,7 +104,7 @@ def rename_class(request: Request, model: ModelId, task: TaskId, carried: Carrie
             examples=[(i, name(label)) for i, label in old.examples],
             change="renamed a class",
         )
-        return Change(new, {}, {})
+        return Change(new)
 
     return call.changed(carried, task, renamed)
 
@@ -113,17 +113,17 @@ def rename_class(request: Request, model: ModelId, task: TaskId, carried: Carrie
 def remove_class(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Remove a class with its examples; earlier revisions keep it."""
     call = Call(request, ("adapt",)).about(model)
-    asked = body(RemoveClassBody, carried).label
+    sent = body(RemoveClassBody, carried).label
 
     def without(old: Snapshot) -> Change:
-        _has_class(old, asked, "/label")
+        _has_class(old, sent, "/label")
         new = replace(
             old,
-            classes=[c for c in old.classes if c != asked],
-            examples=[(i, label) for i, label in old.examples if label != asked],
+            classes=[c for c in old.classes if c != sent],
+            examples=[(i, label) for i, label in old.examples if label != sent],
             change="removed a class",
         )
-        return Change(new, {}, {})
+        return Change(new)
 
     return call.changed(carried, task, without)
 
@@ -132,15 +132,12 @@ def remove_class(request: Request, model: ModelId, task: TaskId, carried: Carrie
 def list_revisions(request: Request, model: ModelId, task: TaskId) -> Response:
     """The revisions that a task keeps, newest first."""
     call = Call(request).about(model)
-    found = call.tasks.read(call.tenant, call.served, task)
-    rows = call.tasks.store.revisions(found.uid)
-    return reply(
-        Revisions(
-            revisions=[
-                Revision(**row | {"create_time": rfc3339(row["create_time"])}) for row in rows
-            ]
-        )
-    )
+    uid = call.tasks.read(call.tenant, call.served, task).uid
+    revisions = [
+        Revision(**row | {"create_time": rfc3339(row["create_time"])})
+        for row in call.tasks.store.revisions(uid)
+    ]
+    return reply(Revisions(revisions=revisions))
 
 
 @router.post(
@@ -159,8 +156,8 @@ def rollback(
     body(EmptyBody, carried)
 
     def back(old: Snapshot) -> Change:
-        then = call.tasks.store.read(call.tenant, call.served.id, task, revision)
-        if then is None:
+        earlier = call.tasks.store.read(call.tenant, call.served.id, task, revision)
+        if earlier is None:
             if call.tasks.store.head(call.tenant, call.served.id, task) is None:
                 raise missing(call.served, task)
             raise Problem(
@@ -170,21 +167,21 @@ def rollback(
             )
         new = replace(
             old,
-            examples=then.examples,
-            classes=then.classes,
-            min_confidence=then.min_confidence,
-            model_version=then.model_version,
+            examples=earlier.examples,
+            classes=earlier.classes,
+            min_confidence=earlier.min_confidence,
+            model_version=earlier.model_version,
             change=f"rolled back to {revision}",
         )
-        return Change(new, {}, {})
+        return Change(new)
 
     return call.changed(carried, task, back)
 
 
 def _has(task: Snapshot, ids: list[str]) -> None:
     """Raises Problem where a task has no such examples."""
-    there = {i for i, _ in task.examples}
-    absent = [i for i in ids if i not in there]
+    own = {i for i, _ in task.examples}
+    absent = [i for i in ids if i not in own]
     if absent:
         raise Problem(
             "NOT_FOUND",

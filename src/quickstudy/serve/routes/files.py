@@ -21,7 +21,7 @@ from quickstudy.serve.openapi import ASKS, CHANGES, READS, operation
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.routes.names import TASK, TASKS, ExampleId, ModelId, TaskId
 from quickstudy.serve.schema.responses import Task
-from quickstudy.serve.taskfile import read_task, written
+from quickstudy.serve.taskfile import read_task, task_file
 
 router = APIRouter()
 PAGE: Final = Path(__file__).parents[1] / "page"
@@ -35,7 +35,7 @@ def export_task(
     """A task as a file: for `quickstudy predict` and `:import`, or for ONNX runtimes."""
     call = Call(request, ("adapt",)).about(model)
     entry, _ = call.tasks.entry(call.tenant, call.served, task)
-    content = written(call.tasks.gate, ready(call.served, entry), format)
+    content = task_file(call.tasks.gate, ready(call.served, entry), format)
     headers = {
         "Content-Disposition": f'attachment; filename="{task}.{format}"',
         "ETag": entry.snapshot.etag,
@@ -60,24 +60,25 @@ def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
         labels, taken = read_task(call.tasks, served, carried.content)
         return added(served, task, labels, taken, "imported")
 
-    return call.created(carried, task, change)
+    return call.created(carried, change)
 
 
 @router.get(TASK + "/examples/{example}/image", **operation(problems=READS, media="image/png"))
 def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId) -> Response:
     """The picture of an example."""
     call = Call(request).about(model)
-    found = call.tasks.read(call.tenant, call.served, task)
-    there = {i for i, _ in found.examples}
-    content = call.tasks.store.contents(found.uid, [example]) if example in there else {}
-    shown = call.served.picture(content[example].data) if content else None
-    if shown is None:
+    snapshot = call.tasks.read(call.tenant, call.served, task)
+    png = None
+    if example in dict(snapshot.examples):
+        for content in call.tasks.store.contents(snapshot.uid, [example]).values():
+            png = call.served.picture(content.data)
+    if png is None:
         raise Problem(
             "NOT_FOUND",
             f"example: expected one of the task that is a picture; received {example!r}; read the "
             "task for its examples.",
         )
-    return Response(shown, media_type="image/png")
+    return Response(png, media_type="image/png")
 
 
 @router.get("/", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""Tasks: made, read, set, adapted anew, erased."""
+"""Routes that create, list, read, set, adapt and erase tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import secrets
 import time
 from dataclasses import replace
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -54,10 +54,10 @@ def list_tasks(
     """The tasks of a model, in order of their ids."""
     call = Call(request).about(model)
     size = min(page_size or MAX_PAGE, MAX_PAGE)
-    found = call.tasks.store.page(call.tenant, call.served.id, _after(page_token), size + 1)
-    token = _token(found[size - 1].id) if len(found) > size else ""
-    shown = [basic(call.served, task) for task in found[:size]]
-    return reply(TaskPage(tasks=shown, next_page_token=token))
+    snapshots = call.tasks.store.page(call.tenant, call.served.id, _after(page_token), size + 1)
+    token = _token(snapshots[size - 1].id) if len(snapshots) > size else ""
+    tasks = [basic(call.served, task) for task in snapshots[:size]]
+    return reply(TaskPage(tasks=tasks, next_page_token=token))
 
 
 @router.post(
@@ -72,9 +72,9 @@ def create_task(
 ) -> Response:
     """Create a task, with or without examples."""
     call = Call(request, ("adapt",)).about(model)
-    asked = body(CreateBody, carried, "support")
+    sent = body(CreateBody, carried, "support")
     served = call.served
-    if asked.classes and not served.classifies:
+    if sent.classes and not served.classifies:
         raise Problem(
             "INVALID_ARGUMENT",
             "classes: are for classification; received some for a regression; leave them out.",
@@ -82,20 +82,20 @@ def create_task(
         )
     task = replace(
         fresh(served, call.tenant, task_id or f"t{secrets.token_hex(8)}"),
-        display_name=asked.display_name,
-        classes=list(dict.fromkeys(asked.classes)),
-        min_confidence=asked.min_confidence,
-        expire_time=_expiry(asked.ttl),
+        display_name=sent.display_name,
+        classes=list(dict.fromkeys(sent.classes)),
+        min_confidence=sent.min_confidence,
+        expire_time=_expiry(sent.ttl),
     )
 
     def change() -> Change:
-        if not asked.support:
-            return Change(task, {}, {})
-        labels = labels_of(served, asked.support, "/support")
-        taken = call.tasks.take(served, asked.support, "/support")
+        if not sent.support:
+            return Change(task)
+        labels = labels_of(served, sent.support, "/support")
+        taken = call.tasks.take(served, sent.support, "/support")
         return added(served, task, labels, taken, "created")
 
-    return call.created(carried, task, change)
+    return call.created(carried, change)
 
 
 @router.post(
@@ -107,27 +107,27 @@ def create_example_task(request: Request, model: ModelId, carried: Carried) -> R
     call = Call(request, ("adapt",)).about(model)
     body(EmptyBody, carried)
     served = call.served
-    found = call.server.sample(served)
-    if found is None:
+    sample = call.server.sample(served)
+    if sample is None:
         raise Problem(
             "NO_EXAMPLE_TASK",
             f"model: must have an example task; received {served.id}, which has none; create a "
             "task of your own.",
         )
     task = replace(
-        fresh(served, call.tenant, f"example-{secrets.token_hex(6)}"), display_name=found.title
+        fresh(served, call.tenant, f"example-{secrets.token_hex(6)}"), display_name=sample.title
     )
 
     def change() -> Change:
-        labels = labels_of(served, found.support, "/support")
-        taken = call.tasks.take(served, found.support, "/support")
+        labels = labels_of(served, sample.support, "/support")
+        taken = call.tasks.take(served, sample.support, "/support")
         return added(served, task, labels, taken, "created")
 
     def with_queries(served: Served, task: Snapshot) -> ExampleTask:
-        queries = [each.model_dump(exclude_none=True) for each in found.queries]
+        queries = [each.model_dump(exclude_none=True) for each in sample.queries]
         return ExampleTask(**basic(served, task).model_dump(), suggested_queries=queries)
 
-    return call.created(carried, task, change, with_queries)
+    return call.created(carried, change, with_queries)
 
 
 @router.get(TASK, **operation(Task | FullTask))
@@ -136,25 +136,27 @@ def get_task(
 ) -> Response:
     """A task; with `view=FULL` with the inputs of its examples."""
     call = Call(request).about(model)
-    found = call.tasks.read(call.tenant, call.served, task)
-    shown: Any = basic(call.served, found)
-    if view == "FULL":
-        shown = full(call.served, found, call.tasks.store)
-    return reply(shown, {"ETag": found.etag})
+    snapshot = call.tasks.read(call.tenant, call.served, task)
+    content = (
+        full(call.served, snapshot, call.tasks.store)
+        if view == "FULL"
+        else basic(call.served, snapshot)
+    )
+    return reply(content, {"ETag": snapshot.etag})
 
 
 @router.patch(TASK, **operation(Task, problems=CHANGES, body=PatchBody))
 def update_task(request: Request, model: ModelId, task: TaskId, carried: Carried) -> Response:
     """Change a task's name, lifetime, least confidence or declared classes."""
     call = Call(request, ("adapt",)).about(model)
-    asked = body(PatchBody, carried)
-    given = {key: getattr(asked, key) for key in asked.model_fields_set}
-    if "ttl" in given:
-        given["expire_time"] = _expiry(given.pop("ttl"))
+    sent = body(PatchBody, carried)
+    settings = {key: getattr(sent, key) for key in sent.model_fields_set}
+    if "ttl" in settings:
+        settings["expire_time"] = _expiry(settings.pop("ttl"))
 
     def patched(old: Snapshot) -> Change:
-        if "classes" in given:
-            classes = given["classes"] = list(dict.fromkeys(given["classes"]))
+        if "classes" in settings:
+            classes = settings["classes"] = list(dict.fromkeys(settings["classes"]))
             lost = [c for c in dict.fromkeys(old.labels) if c not in classes]
             if lost:
                 raise Problem(
@@ -163,8 +165,8 @@ def update_task(request: Request, model: ModelId, task: TaskId, carried: Carried
                     "; remove their examples first, or POST :removeClass.",
                     [("/classes", f"without {lost[:5]}")],
                 )
-        new = replace(old, **given, change=f"set {', '.join(sorted(asked.model_fields_set))}")
-        return Change(new, {}, {})
+        title = f"set {', '.join(sorted(sent.model_fields_set))}"
+        return Change(replace(old, **settings, change=title))
 
     return call.changed(carried, task, patched)
 
@@ -184,14 +186,12 @@ def adapt_task(request: Request, model: ModelId, task: TaskId, carried: Carried)
     body(EmptyBody, carried)
     version = call.served.version
     return call.changed(
-        carried,
-        task,
-        lambda old: Change(replace(old, model_version=version, change="adapted"), {}, {}),
+        carried, task, lambda old: Change(replace(old, model_version=version, change="adapted"))
     )
 
 
 def _expiry(ttl: str | None) -> float | None:
-    """When a task ends that is to live so long.
+    """The time at which a task expires; None for never.
 
     Raises:
         Problem: That is longer than a task may live, or no time at all.
@@ -220,9 +220,9 @@ def _after(token: str) -> str:
         Problem: The token is none.
     """
     try:
-        found = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True).decode()
-        if token == _token(found) and found.isprintable():
-            return found
+        task_id = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True).decode()
+        if token == _token(task_id) and task_id.isprintable():
+            return task_id
     except ValueError:
         pass
     raise Problem(

@@ -1,0 +1,92 @@
+"""The pooled model of a run: one model for all its tasks, kept beside the run's weights."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from quickstudy import catalog
+from quickstudy.batching.processes import world
+from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
+from quickstudy.learner import AnyLearner
+from quickstudy.learners.pooled import network_of
+from quickstudy.tasks.source import TaskSource
+from quickstudy.training.settings import Training
+
+ROLE = "pooled"
+"""The name of its file in a run's record."""
+
+
+@dataclass(frozen=True)
+class PooledTraining:
+    """A pooled model that is still to be trained for a run.
+
+    Attributes:
+        learner: The pooled model.
+        settings: Those of the run, for a share of its steps.
+        directory: The run.
+    """
+
+    learner: AnyLearner
+    settings: Training
+    directory: RunDirectory
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """The header of its file: how to build it, and how long it was trained."""
+        header = {"specs": self.learner.specs, "steps": self.settings.steps}
+        return json.loads(json.dumps(header))  # Tuples are lists in a file.
+
+    @property
+    def done(self) -> bool:
+        """Whether the run holds just this model."""
+        trained = ROLE in self.directory.read()["files"]
+        return trained and self.directory.load(ROLE)[1] == self.header
+
+    def keep(self) -> None:
+        """Writes the weights into the run directory."""
+        if world()[0] == 0:
+            content = tensors_to_bytes(self.learner.state_dict(), self.header)
+            self.directory.save(self.directory.read(), {ROLE: content})
+
+
+def pooled_training(
+    learner: AnyLearner, source: TaskSource, training: Training, out: str | Path | None
+) -> PooledTraining | None:
+    """The pooled model that a training asks for; None where it asks for none.
+
+    Raises:
+        UserError: The tasks share no outputs, the learner was not made by name, or there is no run
+            directory.
+    """
+    if training.pooled is None:
+        return None
+    if not source.shares_outputs:
+        raise UserError(
+            "train: a pooled model is for tasks whose outputs mean the same in every task; "
+            f"received pooled={training.pooled} for {type(source.untouched).__name__}; leave it "
+            "out."
+        )
+    if learner.specs is None or out is None:
+        raise UserError(
+            "train: a pooled model is built as the learner was, and kept in the run directory; "
+            f"received pooled={training.pooled} with "
+            f"{'a learner built in Python' if learner.specs is None else 'no run directory'}; "
+            "make the learner by quickstudy.build and give out, or leave pooled out."
+        )
+    pooled = catalog.build("Pooled", source, network_of(learner.specs), learner.specs["seed"])
+    steps = max(1, math.ceil(training.pooled * training.steps))
+    settings = replace(
+        training,
+        steps=steps,
+        valid_every=min(training.valid_every, steps),
+        pooled=None,
+        target=None,
+        minutes=None,
+        tensorboard=False,
+    )
+    return PooledTraining(pooled, settings, RunDirectory(out))
