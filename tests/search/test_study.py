@@ -191,9 +191,9 @@ def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path, storage: str) -
 
     from quickstudy.search import trial
 
-    taken_over = trial._taken_over
+    taken_over = trial._copied_run
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "_taken_over", resumed)
+        patch.setattr(trial, "_copied_run", resumed)
         found = outcome(plan)
     assert seen == [True]
     assert [(row.state, row.origin) for row in found] == [
@@ -215,7 +215,7 @@ def test_a_trial_is_tried_again_though_who_found_its_worker_dead_died_too(tmp_pa
         trial = study.ask()
     trial.set_user_attr("interrupted", True)
     study.tell(trial, state=TrialState.FAIL)  # And nobody has queued it again.
-    assert not studies._forgotten(study.trials[0], grace=60), "the finder may be about to"
+    assert not studies._is_orphaned(study.trials[0], grace=60), "the finder may be about to"
     time.sleep(1.1)
     found = outcome(plan)
     assert [(row.state, row.origin) for row in found] == [

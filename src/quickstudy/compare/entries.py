@@ -31,7 +31,7 @@ class Entry:
     Attributes:
         name: What it is called there.
         learner: The learner.
-        baseline: Whether it was put beside the others rather than given.
+        baseline: Whether it is a baseline rather than a learner to compare.
         run: Its run directory, where it has one.
         record: The record of that run.
         notes: What a reader must know to compare it fairly.
@@ -50,7 +50,7 @@ class Entry:
         if not self.learner.tags.meta_trained:
             return 0
         specs = self.learner.specs
-        # A loaded model is frozen, so its specs are asked which parameters were trained.
+        # The parameters of a loaded model are frozen; a new one from its specs has trained ones.
         learner = self.learner if specs is None else from_specs(specs)
         trained = learner.meta_parameters() or dict(learner.named_parameters())
         return sum(p.numel() for p in trained.values())
@@ -127,7 +127,7 @@ def _check_preprocess(name: str, given: Any, wanted: Any) -> None:
 
 
 def _notes(record: JSON, source: TaskSource) -> tuple[str, ...]:
-    """The reasons in a run's record against comparing it as it is."""
+    """Warnings about a fair comparison that follow from a run's record."""
     if not record:
         return ()
     notes = []

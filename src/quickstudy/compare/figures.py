@@ -146,7 +146,7 @@ def by_cost(result: JSONLike, cost: str) -> Figure:
 
 
 def _points(result: JSONLike, cost: str) -> list[Point]:
-    """The learners whose metric and cost in the first setting are known and not nothing."""
+    """The learners whose metric in the first setting is known and whose cost is above zero."""
     metric = result["metric"]
     return [
         Point(row["name"], row["baseline"], record[cost], outcome[metric], outcome["ci95"])

@@ -219,14 +219,14 @@ def _measured(
     timed_tasks: int,
     say: Callable[[str], None],
 ) -> dict[str, Run]:
-    """Puts the tasks to every learner, and times them on the first ones."""
+    """Evaluates every learner on the tasks, and times adaptation on the first ones."""
     runs = {entry.name: Run() for entry in entries}
     remaining, done = iter(tasks), 0
     while block := list(islice(remaining, TOGETHER)):
         for entry in entries:
             if not runs[entry.name].reason:
                 say(f"{done + 1} on: {entry.name}")
-                _ask(entry, block, metric, runs[entry.name], done)
+                _evaluate_block(entry, block, metric, runs[entry.name], done)
         if timed_tasks and not done:
             able = [entry for entry in entries if not runs[entry.name].reason]
             _time(able, block[:timed_tasks], runs)
@@ -234,8 +234,8 @@ def _measured(
     return runs
 
 
-def _ask(entry: Entry, block: list[Task], metric: Metric, run: Run, done: int) -> None:
-    """Adds the results on some tasks; a learner that cannot serve them says why."""
+def _evaluate_block(entry: Entry, block: list[Task], metric: Metric, run: Run, done: int) -> None:
+    """Adds the results on a block of tasks to a run, or the reason why there are none."""
     learner = entry.learner
     try:
         with own_random_numbers(learner, 0, done, 0):
@@ -252,7 +252,7 @@ def _ask(entry: Entry, block: list[Task], metric: Metric, run: Run, done: int) -
 
 @torch.no_grad()
 def _time(entries: list[Entry], tasks: list[Task], runs: dict[str, Run]) -> None:
-    """The median time and state of adapting to one task, each task by all learners in turn."""
+    """Measures median time and state size of adaptation; all learners take each task in turn."""
     taken: dict[str, list[float]] = {entry.name: [] for entry in entries}
     sizes: dict[str, list[int]] = {entry.name: [] for entry in entries}
     for index, task in enumerate([*tasks[:WARM_UP], *tasks]):
@@ -260,10 +260,10 @@ def _time(entries: list[Entry], tasks: list[Task], runs: dict[str, Run]) -> None
         for entry in [*entries[first:], *entries[:first]]:
             like = next(entry.learner.parameters(), torch.zeros(()))
             support = to_like(task, like).support
-            _wait(like)
+            _synchronize(like)
             started = time.perf_counter()
             state = entry.learner.adapt(support)
-            _wait(like)
+            _synchronize(like)
             taken[entry.name].append(1000 * (time.perf_counter() - started))
             sizes[entry.name].append(state_bytes(state))
     for entry in entries:
@@ -271,14 +271,14 @@ def _time(entries: list[Entry], tasks: list[Task], runs: dict[str, Run]) -> None
         runs[entry.name].state_bytes = int(median(sizes[entry.name]))
 
 
-def _wait(like: torch.Tensor) -> None:
-    """Until a GPU has done what it was asked."""
+def _synchronize(like: torch.Tensor) -> None:
+    """Waits until a GPU has finished its work."""
     if like.is_cuda:
         torch.cuda.synchronize(like.device)
 
 
 def _best(entries: list[Entry], runs: dict[str, Run], metric: Metric) -> str | None:
-    """The name of the best of the learners that were given."""
+    """The name of the best learner that is no baseline; None where none has a finite mean."""
     own = [entry.name for entry in entries if not entry.baseline]
     means = {name: metric.sign * Mean.of(runs[name].per_task).value for name in own}
     finite = [name for name in own if math.isfinite(means[name])]

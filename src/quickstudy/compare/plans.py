@@ -25,9 +25,9 @@ from quickstudy.training.plan import (
     without_none,
 )
 
-# Where the data lie, rather than what they are.
+# Options that say where the data lie, not what they are.
 PLACES = ("data_dir", "cache_dir", "download")
-# Of the comparison rather than of one learner in it.
+# Options of the whole comparison, not of one learner.
 SHARED = ("out", "resume", "config", "tasks")
 
 
@@ -152,7 +152,7 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
 
 
 def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
-    """The tasks of all runs."""
+    """The tasks that all runs share."""
     nameless = [name for name, spec in specs.items() if not spec]
     if nameless:
         raise UserError(
@@ -173,7 +173,7 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
 
 
 def _data(spec: JSON) -> JSON:
-    """The part of a task source's spec that says which data it is."""
+    """The part of a task spec that identifies its data."""
     own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
     drawing = {*DRAWING, *PLACES, "seed"}

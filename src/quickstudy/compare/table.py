@@ -202,7 +202,7 @@ def _size(n: int | None) -> str:
 
 
 def _mark(notes: list[str], text: str) -> str:
-    """The mark of a footnote, which is added where it is new."""
+    """The mark of a footnote; adds the footnote where it is new."""
     if text not in notes:
         notes.append(text)
     return f" [{notes.index(text) + 1}]"

@@ -82,5 +82,5 @@ def loss_curves(rows: Sequence[JSONLike], *, trained_steps: int | None = None) -
 
 
 def _last(row: JSONLike, steps: int) -> str:
-    """The last loss of a curve, or that it has none."""
+    """The last loss of a curve as text, or that it diverged."""
     return f"{row['curve'][-1]:.3g}" if len(row["curve"]) > steps else "diverged"

@@ -199,7 +199,7 @@ def not_shown(limits: str) -> str:
 
 
 def _result(evaluation: JSONLike) -> str:
-    """Headline numbers of one evaluation, and the learner among its baselines."""
+    """The headline numbers of an evaluation, and the learner among its baselines."""
     metric = _metric(evaluation)
     baselines = sorted(
         (evaluation.get("baselines") or {}).items(),
@@ -263,7 +263,7 @@ def _ladder(evaluation: JSONLike, baselines: Sequence[tuple[str, JSONLike]], met
 
 
 def _settings(evaluation: JSONLike, summary: JSONLike) -> str:
-    """The settings behind the numbers, enough to have them again."""
+    """The settings that reproduce the numbers."""
     names = {
         "learner": "learner", "tasks": "tasks", "split": "split", "norm": "norm", "seed": "seed",
         "n_way": "ways", "n_shot": "shots", "n_query": "queries a class",

@@ -14,7 +14,7 @@ from quickstudy.metrics import Metric
 
 OPEN = "#7b8591"
 LETTER = 0.075  # inches a letter
-# Where a name may stand: its side, and inches from the mark.
+# Places of a name, best first: its alignment, and inches from the mark.
 PLACES = (
     *(("left", 0.1, 0.0), ("right", -0.1, 0.0), ("center", 0.0, 0.16), ("center", 0.0, -0.16)),
     *(("left", 0.1, 0.15), ("left", 0.1, -0.15), ("right", -0.1, 0.15), ("right", -0.1, -0.15)),

@@ -92,7 +92,7 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that there was not enough memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    # On a CPU torch says so in the message alone.
+    # On a CPU torch raises a RuntimeError that only its message tells apart.
     return "DefaultCPUAllocator" in str(error)
 
 

@@ -36,7 +36,7 @@ NOT_A_MODEL = (
 
 def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:
     """Tensors and a JSON header as one safetensors file."""
-    # Keys stay in order: that of the columns of a table is that of the inputs.
+    # Keys are not sorted: the order of a table's columns is that of the inputs.
     metadata = {"quickstudy": json.dumps(header)} if header is not None else None
     return safetensors.torch.save(
         {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata
@@ -117,7 +117,7 @@ class RunDirectory:
             UserError: The folder holds a run, or other files.
         """
         inside = list(self.path.iterdir()) if self.path.is_dir() else []
-        # What a killed process left of a first write is nobody's.
+        # Temporary files of a killed process do not count.
         if any(each.suffix != ".tmp" for each in inside):
             what = "a run" if self.exists else "other files"
             raise UserError(
@@ -174,7 +174,7 @@ class RunDirectory:
         """
         step = record["step"]
         for role, content in files.items():
-            # Never the name of a file that the record on the disk still needs as it is.
+            # The digest in the name keeps the files that the record on disk still names.
             digest = hashlib.sha256(content).hexdigest()
             name = f"{role}-{step:08d}-{digest[:8]}.safetensors"
             write_atomically(self.path / name, content)

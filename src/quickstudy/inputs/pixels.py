@@ -143,7 +143,7 @@ def flatten(image: Image.Image, mode: Literal["L", "RGB"], ink: bool) -> Image.I
     rgba = image.convert("RGBA")
     alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
     grey = np.asarray(rgba.convert("RGB").convert("L"))
-    # White ink on a transparent ground would vanish on white.
+    # White ink on a transparent ground would vanish on a white one.
     light = ink and (grey * alpha).sum() > 127 * alpha.sum()
     ground = Image.new("RGBA", rgba.size, "black" if light else "white")
     return Image.alpha_composite(ground, rgba).convert("RGB").convert(mode)

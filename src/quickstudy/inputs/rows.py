@@ -138,7 +138,7 @@ class Columns(InputKind):
                 if isinstance(column, Numeric) and len(known) < len(cells):
                     column = replace(column, indicator=True)
                 columns[name] = column
-                # A column of missing cells alone tells nothing either.
+                # A column that is all missing does not vary either.
                 varies |= len(set(known)) + (len(known) < len(cells)) > 1
         if not varies:
             raise UserError(
@@ -195,7 +195,7 @@ class Columns(InputKind):
             "columns": {
                 name: {"values": list(c.values)}
                 if isinstance(c, Categorical)
-                # Files from before there were indicators say nothing of them.
+                # Written only where set: older files lack the key.
                 else {k: v for k, v in asdict(c).items() if k != "indicator" or v}
                 for name, c in self.columns.items()
             },
@@ -221,7 +221,7 @@ class Columns(InputKind):
             return nested_numbers(value, x_shape)
         if form != self.form:
             raise self.refusal(form)
-        # Columns that the model does not know are not kept.
+        # Drops columns that the model does not know.
         return {name: value[name] for name in self.columns if name in value}
 
     def to_request(self, x: Any) -> JSON:

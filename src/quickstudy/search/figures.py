@@ -148,7 +148,7 @@ def tried(result: JSONLike) -> Figure:
 
 
 def _strip(axes: Axes, i: int, choice: Choice, now: JSON, tried: list[Any]) -> list[float]:
-    """Draws the scale of a choice; where the values are on it."""
+    """Draws the scale of a choice; returns the places of the values on it."""
     small: dict[str, Any] = {"size": 7, "color": SOFT, "va": "top"}
     axes.plot([0, 1], [i, i], color=FAINT, lw=1, zorder=0)
     if choice.values:
@@ -178,7 +178,7 @@ def _strip(axes: Axes, i: int, choice: Choice, now: JSON, tried: list[Any]) -> l
 
 
 def _limits(ends: list[float], metric: Metric) -> tuple[float, float]:
-    """An axis on which the good half of the trials can be told apart."""
+    """The limits of an axis that spreads out the better half of the trials."""
     if metric.larger_is_better:
         low, high = min(ends), max(ends)
         room = 0.06 * (high - low) or 0.05

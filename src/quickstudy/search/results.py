@@ -239,7 +239,7 @@ def _trials(result: JSONLike) -> str:
 
 
 def _line(number: int, cells: Sequence[object], note: str = "") -> str:
-    """One row; the last cell is text, with markup after it."""
+    """A table row as HTML; `note` is HTML that follows the last cell."""
     return (
         f'<tr><th scope="row">{number}</th>'
         + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells[:-1])

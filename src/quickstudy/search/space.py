@@ -197,7 +197,7 @@ class Space:
                     )
             twin = before.get(choice.option)
             for other in self.choices[:i]:
-                if other.option == choice.option and not _apart(other, choice):
+                if other.option == choice.option and not _exclusive(other, choice):
                     raise UserError(
                         f"space, {choice.option}: must be chosen once; received it twice"
                         f"{' under the same conditions' * (twin is not None)}; leave one out, or "
@@ -328,11 +328,11 @@ def _number(value: Any) -> bool:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Equality that keeps true apart from 1."""
+    """Equality for which true is not 1."""
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
-def _apart(one: Choice, two: Choice) -> bool:
-    """Whether no outcome meets the conditions of both."""
+def _exclusive(one: Choice, two: Choice) -> bool:
+    """Whether the conditions of the two choices exclude each other."""
     shared: Sequence[str] = [name for name in one.when if name in two.when]
     return any(not any(_same(a, b) for a in one.when[n] for b in two.when[n]) for n in shared)

@@ -50,16 +50,16 @@ def open_storage(url_text: str, heartbeat: tuple[int, int], attempts: int) -> RD
                 ),
             )
         except sa.exc.DBAPIError as error:
-            if not left or not _made_at_once(error):
+            if not left or not _is_race(error):
                 raise
             time.sleep(0.5)
     raise AssertionError
 
 
-def _made_at_once(error: sa.exc.DBAPIError) -> bool:
-    """Whether another worker is making the tables of a new database at this moment."""
-    made = isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError)
-    return made or any(words in str(error) for words in ("already exists", "is locked"))
+def _is_race(error: sa.exc.DBAPIError) -> bool:
+    """Whether the error comes from another worker that creates the same tables."""
+    created = isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError)
+    return created or any(words in str(error) for words in ("already exists", "is locked"))
 
 
 @contextmanager

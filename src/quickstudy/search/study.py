@@ -128,7 +128,7 @@ def open_study(plan: Plan, wait: float = 10.0) -> optuna.Study:
                 study_name=plan.name, storage=storage, pruner=_pruner(plan.budget)
             )
             until = time.monotonic() + wait
-            # Another worker has begun it, and may not have said yet what it is.
+            # The worker that created the study may not have stored its settings yet.
             while "about" not in study.user_attrs and time.monotonic() < until:
                 time.sleep(0.2)
         if "about" not in study.user_attrs:
@@ -175,7 +175,7 @@ def work(plan: Plan, worker: int = 0, say: Callable[[list[Row]], None] = lambda 
         with database(plan.storage), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             fail_stale_trials(study)
-            _queue_again(study, partial(_forgotten, grace=plan.heartbeat[1]), ATTEMPTS - 1)
+            _queue_again(study, partial(_is_orphaned, grace=plan.heartbeat[1]), ATTEMPTS - 1)
         trials = rows(study)
         say(trials)
         todo = _todo(plan, trials)
@@ -208,8 +208,8 @@ def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
     counted = itertools.count(1)
 
     def report(best: float) -> bool:
-        # By number rather than by tasks, which meta-batches round: Optuna takes the trial that went
-        # further for the better one.
+        # Reports the number of the validation, not of the tasks, which meta-batches round: Optuna
+        # prefers the trial that got further.
         n = next(counted)
         trial.report(best, n)
         done = n * options["valid_every"] >= options["steps"]
@@ -228,7 +228,7 @@ def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
         outcome = replace(outcome, end="failed", reason="no validation was finite")
     if outcome.end == "whole":
         return outcome.best
-    # Failed ones too are told as pruned, so that the sampler learns to keep away from them.
+    # Failed trials are reported as pruned too, so that the sampler learns to avoid them.
     trial.set_user_attr("end", outcome.end)
     trial.set_user_attr("reason", outcome.reason)
     raise optuna.TrialPruned
@@ -259,7 +259,7 @@ def _todo(plan: Plan, trials: list[Row]) -> Literal["run", "wait", "end"]:
 
 
 def _sampler(plan: Plan, space: Space, trials: list[Row], worker: int) -> BaseSampler:
-    # A function of the trials so far: a search that is resumed draws as one that never stopped.
+    # Seeded by the trials so far, so that a resumed search draws as one that never stopped.
     seed = zlib.crc32(f"{plan.seed}/{len(trials)}/{worker}".encode())
     if plan.sampler == "random":
         return RandomSampler(seed)
@@ -281,7 +281,7 @@ def _worker() -> str:
 def _queue_again(
     study: optuna.Study, is_mine: Callable[[FrozenTrial], bool], max_retry: int | None = None
 ) -> None:
-    """Trials that were interrupted are tried again, before new ones."""
+    """Queues interrupted trials again, before new ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         retry = RetryHeartbeatStaleTrialCallback(max_retry)
@@ -292,7 +292,7 @@ def _queue_again(
             retry(study, trial)
 
 
-def _forgotten(trial: FrozenTrial, grace: int) -> bool:
-    """Whether who found a trial's worker dead must have died too, before it queued the trial."""
+def _is_orphaned(trial: FrozenTrial, grace: int) -> bool:
+    """Whether the worker that declared this trial dead died itself before it queued the trial."""
     over = trial.datetime_complete
     return over is not None and (datetime.now() - over).total_seconds() > grace

@@ -110,7 +110,7 @@ def run_trial(options: JSON, out: Path, before: Path | None, report: Report) -> 
         return Outcome(best, end, reason, time.process_time() - started)
 
     try:
-        resume = _taken_over(before, out)
+        resume = _copied_run(before, out)
         if resume and any(watch(*passed) for passed in _validations(out)):
             return ended("given up")
         resolved = resolve({**options, "out": out})
@@ -126,8 +126,8 @@ def run_trial(options: JSON, out: Path, before: Path | None, report: Report) -> 
     return ended({"watch": "given up", "interrupted": "interrupted"}.get(stopped, "whole"))
 
 
-def _taken_over(before: Path | None, out: Path) -> bool:
-    """Copies what an earlier attempt left, which its process may still be writing."""
+def _copied_run(before: Path | None, out: Path) -> bool:
+    """Copies the run of an earlier attempt; False where it is missing or still being written."""
     if before is None or not RunDirectory(before).exists:
         return False
     shutil.rmtree(out, ignore_errors=True)
@@ -141,7 +141,7 @@ def _taken_over(before: Path | None, out: Path) -> bool:
 
 
 def _validations(run: Path) -> Iterator[tuple[int, float]]:
-    """Step and best metric so far of each validation that the run's checkpoint knows of."""
+    """Yields step and best metric so far of each validation up to the run's checkpoint."""
     directory = RunDirectory(run)
     record = directory.read()
     best = -math.inf

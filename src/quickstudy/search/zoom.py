@@ -87,7 +87,7 @@ def ranked(trials: Sequence[T], sign: int) -> list[T]:
 
 def _adjusted(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]]:
     if choice.values:
-        return _dropped(choice, ordered)
+        return _without_bad_values(choice, ordered)
     if len(ordered) < LEAST:
         return choice, []
     best = [choice.place(t.choices[choice.key]) for t in ordered[:BEST]]
@@ -111,7 +111,7 @@ def _widened(choice: Choice, best: Sequence[float]) -> tuple[Choice, list[str]] 
 
 
 def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]] | None:
-    """To where the best third lies, if that many would rarely lie so close together.
+    """Narrows the range to the best third, if chance would rarely put them so close together.
 
     Of n trials in the order of their places, k drawn by chance lie within m neighbours with
     probability ((n - m) C(m-1, k-1) + C(m, k)) / C(n, k), however the n are spread.
@@ -141,8 +141,8 @@ def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[st
     return changed, [text]
 
 
-def _dropped(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]]:
-    """Values whose trials rank below all others', by a Mann-Whitney test with Bonferroni."""
+def _without_bad_values(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]]:
+    """Drops values whose trials rank below all others (Mann-Whitney test, Bonferroni)."""
     reasons: list[str] = []
     values: list[Value] = list(choice.kept)
     rank = {trial.number: i for i, trial in enumerate(ordered)}

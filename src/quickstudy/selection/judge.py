@@ -176,7 +176,7 @@ def _judgement(
     count = np.bincount(tables)
     scores = np.array([task.scored(metric) for task in measured])
     family = {task.table: task.family for task in measured}
-    # The sum over a table's other splits, in each split.
+    # For each split, the sum over the table's other splits.
     others = means[tables] * count[tables, None] - scores
     chosen = chosen | {"oracle of other splits": np.eye(scores.shape[1])[others.argmax(axis=1)]}
     value = {
@@ -234,7 +234,7 @@ def _resampled(families: Sequence[str], seed: int) -> Array:
 
 
 def _shares(chosen: Array) -> dict[str, float]:
-    """In which part of the splits each configuration was chosen; without those never chosen."""
+    """The share of splits in which each configuration was chosen, where that is not 0."""
     shares = zip(CONFIGURATIONS, chosen.mean(axis=0).tolist(), strict=True)
     return {name: share for name, share in shares if share}
 

@@ -238,7 +238,7 @@ def _fill(
     untried: Sequence[str],
     protocol: Protocol,
 ) -> None:
-    """Measures what is missing of a task."""
+    """Adds the missing measurements of a task to its entry."""
     begin = time.process_time()
     support, query = support_of(table, support_rows, query_rows)
     if "features" not in entry:

@@ -148,5 +148,5 @@ def table_means(tasks: Iterable[Measured], metric: str) -> tuple[list[str], Arra
 
 
 def _best(values: Array) -> Array:
-    """One for the largest of each row, the first where several are."""
+    """One-hot rows at the largest value of each; at the first of equal ones."""
     return np.asarray(np.eye(values.shape[1])[values.argmax(axis=1)])

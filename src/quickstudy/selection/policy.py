@@ -35,7 +35,7 @@ class Policy(nn.Module):
 
     def __init__(self, n_features: int, n_own: int, n_choices: int) -> None:
         super().__init__()
-        # At zero, every choice is drawn as often as every other.
+        # Weights of zero make all choices equally likely.
         self.weight = nn.Parameter(torch.zeros(n_choices, n_features))
         self.own_weight = nn.Parameter(torch.zeros(n_own))
         self.bias = nn.Parameter(torch.zeros(n_choices))

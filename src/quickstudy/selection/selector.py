@@ -276,7 +276,7 @@ class AlgorithmSelector:
         return torch.tensor(self.scaling(inputs.x[0])), torch.tensor(inputs.own[0])
 
     def _part(self, support: Support) -> Support:
-        """At most as many rows as the selector was trained on."""
+        """A stratified part of the support, no larger than those of meta-training."""
         n, most = len(support.y), self.protocol.max_support
         if n <= most:
             return support

@@ -222,13 +222,13 @@ def _on_table(
             model = make(seed + number)
             start = time.perf_counter()
             with warnings.catch_warnings():
-                # A default that stops early is the default all the same.
+                # Defaults are measured as they are, even where they stop before convergence.
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x, y)
             fitted = time.perf_counter()
             scores = _probabilities(model, x_query)
             end = time.perf_counter()
-            # The SVM's own answer is that of its votes.
+            # `predict` of an SVM goes by votes, not by the largest score.
             right = float((model.predict(x_query) == query_y).mean())
             results[name].append([area(scores, query_y), right, fitted - start, end - start])
         columns = np.arange(len(table.columns))

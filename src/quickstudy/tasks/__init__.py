@@ -60,7 +60,7 @@ def _glyphs(cache_dir: Path | None = None) -> Dataset:
     Args:
         cache_dir: Folder where the drawings are kept; the user's cache where omitted.
     """
-    # Only those who ask for glyphs wait for matplotlib.
+    # Imported here, as it loads matplotlib.
     from quickstudy.tasks.glyphs import glyphs as draw
 
     return draw(cache_dir)

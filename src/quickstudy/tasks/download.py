@@ -58,7 +58,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
 
 
 def _append(url: str, part: Path) -> None:
-    """Adds to a partial file what is missing of it."""
+    """Downloads the rest of a partial file."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:

@@ -290,9 +290,9 @@ class Flat(TaskSource):
         return self.episodes.preprocess
 
     def task(self, split: Split, index: int) -> Task:
-        pool, of = self.episodes.pool(split), self.episodes
-        size = _bounds(of.n_way)[1] * (_bounds(of.n_shot)[1] + of.n_query)
-        rng = generator(of.seed, f"{split}/flat", index)
+        episodes, pool = self.episodes, self.episodes.pool(split)
+        size = _bounds(episodes.n_way)[1] * (_bounds(episodes.n_shot)[1] + episodes.n_query)
+        rng = generator(episodes.seed, f"{split}/flat", index)
         rows = rng.choice(len(pool.y), min(size, len(pool.y)), replace=False)
         query = _examples(pool, rows, pool.y[rows], len(pool.names))
         blank = Examples(
@@ -307,7 +307,7 @@ class Flat(TaskSource):
 def _task(
     pool: ClassPool, rng: np.random.Generator, support: list[Array], query: list[Array]
 ) -> Task:
-    """Support and query in random order, so that a sequence learner cannot tell a class by it."""
+    """Builds a task in random order, so that a sequence learner cannot tell classes by position."""
 
     def part(rows: list[Array]) -> Any:
         y = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
@@ -321,16 +321,16 @@ def _examples(pool: ClassPool, rows: Array, y: Array, n_classes: int) -> Example
     x = pool.x[rows]
     if x.dtype != np.uint8:
         return examples(torch.from_numpy(x).float(), torch.from_numpy(y), n_classes)
-    # In NumPy, which spends no time on sharing so little work among threads.
+    # NumPy, as torch would spend longer on starting threads for so little work.
     target = np.zeros((len(y), n_classes), dtype=np.float32)
     target[np.arange(len(y)), y] = 1
     x = np.divide(x, 255, dtype=np.float32)
-    # Nothing to check: bytes are finite, and rows are of the pool.
+    # `examples` would check what holds here: bytes are finite, and rows are of the pool.
     return Examples(torch.from_numpy(x), torch.from_numpy(target), torch.ones(len(y)))
 
 
 def _fullest(groups: Array, able: Array) -> Array:
-    """The able classes of the group that has most of them."""
+    """The usable classes of the group that has most of them."""
     group, size = np.unique(groups[able], return_counts=True)
     if not len(group):
         return np.array([], dtype=np.int64)

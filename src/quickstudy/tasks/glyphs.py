@@ -39,7 +39,7 @@ from quickstudy.tasks.source import SPLITS, Split, generator
 
 Array = NDArray[Any]
 
-# Part of the cache's key: raise it whenever other pixels are drawn.
+# Part of the cache's key: raise it with every change of the drawn pixels.
 VERSION = 1
 N_EXAMPLES = 20
 N_SCRIPTS_NEEDED = 20
@@ -115,8 +115,8 @@ def _dataset(arrays: dict[str, Array]) -> Dataset:
 
 
 def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:
-    """Everything that is cached, for these scripts."""
-    # Sorted by split, in the order in which twins may stay.
+    """Draws the arrays that are cached, for these scripts."""
+    # Sorted by split: of two twins the earlier one stays.
     order = sorted(scripts, key=lambda script: ("train", "test", "valid").index(script.split))
     wanted = [(SCRIPTS.index(script), code) for script in order for code in script.characters()]
     drawings = draw(faces(fonts), [code for _, code in wanted])
@@ -142,7 +142,7 @@ def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:
 
 
 def _without_twins(drawings: Drawings, split: Array) -> Array:
-    """The characters that stay, upwards; `split` is the number of each character's split."""
+    """Sorted characters without twins; `split` is the number of each character's split."""
     twins: list[list[int]] = [[] for _ in split]
     for a, b in zip(*_twins(drawings, split), strict=True):
         twins[a].append(b)

@@ -120,9 +120,9 @@ class GroupedRows(TaskSource):
         place = dict(zip(rows.tolist(), targets, strict=True))
 
         def part(chosen: list[Array]) -> Examples:
-            of = np.concatenate(chosen)
-            y = np.array([place[row] for row in of.tolist()])
-            return examples(torch.from_numpy(self.x[of]), torch.from_numpy(y), way)
+            indices = np.concatenate(chosen)
+            y = np.array([place[row] for row in indices.tolist()])
+            return examples(torch.from_numpy(self.x[indices]), torch.from_numpy(y), way)
 
         # A class with two rows or more keeps one for the query.
         shots = [min(self.n_shot, max(len(row) - 1, 1)) for row in members]

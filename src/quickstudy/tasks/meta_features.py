@@ -98,7 +98,7 @@ def _checked(x: ArrayLike, y: ArrayLike) -> tuple[Matrix, Labels]:
 
 
 def _counts(x: Matrix, y: Labels) -> dict[str, float]:
-    """Sizes, and what can be counted in all cells."""
+    """Sizes, class shares and shares of missing cells."""
     n, d = x.shape
     share = np.unique(y, return_counts=True)[1] / n
     missing = np.isnan(x)
@@ -117,14 +117,14 @@ def _counts(x: Matrix, y: Labels) -> dict[str, float]:
 
 
 def _sample(y: Labels, d: int) -> tuple[Labels, Labels]:
-    """Rows, evenly from each class, and columns that are looked at."""
+    """A sample of rows, stratified by class, and of columns."""
     rows = np.arange(len(y))
     if len(y) > MAX_ROWS:
         by_class = np.argsort(y, kind="stable")
         rows = np.sort(by_class[np.linspace(0, len(y) - 1, MAX_ROWS).astype(np.int64)])
     columns = np.arange(d)
     if d > MAX_COLUMNS:
-        # At random, as even steps through the rows of a picture would follow its columns.
+        # At random, as even steps through a flattened picture would pick whole pixel columns.
         random = np.random.Generator(np.random.Philox(key=0))
         columns = np.sort(random.choice(d, MAX_COLUMNS, replace=False))
     return rows, columns
@@ -143,7 +143,7 @@ def _standardised(x: Matrix) -> Matrix:
 
 
 def _columns(x: Matrix, z: Matrix) -> dict[str, float]:
-    """The form of the columns, and how they depend on one another."""
+    """Shapes of the distributions of columns, and their correlations."""
     values = [len(np.unique(column[~np.isnan(column)])) for column in x.T]
     varies = z.any(axis=0)
     z = z[:, varies]
@@ -166,7 +166,7 @@ def _columns(x: Matrix, z: Matrix) -> dict[str, float]:
 
 
 def _information(x: Matrix, z: Matrix, y: Labels) -> dict[str, float]:
-    """Information of single columns on the class: shares of its entropy, and of their variance."""
+    """Mutual information of columns with the class, and the variance that it explains."""
     share = np.bincount(y) / len(y)
     entropy = _entropy(share)
     mutual = np.array([_mutual_information(column, y) for column in x.T])
@@ -182,7 +182,7 @@ def _information(x: Matrix, z: Matrix, y: Labels) -> dict[str, float]:
 
 
 def _mutual_information(column: Matrix, y: Labels) -> float:
-    """Of a column in bins of equal frequency and the class, less its bias; missing is a bin."""
+    """Bias-corrected, of the class and a column in bins of equal frequency; missing is a bin."""
     known = ~np.isnan(column)
     bins = np.zeros(len(column), dtype=np.int64)
     if known.any():
@@ -216,7 +216,7 @@ def _folds(y: Labels) -> Labels:
 
 
 def _accuracy(classify: Classify, z: Matrix, y: Labels, fold: Labels) -> float:
-    """Part of the rows that are labelled right by what the other folds taught."""
+    """Cross-validated accuracy of a classifier."""
     right = 0
     for out in (fold == i for i in range(fold.max() + 1)):
         classes, labels = np.unique(y[~out], return_inverse=True)

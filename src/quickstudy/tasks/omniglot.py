@@ -211,7 +211,7 @@ def _drawings(path: Path) -> Drawings:
 
 
 def _decode(archive: zipfile.ZipFile, names: Sequence[str], path: Path) -> NDArray[np.uint8]:
-    """Inputs from the drawings of a zip, which are compared with what was published."""
+    """Decodes the drawings of a zip, and checks that they are the published ones."""
     digest = hashlib.sha256()
     x = np.empty((len(names), 1, SIZE, SIZE), dtype=np.uint8)
     for i, name in enumerate(names):

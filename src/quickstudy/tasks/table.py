@@ -83,7 +83,7 @@ def table(
                 "(task), or pass kind='classification'."
             )
         splits = split_names(sorted(set(values)), valid, test, seed, f"{name}: classes of {target}")
-        columns = Columns.fit(names, cells, _of(cells, values, splits["train"]))
+        columns = Columns.fit(names, cells, _rows_of(cells, values, splits["train"]))
         return Dataset(name, class_pools(columns(cells), values, splits), columns)
 
     y = _numbers(values, text.lines, target, path) if targets == "regression" else np.array(values)
@@ -92,7 +92,7 @@ def table(
         members[group].append(row)
     usable = sorted(group for group, rows in members.items() if _usable(y[rows], targets))
     splits = split_names(usable, valid, test, seed, f"{name}: usable groups of {task}", least=1)
-    columns = Columns.fit(names, cells, _of(cells, groups, splits["train"]))
+    columns = Columns.fit(names, cells, _rows_of(cells, groups, splits["train"]))
     return GroupedRows(
         name=name,
         x=columns(cells),
@@ -168,9 +168,9 @@ def _usable(y: Array, kind: Kind) -> bool:
     return len(counts) >= 2 and bool(counts.max() >= 2)
 
 
-def _of(
+def _rows_of(
     cells: Sequence[Sequence[str]], by: Sequence[str], chosen: Sequence[str]
 ) -> list[Sequence[str]]:
-    """The rows whose class or group is among the chosen."""
+    """The rows whose class or group is among the chosen ones."""
     among = set(chosen)
     return [row for row, value in zip(cells, by, strict=True) if value in among]

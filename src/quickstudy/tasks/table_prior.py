@@ -86,7 +86,7 @@ class TablePrior(TaskSource):
         x = _observed(rng, columns, n)
         seen = np.unique(y[:n])
         if len(seen) < 2:
-            # A rule that gives the support one class is no task; a coin decides instead.
+            # A support of one class is no task: alternating classes replace the rule.
             y, seen = np.arange(rows) % 2, np.arange(2)
         keep = np.flatnonzero(np.isin(y, seen))
         query = keep[keep >= n] if (keep >= n).any() else keep

@@ -18,7 +18,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.source import Split, TaskSource, generator
 
-# md5 of the files without their compression.
+# md5 of the uncompressed files.
 MNIST = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
