@@ -11,6 +11,7 @@ from small import Watched, huge, maml, parameters, sinusoid
 from torch import Tensor
 
 from quickstudy import UserError
+from quickstudy.batching import processes
 from quickstudy.batching.processes import share
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import NearestCentroid
@@ -83,7 +84,7 @@ def test_shares_are_disjoint_and_cover_all(
 ) -> None:
     shares = []
     for rank in range(size):
-        monkeypatch.setattr(outer, "world", lambda rank=rank: (rank, size))
+        monkeypatch.setattr(processes, "world", lambda rank=rank: (rank, size))
         shares.append(list(share(range(7, 7 + n))))
     assert sorted(index for part in shares for index in part) == list(range(7, 7 + n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
@@ -98,13 +99,15 @@ def test_two_processes_make_the_step_of_one(
     want, expected = stepped(fresh(), source, range(n), clip=1.0)
     given: list[Tensor] = []
     for rank in range(2):
-        monkeypatch.setattr(outer, "world", lambda rank=rank: (rank, 2))
+        for module in (outer, processes):
+            monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 2))
         monkeypatch.setattr(outer.dist, "all_reduce", lambda flat: given.append(flat.clone()))
         stepped(fresh(), source, range(n))
     # The sums hold the loss, the number of finite tasks, and the gradients.
     assert given[0][1] + given[1][1] == n - want.skipped
     for rank in range(2):
-        monkeypatch.setattr(outer, "world", lambda rank=rank: (rank, 2))
+        for module in (outer, processes):
+            monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 2))
         monkeypatch.setattr(outer.dist, "all_reduce", lambda flat: flat.copy_(given[0] + given[1]))
         outcome, moved = stepped(fresh(), source, range(n), clip=1.0)
         assert outcome == pytest.approx(want)

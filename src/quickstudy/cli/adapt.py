@@ -22,21 +22,22 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
     X, y = model.preprocess.read_labelled(support, target, model.kind)
     start = time.perf_counter()
     adapted = model.adapt(X, y)
-    took = 1000 * (time.perf_counter() - start)
+    milliseconds = 1000 * (time.perf_counter() - start)
     adapted.save(out)
     n = len(adapted.labels)
-    print(f"learned from {n} examples in {took:.0f} ms: {out}")
+    print(f"learned from {n} examples in {milliseconds:.0f} ms: {out}")
     if adapted.classes_ is not None:
         print(f"classes: {', '.join(map(str, adapted.classes_))}")
     try:
-        q = adapted.quality()
+        quality = adapted.quality()
     except UserError as error:
         print(f"quality: not measured; {error}")
     else:
         print(
-            f"quality: {q.metric} {q.value:.3f}, 95 % interval {q.low:.3f} to {q.high:.3f} "
-            f"({q.folds}-fold cross-validation on the {q.n} examples)"
+            f"quality: {quality.metric} {quality.value:.3f}, 95 % interval {quality.low:.3f} to "
+            f"{quality.high:.3f} ({quality.folds}-fold cross-validation on the {quality.n} "
+            "examples)"
         )
-        if q.warning is not None:
-            print(f"quality: {q.warning}")
+        if quality.warning is not None:
+            print(f"quality: {quality.warning}")
     return 0

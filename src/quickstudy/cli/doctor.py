@@ -1,4 +1,4 @@
-"""quickstudy doctor."""
+"""`quickstudy doctor`: checks an installation."""
 
 from __future__ import annotations
 

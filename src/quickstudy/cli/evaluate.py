@@ -96,7 +96,7 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class RunEvaluation(Record):
-    """The record of `quickstudy evaluate`: a meta-test, and what was measured with what.
+    """The record of `quickstudy evaluate`: a meta-test with its settings, cost and machine.
 
     Attributes:
         scores: The meta-test.

@@ -1,4 +1,4 @@
-"""quickstudy explain: why an adapted model answers as it does."""
+"""`quickstudy explain`: explains the answers of an adapted model."""
 
 from __future__ import annotations
 

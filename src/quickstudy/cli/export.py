@@ -1,4 +1,4 @@
-"""quickstudy export."""
+"""`quickstudy export`: writes an adapted model for other runtimes."""
 
 from __future__ import annotations
 

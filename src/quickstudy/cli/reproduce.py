@@ -1,4 +1,4 @@
-"""Recipes: a published result, the settings that give it, and the bar it must reach."""
+"""`quickstudy reproduce`: runs a recipe, the settings of a published result and its bar."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def reproduce(
 
 
 def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
-    """The results of `quickstudy tables` for a run, as numbers that a bar can be for.
+    """The results of `quickstudy tables` for a run, as numbers that a bar can name.
 
     They are `auc` and `accuracy` of the generator, each also as a difference such as
     `auc_minus_random_forest`, and `times_faster`.

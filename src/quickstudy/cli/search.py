@@ -37,8 +37,7 @@ def search(argv: Sequence[str]) -> int:
     options.pop("config", None)
     source = catalog.build_tasks(tasks_spec(options))
     every = flat(without_none(options))
-    given = parser.given(argv)
-    fixed = {name: every[name] for name in sorted(given) if name in every}
+    fixed = {name: every[name] for name in sorted(parser.given(argv)) if name in every}
     net = fixed.get("net.name")
     space = read_space(settings.space) if settings.space else default_space(source, net)
     space = space.without(fixed)

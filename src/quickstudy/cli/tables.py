@@ -1,4 +1,4 @@
-"""quickstudy tables, quickstudy generated: how good generated learners are, and what is in them."""
+"""`quickstudy tables` and `quickstudy generated`: measures and explains generated learners."""
 
 from __future__ import annotations
 

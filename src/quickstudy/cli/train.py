@@ -14,25 +14,24 @@ from quickstudy.training.plan import MAY_CHANGE, changed, flat, hyphened, run_tr
 
 def train(argv: Sequence[str]) -> int:
     """Meta-train a learner on many tasks."""
-    resumed = value_of(argv, "--resume")
+    resume = value_of(argv, "--resume")
     recorded: dict[str, Any] = {}
     words = list(argv)
-    if resumed is not None:
-        recorded = RunDirectory(resumed).read().get("config") or {}
+    if resume is not None:
+        recorded = RunDirectory(resume).read().get("config") or {}
         if not recorded:
             raise UserError(
-                f"train --resume {resumed}: needs a run that the command line began; received one "
+                f"train --resume {resume}: needs a run that the command line began; received one "
                 "begun in Python; resume it there, with train(..., resume=True)."
             )
-        chosen = {kind: recorded[kind]["name"] for kind in ("learner", "tasks", "net")}
-        names = [f"--{kind}={name}" for kind, name in chosen.items() if name]
-        words = [*names, *words]
+        names = {kind: recorded[kind]["name"] for kind in ("learner", "tasks", "net")}
+        words = [*(f"--{kind}={name}" for kind, name in names.items() if name), *words]
     parser = train_parser(words)
     parser.set_defaults(flat({k: v for k, v in recorded.items() if k != "out"}))
     options = parser.read(words).as_dict()
     options.pop("config", None)
-    if resumed is not None:
-        options |= {"out": str(resumed)}
+    if resume is not None:
+        options |= {"out": str(resume)}
         if others := changed(recorded, options):
             raise UserError(
                 f"train --resume: only {', '.join(map(hyphened, MAY_CHANGE))} may change; received "
@@ -41,7 +40,7 @@ def train(argv: Sequence[str]) -> int:
             )
     elif options["out"] is None:
         raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
-    result = run_training(options, resume=resumed is not None)
+    result = run_training(options, resume=resume is not None)
     if int(os.environ.get("RANK", 0)) == 0:
         print(
             f"stopped: {result.stopped} at step {result.step}, best validation {result.best:.4f}, "

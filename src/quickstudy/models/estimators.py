@@ -67,7 +67,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
             options |= {"dtype": "numeric" if model is None else None}
         checked = validate_data(self, X, *y, **options)
         x, *rest = checked if y else (checked,)
-        inputs = self._as_taken(model, x, shape)
+        inputs = self._encoded(model, x, shape)
         return (inputs, *rest) if y else inputs
 
     def _encoded(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:

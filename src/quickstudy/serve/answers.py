@@ -139,7 +139,7 @@ class Answers:
         ]
 
     def explanation(self, x: Tensor) -> Explanation:
-        """Explains why one query `(1, *x_shape)` is answered as it is.
+        """Explains the answer to one query `(1, *x_shape)`.
 
         Raises:
             Problem: The prediction is not finite.

@@ -73,11 +73,11 @@ def create_app(
     """
     limits = limits or Limits()
     served = [Served(run) for run in runs]
-    models = {each.id: each for each in served}
+    models = {model.id: model for model in served}
     if len(models) < len(served):
         raise UserError(
             "serve: each run needs a folder name of its own, which becomes the name of its model; "
-            f"received {', '.join(each.id for each in served)}; rename a folder."
+            f"received {', '.join(model.id for model in served)}; rename a folder."
         )
     engine = connect(database, THREADS + 4)
     migrate(engine)

@@ -100,7 +100,7 @@ def body(schema: type[B], carried: Payload, pictures: str | None = None) -> B:
 async def _pictures(request: Request) -> tuple[tuple[str | None, bytes], ...]:
     labels: list[str | None] = []
     files: list[bytes] = []
-    # What cannot be read as a form is answered 400 by the framework.
+    # The framework answers 400 where the body cannot be read as a form.
     async with request.form(
         max_files=MAX_EXAMPLES, max_fields=MAX_EXAMPLES, max_part_size=FIELD_BYTES
     ) as form:

@@ -1,4 +1,4 @@
-"""A request: whose it is, what it may do, and how a change that it asks for is answered."""
+"""Authenticated requests, and the responses to changes."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class Server:
 
 
 class Call:
-    """A request whose key was looked up.
+    """An authenticated request.
 
     Args:
         request: The request.
-        scopes: Its key must allow one of these.
+        scopes: Scopes of which its key must have one.
 
     Raises:
-        Problem: Its key is none, or does not allow it.
+        Problem: The key is not valid, or has none of the scopes.
     """
 
     def __init__(self, request: Request, scopes: tuple[Scope, ...] = SCOPES) -> None:
@@ -104,7 +104,7 @@ class ModelCall:
         """Compares If-Match with a task.
 
         Raises:
-            Problem: The task is of another revision, or the server wants to be told one.
+            Problem: The task is of another revision, or the header is missing and required.
         """
         header = self.request.headers.get("if-match")
         if header is None and self.server.needs_match:

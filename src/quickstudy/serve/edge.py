@@ -149,7 +149,7 @@ class Edge:
 
 
 def _name(host: str) -> str | None:
-    """The name in a Host header, without the port; None where it is none."""
+    """The name in a Host header, without the port; None where it is not valid."""
     try:
         return urlsplit(f"//{host}").hostname
     except ValueError:

@@ -1,4 +1,4 @@
-"""API keys: whose a request is, and what it may do."""
+"""API keys, with the tenant and the scopes of each."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Caller(NamedTuple):
 class Keys:
     """The keys in a database, of which only hashes are kept.
 
-    A key is random, of 256 bits, so that a plain hash of it tells nobody what it is.
+    A plain hash is enough, as a key is 256 random bits that nobody can guess from it.
 
     Args:
-        engine: Of the database.
+        engine: Engine of the database.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -51,7 +51,7 @@ class Keys:
         """Makes a key and returns it; it cannot be read again.
 
         Raises:
-            UserError: The tenant is no name, or a scope is none.
+            UserError: The tenant is not a valid name, or there is no such scope.
         """
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
@@ -89,7 +89,7 @@ class Keys:
         """Ends a key.
 
         Raises:
-            UserError: There is none of this id.
+            UserError: There is no key of this id.
         """
         with writing(self.engine) as connection:
             done = connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(revoked=True))

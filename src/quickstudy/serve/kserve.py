@@ -280,14 +280,14 @@ def _learned(target: ModelOrTask, tensors: dict[str, tuple[int, Tensor]]) -> Ent
     return tasks.prepared(added(served, task, labels, taken))
 
 
-def _inputs(served: Served, index: int, tensor: Tensor, most: int) -> list[Input]:
+def _inputs(served: Served, index: int, tensor: Tensor, limit: int) -> list[Input]:
     """The inputs that a tensor holds."""
     pointer = f"/inputs/{index}"
     flat = _flat(tensor, f"{pointer}/data")
     n = tensor.shape[0]
-    if not 0 < n <= most:
+    if not 0 < n <= limit:
         raise invalid(
-            f"{tensor.name}: must hold 1 to {most} inputs; received {n}; send fewer.",
+            f"{tensor.name}: must hold 1 to {limit} inputs; received {n}; send fewer.",
             f"{pointer}/shape",
         )
     if tensor.datatype != "BYTES":

@@ -138,7 +138,7 @@ def _own(served: Served) -> Iterable[Figure]:
             state = model.learner.adapt(task.support)
         x = torch.cat([task.support.x, task.query.x])
         changes = layer_changes(model.learner, task.support, state, x)
-        yield layers({"layers": [each._asdict() for each in changes]})
+        yield layers({"layers": [change._asdict() for change in changes]})
 
 
 def _task(spec: JSON | None) -> Task | None:

@@ -23,7 +23,7 @@ KEY: Final = r"[\x21-\x7e]{1,200}"
 
 
 class Reply(NamedTuple):
-    """A response as it is stored."""
+    """A stored response."""
 
     status: int
     headers: dict[str, str]
@@ -44,7 +44,7 @@ class Replies:
     whatever happens between.
 
     Args:
-        engine: Of the database.
+        engine: Engine of the database.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -63,7 +63,7 @@ class Replies:
                 callback for the transaction of the change.
 
         Raises:
-            Problem: The key is none, was used for another request, or that is not answered yet.
+            Problem: The key is not valid, was used for another request, or is in use by one.
         """
         if not re.fullmatch(KEY, key):
             raise Problem(

@@ -39,10 +39,10 @@ class Sample(NamedTuple):
 
 
 def sample(served: Served) -> Sample | None:
-    """A task for a model: glyphs for one of pictures, flowers where every task has columns of its
-    own, else one of its own meta-test.
+    """A task for a model, or None.
 
-    None for a model of other inputs whose tasks have no name, or are not to be had here.
+    A model of pictures gets glyphs, and one whose tasks have columns of their own gets flowers;
+    others get a meta-test task of the run, if its tasks have a name and their data are here.
     """
     try:
         if served.model.preprocess.form == "image":
@@ -65,8 +65,8 @@ def _glyphs() -> Sample:
         script, _, character = pool.names[c].rsplit(" ", 2)
         pictures = [{"image": {"b64": _drawn(pool.x[i][0])}} for i in pool.members[c][: N_SHOT + 2]]
         label = {"label": f"{script} {character}"}
-        support += [Example.model_validate(label | each) for each in pictures[:N_SHOT]]
-        queries += [Input.model_validate(each) for each in pictures[N_SHOT:]]
+        support += [Example.model_validate(label | x) for x in pictures[:N_SHOT]]
+        queries += [Input.model_validate(x) for x in pictures[N_SHOT:]]
     return Sample("Four characters", support, queries)
 
 

@@ -1,4 +1,4 @@
-"""A meta-trained model as it is served: its card, its versions, its inputs."""
+"""Served models: their cards, versions and inputs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Served:
         run: Run directory.
 
     Raises:
-        UserError: The name of the folder is no name for a resource, or the learner is stochastic.
+        UserError: The folder's name cannot be that of a resource, or the learner is stochastic.
     """
 
     def __init__(self, run: Path) -> None:

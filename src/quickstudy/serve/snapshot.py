@@ -15,8 +15,8 @@ class Snapshot:
     """A task at one revision; by default a task without examples that is not stored yet.
 
     Attributes:
-        uid: Of the task, never used again.
-        number: Of the revision.
+        uid: Unique id of the task, never used again.
+        number: Number of the revision.
         classes: Declared labels, with or without examples, in order.
         examples: Id and label of each example, in order.
     """

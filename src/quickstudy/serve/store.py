@@ -37,7 +37,7 @@ class Store:
     """Tasks in a database.
 
     Args:
-        engine: Of `connect`.
+        engine: Engine of `connect`.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -92,22 +92,24 @@ class Store:
         query = select(EXAMPLES.c.id, EXAMPLES.c.sha256).where(EXAMPLES.c.uid == uid)
         return {row.id: row.sha256 for row in self._rows(query)}
 
-    def create(self, task: Snapshot, contents: dict[str, Content], most: int, after: After) -> None:
+    def create(
+        self, task: Snapshot, contents: dict[str, Content], limit: int, after: After
+    ) -> None:
         """Keeps a new task.
 
         Args:
             task: At revision 1.
             contents: Its examples by id.
-            most: Tasks that the tenant may have.
+            limit: Tasks that the tenant may have.
             after: Writes what belongs to the same transaction.
 
         Raises:
             ExistsError: The tenant has a task of this id of the model.
-            FullError: The tenant has `most` tasks.
+            FullError: The tenant has `limit` tasks.
         """
         with writing(self.engine) as connection:
             count = select(sa.func.count()).where(TASKS.c.tenant == task.tenant, _alive())
-            if (connection.execute(count).scalar() or 0) >= most:
+            if (connection.execute(count).scalar() or 0) >= limit:
                 raise FullError
             # A task that has expired gives its id to the new one.
             namesake = _named(task.tenant, task.model, task.id)
@@ -190,7 +192,7 @@ class Store:
             self.erase()
 
     def erase(self) -> None:
-        """Takes what was deleted out of SQLite's log, as far as readers let it.
+        """Erases deleted rows from SQLite's log, as far as readers let it.
 
         Deleted rows are overwritten in the database file itself, but the log still holds them.
         """

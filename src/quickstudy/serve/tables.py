@@ -1,4 +1,4 @@
-"""The tables of the database, and a connection that keeps what it acknowledged."""
+"""The tables of the database, and its connections, whose commits are durable."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ KEYS: Final = Table(
     Column("create_time", sa.Double, nullable=False),
     Column("revoked", sa.Boolean, nullable=False),
 )
-# What requests with an Idempotency-Key were answered.
+# Replies to requests with an Idempotency-Key.
 REPLIES: Final = Table(
     "replies",
     metadata,
@@ -93,7 +93,7 @@ def connect(url: str, threads: int) -> sa.Engine:
     """An engine whose commits are on the disk when they return.
 
     Args:
-        url: Of SQLite or PostgreSQL.
+        url: URL of SQLite or PostgreSQL.
         threads: Connections that may be open at one time.
 
     Raises:

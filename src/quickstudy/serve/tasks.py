@@ -67,7 +67,7 @@ class Tasks:
         """The model of an id.
 
         Raises:
-            Problem: There is none.
+            Problem: There is no such model.
         """
         if name not in self.models:
             raise Problem(
@@ -116,7 +116,7 @@ class Tasks:
         """A task at its newest or another revision.
 
         Raises:
-            Problem: There is none.
+            Problem: There is no such task.
         """
         task = self.store.read(tenant, served.id, task_id, number)
         if task is None:
@@ -195,7 +195,7 @@ class Tasks:
         """Erases a task.
 
         Raises:
-            Problem: There is none, or the client has seen another revision.
+            Problem: There is no such task, or the client has seen another revision.
         """
         for _ in range(ATTEMPTS):
             task = self.read(tenant, served, task_id)

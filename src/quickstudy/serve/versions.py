@@ -23,23 +23,23 @@ class Versions:
     """Models by digest.
 
     Args:
-        engine: Of the database.
+        engine: Engine of the database.
         served: The models that are served.
     """
 
     def __init__(self, engine: sa.Engine, served: Iterable[Served]) -> None:
         self.engine = engine
         self._served = list(served)
-        self._models = {each.version: each.model for each in self._served}
+        self._models = {model.version: model.model for model in self._served}
         self._lock = threading.Lock()
-        for each in self._served:
-            self._keep(each)
+        for model in self._served:
+            self._keep(model)
 
     def get(self, digest: str) -> Model:
         """The model of a digest.
 
         Raises:
-            Problem: It is not kept.
+            Problem: It is not in the database.
         """
         with self._lock:
             if digest not in self._models:
@@ -60,7 +60,7 @@ class Versions:
 
     def sweep(self) -> None:
         """Marks the served models as in use, and drops those that nobody uses."""
-        own, now = [each.version for each in self._served], time.time()
+        own, now = [model.version for model in self._served], time.time()
         used = select(REVISIONS.c.model_version)
         with writing(self.engine) as connection:
             connection.execute(update(VERSIONS).where(VERSIONS.c.digest.in_(own)).values(seen=now))

@@ -42,7 +42,7 @@ function decide() {
     };
     const theirs = button("plain", choose(false), say("banner.reload"));
     const both = button("main", choose(true), say("banner.keep_both"));
-    const text = el("p", {}, el("strong", {}, say("banner.changed")), ` ${say("banner.choices")}`);
+    const text = el("p", {}, el("strong", {}, `${say("banner.changed")} `), say("banner.choices"));
     const banner = el("div", { class: "banner warn", role: "alert" }, text,
       el("div", { class: "actions" }, theirs, both));
     place.append(banner);

@@ -1,1 +1,1 @@
-"""The resources, by what they are about."""
+"""The routes of the API."""

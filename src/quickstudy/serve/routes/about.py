@@ -1,4 +1,4 @@
-"""The server itself: its models, its limits, its health."""
+"""Routes of the server itself: its models, limits, health and metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter()
 def list_models(request: Request) -> Response:
     """The models that are served."""
     server = Call(request).server
-    return reply(Models(models=[card(server, each) for each in server.tasks.models.values()]))
+    return reply(Models(models=[card(server, served) for served in server.tasks.models.values()]))
 
 
 @router.get(MODEL, **operation(ModelCard))

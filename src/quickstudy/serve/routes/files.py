@@ -1,4 +1,4 @@
-"""Tasks as files, examples as pictures, and the page."""
+"""Routes of files: tasks, pictures of examples, and the page."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def create_example_task(request: Request, model: ModelId, carried: Carried) -> R
         return added(served, task, labels, taken, "created")
 
     def with_queries(served: Served, task: Snapshot) -> ExampleTask:
-        queries = [each.model_dump(exclude_none=True) for each in sample.queries]
+        queries = [x.model_dump(exclude_none=True) for x in sample.queries]
         return ExampleTask(**basic(served, task).model_dump(), suggested_queries=queries)
 
     return call.created(carried, change, with_queries)
@@ -217,7 +217,7 @@ def _after(token: str) -> str:
     """The id that a page begins after.
 
     Raises:
-        Problem: The token is none.
+        Problem: The token is not valid.
     """
     try:
         task_id = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True).decode()
