@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 Builder = Callable[..., Dataset | TaskSource]
 
-BASELINES = ("FineTuning", "LogisticRegression", "NearestCentroid", "RidgeRegression")
-"""Learners without meta-parameters: rungs of a ladder, and nothing to train."""
 LEARNERS: dict[str, type[AnyLearner]] = {
-    name: getattr(learners, name) for name in sorted(learners.__all__) if name not in BASELINES
+    name: learner
+    for name in sorted(learners.__all__)
+    if (learner := getattr(learners, name)).tags.meta_trained
 }
 NETS: dict[str, type[nn.Module]] = {
     "Conv4": nets.Conv4,
