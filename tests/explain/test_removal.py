@@ -40,7 +40,7 @@ FAMILIES = (
     "neural-process-attentive-regression", "logistic-head-support", "ridge-head-population",
     "ridge-head-regression", "svm-head-mlp", "mann-population", "mann-regression", "snail-support",
     "snail-regression", "nearest-centroid", "logistic-regression", "ridge-regression",
-    "fine-tuning", "learned-optimizer-lstm", "generator-mixture",
+    "fine-tuning", "learned-optimizer-lstm", "generator-mixture", "pooled", "pooled-regression",
 )  # fmt: skip
 
 
