@@ -75,14 +75,15 @@ def test_importing_the_package_loads_nothing_slow() -> None:
     assert loaded & set(SLOW) == set()
 
 
-@pytest.mark.parametrize("name", ["AlgorithmSelector", "FewShotClassifier", "FewShotRegressor"])
-def test_a_late_name_is_like_any_other(name: str) -> None:
+def test_late_names_are_like_any_other() -> None:
+    names = ["AlgorithmSelector", "FewShotClassifier", "FewShotRegressor"]
     code = (
-        f"import sys, quickstudy as qs; assert {name!r} in dir(qs); assert 'sklearn' not in "
-        f"sys.modules\nfrom quickstudy import {name}; assert qs.{name} is {name}\n"
-        f"print({name}.__name__)"
+        f"import sys, quickstudy as qs\nassert {{*{names}}} <= {{*dir(qs)}}\n"
+        f"assert 'sklearn' not in sys.modules\nfrom quickstudy import {', '.join(names)}\n"
+        + "".join(f"assert qs.{name} is {name}\n" for name in names)
+        + f"print({', '.join(f'{name}.__name__' for name in names)})"
     )
-    assert run(code).strip() == name
+    assert run(code).split() == names
 
 
 def test_a_star_brings_every_public_name() -> None:

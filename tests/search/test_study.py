@@ -177,7 +177,7 @@ def test_two_processes_share_a_study(tmp_path: Path, storage: str) -> None:
 
 
 def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path, storage: str) -> None:
-    plan = small_plan(tmp_path / "killed", storage=storage, trials=1, budget=Budget(3600))
+    plan = small_plan(tmp_path / "killed", storage=storage, trials=1, budget=Budget(1800))
     worker = begin(plan)
     until(lambda: any(row["step"] >= 200 for row in RunDirectory(plan.run(0)).metrics()))
     worker.send_signal(signal.SIGKILL)
