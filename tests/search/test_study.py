@@ -176,6 +176,9 @@ def test_two_processes_share_a_study(tmp_path: Path, storage: str) -> None:
         assert RunDirectory(plan.run(row.number)).read()["best"] == row.score
 
 
+@pytest.mark.parametrize(
+    "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.more)], indirect=True
+)
 def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path, storage: str) -> None:
     plan = small_plan(tmp_path / "killed", storage=storage, trials=1, budget=Budget(1800))
     worker = begin(plan)

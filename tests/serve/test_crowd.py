@@ -151,6 +151,7 @@ def crowd(urls: list[str]) -> list[Client]:
     return clients
 
 
+@pytest.mark.more
 def test_no_answer_is_torn(runs: dict[str, Path], tmp_path: Path) -> None:
     with serving([runs["blobs"]], tmp_path) as server:
         before = server.memory
