@@ -22,9 +22,12 @@ from torch.func import functional_call, vjp, vmap
 from torch.utils._pytree import tree_map
 
 from quickstudy.batching.record import Circumstances, Recorder, Step
+from quickstudy.errors import UserError
+from quickstudy.files.machine import out_of_memory
 from quickstudy.learner import AnyLearner, draws, runs_under_vmap
 from quickstudy.nets.copies import UNCOPYABLE, sharing_copies
 from quickstudy.nets.passing import unpadded
+from quickstudy.nets.second_order import plain_attention
 from quickstudy.task import Examples, Task, is_padded, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
@@ -103,7 +106,8 @@ def map_tasks(
     with padding_context(is_padded(tasks)):
         if batching == "vmap":
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
-            return mapped(tasks)
+            with _vectorising(lambda: f(_unstacked(tasks)[0])):
+                return mapped(tasks)
         results = [f(task) for task in _unstacked(tasks)]
     return tree_map(lambda *parts: torch.stack(parts), *results)
 
@@ -126,10 +130,51 @@ def meta_gradient(
     recorder = recorder or Recorder(learner, after=math.inf)
     padded, strategy = is_padded(tasks), _strategy(learner, len(tasks.support.x), batching)
     circumstances = Circumstances(learner.training, padded, strategy)
-    with padding_context(padded):
+    # Threads of the loop share torch's choice of kernels, so it is made here for all of them.
+    twice = learner.meta_gradient in ("exact", "checkpoint")
+    with padding_context(padded), _differentiating(learner), plain_attention(twice):
         if strategy == "loop":
             return _looped(learner, tasks, recorder, circumstances)
-        return _vectorised(learner, tasks, chunk_size, recorder, circumstances)
+        with _vectorising(lambda: _step(learner)(learner.meta_parameters(), _unstacked(tasks)[0])):
+            return _vectorised(learner, tasks, chunk_size, recorder, circumstances)
+
+
+@contextmanager
+def _vectorising(first_alone: Callable[[], object]) -> Iterator[None]:
+    """Says what to do where a network does not run under vmap, but on the first task alone."""
+    try:
+        with plain_attention():
+            yield
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        first_alone()  # Raises the network's own error, where vmap is not to blame.
+        raise UserError(
+            "batching: tasks are computed together by torch.func.vmap; received a network that "
+            f"runs on one task but not under vmap ({_first_line(error)}); set net.vmappable = "
+            "False, and tasks are looped."
+        ) from error
+
+
+@contextmanager
+def _differentiating(learner: AnyLearner) -> Iterator[None]:
+    """Says what to do where a layer has no second derivative."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error).lower()
+        once = ("derivative for" in said and "not implemented" in said) or "double backward" in said
+        if not (once or "differentiate twice" in said):
+            raise
+        raise UserError(
+            f"{type(learner).__name__}: its meta-gradient differentiates the network twice; "
+            f"received a layer that has no second derivative ({_first_line(error)}); set "
+            "meta_gradient to first, or replace the layer."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 
 class Piece(NamedTuple):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
 
 FORMAT = 1
+TIED = "quickstudy.tied"
+"""Entry of a file's metadata: names of tensors, by the name under which each was written."""
 NOT_A_MODEL = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError),
     ValueError,
@@ -35,12 +38,27 @@ NOT_A_MODEL = (
 
 
 def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:
-    """Tensors and a JSON header as one safetensors file."""
+    """Tensors and a JSON header as one safetensors file; tied tensors are written once."""
     # Keys are not sorted: the order of a table's columns is that of the inputs.
-    metadata = {"quickstudy": json.dumps(header)} if header is not None else None
-    return safetensors.torch.save(
-        {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata
-    )
+    metadata = {} if header is None else {"quickstudy": json.dumps(header)}
+    first: dict[Any, str] = {}  # the name under which these numbers in memory are written
+    tied = {name: first.setdefault(_place(t), name) for name, t in tensors.items()}
+    tied = {name: other for name, other in tied.items() if other != name}
+    if tied:
+        metadata[TIED] = json.dumps(tied)
+    own = {n: t.detach().cpu().contiguous() for n, t in tensors.items() if n not in tied}
+    storages = [t.untyped_storage().data_ptr() for t in own.values()]
+    for (name, t), storage in zip([*own.items()], storages, strict=True):
+        if storages.count(storage) > 1:  # parts of one tensor, such as the gates of an LSTM
+            own[name] = t.clone()
+    return safetensors.torch.save(own, metadata or None)
+
+
+def _place(t: Tensor) -> Any:
+    """The place of a tensor's numbers in memory; two tensors of one place are tied."""
+    if not t.numel():
+        return id(t)
+    return t.device, t.data_ptr(), t.dtype, t.shape, t.stride()
 
 
 def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JSON]:
@@ -54,6 +72,8 @@ def tensors_from_bytes(content: bytes, name: str) -> tuple[dict[str, Tensor], JS
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
         header = json.loads(metadata.get("quickstudy", "{}"))
+        for tied, written in json.loads(metadata.get(TIED, "{}")).items():
+            tensors[tied] = tensors[written]
     except (SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{name}: expected a safetensors file written by quickstudy; received something else "
@@ -104,6 +124,7 @@ class RunDirectory:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._began, self._made_folder = False, False
 
     @property
     def exists(self) -> bool:
@@ -124,7 +145,19 @@ class RunDirectory:
                 f"run directory {self.path}: must be new or empty; received a folder with {what}; "
                 "choose another --out, or continue a run with --resume."
             )
+        self._made_folder = not self.path.exists()
         self._write({"format": FORMAT, "files": {}, **record})
+        self._began = True
+
+    def discard(self) -> None:
+        """Removes the run if `create` began it here, and the folder if it was made for it."""
+        if not self._began:
+            return
+        for each in self.path.iterdir():
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        if self._made_folder:
+            self.path.rmdir()
+        self._began = False
 
     def read(self) -> JSON:
         """The record of the run.

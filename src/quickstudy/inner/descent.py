@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vjp
 
-from quickstudy.nets.second_order import transformed
+from quickstudy.nets.second_order import plain_attention, transformed
 
 Parameters = dict[str, Tensor]
 Context = tuple[Tensor, ...]
@@ -82,7 +82,8 @@ def value_and_gradient(
     """The loss and its gradient by the parameters; the arguments are those of `gradient`."""
     if transformed():
         if not constant:
-            slope, value = grad_and_value(loss)(parameters, context)
+            with plain_attention():
+                slope, value = grad_and_value(loss)(parameters, context)
             return value, slope
         value, pullback = vjp(lambda p: loss(p, context), parameters)[:2]
         with torch.no_grad():
@@ -90,7 +91,7 @@ def value_and_gradient(
         return value.detach(), {name: g.detach() for name, g in slope.items()}
     # Outside the transforms of torch.func plain autograd does the same with less work in Python.
     create_graph = torch.is_grad_enabled() and not constant
-    with torch.enable_grad():
+    with torch.enable_grad(), plain_attention(create_graph):
         free = {name: _leaf(p, create_graph) for name, p in parameters.items()}
         value = loss(free, context)
         gradients = torch.autograd.grad(

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import grad, vjp
 
 from quickstudy.inner.descent import Context, Loss, Parameters, gradient
-from quickstudy.nets.second_order import transformed
+from quickstudy.nets.second_order import plain_attention, transformed
 
 Operator = Callable[[Tensor], Tensor]
 
@@ -56,7 +56,8 @@ def hessian(
     """
 
     if transformed():
-        _, pullback = vjp(lambda phi: grad(loss)(phi, context), parameters)  # type: ignore[misc]
+        with plain_attention():
+            _, pullback = vjp(lambda phi: grad(loss)(phi, context), parameters)  # type: ignore[misc]
         return lambda v: pullback(v)[0]
     phi = {name: p.detach().requires_grad_() for name, p in parameters.items()}
     with torch.enable_grad():

@@ -1,22 +1,28 @@
-"""Convolution and batch normalisation made to be differentiated twice.
+"""Convolution, batch normalisation and attention made to be differentiated twice.
 
 The values and first derivatives are those of torch, by the same kernels. Its second derivatives of
 these two are slow on a CPU: that of batch norm is made of many passes over the batch, and that of a
 convolution computes what nobody asked for and the rest as a convolution of another shape. Here each
 is made of the first derivative's kernel and a few passes, and can be differentiated again, any
-number of times; torch's batch norm is wrong from the third order on.
+number of times; torch's batch norm is wrong from the third order on. Inside a transform of
+`torch.func` torch's own operations are taken.
 
-Inside a transform of `torch.func` torch's own operations are taken.
+Torch's fused attention has no second derivative at all, and no rule for vmap: `plain_attention`
+has torch take plain operations for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from quickstudy.nets.passing import passing
 
@@ -24,6 +30,42 @@ from quickstudy.nets.passing import passing
 def transformed() -> bool:
     """Whether this runs inside a transform of torch.func, such as vmap."""
     return bool(torch._C._are_functorch_transforms_active())
+
+
+class _Setting:
+    """A setting of the process that holds as long as one of those who asked for it is inside."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.undo = Lock(), 0, ExitStack()
+
+
+_plain = _Setting()
+
+
+@contextmanager
+def plain_attention(wanted: bool = True) -> Iterator[None]:
+    """Torch computes attention by matrix products and a softmax, in a `with` block.
+
+    So does what is made of `F.scaled_dot_product_attention`, such as `nn.TransformerEncoder`. The
+    choice is one of the process: other threads compute so too until the last block has ended.
+    """
+    if not wanted:
+        yield
+        return
+    mha = torch.backends.mha
+    with _plain.lock:
+        if not _plain.inside:
+            _plain.undo.enter_context(sdpa_kernel(SDPBackend.MATH))
+            _plain.undo.callback(mha.set_fastpath_enabled, mha.get_fastpath_enabled())
+            mha.set_fastpath_enabled(False)
+        _plain.inside += 1
+    try:
+        yield
+    finally:
+        with _plain.lock:
+            _plain.inside -= 1
+            if not _plain.inside:
+                _plain.undo.close()
 
 
 def along_channels(v: Tensor, x: Tensor) -> Tensor:

@@ -38,8 +38,14 @@ def feature_shape(net: nn.Module) -> tuple[int, ...]:
 
 
 def runs_under_vmap(net: nn.Module) -> bool:
-    """Whether neither a network nor a part of it says that it is not `vmappable`."""
-    return all(getattr(module, "vmappable", True) for module in net.modules())
+    """Whether neither a network nor a part of it says that it is not `vmappable`.
+
+    Torch's recurrent layers need not say so: they write into tensors that do not know of tasks.
+    """
+    return all(
+        getattr(module, "vmappable", not isinstance(module, nn.RNNBase | nn.RNNCellBase))
+        for module in net.modules()
+    )
 
 
 def dropouts(net: nn.Module) -> list[str]:

@@ -27,6 +27,7 @@ from quickstudy.files.records import without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import half_width
+from quickstudy.nets.copies import snapshot
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.passing import bf16
 from quickstudy.task import Task, to_like
@@ -120,8 +121,13 @@ def train(
     training = training or Training()
     pooled = pooled_training(learner, source, training, out)
     run = _Run(learner, source, training)
-    run.open(out, about or {}, resume)
-    result = run.go(show, watch)
+    try:
+        run.open(out, about or {}, resume)
+        result = run.go(show, watch)
+    except Exception:
+        if run.directory is not None and run.at.step == 0:
+            run.directory.discard()
+        raise
     if pooled is not None and result.stopped not in ("interrupted", "watch") and not pooled.done:
         if train(pooled.learner, source, pooled.settings, show=show).stopped == "interrupted":
             return replace(result, stopped="interrupted")
@@ -202,7 +208,7 @@ class _Run:
                 stopped = halt or stopped
         if self.at.best is None:  # Nothing was validated: the latest weights are the best known.
             calibrate_population(self.learner, self.source)
-            self.best_weights = _weights(self.learner)
+            self.best_weights = snapshot(self.learner)
         if self.directory is not None and self.rank == 0:
             self.record["stopped"] = stopped
             self._checkpoint()
@@ -277,8 +283,9 @@ class _Run:
         if outcome.skipped:
             self._log({"skipped": outcome.skipped})
         if self.at.bad_steps >= settings.max_bad_steps:
-            directory = self.directory
-            hint = f"; the last good checkpoint is in {directory.path}" if directory else ""
+            hint = (
+                f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
+            )
             raise NonFiniteError(
                 f"meta-training, step {self.at.step}: expected a finite loss; received none from "
                 f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
@@ -301,7 +308,7 @@ class _Run:
         sign = self.metric.sign
         if math.isfinite(value) and (at.best is None or sign * (value - at.best) > 0):
             at.best, at.best_step, at.since_best = value, at.step, 0
-            self.best_weights = _weights(self.learner)
+            self.best_weights = snapshot(self.learner)
         else:
             at.since_best += 1
         speed = at.step * settings.meta_batch / max(at.seconds, 1e-9)
@@ -374,8 +381,7 @@ class _Run:
         tensors, header = directory.load("resume")
         try:
             self.at = _Counters(**header["at"])
-            learner = rundir.under(tensors, "learner/")
-            self.learner.load_state_dict(learner)
+            self.learner.load_state_dict(rundir.under(tensors, "learner/"))
             self.best_weights = rundir.under(tensors, "best/")
             rundir.optimizer_from(self.optimizer, tensors, header["optimizer"])
         except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
@@ -394,7 +400,3 @@ class _Run:
         settings = self.settings
         options = (settings.meta_batch, settings.batching, settings.chunk_size)
         return enough_memory(self.learner, f"meta-training, step {self.at.step}", *options)
-
-
-def _weights(learner: AnyLearner) -> dict[str, Tensor]:
-    return {name: t.detach().clone() for name, t in learner.state_dict().items()}
