@@ -21,6 +21,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.nets import SharedLinear
 from quickstudy.task import Kind
 from quickstudy.tasks import Augmented, Dataset, Episodes, TaskSource
+from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import flat_batches
 
 Spec = dict[str, Any]
@@ -230,10 +231,15 @@ def encoder(learner: AnyLearner) -> nn.Module | None:
     return learner.feature_network()
 
 
-def build_tasks(spec: Spec) -> TaskSource:
+def build_tasks(spec: Spec, recorded: Recorded | None = None) -> TaskSource:
     """A task source from its `name`, the options of its data, and how tasks are drawn from them.
 
-    Under `augment` may stand the options of `Augmented`.
+    Args:
+        spec: Under `augment` may stand the options of `Augmented`.
+        recorded: The data of a run, whose split is used again.
+
+    Raises:
+        UserError: An option is unknown, or the data are not as they were in the run.
     """
     options = dict(spec)
     name, augment = options.pop("name"), options.pop("augment", None)
@@ -245,6 +251,7 @@ def build_tasks(spec: Spec) -> TaskSource:
             f"tasks {name}: have no ways; received n_way={drawing['n_way']}; leave it out."
         )
     options = {k: v for k, v in options.items() if k not in drawing or k in own}
+    source = partial(source, recorded=recorded) if "recorded" in own else source
     tasks = _call("tasks", name, source, options)
     tasks = Episodes(tasks, **drawing) if isinstance(tasks, Dataset) else tasks
     if augment is None:
@@ -283,7 +290,7 @@ def _call(
             near = get_close_matches(option, known, n=1)
             raise UserError(
                 f"{kind} {name}: unknown option {option!r}; its options are "
-                f"{', '.join(k for k in known if k not in ('net', 'in_shape'))}; "
+                f"{', '.join(k for k in known if k not in ('net', 'in_shape', 'recorded'))}; "
                 + (f"did you mean {near[0]!r}?" if near else "choose one of these.")
             )
     for option, value in options.items():

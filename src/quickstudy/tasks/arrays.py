@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind, Pictures
 from quickstudy.inputs.pixels import channels_first
+from quickstudy.tasks.contents import Marks, held_by_name, marks_of, told_apart
 from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.recorded import Recorded, dealt
 from quickstudy.tasks.source import SPLITS, Split, generator
 
 Array = NDArray[Any]
-Name = TypeVar("Name", bound=Hashable)
 
 
 def arrays(
@@ -27,6 +29,7 @@ def arrays(
     test: float = 0.2,
     seed: int = 0,
     preprocess: InputKind | None = None,
+    recorded: Recorded | None = None,
 ) -> Dataset:
     """Classes from examples and their labels; the classes, not the examples, are split.
 
@@ -41,6 +44,7 @@ def arrays(
         seed: Seed of the split.
         preprocess: The kind of a user's inputs. Square pictures get `Pictures` of their size where
             omitted.
+        recorded: The data of a run, whose split is used again.
 
     Raises:
         UserError: Lengths differ, values are not finite numbers, or a split would have fewer than
@@ -61,14 +65,42 @@ def arrays(
             )
     if preprocess is None and x.dtype == np.uint8 and x.shape[2] == x.shape[3] and len(x[0]) != 4:
         preprocess = Pictures(size=x.shape[2], mode="L" if x.shape[1] == 1 else "RGB")
-    classes = sorted(set(labels), key=str)
-    splits = split_names(classes, valid, test, seed, f"{name}: classes")
-    return Dataset(name, class_pools(x, labels, splits), preprocess)
+    text = dict(zip(classes := sorted(set(labels), key=str), told_apart(classes), strict=True))
+    usual = partial(split_names, valid=valid, test=test, seed=seed, what=f"{name}: classes")
+    marks = marks_of(each.tobytes() for each in x)
+    return dealt_classes(
+        name, x, [text[label] for label in labels], marks, usual, preprocess, recorded
+    )
+
+
+def dealt_classes(
+    name: str,
+    x: Array,
+    labels: Sequence[str],
+    marks: Marks,
+    usual: Callable[[Sequence[str]], dict[Split, list[str]]],
+    preprocess: InputKind | None,
+    recorded: Recorded | None,
+) -> Dataset:
+    """Classes from examples, dealt out to the splits as in a run where one is given.
+
+    Args:
+        name: Name for reports.
+        x: The examples.
+        labels: The class of each.
+        marks: What each is known by.
+        usual: Deals the classes out where no run is given.
+        preprocess: The kind of a user's inputs.
+        recorded: The data of a run, whose split is used again.
+    """
+    present = held_by_name(labels, marks)
+    splits, left_out = dealt(present, recorded, lambda: usual(list(present)))
+    return Dataset(name, class_pools(x, labels, splits, marks), preprocess, left_out=left_out)
 
 
 def split_names(
-    names: Sequence[Name], valid: float, test: float, seed: int, what: str, least: int = 2
-) -> dict[Split, list[Name]]:
+    names: Sequence[str], valid: float, test: float, seed: int, what: str, least: int = 2
+) -> dict[Split, list[str]]:
     """The names dealt out to the splits at random; a split of part 0 is left out.
 
     Raises:
@@ -99,7 +131,7 @@ def split_names(
 
 
 def class_pools(
-    x: Array, labels: Sequence[Hashable], splits: dict[Split, list[Any]]
+    x: Array, labels: Sequence[str], splits: dict[Split, list[str]], marks: Marks
 ) -> dict[Split, ClassPool]:
     """The examples of each split, with its classes numbered from 0."""
     pools: dict[Split, ClassPool] = {}
@@ -107,7 +139,7 @@ def class_pools(
         number = {label: n for n, label in enumerate(classes)}
         rows = np.array([row for row, label in enumerate(labels) if label in number])
         y = np.array([number[labels[row]] for row in rows])
-        pools[split] = ClassPool(x[rows], y, [str(label) for label in classes])
+        pools[split] = ClassPool(x[rows], y, list(classes), marks=marks[rows])
     return pools
 
 

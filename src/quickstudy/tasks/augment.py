@@ -16,6 +16,7 @@ from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Kind, Task
+from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Mix = Literal["mixup", "cutmix"]
@@ -139,6 +140,9 @@ class Augmented(TaskSource):
         if self.warp:
             task = Task(*(part._replace(x=warped(part.x, self.warp, rng)) for part in task))
         return task
+
+    def contents(self) -> Contents | None:
+        return self.source.contents()
 
     def describe(self) -> dict[str, Any]:
         augment = {

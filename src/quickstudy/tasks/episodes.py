@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind
 from quickstudy.task import Examples, Kind, Task, examples
+from quickstudy.tasks.contents import Contents, Held, Marks, contents_of, marks_of, told_apart
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]
@@ -29,6 +30,7 @@ class ClassPool:
         names: Name of each class.
         group: Group of each class `(classes,)`, such as its alphabet; None for no groups.
         author: Who made each example `(examples,)`, such as its drawer; None where unknown.
+        marks: What each example `(examples,)` is known by; taken from `x` where omitted.
 
     Example:
         >>> pool = ClassPool(x=X, y=y, names=[str(digit) for digit in range(10)])
@@ -41,6 +43,7 @@ class ClassPool:
     names: Sequence[str]
     group: Array | None = None
     author: Array | None = None
+    marks: Marks | None = None
     members: Array = field(init=False, repr=False)
     counts: Array = field(init=False, repr=False)
 
@@ -52,6 +55,15 @@ class ClassPool:
         members[self.y[order], rank] = order
         object.__setattr__(self, "members", members)
         object.__setattr__(self, "counts", counts)
+
+    def marks_by_class(self) -> dict[str, Marks]:
+        """The marks of the examples of each class, by its name."""
+        marks = marks_of(each.tobytes() for each in self.x) if self.marks is None else self.marks
+        names = told_apart(self.names)
+        return {
+            name: marks[row[:n]]
+            for name, row, n in zip(names, self.members, self.counts, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class Dataset:
         within_group: Episodes draw all classes from one group.
         other_authors: Support and query of an episode are by different authors.
         about: More for reports: plain JSON.
+        fixed: The examples cannot change: they are published, or drawn by code.
+        left_out: Classes of the data that are in no split.
 
     Example:
         >>> digits = arrays(X, y)  # a Dataset
@@ -78,6 +92,24 @@ class Dataset:
     within_group: bool = False
     other_authors: bool = False
     about: dict[str, Any] = field(default_factory=dict)
+    fixed: bool = False
+    left_out: Mapping[str, Held] = field(default_factory=dict)
+
+    def contents(self) -> Contents:
+        """The classes of each split, by name and digest."""
+        if self.fixed:
+            return Contents(
+                "class",
+                {
+                    split: {
+                        name: Held(int(n), "")
+                        for name, n in zip(pool.names, pool.counts, strict=True)
+                    }
+                    for split, pool in self.pools.items()
+                },
+            )
+        splits = {split: pool.marks_by_class() for split, pool in self.pools.items()}
+        return contents_of("class", splits, self.left_out)
 
 
 @dataclass(frozen=True)
@@ -203,6 +235,9 @@ class Episodes(TaskSource):
     def flat(self) -> Flat:
         return Flat(self)
 
+    def contents(self) -> Contents:
+        return self.data.contents()
+
     def describe(self) -> dict[str, Any]:
         return {
             "name": self.data.name,
@@ -299,6 +334,9 @@ class Flat(TaskSource):
             torch.zeros_like(query.x[:1]), torch.ones_like(query.y[:1]), query.weight[:1]
         )
         return Task(blank, query)
+
+    def contents(self) -> Contents:
+        return self.episodes.contents()
 
     def describe(self) -> dict[str, Any]:
         return self.episodes.describe()

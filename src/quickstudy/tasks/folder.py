@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.files import folders, labelled_files
 from quickstudy.inputs.images import Pictures
-from quickstudy.tasks.arrays import arrays, class_pools
-from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.arrays import dealt_classes, split_names
+from quickstudy.tasks.contents import marks_of
+from quickstudy.tasks.episodes import Dataset
+from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import Split
 
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -32,6 +34,7 @@ def folder(
     valid: float = 0.16,
     test: float = 0.2,
     seed: int = 0,
+    recorded: Recorded | None = None,
 ) -> Dataset:
     """Classes from a folder with one folder of pictures for each class.
 
@@ -46,6 +49,7 @@ def folder(
         valid: Part of the classes that are meta-valid, where there are no split folders.
         test: Part of the classes that are meta-test, where there are no split folders.
         seed: Seed of the split.
+        recorded: The data of a run, whose split is used again.
 
     Raises:
         DataError: There is no such folder.
@@ -62,32 +66,46 @@ def folder(
     inside = folders(path)
     names = {each.name for each in inside}
     if "train" in names and names <= SPLIT_FOLDERS.keys():
-        pools: dict[Split, ClassPool] = {}
-        for each in inside:
-            if SPLIT_FOLDERS[each.name] in pools:
-                raise UserError(
-                    f"folder: {path} has two folders for one split; received "
-                    f"{', '.join(sorted(names))}; keep one of valid, val and validation."
-                )
-            x, labels = _read(each, pictures)
-            split: dict[Split, list[str]] = {SPLIT_FOLDERS[each.name]: sorted(set(labels))}
-            pools |= class_pools(x, labels, split)
-        _check_apart(path, pools)
-        return Dataset(path.name, pools, pictures)
-    x, labels = _read(path, pictures)
-    return arrays(x, labels, name=path.name, valid=valid, test=test, seed=seed, preprocess=pictures)
+        files, labels, splits = _files_by_split(path, inside)
+    else:
+        files, labels = labelled_files(path)
+        splits = None
+
+    def usual(names: Sequence[str]) -> dict[Split, list[str]]:
+        what = f"{path.name}: classes"
+        return split_names(names, valid, test, seed, what) if splits is None else splits
+
+    marks = marks_of(file.read_bytes() for file in files)
+    x = np.stack([pictures(file) for file in files])
+    return dealt_classes(path.name, x, labels, marks, usual, pictures, recorded)
 
 
-def _read(path: Path, pictures: Pictures) -> tuple[NDArray[np.uint8], list[str]]:
-    """The pictures of all class folders of a folder, and the class of each."""
-    files, labels = labelled_files(path)
-    return np.stack([pictures(file) for file in files]), labels
+def _files_by_split(
+    path: Path, inside: Sequence[Path]
+) -> tuple[list[Path], list[str], dict[Split, list[str]]]:
+    """The files of folders that are the splits, the class of each, and the classes by split."""
+    files: list[Path] = []
+    labels: list[str] = []
+    splits: dict[Split, list[str]] = {}
+    for each in inside:
+        split = SPLIT_FOLDERS[each.name]
+        if split in splits:
+            raise UserError(
+                f"folder: {path} has two folders for one split; received "
+                f"{', '.join(sorted(one.name for one in inside))}; keep one of valid, val and "
+                "validation."
+            )
+        own_files, own_labels = labelled_files(each)
+        files, labels = files + own_files, labels + own_labels
+        splits[split] = sorted(set(own_labels))
+    _check_apart(path, splits)
+    return files, labels, splits
 
 
-def _check_apart(path: Path, pools: dict[Split, ClassPool]) -> None:
+def _check_apart(path: Path, splits: dict[Split, list[str]]) -> None:
     split_of: dict[str, Split] = {}
-    for split, pool in pools.items():
-        for name in pool.names:
+    for split, names in splits.items():
+        for name in names:
             if name in split_of:
                 raise UserError(
                     f"folder: a class belongs to one split; received {name!r} in {split_of[name]} "

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.task import Examples, Kind, Task
+from quickstudy.tasks.contents import COMPUTED, Contents
 from quickstudy.tasks.episodes import Range
 from quickstudy.tasks.source import Split, TaskSource, generator
 
@@ -141,6 +142,9 @@ class GaussianProcess(TaskSource):
         if n_way is not None:
             return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
+
+    def contents(self) -> Contents:
+        return COMPUTED
 
     def describe(self) -> dict[str, Any]:
         settings = ("n_shot", "n_query", "length", "scale", "noise")

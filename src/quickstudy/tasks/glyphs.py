@@ -111,7 +111,9 @@ def _dataset(arrays: dict[str, Array]) -> Dataset:
     about["examples_a_class"] = int(x.shape[1])
     about["twins_dropped"] = int(arrays["n_dropped"])
     about["sha256"] = str(arrays["sha256"])
-    return Dataset("glyphs", pools, Pictures(size=SIZE, mode="L", ink=True), about=about)
+    return Dataset(
+        "glyphs", pools, Pictures(size=SIZE, mode="L", ink=True), about=about, fixed=True
+    )
 
 
 def _make(fonts: Path, scripts: Sequence[Script]) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Columns
 from quickstudy.task import Examples, Kind, Task, examples
+from quickstudy.tasks.contents import Contents, Held, Marks, contents_of, marks_of
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]
@@ -37,6 +38,9 @@ class GroupedRows(TaskSource):
         n_query: Query rows likewise; at most.
         seed: Seed of every split.
         preprocess: The kind of a user's inputs.
+        names: Name of each group, by split; their numbers where omitted.
+        marks: What each row `(rows,)` is known by; taken from `x` and `y` where omitted.
+        left_out: Groups of the data that are in no split.
 
     Example:
         >>> tasks = table("customers.csv", target="churned", task="customer")  # GroupedRows
@@ -54,6 +58,9 @@ class GroupedRows(TaskSource):
     n_query: int = 15
     seed: int = 0
     preprocess: Columns | None = None
+    names: dict[Split, list[str]] = field(default_factory=dict)
+    marks: Marks | None = None
+    left_out: Mapping[str, Held] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if min(self.n_shot, self.n_query) < 1:
@@ -92,6 +99,18 @@ class GroupedRows(TaskSource):
         if n_way is not None:
             return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
+
+    def contents(self) -> Contents:
+        marks = self.marks
+        if marks is None:
+            marks = marks_of(
+                x.tobytes() + repr(y).encode() for x, y in zip(self.x, self.y.tolist(), strict=True)
+            )
+        splits = {}
+        for split, groups in self.groups.items():
+            names = self.names.get(split) or [str(number) for number in range(len(groups))]
+            splits[split] = {name: marks[rows] for name, rows in zip(names, groups, strict=True)}
+        return contents_of("group", splits, self.left_out)
 
     def describe(self) -> dict[str, Any]:
         return {

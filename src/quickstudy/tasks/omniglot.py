@@ -124,6 +124,7 @@ def omniglot(
         name=f"omniglot-{split}",
         pools=pools,
         preprocess=Pictures(size=SIZE, mode="L", ink=True),
+        fixed=True,
         within_group=split == "lake",
         other_authors=split == "lake",
         about={

@@ -13,6 +13,7 @@ from torch import nn
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Kind, Task
+from quickstudy.tasks.contents import COMPUTED, Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Entries = Literal["gaussian", "uniform"]
@@ -95,6 +96,9 @@ class Quadratics(TaskSource):
         residual = y[..., None] - matrix @ start[..., None]
         x, y = ((d**0.5 * t).float() for t in (matrix, residual))
         return Task(*(Examples(x, y, torch.ones(x.shape[:2])) for _ in range(2)))
+
+    def contents(self) -> Contents:
+        return COMPUTED
 
     def describe(self) -> dict[str, Any]:
         return {"name": "quadratics", "entries": self.entries, "dimensions": self.dimensions}

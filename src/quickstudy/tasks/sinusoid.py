@@ -12,6 +12,7 @@ import torch
 
 from quickstudy.errors import UserError
 from quickstudy.task import Examples, Kind, Task
+from quickstudy.tasks.contents import COMPUTED, Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 
@@ -84,6 +85,9 @@ class Sinusoid(TaskSource):
         if n_way is not None:
             return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
+
+    def contents(self) -> Contents:
+        return COMPUTED
 
     def describe(self) -> dict[str, Any]:
         return {"name": "sinusoid", "n_shot": self.n_shot, "n_query": self.n_query}

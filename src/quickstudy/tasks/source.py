@@ -15,6 +15,7 @@ from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
 from quickstudy.task import Kind, Task, stack
+from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.rungs import default_rungs
 
 Split = Literal["train", "valid", "test"]
@@ -91,6 +92,13 @@ class TaskSource(ABC):
     def untouched(self) -> TaskSource:
         """The tasks as the data give them, without augmentation."""
         return self
+
+    def contents(self) -> Contents | None:
+        """Names and digests of all that each split holds; None where the source cannot tell.
+
+        They stand in the record of a run, so that data which changed since are recognised.
+        """
+        return None
 
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
         """The simple opponents that a meta-learner has to beat on these tasks, by name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import MAX_VALUES
 from quickstudy.task import Kind, Task
+from quickstudy.tasks.contents import Contents, Held, contents_of, held
+from quickstudy.tasks.recorded import Recorded, dealt
 from quickstudy.tasks.source import Split, TaskSource, generator
 from quickstudy.tasks.table_prior import TablePrior, padded_task
 from quickstudy.tasks.tables import Table, read_tables, split_tables
@@ -97,6 +99,7 @@ class Subtables(TaskSource):
         n_classes: Classes of a task, at most.
         made_up: Part of the meta-train tasks that are `TablePrior`'s instead.
         seed: Seed of every split.
+        left_out: Tables of the data that are in no split.
 
     Example:
         >>> source = tables(Path("tables"), n_support=(4, 20), n_query=10)  # Subtables
@@ -113,6 +116,7 @@ class Subtables(TaskSource):
     n_classes: int = 10
     made_up: float = 0.0
     seed: int = 0
+    left_out: Mapping[str, Held] = field(default_factory=dict)
 
     kind: Kind = field(default="classification", init=False)
     preprocess: None = field(default=None, init=False)
@@ -161,6 +165,13 @@ class Subtables(TaskSource):
         among = [table for table in tables if table.family == family]
         return self._task(rng, self.cells[among[rng.integers(len(among))].name])
 
+    def contents(self) -> Contents:
+        splits = {
+            split: {table.name: table.marks() for table in tables}
+            for split, tables in self.tables.items()
+        }
+        return contents_of("table", splits, self.left_out)
+
     def describe(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -202,6 +213,7 @@ def tables(
     test: float = 0.3,
     fold: int = 0,
     seed: int = 0,
+    recorded: Recorded | None = None,
 ) -> Subtables:
     """Tasks from a folder of tables, `*.csv` or `*.csv.gz`: some rows and columns of one of them.
 
@@ -220,20 +232,30 @@ def tables(
         test: Part of the families that are meta-test; 0 for none.
         fold: Which of the 1 / test folds is meta-test, counted from 0.
         seed: Seed of the split, and of the tasks.
+        recorded: The data of a run, whose split is used again.
 
     Raises:
         DataError: There is no such folder, or a file cannot be read.
         UserError: There is no table or one that cannot be learned from, there are too few families,
             or a number is out of range.
     """
-    found: Sequence[Table] = read_tables(path, target)
+    found = {table.name: table for table in read_tables(path, target)}
+    every = list(found.values())
+
+    def usual() -> dict[Split, list[str]]:
+        splits = split_tables(every, valid, test, seed, fold)
+        return {split: [table.name for table in chosen] for split, chosen in splits.items()}
+
+    present = {name: held(table.marks()) for name, table in found.items()}
+    splits, left_out = dealt(present, recorded, usual)
     return Subtables(
         Path(path).name,
-        split_tables(found, valid, test, seed, fold),
+        {split: [found[name] for name in chosen] for split, chosen in splits.items()},
         n_support,
         n_query,
         n_features,
         n_classes,
         made_up,
         seed,
+        left_out,
     )

@@ -17,8 +17,10 @@ from quickstudy.inputs.files import TextTable, read_table
 from quickstudy.inputs.rows import Columns
 from quickstudy.task import Kind
 from quickstudy.tasks.arrays import class_pools, split_names
+from quickstudy.tasks.contents import held_by_name, marks_of_rows
 from quickstudy.tasks.episodes import Dataset
 from quickstudy.tasks.grouped import GroupedRows
+from quickstudy.tasks.recorded import Recorded, dealt
 
 Array = NDArray[Any]
 FEW_VALUES = 20
@@ -34,6 +36,7 @@ def table(
     valid: float = 0.16,
     test: float = 0.2,
     seed: int = 0,
+    recorded: Recorded | None = None,
 ) -> Dataset | GroupedRows:
     """Tasks from a CSV file with a header, also gzipped (.gz); columns by comma, semicolon or tab.
 
@@ -53,6 +56,7 @@ def table(
         valid: Part of the classes or groups that are meta-valid; 0 for none.
         test: Part of the classes or groups that are meta-test; 0 for none.
         seed: Seed of the split, and of the tasks with `task`.
+        recorded: The data of a run, whose split and statistics are used again.
 
     Raises:
         DataError: The file is missing or damaged.
@@ -69,6 +73,10 @@ def table(
             f"table: {path} needs columns besides {' and '.join(special)}; received none; add the "
             "columns to predict from."
         )
+    known = recorded.preprocess if recorded else None
+    known = known if isinstance(known, Columns) else None
+    if recorded and known:
+        names = _in_order_of(known, names, path, recorded.run)
     places = [text.header.index(name) for name in names]
     cells = [[row[place] for place in places] for row in text.rows]
     _check_finite(cells, text.lines, names, path)
@@ -82,17 +90,35 @@ def table(
                 f"{len(set(values))} distinct numbers; name the column that tells the tasks apart "
                 "(task), or pass kind='classification'."
             )
-        splits = split_names(sorted(set(values)), valid, test, seed, f"{name}: classes of {target}")
-        columns = Columns.fit(names, cells, _rows_of(cells, values, splits["train"]))
-        return Dataset(name, class_pools(columns(cells), values, splits), columns)
+        marks = marks_of_rows(names, cells)
+        present = held_by_name(values, marks)
+        what = f"{name}: classes of {target}"
+        splits, left_out = dealt(
+            present, recorded, lambda: split_names(list(present), valid, test, seed, what)
+        )
+        columns = known or Columns.fit(names, cells, _rows_of(cells, values, splits["train"]))
+        pools = class_pools(columns(cells), values, splits, marks)
+        return Dataset(name, pools, columns, left_out=left_out)
 
     y = _numbers(values, text.lines, target, path) if targets == "regression" else np.array(values)
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(groups):
         members[group].append(row)
     usable = sorted(group for group, rows in members.items() if _usable(y[rows], targets))
-    splits = split_names(usable, valid, test, seed, f"{name}: usable groups of {task}", least=1)
-    columns = Columns.fit(names, cells, _rows_of(cells, groups, splits["train"]))
+    # A group of the run that became too small is named as changed rather than as missing.
+    recorded_groups = recorded.names if recorded else frozenset()
+    marks = marks_of_rows(
+        [*names, target], ([*row, value] for row, value in zip(cells, values, strict=True))
+    )
+    present = held_by_name(groups, marks)
+    present = {
+        group: present[group] for group in present if group in recorded_groups or group in usable
+    }
+    what = f"{name}: usable groups of {task}"
+    splits, left_out = dealt(
+        present, recorded, lambda: split_names(usable, valid, test, seed, what, least=1)
+    )
+    columns = known or Columns.fit(names, cells, _rows_of(cells, groups, splits["train"]))
     return GroupedRows(
         name=name,
         x=columns(cells),
@@ -107,7 +133,21 @@ def table(
         n_shot=n_shot,
         n_query=n_query,
         seed=seed,
+        names=splits,
+        marks=marks,
+        left_out=left_out,
     )
+
+
+def _in_order_of(columns: Columns, names: Sequence[str], path: Path, run: str) -> list[str]:
+    """The names of the columns in the order of a run, which must have had the same ones."""
+    if differences := sorted(set(names) ^ columns.columns.keys()):
+        raise UserError(
+            f"{run}: the table must have the columns that the run was meta-trained on, "
+            f"{', '.join(columns.columns)}; received {', '.join(names)} in {path}; bring back or "
+            f"take away {', '.join(differences)}."
+        )
+    return list(columns.columns)
 
 
 def _filled(text: TextTable, column: str, path: Path) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.task import Kind, Task, examples
+from quickstudy.tasks.contents import COMPUTED, Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[np.float64]
@@ -91,6 +92,9 @@ class TablePrior(TaskSource):
         keep = np.flatnonzero(np.isin(y, seen))
         query = keep[keep >= n] if (keep >= n).any() else keep
         return padded_task(x, y, np.arange(n), query, self.n_features)
+
+    def contents(self) -> Contents:
+        return COMPUTED
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -12,6 +12,7 @@ from typing import Any
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.cells import is_missing, is_number
 from quickstudy.inputs.files import read_rows
+from quickstudy.tasks.contents import Marks, marks_of_rows
 from quickstudy.tasks.source import SPLITS, Split, generator
 
 
@@ -34,6 +35,11 @@ class Table:
     numeric: tuple[bool, ...]
     rows: tuple[tuple[str, ...], ...]
     y: tuple[str, ...]
+
+    def marks(self) -> Marks:
+        """A mark of each row, its class included, by which it is known again."""
+        rows = ([y, *row] for y, row in zip(self.y, self.rows, strict=True))
+        return marks_of_rows(["", *self.columns], rows)
 
 
 def read_tables(folder: Path, target: str = "target") -> list[Table]:

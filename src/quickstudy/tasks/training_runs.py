@@ -16,8 +16,10 @@ from torch import nn
 from quickstudy.errors import DataError, UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Kind, Task, examples
+from quickstudy.tasks.contents import Contents, Marks, contents_of, marks_of
 from quickstudy.tasks.source import Split, TaskSource, generator
 
+PARTS = ("examples to train on", "examples for queries")
 # md5 of the uncompressed files.
 MNIST = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
@@ -32,6 +34,11 @@ class Labelled(NamedTuple):
 
     pictures: NDArray[np.uint8 | np.int16]
     classes: NDArray[np.int64]
+
+    def marks(self) -> Marks:
+        """A mark of each example, by which it is known again."""
+        pairs = zip(self.pictures, self.classes, strict=True)
+        return marks_of(picture.tobytes() + bytes([label]) for picture, label in pairs)
 
 
 class TrainingRuns(TaskSource):
@@ -111,6 +118,13 @@ class TrainingRuns(TaskSource):
                 np.arange(i * size, (i + 1) * size) for size in (self.n_shot, self.n_query)
             )
             yield Task(_examples(fit, rows), _examples(held, queries))
+
+    def contents(self) -> Contents:
+        splits = {
+            split: {name: part.marks() for name, part in zip(PARTS, parts, strict=True)}
+            for split, parts in self.parts.items()
+        }
+        return contents_of("part", splits)
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "n_shot": self.n_shot, "n_query": self.n_query}

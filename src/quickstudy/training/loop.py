@@ -22,7 +22,6 @@ from quickstudy.errors import CheckpointError, NonFiniteError
 from quickstudy.evaluation.calibration import fit_temperature
 from quickstudy.evaluation.scores import calibrate_population, responses, score
 from quickstudy.files import rundir
-from quickstudy.files.machine import machine
 from quickstudy.files.records import without_nan
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
@@ -31,13 +30,14 @@ from quickstudy.nets.copies import snapshot
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.passing import bf16
 from quickstudy.task import Task, to_like
+from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
+from quickstudy.training.facts import facts
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
 from quickstudy.training.progress import Progress, tensorboard
 from quickstudy.training.settings import Training
-from quickstudy.version import __version__
 
 Stop = Literal["steps", "target", "patience", "minutes", "watch", "interrupted"]
 Watch = Callable[[int, float], bool]
@@ -55,6 +55,7 @@ class Result:
         minutes: Wall-clock minutes, over all resumptions.
         skipped: Tasks left out because their loss or gradient was not finite.
         temperature: What the logits are divided by for calibrated probabilities; 1 in regression.
+        notes: What to know of the data of a run that was continued, if they changed or may have.
     """
 
     stopped: Stop
@@ -63,6 +64,7 @@ class Result:
     minutes: float
     skipped: int
     temperature: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -108,7 +110,8 @@ def train(
             ends where it returns true, and can be resumed.
 
     Raises:
-        UserError: `out` holds a run and `resume` is false, or a setting is wrong.
+        UserError: `out` holds a run and `resume` is false, a setting is wrong, or the data of
+            meta-train and meta-valid are not those that the run began with.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
 
@@ -151,6 +154,7 @@ class _Run:
         self.best_weights: dict[str, Tensor] = {}
         self.directory: RunDirectory | None = None
         self.record: dict[str, Any] = {}
+        self.notes: list[str] = []
         self.interrupts = Interrupts()
 
     def open(self, out: str | Path | None, about: dict[str, Any], resume: bool) -> None:
@@ -163,7 +167,12 @@ class _Run:
             if resume:
                 self._resume(self.directory)
             elif self.rank == 0:
-                self.record = {**self._about(), **about, "step": 0, "minutes": 0.0}
+                self.record = {
+                    **facts(self.learner, self.source, self.settings),
+                    **about,
+                    "step": 0,
+                    "minutes": 0.0,
+                }
                 self.directory.create(self.record)
                 self.record = self.directory.read()
                 self._checkpoint()
@@ -221,7 +230,8 @@ class _Run:
         if self.writer is not None:
             self.writer.close()
         at, best = self.at, math.nan if self.at.best is None else self.at.best
-        return Result(stopped, at.step, best, at.seconds / 60, at.skipped, temperature)
+        minutes, notes = at.seconds / 60, tuple(self.notes)
+        return Result(stopped, at.step, best, minutes, at.skipped, temperature, notes)
 
     def _temperature(self) -> float:
         """The temperature that calibrates probabilities on the meta-valid tasks."""
@@ -238,21 +248,6 @@ class _Run:
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
             self.learner(to_like(self.meta_train.task("train", 0), reference))
             self.learner.respond(to_like(next(self._valid_tasks([0])), reference))
-
-    def _about(self) -> dict[str, Any]:
-        """The facts of the run for its record: learner, tasks, settings, machine."""
-        preprocess = self.source.preprocess
-        return {
-            "version": __version__,
-            "learner": type(self.learner).__name__,
-            "specs": self.learner.specs,
-            "kind": self.learner.kind,
-            "x_shape": list(self.source.x_shape),
-            "preprocess": None if preprocess is None else preprocess.to_json(),
-            "tasks": self.source.describe(),
-            "training": asdict(self.settings),
-            **machine(),
-        }
 
     def _step(self) -> float:
         """One outer step; its loss."""
@@ -376,6 +371,8 @@ class _Run:
 
     def _resume(self, directory: RunDirectory) -> None:
         self.record = directory.read()
+        recorded = Recorded.of(self.record, f"resume {directory.path}", needs=("train", "valid"))
+        self.notes = recorded.notes(self.source)
         if "resume" not in self.record["files"]:  # Killed before the first step: begin anew.
             return
         tensors, header = directory.load("resume")

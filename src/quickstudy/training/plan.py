@@ -53,7 +53,7 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
     yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes"})
     yield Option("tasks.name", str, tasks, "The tasks.")
     parameters = inspect.signature(source).parameters.keys()
-    yield Signature(source, "tasks", skip={*DRAWING, "seed"} & parameters)
+    yield Signature(source, "tasks", skip={*DRAWING, "seed", "recorded"} & parameters)
     yield Signature(Augmented, "tasks.augment", skip={"source", "seed"})
     yield Option("net.name", str | None, net, "The network.")
     if net is None:

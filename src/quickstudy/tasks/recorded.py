@@ -1,0 +1,238 @@
+"""The data of a run: its split is used again exactly, or what changed since is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
+from quickstudy.inputs import InputKind, kind_from_json
+from quickstudy.tasks.contents import COMPUTED, Contents, Held
+from quickstudy.tasks.source import SPLITS, Split, TaskSource
+
+NewClasses = Literal["leave-out", "test"]
+PLURAL = {"class": "classes", "group": "groups", "table": "tables", "part": "parts"}
+# Options of tasks that say where the data lie, not what they are.
+PLACES = ("path", "data_dir", "cache_dir", "download")
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The data that a run was meta-trained on, as its record tells.
+
+    Given to a builder of tasks as `recorded`, it deals the classes out as in the run, so that none
+    that was trained on becomes one to test on when others are added.
+
+    Attributes:
+        run: Name of the run for messages.
+        contents: What its splits held; None where the record does not tell.
+        preprocess: The kind of its inputs, with the statistics of its meta-train examples.
+        needs: The splits that are used, which must be as they were; the others may differ.
+        new_classes: What becomes of classes (groups, tables) that the run does not know.
+        counts: Number of classes, groups or tables of each split by the record's description.
+        version: The quickstudy that wrote the run.
+
+    Example:
+        >>> recorded = Recorded.of(json.loads(Path("runs/digits/run.json").read_text()), "digits")
+        >>> again = arrays(X, y, recorded=recorded)
+        >>> recorded.notes(Episodes(again, n_way=2))
+        []
+    """
+
+    run: str
+    contents: Contents | None
+    preprocess: InputKind | None = None
+    needs: Sequence[Split] = ("test",)
+    new_classes: NewClasses = "leave-out"
+    counts: JSON | None = None
+    version: str = "?"
+
+    @classmethod
+    def of(
+        cls,
+        record: Mapping[str, Any],
+        run: Any,
+        needs: Sequence[Split] = ("test",),
+        new_classes: NewClasses = "leave-out",
+    ) -> Self:
+        """The data of the run that has this record.
+
+        Args:
+            record: The content of its run.json.
+            run: Its name.
+            needs: The splits that are used.
+            new_classes: Whether classes that it does not know are left out, or put to meta-test.
+        """
+        data, tasks = record.get("data"), record.get("tasks") or {}
+        return cls(
+            str(run),
+            None if data is None else Contents.from_json(data),
+            kind_from_json(record.get("preprocess")),
+            SPLITS if new_classes == "test" else needs,
+            new_classes,
+            _counts(tasks),
+            str(record.get("version", "?")),
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names of the run; none where its record holds no names."""
+        splits = (self.contents.splits if self.contents else None) or {}
+        return frozenset(name for names in splits.values() for name in names)
+
+    def deal(self, present: Mapping[str, Held]) -> dict[Split, list[str]] | None:
+        """The names of each split as in the run; None where its record holds no names.
+
+        Args:
+            present: What the data have now, by name.
+
+        Raises:
+            UserError: What is used is not as it was.
+        """
+        if self.contents is None or not self.contents.splits:
+            return None
+        splits = {split: list(names) for split, names in self.contents.splits.items()}
+        dealt = {s: {n: present[n] for n in names if n in present} for s, names in splits.items()}
+        others = {name: each for name, each in present.items() if name not in self.names}
+        self._check(Contents(self.contents.unit, dealt, others))
+        named: dict[Split, list[str]] = {s: list(dealt[s]) for s in SPLITS if dealt.get(s)}
+        if self.new_classes == "test":
+            named["test"] = named.get("test", []) + list(others)
+        return named
+
+    def notes(self, source: TaskSource) -> list[str]:
+        """Sentences that a person must read about the data of a source used for the run.
+
+        Raises:
+            UserError: What is used is not as it was.
+        """
+        present = source.contents()
+        if self.contents is None:
+            return self._unknown(present, _counts(source.describe()))
+        if present is None:
+            return [f"{self.run}: the tasks do not tell what they hold, which may have changed"]
+        notes = self._check(present)
+        unit = PLURAL.get(str(present.unit), "classes")
+        if present.left_out:
+            notes.append(
+                f"new {unit}, which the run does not know, are left out: {_some(present.left_out)}"
+            )
+        same = present.digests == self.contents.digests
+        if same and present.order != self.contents.order:
+            notes.append(
+                "the examples are in another order than at meta-training: tasks are other draws "
+                f"from the same {unit}"
+            )
+        return notes
+
+    def _check(self, present: Contents) -> list[str]:
+        """Differences in splits that are not used; raises where one that is used differs."""
+        assert self.contents is not None
+        used: list[str] = []
+        unused: list[str] = []
+        for split in SPLITS:
+            differences = list(self._differences(split, present))
+            (used if split in self.needs else unused).extend(
+                f"meta-{split} {difference}" for difference in differences
+            )
+        if used:
+            raise UserError(
+                f"{self.run}: the data must be those that the run was meta-trained on; received "
+                f"others: {'; '.join(used)}; bring them back as they were, say where they lie now "
+                "(--tasks.path), or train a new run on these."
+            )
+        notes = []
+        if self.new_classes == "test" and self.names and present.splits:
+            added = [name for name in present.splits.get("test", {}) if name not in self.names]
+            if added:
+                unit = PLURAL.get(str(present.unit), "classes")
+                notes.append(f"new {unit} are put to meta-test: {_some(added)}")
+        return [*notes, *(f"not used here: {difference}" for difference in unused)]
+
+    def _differences(self, split: Split, present: Contents) -> Iterator[str]:
+        """Differences of one split, each as the end of a sentence on it."""
+        assert self.contents is not None
+        unit = PLURAL.get(str(self.contents.unit), "classes")
+        if self.contents.splits is None or present.splits is None:
+            one, two = (c.digests.get(split, Held(0, "")) for c in (self.contents, present))
+            if one != two:
+                yield (
+                    f"had {one.n} {unit}, too many for the record to name them, and has {two.n}"
+                    + " with other names or examples" * (one.n == two.n)
+                )
+            return
+        known, was = self.names, self.contents.splits.get(split, {})
+        now = present.splits.get(split, {})
+        elsewhere = {n: s for s, names in present.splits.items() if s != split for n in names}
+        every = [present.left_out, *present.splits.values()]
+        new = {n: h for names in every for n, h in names.items() if n not in known and h.sha256}
+        gone = [name for name in was if name not in now and name not in elsewhere]
+        renamed = {
+            name: same[0]
+            for name in gone
+            if len(same := [n for n, each in new.items() if each == was[name]]) == 1
+        }
+        missing = [name for name in gone if name not in renamed]
+        moved = [f"{name} (now in meta-{elsewhere[name]})" for name in was if name in elsewhere]
+        changed = {name: now[name] for name in was if name in now and now[name] != was[name]}
+        added = [name for name in now if name not in known]
+        if missing:
+            yield f"lacks {_some(missing)}"
+        if renamed:
+            yield f"calls {_some(f'{name} {other} now' for name, other in renamed.items())}"
+        if moved:
+            yield f"lost {_some(moved)}"
+        if added and not (split == "test" and self.new_classes == "test"):
+            yield f"has the new {_some(added)}"
+        if len(changed) == len(was) > 1 and all(now[name].n == was[name].n for name in was):
+            yield f"has other values in all its {len(was)} {unit}, as in another unit"
+        elif changed:
+            sizes = (
+                f"{name} ({each.n} examples, had {was[name].n})" for name, each in changed.items()
+            )
+            yield f"has other examples in {_some(sizes)}"
+
+    def _unknown(self, present: Contents | None, counts: JSON | None) -> list[str]:
+        """Sentences on a run whose record does not tell what its splits held."""
+        if present == COMPUTED or (present is not None and present.fixed):
+            return []
+        note = (
+            f"{self.run} was written by quickstudy {self.version}, which kept no record of its "
+            "data: whether they are the same cannot be known"
+        )
+        if counts != self.counts:
+            note += (
+                f"; they are not, {counts} instead of {self.counts}, and what was trained on may "
+                "be in meta-test"
+            )
+        return [note]
+
+
+def dealt(
+    present: Mapping[str, Held],
+    recorded: Recorded | None,
+    usual: Callable[[], dict[Split, list[str]]],
+) -> tuple[dict[Split, list[str]], dict[str, Held]]:
+    """The names of each split, as in a run where one is given; and what is in none of them.
+
+    Args:
+        present: What the data have, by name.
+        recorded: The run.
+        usual: Deals the names out where there is no run, or its record holds no names.
+    """
+    splits = (recorded and recorded.deal(present)) or usual()
+    inside = {name for names in splits.values() for name in names}
+    return splits, {name: each for name, each in present.items() if name not in inside}
+
+
+def _counts(about: Mapping[str, Any]) -> JSON | None:
+    return next((about[key] for key in ("classes", "groups", "tables") if key in about), None)
+
+
+def _some(names: Any) -> str:
+    every = list(names)
+    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
+    return ", ".join(every[:SHOWN]) + more
