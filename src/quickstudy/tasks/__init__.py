@@ -13,12 +13,14 @@ from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.rows import Columns
 from quickstudy.tasks.arrays import arrays
 from quickstudy.tasks.augment import Augmented
+from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.episodes import ClassPool, Dataset, Episodes
 from quickstudy.tasks.folder import folder
 from quickstudy.tasks.gaussian_process import GaussianProcess
 from quickstudy.tasks.grouped import GroupedRows
 from quickstudy.tasks.omniglot import omniglot
 from quickstudy.tasks.quadratics import Quadratics
+from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import SPLITS, Split, TaskSource
 from quickstudy.tasks.subtables import Subtables, tables
@@ -32,6 +34,7 @@ __all__ = [
     "Augmented",
     "ClassPool",
     "Columns",
+    "Contents",
     "Dataset",
     "DigitsRuns",
     "Episodes",
@@ -40,6 +43,7 @@ __all__ = [
     "MNISTRuns",
     "Pictures",
     "Quadratics",
+    "Recorded",
     "Sinusoid",
     "Split",
     "Subtables",

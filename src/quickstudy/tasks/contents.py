@@ -49,7 +49,7 @@ class Contents:
     Example:
         >>> contents = tasks.contents()
         >>> contents.unit, list(contents.splits["test"])
-        ('class', ['2', '8'])
+        ('class', ['1', '8'])
     """
 
     unit: Unit | None

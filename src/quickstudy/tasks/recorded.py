@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.inputs import InputKind, kind_from_json
 from quickstudy.tasks.contents import COMPUTED, Contents, Held
 from quickstudy.tasks.source import SPLITS, Split, TaskSource
@@ -27,7 +29,7 @@ class Recorded:
     that was trained on becomes one to test on when others are added.
 
     Attributes:
-        run: Name of the run for messages.
+        run: The run as messages call it.
         contents: What its splits held; None where the record does not tell.
         preprocess: The kind of its inputs, with the statistics of its meta-train examples.
         needs: The splits that are used, which must be as they were; the others may differ.
@@ -36,9 +38,9 @@ class Recorded:
         version: The quickstudy that wrote the run.
 
     Example:
-        >>> recorded = Recorded.of(json.loads(Path("runs/digits/run.json").read_text()), "digits")
-        >>> again = arrays(X, y, recorded=recorded)
-        >>> recorded.notes(Episodes(again, n_way=2))
+        >>> recorded = Recorded.of("runs/digits")
+        >>> tasks = Episodes(arrays(X, y, recorded=recorded), n_way=2)
+        >>> recorded.notes(tasks)
         []
     """
 
@@ -53,22 +55,24 @@ class Recorded:
     @classmethod
     def of(
         cls,
-        record: Mapping[str, Any],
-        run: Any,
+        run: str | os.PathLike[str],
         needs: Sequence[Split] = ("test",),
         new_classes: NewClasses = "leave-out",
     ) -> Self:
-        """The data of the run that has this record.
+        """The data of a run.
 
         Args:
-            record: The content of its run.json.
-            run: Its name.
+            run: Its directory.
             needs: The splits that are used.
             new_classes: Whether classes that it does not know are left out, or put to meta-test.
+
+        Raises:
+            CheckpointError: No run is there, or it was altered.
         """
+        record = RunDirectory(run).read()
         data, tasks = record.get("data"), record.get("tasks") or {}
         return cls(
-            str(run),
+            f"run {os.fspath(run)}",
             None if data is None else Contents.from_json(data),
             kind_from_json(record.get("preprocess")),
             SPLITS if new_classes == "test" else needs,

@@ -371,7 +371,7 @@ class _Run:
 
     def _resume(self, directory: RunDirectory) -> None:
         self.record = directory.read()
-        recorded = Recorded.of(self.record, f"resume {directory.path}", needs=("train", "valid"))
+        recorded = Recorded.of(directory.path, needs=("train", "valid"))
         self.notes = recorded.notes(self.source)
         if "resume" not in self.record["files"]:  # Killed before the first step: begin anew.
             return
