@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from quickstudy.errors import UserError
@@ -69,7 +70,7 @@ class Recorded:
         Raises:
             CheckpointError: No run is there, or it was altered.
         """
-        record = RunDirectory(run).read()
+        record = RunDirectory(Path(run)).read()
         data, tasks = record.get("data"), record.get("tasks") or {}
         return cls(
             f"run {os.fspath(run)}",
