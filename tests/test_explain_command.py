@@ -139,7 +139,8 @@ def test_alone_in_a_class_is_said(capsys: pytest.CaptureFixture[str], tmp_path: 
     (tmp_path / "rows.csv").write_text("x\n2\n")
     clf = load_task(tmp_path / "one.task")
     assert clf.explain([2.0]).influence == [None]
-    assert clf.suspicious() == [(0, None, None, None)]
+    assert clf.suspicious() == []
+    assert clf.suspicious(every=True) == [(0, None, None, None)]
 
 
 def test_an_adapted_model_explains_in_labels(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_an_explanation_is_calibrated_as_the_prediction_is() -> None:
         by_hand -= np.log(clf.without(1).predict_proba([3.0])[0])
         assert found.influence[1] == pytest.approx(float(by_hand), rel=1e-4)
         own = clf.without(1).predict_proba(X[1])[0]
-        found_own = next(s for s in clf.suspicious() if s.id == 1).probability
+        found_own = next(s for s in clf.suspicious(every=True) if s.id == 1).probability
         assert found_own == pytest.approx(own, rel=1e-5)
 
 

@@ -127,7 +127,7 @@ def test_what_is_alone_in_its_class_is_not_judged() -> None:
     learner = NearestCentroid()
     found = influence(learner, support, learner.adapt(support), torch.tensor([4.0]), target=1)
     assert found.isnan().tolist() == [False, False, True]
-    suspects = suspicious(learner, support)
+    suspects = suspicious(learner, support, every=True)
     assert suspects[-1] == (2, None, None, None)
     assert all(s.probability is not None for s in suspects[:-1])
 
@@ -139,14 +139,14 @@ def test_the_only_example_of_a_regression_is_not_judged() -> None:
     support = examples(torch.ones(1, 1), torch.ones(1))
     found = influence(learner, support, learner.adapt(support), torch.zeros(1), target=0)
     assert found.isnan().tolist() == [True]
-    assert suspicious(learner, support) == [(0, None, None, None)]
+    assert suspicious(learner, support, every=True) == [(0, None, None, None)]
 
 
 def test_suspicious_by_hand() -> None:
     """The 9 that is called class 0 is far from its own; with it gone, class 1 is certain."""
     x = torch.tensor([[0.0], [2.0], [9.0], [8.0], [10.0]]).double()
     support = examples(x, torch.tensor([0, 0, 0, 1, 1]))
-    first, *others = suspicious(NearestCentroid(), support)
+    first, *others = suspicious(NearestCentroid(), support, every=True)
     assert (first.id, first.answer) == (2, 1)
     assert first.probability == pytest.approx(1 / (1 + math.exp(64)), rel=1e-9)
     assert first.error is None
@@ -154,6 +154,23 @@ def test_suspicious_by_hand() -> None:
     of_0 = next(s for s in others if s.id == 0)
     assert of_0.probability == pytest.approx(1 / (1 + math.exp(-log_odds)))
     assert [s.probability for s in others] == sorted(s.probability or 0 for s in others)
+
+
+def test_only_labels_that_the_others_contradict_deserve_a_look() -> None:
+    """Of the five examples above: the 9, and the 2 that it draws away; none where all agree."""
+    x = torch.tensor([[0.0], [2.0], [9.0], [8.0], [10.0]]).double()
+    wrong = suspicious(NearestCentroid(), examples(x, torch.tensor([0, 0, 0, 1, 1])))
+    assert [(s.id, s.answer) for s in wrong] == [(2, 1)]
+    assert suspicious(NearestCentroid(), examples(x, torch.tensor([0, 0, 1, 1, 1]))) == []
+
+
+def test_only_outlying_values_deserve_a_look() -> None:
+    x = torch.arange(12).double()[:, None]
+    y = 2 * x[:, 0] + torch.tensor([0.1, -0.1]).double().repeat(6)
+    learner = RidgeRegression(alpha=1e-9)
+    assert suspicious(learner, examples(x, y)) == []
+    y[3] += 7
+    assert [s.id for s in suspicious(learner, examples(x, y))] == [3]
 
 
 def test_what_rounds_to_zero_is_still_ordered() -> None:
@@ -173,7 +190,7 @@ def test_suspicious_values_have_the_largest_error() -> None:
     y[3] += 7
     learner = RidgeRegression(alpha=1e-9)
     support = examples(x, y)
-    first, *others = suspicious(learner, support)
+    first, *others = suspicious(learner, support, every=True)
     assert first.id == 3
     assert first.error == pytest.approx(7, rel=1e-6)
     assert first.answer == pytest.approx([6], rel=1e-6)
@@ -287,9 +304,9 @@ def test_many_tasks_at_once_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) 
     torch.manual_seed(0)
     learner = InContext(MLP((5,), (8,)), hidden=8, n_heads=2).double().eval().requires_grad_(False)
     support = examples(torch.randn(9, 5).double(), torch.arange(9) % 3)
-    whole = suspicious(learner, support)
+    whole = suspicious(learner, support, every=True)
     monkeypatch.setattr("quickstudy.explain.removal.TOGETHER", 100)
-    assert [s.id for s in suspicious(learner, support)] == [s.id for s in whole]
+    assert [s.id for s in suspicious(learner, support, every=True)] == [s.id for s in whole]
 
 
 def test_shared_heads_have_the_ways_of_what_is_left() -> None:

@@ -56,7 +56,7 @@ def explain(
     for explanation in explanations:
         print("\n".join(_lines(explanation)))
     for row in explanations[0]["suspicious"]:
-        if row["probability"] is not None and row["answer"] != row["label"]:
+        if row["probability"] is not None:
             print(
                 f"is {_example(row)} labelled right? Without it that has probability "
                 f"{row['probability']:.2g}; {name_of(row['answer'])} is more likely"

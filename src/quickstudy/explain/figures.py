@@ -62,8 +62,9 @@ def explanation_figures(
     figures = [
         influence(explanation, inputs),
         nearest(explanation, inputs),
-        suspicious(explanation, inputs),
     ]
+    if explanation["suspicious"]:
+        figures.append(suspicious(explanation, inputs))
     if explanation["attention"]:
         figures.append(attention(explanation, inputs))
     if explanation["layers"]:
@@ -154,31 +155,22 @@ def attention(explanation: JSON, inputs: Inputs | None = None) -> Figure:
 
 
 def suspicious(explanation: JSON, inputs: Inputs | None = None) -> Figure:
-    """The examples whose labels agree least with the others."""
+    """The examples whose labels deserve a second look."""
     rows, classes = explanation["suspicious"], explanation["kind"] == "classification"
     key = "probability" if classes else "error"
     bars = []
     for row in rows[:MOST]:
         value = row[key]
-        if value is None:
-            bars.append(Bar(row["id"], row["label"], None, GREY, "alone"))
-            continue
-        doubted = classes and row["answer"] != row["label"]
-        note = percent(round(value, 2)) if classes else f"{value:.2g}"
-        if doubted:
-            note += f"  rather {name_of(row['answer'])}"
-        bars.append(Bar(row["id"], row["label"], value, VERMILLION if doubted else BLUE, note))
-    worst = next((bar for bar in bars if bar.value is not None), None)
-    title = "No example can be left out, as each is alone in its class"
-    if worst is not None and worst.colour == VERMILLION:
-        title = f"Look at example {worst.id}: is it {name_of(worst.label)}?"
-    elif worst is not None:
-        title = f"Least like the others is example {worst.id}, {name_of(worst.label)}"
+        note = f"{value:.2g}"
+        if classes:
+            note = f"{percent(round(value, 2))}  rather {name_of(row['answer'])}"
+        bars.append(Bar(row["id"], row["label"], value, VERMILLION, note))
+    title = f"Look at example {bars[0].id}: is it {name_of(bars[0].label)}?"
     caption = (
-        "The probability of each example's own label, by a model adapted without it; the lowest "
-        "are most likely to be mislabelled."
+        "Examples of which a model adapted without them says another class, with the probability "
+        "that it gives to their own label."
         if classes
-        else "The error on each example, by a model adapted without it."
+        else "Examples with outlying errors, by a model adapted without them."
     )
     caption += " " + _shown(len(bars), len(rows))
     data = {"suspicious": rows}

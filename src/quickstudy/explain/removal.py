@@ -19,6 +19,8 @@ from quickstudy.task import Examples, Task
 
 TOGETHER = 2**20
 """Numbers of the inputs of tasks that are vectorised at a time."""
+OUTLYING = 3 * 1.4826
+"""Median errors from which on a value stands out: three standard deviations of normal errors."""
 
 
 class Suspect(NamedTuple):
@@ -31,7 +33,7 @@ class Suspect(NamedTuple):
         answer: Most probable class, or the values; None where the example is alone in its class.
 
     Example:
-        >>> first = suspicious(learner, support)[0]
+        >>> first = suspicious(learner, support, every=True)[0]
         >>> 0 <= first.id < 10 and 0 <= first.probability <= 1
         True
     """
@@ -132,22 +134,26 @@ def influence(
     return left_out_once(learner, support, state, x, target, temperature)[0]
 
 
-def suspicious(learner: AnyLearner, support: Examples, temperature: float = 1.0) -> list[Suspect]:
-    """The support examples whose labels agree least with the others, worst first.
+def suspicious(
+    learner: AnyLearner, support: Examples, temperature: float = 1.0, every: bool = False
+) -> list[Suspect]:
+    """The support examples whose labels deserve a second look, worst first.
 
-    Each example is judged by a model that was adapted without it: by the probability of its label,
-    in regression by the error. Those that are alone in their class come last.
+    Each example is judged by a model that was adapted without it. A label deserves a look where
+    that model answers another; a value where its error is more than `OUTLYING` median errors of all
+    examples. Of an example that is alone in its class nothing can be said.
 
     Args:
         learner: In eval mode.
         support: Examples of weight 1.
         temperature: What logits are divided by.
+        every: Whether to rank all examples, those that are alone in their class last.
     """
     n = len(support.x)
     held = without(learner, support, _leave_one_out(n), support.x[:0], torch.arange(n)[:, None])[
         :, 0
     ]
-    return _suspects(learner, support, held, temperature)
+    return _suspects(learner, support, held, temperature, every)
 
 
 @torch.no_grad()
@@ -166,7 +172,7 @@ def left_out_once(
     present = learner.predict(state, x[None])
     return (
         _influence(learner, support, present, absent, target, temperature),
-        _suspects(learner, support, held, temperature),
+        _suspects(learner, support, held, temperature, every=False),
     )
 
 
@@ -255,20 +261,25 @@ def _influence(
 
 
 def _suspects(
-    learner: AnyLearner, support: Examples, held: Tensor, temperature: float
+    learner: AnyLearner, support: Examples, held: Tensor, temperature: float, every: bool
 ) -> list[Suspect]:
     if learner.kind == "classification":
         log_p = torch.log_softmax(held.double() / temperature, dim=1)
         agreement = (support.y * log_p).sum(dim=1)
-        answers = held.argmax(dim=1).tolist()
+        best = held.argmax(dim=1)
+        answers = best.tolist()
+        doubtful = (best != support.y.argmax(dim=1)).tolist()
     else:
         agreement = -(held - support.y).square().mean(dim=1).sqrt()
         answers = held.tolist()
+        doubtful = (-agreement > OUTLYING * (-agreement).median()).tolist()
     unknown = only_of_class(learner, support).tolist()
     # By the logarithm, as probabilities near 0 are equal after rounding.
     order = sorted(range(len(held)), key=lambda i: (unknown[i], float(agreement[i])))
     suspects = []
     for i in order:
+        if not every and (unknown[i] or not doubtful[i]):
+            continue
         value = float(agreement[i])
         measured = (math.exp(value), None) if learner.kind == "classification" else (None, -value)
         suspects.append(Suspect(i, *((None,) * 3 if unknown[i] else (*measured, answers[i]))))

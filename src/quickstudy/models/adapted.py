@@ -182,13 +182,17 @@ class Adapted:
         with locked(model.learner):
             return explain(model.learner, *query, attribution, counterfactual)
 
-    def suspicious(self) -> list[Suspect]:
-        """The support examples whose labels agree least with the others, worst first.
+    def suspicious(self, every: bool = False) -> list[Suspect]:
+        """The support examples whose labels deserve a second look, worst first.
 
         Each is judged by a model that never saw it; see `quickstudy.explain.suspicious`.
+
+        Args:
+            every: Whether to rank all examples rather than those that deserve a look.
         """
+        query = (self.support, self.model.temperature, every)
         with locked(self.model.learner):
-            suspects = suspicious(self.model.learner, self.support, self.model.temperature)
+            suspects = suspicious(self.model.learner, *query)
         return named(suspects, self.classes)
 
     def save(self, path: str | os.PathLike[str], model: bool = True) -> None:

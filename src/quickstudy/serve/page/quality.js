@@ -10,7 +10,6 @@ import { say } from "./words.js";
 
 const panel = document.querySelector("#quality");
 const doubts = document.querySelector("#doubts");
-const DOUBTFUL = 0.5;  // of its own label, below which an example is worth a look
 let shown = {};
 
 export function setUpQuality() {
@@ -51,7 +50,7 @@ function capital(text) {
 }
 
 function lookAtThese(quality) {
-  const found = (quality?.suspicious ?? []).filter(({ probability }) => probability < DOUBTFUL).slice(0, 5);
+  const found = (quality?.suspicious ?? []).slice(0, 5);
   if (!found.length) return [soft(quality?.value == null ? say("doubts.not_yet") : say("doubts.none"))];
   return [soft(say("doubts.lead")), el("ol", { class: "doubts" }, found.map(doubt))];
 }
