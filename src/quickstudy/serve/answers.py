@@ -34,6 +34,8 @@ from quickstudy.serve.states import Entry
 from quickstudy.serve.tasks import Tasks
 
 Array = NDArray[Any]
+GRAIN = 1e-5
+"""Part of the largest feature below which a difference is rounding, which is not to be drawn."""
 
 
 class Answers:
@@ -193,6 +195,8 @@ class Answers:
     def points(self, x: Tensor | None) -> list[Point]:
         """Places examples and queries in the plane of their features' two principal components.
 
+        What differs by rounding alone is in one place.
+
         Raises:
             Problem: A feature is not finite.
         """
@@ -207,13 +211,15 @@ class Answers:
                     "query: features must be finite; received inputs that overflow the model; give "
                     "inputs like those of meta-training.",
                 )
+            grain = max(GRAIN * float(z.abs().max()), torch.finfo(z.dtype).tiny)
             z = z - z.mean(dim=0)
             _, _, directions = torch.linalg.svd(z, full_matrices=False)
             axes = torch.zeros((2, z.shape[1]), dtype=z.dtype)
             axes[: len(directions)] = directions[:2]
             # An axis may point either way: its largest part is made positive.
             largest = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True))
-            places = (z @ (axes * torch.where(largest < 0, -1.0, 1.0)).T).tolist()
+            exact = z @ (axes * torch.where(largest < 0, -1.0, 1.0)).T
+            places = (torch.round(exact / grain) * grain).tolist()
         n = len(examples)
         return [
             Point(id=i, query=None, label=label, x=a, y=b)

@@ -1,6 +1,6 @@
 // The map: examples and questions where the network sees them, near to what looks alike to it.
 
-import { drawCurve, scale } from "./curve.js";
+import { drawCurve } from "./curve.js";
 import { el, inline, mark, markIcon, soft, svg } from "./dom.js";
 import { hueOf, state, subscribe } from "./state.js";
 import { thumb } from "./thumbs.js";
@@ -23,15 +23,14 @@ export function setUpMap() {
 }
 
 function draw(points) {
-  const across = scale(points.map(({ x }) => x), EDGE, WIDTH - EDGE);
-  const down = scale(points.map(({ y }) => y), HEIGHT - EDGE, EDGE);
+  const pixels = toPixels(points);
   const plot = svg("svg", {
     class: "map", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group",
     "aria-label": say("map.label"),
   });
   const dots = points.map((point) => {
     const { id, label, asked } = point;
-    const [x, y] = [across(point.x), down(point.y)];
+    const [x, y] = pixels(point);
     const answer = asked?.prediction?.label ?? say("answer.unsure");
     const name = asked ? say("map.answered", { label: answer }) : say("example.of", point);
     const dot = svg("g", {
@@ -50,6 +49,19 @@ function draw(points) {
     taught.map(({ label }) => el("li", {}, markIcon(hueOf(label)), label)),
     points.some(({ asked }) => asked) ? el("li", {}, inline(question()), say("map.question")) : null);
   return [plot, legend];
+}
+
+/** One scale for both axes, so that distances keep their proportions; what has no extent is in the middle. */
+function toPixels(points) {
+  const [across, down] = [points.map(({ x }) => x), points.map(({ y }) => y)].map((values) => {
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    return { middle: (low + high) / 2, extent: high - low };
+  });
+  const scales = [(WIDTH - 2 * EDGE) / across.extent, (HEIGHT - 2 * EDGE) / down.extent];
+  const scale = Math.min(...scales.filter(Number.isFinite), Number.MAX_VALUE);
+  return ({ x, y }) => [
+    WIDTH / 2 + (x - across.middle) * scale, HEIGHT / 2 - (y - down.middle) * scale,
+  ];
 }
 
 function question() {
