@@ -20,7 +20,8 @@ from quickstudy.learner import AnyLearner
 from quickstudy.nets import norm
 from quickstudy.task import Kind, Task
 from quickstudy.tasks import Episodes, Sinusoid, Split, TaskSource, arrays
-from quickstudy.training.loop import Result, train
+from quickstudy.training.loop import train
+from quickstudy.training.result import Result
 
 
 def sinusoid() -> Sinusoid:

@@ -12,7 +12,7 @@ from small import blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
 import quickstudy as qs
-from quickstudy.evaluation.calibration import BOUNDS, fit_temperature
+from quickstudy.evaluation.calibration import BOUNDS, fit_temperature, helpful_temperature
 from quickstudy.evaluation.scores import responses, score
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import reliability
@@ -63,6 +63,26 @@ def test_what_says_nothing_stays_in_bounds() -> None:
     all_right = 5 * torch.eye(2)
     assert fit_temperature([answer(all_right, y)]) == pytest.approx(BOUNDS[0])
     assert fit_temperature([answer(-all_right, y)]) == pytest.approx(BOUNDS[1])
+
+
+def test_a_temperature_that_does_not_help_is_not_applied() -> None:
+    """Logits of calibrated models are left alone; logits twice as large are divided by two."""
+    torch.manual_seed(0)
+    answers = []
+    for _ in range(40):
+        logits = 2 * torch.randn(50, 3)
+        y = torch.multinomial(torch.softmax(logits, dim=1), 1)[:, 0]
+        answers.append(answer(logits, y))
+    assert fit_temperature(answers) != 1
+    assert helpful_temperature(answers) == 1
+    doubled = [(task, 2 * logits) for task, logits in answers]
+    assert helpful_temperature(doubled) == fit_temperature(doubled) == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_of_few_tasks_no_temperature_is_taken(n: int) -> None:
+    logits = torch.tensor([[9.0, 0.0]]).expand(4, 2)
+    assert helpful_temperature([answer(logits, torch.tensor([0, 0, 0, 1]))] * n) == 1
 
 
 def test_meta_training_ends_with_the_temperature_of_the_meta_valid_tasks(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from quickstudy.cli.compare import EXAMPLES, compare_parser
 from quickstudy.cli.main import main
 from quickstudy.compare import plans
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.training.loop import Result
+from quickstudy.training.result import Result
 
 JSON = dict[str, Any]
 QUICK = [

@@ -170,3 +170,18 @@ def test_a_picture_is_encoded_once_on_its_way_to_the_answer(
     query = [b64(picture(shape, 9)) for shape in (0, 1, 2)]
     assert client.post(f"{task}/mine:predict", json={"query": query}).status_code == 200
     assert sum(encoded) == 7
+
+
+def test_what_was_never_taught_is_said(task: Client, runs: dict[str, Path]) -> None:
+    card = task.get("/v1/models/blobs").json()
+    model = qs.load(runs["blobs"])
+    assert model.novelty is not None
+    assert card["novelty_auroc"] == pytest.approx(model.novelty.auroc)
+    far = {"values": [-20, 0]}
+    said = task.post(f"{MINE}:predict", json={"query": [near(0, 40), far]}).json()["predictions"]
+    adapted = model.adapt(np.array([e["values"] for e in corners(3, 4)]), [*"aaaabbbbcccc"])
+    expected = adapted.novelty(np.array([near(0, 40)["values"], far["values"]], np.float32))
+    assert [p["novelty"] for p in said] == pytest.approx(expected.tolist(), rel=1e-4)
+    assert said[0]["novelty"] < 1 < said[1]["novelty"]
+    without = task.post(f"{MINE}:predict", json={"query": [far], "nearest": 0}).json()
+    assert without["predictions"][0]["novelty"] == pytest.approx(expected[1], rel=1e-4)

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
+from quickstudy.evaluation.novelty import novelty
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
@@ -70,12 +71,16 @@ class Adapted:
         """Bytes of what was learned; the examples and the meta-trained weights not counted."""
         return state_bytes(self.state)
 
-    def predict(self, X: Any, min_confidence: float = 0.0) -> Array | Any:
+    def predict(
+        self, X: Any, min_confidence: float = 0.0, max_novelty: float | None = None
+    ) -> Array | Any:
         """The label of each query `(queries,)`, or its values; of one query, just that.
 
         Args:
             X: Queries, in the forms that `adapt` takes, or encoded by `Model.inputs`.
             min_confidence: Probability below which the answer is None: not sure.
+            max_novelty: `novelty` above which the answer is None: none of these. 1 is the
+                threshold that meta-training chose.
 
         Raises:
             UserError: Queries of another shape; or a `min_confidence` in regression, or outside of
@@ -97,9 +102,12 @@ class Adapted:
             values = values[:, 0] if values.shape[1] == 1 else values
             return values[0] if single else values
         confidence, best = self._probabilities(outputs).max(dim=1)
+        sure = confidence >= min_confidence
+        if max_novelty is not None:
+            sure &= torch.as_tensor(self.novelty(X)).reshape(-1) <= max_novelty
         labels = [
-            self.classes[i] if p >= min_confidence else None
-            for i, p in zip(best.tolist(), confidence.tolist(), strict=True)
+            self.classes[i] if certain else None
+            for i, certain in zip(best.tolist(), sure.tolist(), strict=True)
         ]
         return labels[0] if single else label_array(labels)
 
@@ -116,6 +124,39 @@ class Adapted:
         outputs, single = self._output(X)
         probabilities: Array = self._probabilities(outputs).cpu().numpy()
         return probabilities[0] if single else probabilities
+
+    def novelty(self, X: Any) -> Array:
+        """How unlike everything that was taught each query is `(queries,)`; of one query, a number.
+
+        Above 1 it is most likely of none of the classes: of queries of taught classes 5 % are, on
+        meta-valid tasks; `model.novelty.auroc` says how many of the others are told from them.
+
+        Raises:
+            UserError: The task is a regression, or the model has no threshold: it was trained by an
+                earlier version, on tasks of two classes, or does not tell taught from untaught.
+
+        Example:
+            >>> adapted = model.adapt(X[:50], y[:50])
+            >>> adapted.novelty(X[50:]).shape if model.novelty else ()
+            (50,)
+        """
+        threshold = self.model.novelty
+        if threshold is None or not threshold.is_useful:
+            raise UserError(
+                "novelty: needs a threshold, which meta-training chooses by leaving classes out; "
+                f"received {'none' if threshold is None else f'an AUROC of {threshold.auroc:.2f}'};"
+                " meta-train a classifier of three or more ways, or leave it out."
+            )
+        x, single = self.model.inputs(X)
+        with torch.no_grad(), locked(self.model.learner):
+            scores = novelty(self.model.learner, self.support, self.state, x)
+        relative: Array = (scores.double() / threshold.value).cpu().numpy()
+        return relative[0] if single else relative
+
+    @property
+    def knows_novelty(self) -> bool:
+        """Whether `novelty` can be asked."""
+        return self.model.novelty is not None and self.model.novelty.is_useful
 
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
         """A new model that has learned from these examples too; new classes are allowed."""

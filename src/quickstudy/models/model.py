@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
+from quickstudy.evaluation.novelty import Threshold
 from quickstudy.files.rundir import tensor_seal
 from quickstudy.inputs import Encoded, InputKind, SupportSet, TaskColumns, Vectors, read
 from quickstudy.inputs.labels import Array
@@ -29,6 +30,7 @@ class Model:
         x_shape: Shape of one input.
         preprocess: The kind of its inputs; `Vectors` where omitted.
         temperature: What logits are divided by before they become probabilities.
+        novelty: From where on a query is of none of the classes taught; None where it is not known.
 
     Attributes:
         preprocess: The kind of its inputs; `TaskColumns` of it for a learner that `reads_columns`.
@@ -48,25 +50,27 @@ class Model:
         x_shape: tuple[int, ...],
         preprocess: InputKind | None = None,
         temperature: float = 1.0,
+        novelty: Threshold | None = None,
     ) -> None:
         check_calibrated(learner)
         self.learner = learner.eval().requires_grad_(False)
         kind = Vectors() if preprocess is None else preprocess
         self.preprocess = TaskColumns(kind) if learner.tags.reads_columns else kind
-        self.x_shape, self.temperature = x_shape, temperature
+        self.x_shape, self.temperature, self.novelty = x_shape, temperature, novelty
         self._specs = learner.specs
         self.n_out: int | None = (self._specs or {}).get("n_out")
         self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
 
     def to_json(self) -> dict[str, Any]:
         """All but the weights."""
-        return {
+        about = {
             "specs": self._specs,
             "learner": type(self.learner).__name__,
             "x_shape": list(self.x_shape),
             "preprocess": self.preprocess.to_json(),
             "temperature": self.temperature,
         }
+        return about if self.novelty is None else about | {"novelty": self.novelty.to_json()}
 
     @property
     def kind(self) -> Kind:
@@ -166,7 +170,7 @@ class Model:
         """The same model for inputs of this shape and kind."""
         if kind is self.preprocess:
             return self
-        return Model(self.learner, x_shape, kind, self.temperature)
+        return Model(self.learner, x_shape, kind, self.temperature, self.novelty)
 
     @property
     def _like(self) -> Tensor:

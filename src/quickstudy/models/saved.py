@@ -10,6 +10,7 @@ from torch import Tensor
 
 from quickstudy import catalog
 from quickstudy.errors import CheckpointError, UserError
+from quickstudy.evaluation.novelty import Threshold
 from quickstudy.files.rundir import (
     RunDirectory,
     reading_model,
@@ -61,6 +62,7 @@ def load(
             tuple(record["x_shape"]),
             kind_from_json(record.get("preprocess")),
             float(record.get("temperature", 1.0)),
+            _threshold(record),
         )
 
 
@@ -138,7 +140,8 @@ def task_from_bytes(
         if with_model or model is None:
             learner = learner or catalog.from_specs(header["specs"])
             _load_weights(learner, under(tensors, "weights/"))
-            model = Model(learner, *_inputs_of(header), float(header["temperature"]))
+            temperature, threshold = float(header["temperature"]), _threshold(header)
+            model = Model(learner, *_inputs_of(header), temperature, threshold)
         elif model.learner.tags.reads_columns:
             model = model.taking(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:
@@ -157,6 +160,11 @@ def task_from_bytes(
 
 def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], InputKind]:
     return tuple(header["x_shape"]), kind_from_json(header["preprocess"])
+
+
+def _threshold(record: dict[str, Any]) -> Threshold | None:
+    """The threshold of novelty in a record; records of earlier versions have none."""
+    return Threshold(**record["novelty"]) if record.get("novelty") else None
 
 
 def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:

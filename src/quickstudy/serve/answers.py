@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.evaluation.cross_validation import wilson
+from quickstudy.evaluation.novelty import novelty_among
 from quickstudy.explain import Suspect as Doubt
 from quickstudy.explain import explain, suspicious
 from quickstudy.files.records import without_nan
@@ -68,11 +69,14 @@ class Answers:
             Problem: A prediction is not finite.
         """
         rows = self.probabilities(x)
-        neighbours = self.neighbours(x, n_nearest) if n_nearest else [[] for _ in rows]
+        knows_novelty = self.adapted.knows_novelty
+        z = self.embedded(x) if n_nearest or knows_novelty else None
+        neighbours = [[] for _ in rows] if z is None else self.neighbours(z, n_nearest)
+        unlike = self.novelty(z) if z is not None and knows_novelty else [None] * len(rows)
         least = self.entry.snapshot.min_confidence if min_confidence is None else min_confidence
         classes, classifies = self.adapted.classes, self.served.classifies
         predictions = []
-        for row, nearest in zip(rows, neighbours, strict=True):
+        for row, nearest, novelty in zip(rows, neighbours, unlike, strict=True):
             best = int(row.argmax())
             unsure = classifies and least is not None and float(row[best]) < least
             label: Target | None = _value(row)
@@ -84,6 +88,7 @@ class Answers:
                     confidence=float(row[best]) if classifies else None,
                     scores=dict(zip(classes, row.tolist(), strict=False)),
                     abstained=unsure,
+                    novelty=novelty,
                     nearest=nearest,
                 )
             )
@@ -111,10 +116,10 @@ class Answers:
             )
         return rows
 
-    def neighbours(self, x: Tensor, n: int) -> list[list[Neighbour]]:
-        """Returns the `n` examples nearest to each query, in the learner's embedding.
+    def embedded(self, x: Tensor) -> Tensor:
+        """Returns the features of queries, in the learner's embedding; those of examples are kept.
 
-        similarity = 1 / (1 + distance / median distance of two examples)
+        A row at a time, so that the features of a query do not depend on the others.
         """
         entry = self.entry
         with self.tasks.gate():
@@ -123,11 +128,15 @@ class Answers:
                 pairs = torch.pdist(z)
                 typical = float(pairs.median()) if len(pairs) else 1.0
                 entry.embedding = z, max(typical, torch.finfo(torch.float64).tiny)
-            z, typical = entry.embedding
-            # A row at a time, so that its features do not depend on the other queries.
-            queries = torch.cat([self._features(row.clone()[None]) for row in x])
-            distances = (queries[:, None] - z[None]).norm(dim=2)
-        examples = entry.snapshot.examples
+            return torch.cat([self._features(row.clone()[None]) for row in x])
+
+    def neighbours(self, queries: Tensor, n: int) -> list[list[Neighbour]]:
+        """Returns the `n` examples nearest to each query, given its features.
+
+        similarity = 1 / (1 + distance / median distance of two examples)
+        """
+        z, typical = self._examples
+        examples = self.entry.snapshot.examples
         return [
             [
                 Neighbour(
@@ -137,8 +146,21 @@ class Answers:
                 )
                 for i in torch.argsort(row, stable=True)[:n].tolist()
             ]
-            for row in distances
+            for row in torch.cdist(queries, z, compute_mode="donot_use_mm_for_euclid_dist")
         ]
+
+    def novelty(self, queries: Tensor) -> list[float | None]:
+        """Returns how unlike all that was taught each query is, by its features: 1 at the bound."""
+        threshold, (z, _) = self.adapted.model.novelty, self._examples
+        assert threshold is not None
+        scores = novelty_among(queries, z, self.adapted.support) / threshold.value
+        return [without_nan(float(score)) for score in scores]
+
+    @property
+    def _examples(self) -> tuple[Tensor, float]:
+        """The features of the examples, and the typical distance between two; after `embedded`."""
+        assert self.entry.embedding is not None
+        return self.entry.embedding
 
     def explanation(self, x: Tensor) -> Explanation:
         """Explains the answer to one query `(1, *x_shape)`.

@@ -163,6 +163,7 @@ def _settings(served: Served) -> Iterable[tuple[str, Any]]:
         ("learner", record["learner"]),
         ("version", served.version),
         ("temperature", served.card()["temperature"]),
+        ("AUROC of novelty", (record.get("novelty") or {}).get("auroc")),
         ("steps taken", record.get("step")),
         ("best validation", record.get("best")),
         ("minutes", record.get("minutes")),

@@ -89,6 +89,7 @@ class Served:
     def card(self) -> dict[str, Any]:
         """The description of the model for clients."""
         specs, kind = self.record.get("specs") or {}, self.model.preprocess
+        threshold = self.model.novelty
         return {
             "name": f"models/{self.id}",
             "id": self.id,
@@ -99,6 +100,7 @@ class Served:
             "version": self.version,
             "x_shape": [-1] if self.reads_columns else list(self.model.x_shape),
             "temperature": self.model.temperature,
+            "novelty_auroc": threshold.auroc if threshold and threshold.is_useful else None,
             **kind.card(),
         }
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from quickstudy.batching.batch import threads
 from quickstudy.batching.processes import gather, own_random_numbers, share, world
 from quickstudy.batching.record import Recorder
 from quickstudy.errors import CheckpointError, NonFiniteError
-from quickstudy.evaluation.calibration import fit_temperature
+from quickstudy.evaluation.calibration import helpful_temperature
+from quickstudy.evaluation.novelty import Threshold, fit_threshold
 from quickstudy.evaluation.scores import calibrate_population, responses, score
 from quickstudy.files import rundir
 from quickstudy.files.records import without_nan
@@ -37,34 +38,8 @@ from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
 from quickstudy.training.progress import Progress, tensorboard
+from quickstudy.training.result import Result, Stop, Watch
 from quickstudy.training.settings import Training
-
-Stop = Literal["steps", "target", "patience", "minutes", "watch", "interrupted"]
-Watch = Callable[[int, float], bool]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How meta-training ended.
-
-    Attributes:
-        stopped: Why: all steps done, target met, no improvement, out of time, told by `watch`, or
-            interrupted.
-        step: Outer steps done.
-        best: Best validation metric, and that of the weights kept.
-        minutes: Wall-clock minutes, over all resumptions.
-        skipped: Tasks left out because their loss or gradient was not finite.
-        temperature: What the logits are divided by for calibrated probabilities; 1 in regression.
-        notes: What to know of the data of a run that was continued, if they changed or may have.
-    """
-
-    stopped: Stop
-    step: int
-    best: float
-    minutes: float
-    skipped: int
-    temperature: float
-    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -221,25 +196,27 @@ class _Run:
         if self.directory is not None and self.rank == 0:
             self.record["stopped"] = stopped
             self._checkpoint()
-        temperature = 1.0
+        temperature, novelty = 1.0, None
         if stopped not in ("interrupted", "watch"):
             self.learner.load_state_dict(self.best_weights)
-            temperature = self._temperature()
+            temperature, novelty = self._calibration()
             if self.directory is not None and self.rank == 0:
-                self.directory.save(self.record | {"temperature": temperature}, {})
+                fitted = {"temperature": temperature, "novelty": novelty and novelty.to_json()}
+                self.directory.save(self.record | fitted, {})
         if self.writer is not None:
             self.writer.close()
         at, best = self.at, math.nan if self.at.best is None else self.at.best
         minutes, notes = at.seconds / 60, tuple(self.notes)
-        return Result(stopped, at.step, best, minutes, at.skipped, temperature, notes)
+        return Result(stopped, at.step, best, minutes, at.skipped, temperature, novelty, notes)
 
-    def _temperature(self) -> float:
-        """The temperature that calibrates probabilities on the meta-valid tasks."""
+    def _calibration(self) -> tuple[float, Threshold | None]:
+        """The temperature and the threshold of novelty on the meta-valid tasks."""
         if self.learner.kind == "regression":
-            return 1.0
-        tasks = self._valid_tasks(range(self.settings.valid_tasks))
+            return 1.0, None
         with own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
-            return fit_temperature(responses(self.learner, tasks))
+            tasks = range(self.settings.valid_tasks)
+            temperature = helpful_temperature(responses(self.learner, self._valid_tasks(tasks)))
+            return temperature, fit_threshold(self.learner, self._valid_tasks(tasks))
 
     @torch.no_grad()
     def _try(self) -> None:
@@ -388,7 +365,7 @@ class _Run:
             ) from error
         if self.rank == 0:
             directory.forget_metrics_after(self.at.step)
-        for key in ("stopped", "temperature"):
+        for key in ("stopped", "temperature", "novelty"):
             self.record.pop(key, None)
         self.record["training"] = asdict(self.settings)
 

@@ -18,8 +18,8 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.learner import AnyLearner
 from quickstudy.tasks import Augmented, Episodes, TaskSource
-from quickstudy.training.loop import Result, Watch
 from quickstudy.training.loop import train as meta_train
+from quickstudy.training.result import Result, Watch
 from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 

@@ -28,6 +28,10 @@ class Prediction(Answered):
     confidence: float | None = Field(description="Probability of the class; null in regression.")
     scores: dict[str, float] = Field(description="Probability of each class that has examples.")
     abstained: bool
+    novelty: float | None = Field(
+        description="How unlike all that was taught: above 1 most likely of none of the classes; "
+        "null where the model cannot tell.",
+    )
     nearest: list[Neighbour]
 
 
@@ -193,6 +197,10 @@ class ModelCard(Answered):
     columns: list[str] | None
     drawings: bool = Field(description="The model looks for ink in pictures.")
     temperature: float
+    novelty_auroc: float | None = Field(
+        description="How well `novelty` told taught classes from others on meta-valid tasks; null "
+        "where the model cannot tell.",
+    )
     example_task: bool
     limits: LimitsAnswer
 
