@@ -22,7 +22,8 @@ from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.nets import MLP
 from quickstudy.serve.app import create_app
-from quickstudy.serve.compute import TILE, Gate, Passes, outputs, tile
+from quickstudy.serve.compute import TILE, Passes, outputs, tile
+from quickstudy.serve.gate import Gate
 from quickstudy.serve.limits import Limits
 from quickstudy.serve.snapshot import Snapshot
 from quickstudy.serve.states import Entry, States
@@ -190,11 +191,10 @@ def test_requests_share_passes_and_answers_stay_the_same() -> None:
     x = torch.rand(40, 6)
     alone = [outputs(made, x[i : i + 2], TILE) for i in range(0, 40, 2)]
     with ThreadPoolExecutor(20) as threads:
-        assert gate._turn.acquire(blocking=False)  # nobody computes until all have come
-        found = [threads.submit(passes, entry, x[i : i + 2]) for i in range(0, 40, 2)]
-        while sum(map(len, passes._waiting.values())) < 20:
-            pass
-        gate._turn.release()
+        with gate():  # nobody computes until all have come
+            found = [threads.submit(passes, entry, x[i : i + 2]) for i in range(0, 40, 2)]
+            while sum(map(len, passes._waiting.values())) < 20:
+                pass
         for future, expected in zip(found, alone, strict=True):
             assert np.array_equal(future.result(), expected)
     assert passes.joined == 19
@@ -204,8 +204,7 @@ def test_all_who_wait_are_told_of_a_failure() -> None:
     made = adapted(CITY)
     passes = Passes(Gate(queue=1, wait=0.05))
     entry = Entry(TASK, made, made.support_x, TILE)
-    assert passes.gate._turn.acquire(blocking=False)
-    with ThreadPoolExecutor(4) as threads:
+    with passes.gate(), ThreadPoolExecutor(4) as threads:
         found = [threads.submit(passes, entry, made.support_x[:1]) for _ in range(4)]
         reasons = {getattr(future.exception(), "reason", None) for future in found}
     assert reasons <= {"OVERLOADED", "QUEUE_FULL"}

@@ -26,6 +26,7 @@ from quickstudy.inputs.pixels import (
     is_one_picture,
     read_file,
     read_upload,
+    upload_pixels,
 )
 from quickstudy.inputs.vectors import is_float_array, nested_numbers, numbers
 from quickstudy.task import Kind
@@ -148,6 +149,9 @@ class Pictures(InputKind):
         if form != self.form:
             raise self.refusal(form)
         return read_upload(from_base64(value["b64"]), max(STORED_SIDE, 2 * self.size))
+
+    def pixels(self, form: Form, value: Any) -> int:
+        return upload_pixels(value["b64"]) if form == self.form else 0
 
     def to_request(self, x: Any) -> JSON:
         return {"values": x}

@@ -113,6 +113,10 @@ class InputKind(ABC):
             UserError: It is of another kind, or not what it says it is.
         """
 
+    def pixels(self, form: Form, value: Any) -> int:
+        """How many pixels `from_request` decodes; 0 where there are none or they cannot be read."""
+        return 0
+
     @abstractmethod
     def to_request(self, x: Any) -> JSON:
         """An encoded input, as nested lists, as a request would give it."""

@@ -186,6 +186,15 @@ def read_upload(file: bytes, side: int) -> Image.Image:
     return still
 
 
+def upload_pixels(b64: str) -> int:
+    """How many pixels a picture in base64 says that it has; 0 where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(from_base64(b64)), formats=UPLOAD_FORMATS) as image:
+            return image.size[0] * image.size[1]
+    except (UserError, Image.DecompressionBombError, Image.DecompressionBombWarning, *BROKEN):
+        return 0
+
+
 def _without_metadata(image: Image.Image) -> Image.Image:
     """The same pixels as 8-bit L, RGB or RGBA, with nothing else attached."""
     if image.mode.startswith(("I", "F")):

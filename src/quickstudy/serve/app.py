@@ -27,6 +27,7 @@ from quickstudy.serve.limits import Limits
 from quickstudy.serve.metrics import Metrics
 from quickstudy.serve.migrations import migrate
 from quickstudy.serve.openapi import describe
+from quickstudy.serve.presence import Watch
 from quickstudy.serve.problems import BY_STATUS, Problem
 from quickstudy.serve.replies import Replies
 from quickstudy.serve.routes import about, ask, changes, files, tasks
@@ -124,6 +125,7 @@ def create_app(
     app.add_middleware(
         Edge, limits=limits, is_open=lambda: not server.needs_key, requests=metrics.requests
     )
+    app.add_middleware(Watch)
     return app
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from quickstudy.serve.bodies import Payload
 from quickstudy.serve.change import Change
 from quickstudy.serve.keys import EVERYBODY, SCOPES, Caller, Keys, Scope
+from quickstudy.serve.presence import presence
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.replies import Keep, Replies, Reply
 from quickstudy.serve.samples import Sample, sample
@@ -78,6 +79,7 @@ class Call:
                 f"{', '.join(sorted(caller.scopes))}; use another key.",
             )
         self.tenant = caller.tenant
+        presence().name = caller.key or presence().name
 
     def about(self, model: str) -> ModelCall:
         """Returns the call as one about a model.

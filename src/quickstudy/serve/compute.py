@@ -10,8 +10,7 @@ a row's result is the same bit by bit at any place of a batch and with any other
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from quickstudy.inputs import Encoded
 from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
-from quickstudy.serve.problems import Problem
+from quickstudy.serve.gate import Gate, Turn
+from quickstudy.serve.presence import ClientLeftError, Presence, presence
 from quickstudy.serve.states import Entry
 
 Array = NDArray[Any]
@@ -31,66 +31,14 @@ Array = NDArray[Any]
 TILE: Final = 16
 MAX_OPERATIONS: Final = 200_000  # of a row in a tile: up to here, a pass is all overhead
 MAX_TILES: Final = 4096  # in the cache
-_thread = threading.local()
 _tiles: dict[Any, int] = {}
-
-
-class Gate:
-    """A lock with a bounded queue: one request computes at a time.
-
-    Gradient-based learners put the parameters of a task into their modules during a call, so that
-    two calls at one time would mix theirs.
-
-    Args:
-        queue: Requests that may wait.
-        wait: Seconds that one may wait.
-    """
-
-    def __init__(self, queue: int, wait: float) -> None:
-        self.queue, self.wait, self.waiting = queue, wait, 0
-        self._lock = threading.Lock()
-        self._turn = threading.Lock()
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        """Holds the processor for a request.
-
-        Raises:
-            Problem: Too many wait, or it waited too long.
-        """
-        with self._lock:
-            if self.waiting >= self.queue:
-                raise Problem(
-                    "QUEUE_FULL",
-                    f"processor: at most {self.queue} requests wait for it; received one more; try "
-                    "again later.",
-                )
-            self.waiting += 1
-        try:
-            if not self._turn.acquire(timeout=self.wait):
-                raise Problem(
-                    "OVERLOADED",
-                    f"processor: it should be free within {self.wait:g} s; received no turn; try "
-                    "again later.",
-                )
-        finally:
-            with self._lock:
-                self.waiting -= 1
-        try:
-            if not getattr(_thread, "is_set", False):
-                # With one thread sums are always taken in one order.
-                torch.set_num_threads(1)
-                _thread.is_set = True
-            yield
-        finally:
-            self._turn.release()
 
 
 class _Part:
     """The rows of one request in a batch."""
 
     def __init__(self, x: Tensor) -> None:
-        self.x, self.done = x, threading.Event()
+        self.x, self.client, self.done = x, presence(), threading.Event()
         self.rows: Array | None = None
         self.error: BaseException | None = None
 
@@ -118,11 +66,12 @@ class Passes:
 
         Raises:
             Problem: The processor is too busy.
+            ClientLeftError: The client has left.
         """
         assert entry.adapted is not None
         if entry.tile == 1:
-            with self.gate():
-                return outputs(entry.adapted, x, 1)
+            with self.gate() as turn:
+                return outputs(entry.adapted, x, 1, turn.pause)
         key, part = (entry.snapshot.uid, entry.snapshot.number), _Part(x)
         with self._lock:
             waiting = self._waiting.setdefault(key, [])
@@ -131,6 +80,7 @@ class Passes:
         if leads:
             self._lead(key, entry)
         part.done.wait()
+        part.client.check()
         if part.error is not None:
             raise part.error
         assert part.rows is not None
@@ -140,10 +90,13 @@ class Passes:
         assert entry.adapted is not None
         parts: list[_Part] = []
         try:
-            with self.gate():
+            # The others still wait where the client of this request has left.
+            with self.gate(Presence()) as turn:
                 parts = self._taken(key)
-                rows = outputs(entry.adapted, torch.cat([part.x for part in parts]), entry.tile)
-            for part in parts:
+                present = [part for part in parts if not part.client.left]
+                x = torch.cat([part.x for part in present or parts])
+                rows = outputs(entry.adapted, x, entry.tile, lambda: _pause(turn, parts))
+            for part in present:
                 part.rows, rows = rows[: len(part.x)], rows[len(part.x) :]
         except BaseException as error:  # every request that waits must end, whatever it is
             parts = parts or self._taken(key)
@@ -160,13 +113,23 @@ class Passes:
             return parts
 
 
-def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
+def _pause(turn: Turn, parts: list[_Part]) -> None:
+    """Lets others go first between two tiles; ends the work where all clients have left."""
+    if all(part.client.left for part in parts):
+        raise ClientLeftError
+    turn.pause()
+
+
+def outputs(
+    adapted: Adapted, x: Tensor, tile: int, pause: Callable[[], None] = lambda: None
+) -> Array:
     """Returns probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
 
     Args:
         adapted: The adapted model.
         x: Inputs `(inputs, *x_shape)`.
         tile: Rows of a batch; a transductive learner takes all at once.
+        pause: Called before each batch.
     """
     n = len(x)
     if adapted.model.learner.tags.transductive:
@@ -174,7 +137,10 @@ def outputs(adapted: Adapted, x: Tensor, tile: int) -> Array:
     if n % tile:
         x = torch.cat([x, x[-1:].expand(tile - n % tile, *x.shape[1:])])
     # Copies, because the alignment of a tensor in memory may decide how it is computed.
-    tiles = [_pass(adapted, x[i : i + tile].clone()) for i in range(0, len(x), tile)]
+    tiles = []
+    for i in range(0, len(x), tile):
+        pause()
+        tiles.append(_pass(adapted, x[i : i + tile].clone()))
     return np.concatenate(tiles)[:n]
 
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quickstudy.serve.limits import Limits
+from quickstudy.serve.presence import ClientLeftError
 from quickstudy.serve.problems import MEDIA_TYPE, Problem
 
 CSP: Final = (
@@ -33,6 +34,8 @@ FAILED: Final = Problem(
     "server: failed; received an error of its own, which its log has under the request_id; report "
     "it.",
 )
+LEFT: Final = 499
+"""Status in logs and metrics of a request whose client left before it was answered."""
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -105,6 +108,8 @@ class Edge:
             if status:
                 raise
             await problem_response(scope, problem)(scope, receive, send_with_headers)
+        except ClientLeftError:
+            status = LEFT
         except Exception:
             log.exception("request %s failed", request_id)
             if not status:

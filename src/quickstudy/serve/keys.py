@@ -29,10 +29,12 @@ class Caller(NamedTuple):
     Attributes:
         tenant: Owner of the tasks that it may see.
         scopes: Scopes of the key; all where the server has no keys.
+        key: Id of the key; None where the server has none.
     """
 
     tenant: str
     scopes: frozenset[str]
+    key: str | None = None
 
 
 class Keys:
@@ -127,7 +129,7 @@ class Keys:
                 "create.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        return Caller(row.tenant, frozenset(row.scopes.split(",")))
+        return Caller(row.tenant, frozenset(row.scopes.split(",")), row.id)
 
 
 def _hash(key: str) -> str:

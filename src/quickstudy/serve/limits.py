@@ -30,6 +30,8 @@ class Limits:
         body_bytes: Of the body of a request.
         bodies_bytes: Of all bodies that are being received or answered at one time.
         tasks: Tasks that a tenant may have of all models.
+        request_pixels: Of all pictures of a request.
+        client_pixels: Of all pictures of a client that are being read at one time.
         requests: Requests that are being answered at one time.
         queue: Requests that may wait for the processor.
         wait: Seconds that a request may wait for it.
@@ -42,6 +44,8 @@ class Limits:
     body_bytes: int = 16 * 2**20
     bodies_bytes: int = 128 * 2**20
     tasks: int = 10_000
+    request_pixels: int = 128_000_000
+    client_pixels: int = 256_000_000
     requests: int = 256
     queue: int = 128
     wait: float = 30.0
@@ -71,5 +75,7 @@ class Limits:
             "page_size": MAX_PAGE,
             "ttl_seconds": MAX_TTL,
             "picture_pixels": MAX_UPLOAD_PIXELS,
+            "request_pixels": self.request_pixels,
+            "client_pixels": self.client_pixels,
             "picture_formats": list(UPLOAD_FORMATS),
         }

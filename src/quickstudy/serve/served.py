@@ -113,6 +113,10 @@ class Served:
         with refusals(pointer, "INPUT_UNREADABLE"):
             return self.model.preprocess.from_request(*x.form, self.model.x_shape)
 
+    def pixels(self, x: Input) -> int:
+        """How many pixels it takes to decode an input: 0 where it is no picture, or unreadable."""
+        return self.model.preprocess.pixels(*x.form)
+
     def picture(self, data: bytes) -> bytes | None:
         """A stored input as PNG; None where it is no picture."""
         return stored.to_png(data, self.model.preprocess)

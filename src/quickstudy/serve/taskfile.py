@@ -12,13 +12,12 @@ from quickstudy.files.rundir import tensor_seal, tensors_from_bytes
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.serve.change import Taken
-from quickstudy.serve.compute import Gate
 from quickstudy.serve.content import Content
+from quickstudy.serve.gate import Gate
 from quickstudy.serve.limits import MAX_EXAMPLES
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Label, Wanted
 from quickstudy.serve.served import Served, encode
-from quickstudy.serve.tasks import Tasks
 
 _exporting: Final = threading.Lock()
 """One thread at a time may use the exporter of torch."""
@@ -40,7 +39,7 @@ def task_file(gate: Gate, adapted: Adapted, format: str) -> bytes:
             raise Problem("NOT_EXPORTABLE", str(error)) from error
 
 
-def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], Taken]:
+def read_task(served: Served, content: bytes) -> tuple[list[Any], Taken]:
     """Labels and examples of a task's file.
 
     No model is built from the file, as clients are not trusted: the file must be of the served one.
@@ -81,9 +80,8 @@ def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], 
             "file: must be a task that quickstudy wrote; received one that cannot be read "
             f"({error}); export it again."
         ) from error
-    with tasks.gate():
-        contents = [Content.of(row) for row in rows]
-        return labels, Taken(contents, encode(served.model, rows, "/support"))
+    contents = [Content.of(row) for row in rows]
+    return labels, Taken(contents, encode(served.model, rows, "/support"))
 
 
 def _label(label: Any, served: Served) -> Any:

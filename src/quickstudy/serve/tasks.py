@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -15,11 +16,13 @@ from torch import Tensor
 from quickstudy.inputs import Encoded, stored
 from quickstudy.models.model import Model
 from quickstudy.serve.change import Change, Taken, missing, needs, ready
-from quickstudy.serve.compute import Gate, Passes, tile
+from quickstudy.serve.compute import Passes, tile
 from quickstudy.serve.content import Content, Plain
+from quickstudy.serve.gate import Gate
 from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
 from quickstudy.serve.metrics import Metrics
 from quickstudy.serve.problems import Problem, refusals
+from quickstudy.serve.reading import Reading
 from quickstudy.serve.schema.requests import Input
 from quickstudy.serve.served import Served, adapt, encode
 from quickstudy.serve.snapshot import Snapshot, sealed
@@ -60,7 +63,7 @@ class Tasks:
         self.limits, self.metrics = limits, metrics
         self.states = States(limits.cache_bytes)
         self.gate = Gate(limits.queue, limits.wait)
-        self.passes = Passes(self.gate)
+        self.passes, self.reading = Passes(self.gate), Reading(limits)
         self._stripes = [threading.Lock() for _ in range(STRIPES)]
 
     def model(self, name: str) -> Served:
@@ -88,10 +91,9 @@ class Tasks:
         Raises:
             Problem: One of them is not an input of the model; it says which.
         """
-        with self.gate():
-            plain = [served.plain(x, f"{pointer}/{i}") for i, x in enumerate(inputs)]
-            encoded = None if served.reads_columns else encode(served.model, plain, pointer)
-            return Taken([Content.of(x) for x in plain], encoded)
+        plain = list(self.reading(served, inputs, pointer))
+        encoded = None if served.reads_columns else encode(served.model, plain, pointer)
+        return Taken([Content.of(x) for x in plain], encoded)
 
     def queries(
         self, served: Served, inputs: Sequence[Input], entry: Entry, pointer: str = "/query"
@@ -106,8 +108,7 @@ class Tasks:
             model = ready(served, entry).model
         else:
             model = self.versions.get(entry.snapshot.model_version)
-        with self.gate():
-            plain = (served.plain(x, f"{pointer}/{i}") for i, x in enumerate(inputs))
+        with contextlib.closing(self.reading(served, inputs, pointer)) as plain:
             return encode(model, plain, pointer)
 
     def read(
@@ -277,9 +278,7 @@ class Tasks:
         absent = [i for i, _ in task.examples if i not in rows]
         if absent:
             plain = self._plain(change, absent)
-            with self.gate():
-                x = encode(model, plain)
-            rows |= dict(zip(absent, x, strict=True))
+            rows |= dict(zip(absent, encode(model, plain), strict=True))
         if not task.examples:
             return torch.zeros((0, *model.x_shape))
         return torch.stack([rows[i] for i, _ in task.examples])

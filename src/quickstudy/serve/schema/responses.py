@@ -182,6 +182,8 @@ class LimitsAnswer(Answered):
     page_size: int
     ttl_seconds: int
     picture_pixels: int
+    request_pixels: int = Field(description="Of all pictures of a request.")
+    client_pixels: int = Field(description="Of all pictures of a client read at one time.")
     picture_formats: list[str]
 
 
