@@ -365,9 +365,11 @@ def test_bad_pictures_are_refused(tmp_path: Path) -> None:
         tmp_path / "none.png",
         tmp_path / "cut.png",
         [picture(0), str(tmp_path / "none.png")],
-        np.full((1, 1, 8, 8), 200.0),
+        np.full((1, 1, 8, 8), -0.1),
+        np.full((1, 1, 8, 8), 1.1),
         np.full((1, 1, 8, 8), np.nan),
-        np.zeros((1, 1, 9, 9)),
+        np.zeros((1, 2, 9, 9)),
+        np.zeros((3, 64)),
         np.zeros((0, 8, 8), dtype=np.uint8),
     ):
         with pytest.raises(UserError):

@@ -159,6 +159,8 @@ def test_pictures_as_planes_or_rows() -> None:
     found = FewShotClassifier(in_colour).fit(coloured, [0, 1] * 3).predict_proba(coloured)
     want = in_colour.adapt([*coloured], [0, 1] * 3).predict_proba([*coloured])
     np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-7)
+    with pytest.raises(UserError, match="give X as"):
+        FewShotClassifier(in_colour).fit(coloured.reshape(6, -1), [0, 1] * 3)
     # Three pixels wide: not to be taken for one picture in colour.
     thin = np.random.default_rng(0).integers(0, 256, size=(6, 5, 3), dtype=np.uint8)
     assert FewShotClassifier(model).fit(thin, [0, 1] * 3).predict(thin).shape == (6,)
@@ -228,5 +230,5 @@ def test_messages_from_below(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
         FewShotClassifier().fit(np.eye(3), [0.5, 1.5, 2.5])
     model = Model(NearestCentroid(), (1, 8, 8), Pictures(8))
-    with pytest.raises(UserError, match=r"must be in 0 .. 1; received values up to 16"):
+    with pytest.raises(UserError, match=r"must be in 0 .. 1, .* values up to 16"):
         FewShotClassifier(model).fit(16 * np.ones((2, 64)), [0, 1])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from quickstudy.errors import UserError
-from quickstudy.inputs import pixels
+from quickstudy.inputs import formats
 from quickstudy.inputs.images import Pictures
 
 INK = Pictures(size=28, ink=True)
@@ -183,7 +183,7 @@ def test_bad_files(tmp_path, data, message):
 
 
 def test_too_many_pixels(monkeypatch):
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 80 * 120 - 1)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 80 * 120 - 1)
     for picture in (encoded(glyph()), np.asarray(glyph())):
         with pytest.raises(UserError, match="80x120 pixels"):
             GREY(picture)
@@ -205,8 +205,12 @@ def test_no_such_file(tmp_path):
         (np.zeros(9), r"shape \(9,\)"),
         (np.zeros((5, 9, 9)), r"shape \(5, 9, 9\)"),
         (np.zeros((1, 1, 9, 9)), r"shape \(1, 1, 9, 9\)"),
-        (np.full((9, 9), 2.0), "numbers in 0 .. 1; .* values in 2 .. 2"),
-        (np.full((9, 9), -1), "numbers in 0 .. 255; .* values in -1 .. -1"),
+        (np.full((9, 9), 2.0), "in 0 .. 1, or whole numbers of 8.* float64 with values up to 2,"),
+        (np.full((9, 9), 63), "int64 with values up to 63, which could be a dim picture"),
+        (np.full((9, 9), 65536), "or 16 bits; received int64 with values up to 65536; scale"),
+        (np.full((9, 9), -1), "not be negative; .* values in -1 .. -1"),
+        (np.linspace(-1, 1, 81).reshape(9, 9), "not be negative; .* values in -1 .. 1"),
+        (np.zeros((3, 9, 4)), r"either order"),
         (None, "dtype object"),
     ],
 )

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
-from torch import Tensor
+from PIL import Image
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
+from quickstudy.inputs.axes import is_one
 from quickstudy.inputs.files import labelled_files
 from quickstudy.inputs.ink import border, only_ink
 from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
+from quickstudy.inputs.levels import DEPTHS, TOLERANCE, White, check_alike
 from quickstudy.inputs.pixels import (
-    BROKEN,
+    as_array,
     flatten,
-    from_array,
     from_base64,
-    is_one_picture,
-    read_file,
+    one_or_many,
     read_upload,
+    to_plain,
     upload_pixels,
 )
-from quickstudy.inputs.vectors import is_float_array, nested_numbers, numbers
+from quickstudy.inputs.vectors import nested_numbers
 from quickstudy.task import Kind
 
 STORED_SIDE: Final = 512
 """Longer side of a picture that a request sends, or twice the network's."""
+NAMED: Final = 10
+"""Pictures that cannot be read of which a message says why."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,12 @@ class Pictures(InputKind):
         ink: The pictures are drawings, dark on light or light on dark.
         fill: Part of the frame that the longer side of the ink fills. In Omniglot it is 0.65 in the
             median over the background set.
+        bits: Depth of whole numbers: white is `2**bits - 1`, of uint8 at most 255. Where omitted,
+            each picture has the fewest of 8, 10, 12 and 16 bits that hold its largest number, and
+            one of 0 and 1 alone is a mask; uint8 is 8 bits.
 
     Raises:
-        UserError: Sizes out of range, or colour with `ink`.
+        UserError: Sizes or bits out of range, or colour with `ink`.
 
     Example:
         >>> pictures = Pictures(size=28, ink=True)
@@ -68,6 +73,7 @@ class Pictures(InputKind):
     mode: Literal["L", "RGB"] = "L"
     ink: bool = False
     fill: float = 0.65
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("L", "RGB") or (self.ink and self.mode != "L"):
@@ -80,58 +86,124 @@ class Pictures(InputKind):
                 f"Pictures: size must be 4 .. 1024 and fill above 0 and at most 1; received "
                 f"size={self.size}, fill={self.fill}; choose within these."
             )
+        if self.bits is not None and self.bits not in DEPTHS:
+            raise UserError(
+                f"Pictures: bits must be one of {', '.join(map(str, DEPTHS))}; received "
+                f"{self.bits!r}; choose one, or leave it out."
+            )
 
     def __call__(self, picture: Any) -> NDArray[np.uint8]:
         """One picture as an input `(channels, size, size)`, in 0 .. 255.
 
         Args:
-            picture: A path, the bytes of a file, a PIL image, or an array or tensor (h, w),
-                (h, w, 1 | 3 | 4) or (1 | 3, h, w): uint8, bool, or numbers in 0 .. 1; with `ink`
-                numbers in any range.
+            picture: A path, an open file, the bytes of a file, a PIL image, or an array or tensor
+                of any type, (h, w), (h, w, 1 | 3 | 4) or (1 | 3 | 4, h, w): whole numbers of 8, 10,
+                12 or 16 bits, masks of 0 and 1, or numbers in 0 .. 1; with `ink` numbers in any
+                range.
 
         Raises:
-            UserError: The picture cannot be read, is too large, or shows no ink where there should
-                be some.
+            UserError: The picture cannot be read, is too large, could be in several ranges, or
+                shows no ink where there should be some.
         """
-        if isinstance(picture, (str, os.PathLike, bytes)):
-            name = "the uploaded picture" if isinstance(picture, bytes) else os.fspath(picture)
-            image = read_file(picture, str(name))
-        elif isinstance(picture, Image.Image):
-            name, image = f"a PIL image of mode {picture.mode}", picture
-        else:
-            name = "an array"
-            image = from_array(picture, any_range=self.ink)
-        try:
-            flat = flatten(ImageOps.exif_transpose(image), self.mode, self.ink)
-        except BROKEN as error:
-            raise UserError(
-                f"Pictures: {name} cannot be decoded; received: {error}; save it again as PNG."
-            ) from error
+        return self._levels(picture)[0]
+
+    def _levels(self, picture: Any) -> tuple[NDArray[np.uint8], White | None]:
+        """One picture in 0 .. 255, and what was taken for white where that was inferred."""
+        image, white, name = to_plain(picture, self.bits, self.ink, self._shape)
+        flat = flatten(image, self.mode, self.ink)
         if self.ink:
-            flat = only_ink(flat, str(name))
-            return _brightest_255(_framed(flat, self.size, self.fill))[None]
+            flat = only_ink(flat, name)
+            return _brightest_255(_framed(flat, self.size, self.fill))[None], None
         framed = np.asarray(_framed(flat, self.size, 1.0, _border_colour(flat)))
-        return framed[None] if self.mode == "L" else framed.transpose(2, 0, 1).copy()
+        return framed[None] if self.mode == "L" else framed.transpose(2, 0, 1).copy(), white
+
+    def stack(self, pictures: Iterable[Any]) -> NDArray[np.uint8]:
+        """Pictures as inputs `(n, channels, size, size)`, in 0 .. 255.
+
+        Raises:
+            UserError: Some cannot be read, all of which are named; or by their largest numbers they
+                differ in depth.
+        """
+        return np.stack(self._alike(pictures, self._levels))
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
-        values = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
-        if is_float_array(values):
-            encoded, single = numbers(values, x_shape, advice=", or pass pictures as uint8")
-            if not single and values.size and values.max() > 1.5:
-                raise UserError(
-                    "inputs: floating-point pictures must be in 0 .. 1; received values up to "
-                    f"{values.max():g}; divide them, or pass uint8."
-                )
-            return encoded, single
-        single = is_one_picture(values)
-        pictures = [values] if single else list(values)
+        values = as_array(X)
+        if isinstance(values, np.ndarray) and values.dtype.kind in "buif":
+            single = is_one(values, x_shape)
+            encoded = self._encoded(values, x_shape, single)
+            if encoded is not None:
+                return encoded, single
+            pictures = [values] if single else list(values)
+        else:
+            single, pictures = one_or_many(values)
         if not pictures:
             raise UserError("inputs: need at least one picture; received none; pass some.")
-        levels = np.stack([self(picture) for picture in pictures])
-        return levels.astype(np.float32) / 255, single
+
+        def read(picture: Any) -> tuple[Array, White | None]:
+            array = as_array(picture)
+            if isinstance(array, np.ndarray):
+                encoded = self._encoded(array, x_shape, single=True)
+                if encoded is not None:
+                    return encoded[0], White(1.0, "floating")
+            levels, white = self._levels(picture)
+            return levels.astype(np.float32) / 255, white
+
+        return np.stack(self._alike(pictures, read)), single
+
+    def _encoded(self, values: Array, x_shape: Shape, single: bool) -> Array | None:
+        """Floating-point numbers that are inputs already, as many; None where they are not.
+
+        Of the network's own shape they are, and where no ink is to be found also with channels
+        last or without an axis for grey.
+        """
+        if values.dtype.kind != "f" or not values.size:
+            return None
+        batch = values[None] if single else values
+        if batch.shape[1:] != x_shape:
+            if self.ink:
+                return None
+            if batch.ndim == 3:
+                batch = batch[:, None]
+            elif batch.ndim == 4:
+                batch = batch.transpose(0, 3, 1, 2)
+            if batch.shape[1:] != x_shape:
+                return None
+        low, high = batch.min(), batch.max()
+        # What is not finite is refused by whoever asked, with the number of the example.
+        return None if low < -TOLERANCE or high > 1 + TOLERANCE else batch
+
+    def _alike(
+        self, pictures: Iterable[Any], read: Callable[[Any], tuple[T, White | None]]
+    ) -> list[T]:
+        """All pictures, read.
+
+        Raises:
+            UserError: Some cannot be, all of which are named; or they differ in depth.
+        """
+        inputs, whites, n = [], [], 0
+        bad: dict[str, list[str]] = {}
+        for n, picture in enumerate(pictures, start=1):
+            try:
+                x, white = read(picture)
+            except UserError as error:
+                bad.setdefault(str(error), []).append(str(n - 1))
+            else:
+                inputs.append(x)
+                whites.append(white)
+        if bad:
+            raise _unreadable(bad, n)
+        check_alike(whites)
+        return inputs
+
+    @property
+    def _shape(self) -> Shape:
+        return (1 if self.mode == "L" else 3, self.size, self.size)
 
     def to_json(self) -> JSON:
-        return {"kind": "pictures", **asdict(self)}
+        options = asdict(self)
+        if self.bits is None:  # as in files of the time before there were bits
+            del options["bits"]
+        return {"kind": "pictures", **options}
 
     @classmethod
     def from_json(cls, data: JSON) -> Self:
@@ -161,6 +233,23 @@ class Pictures(InputKind):
 
     def images(self, x: Array) -> Images:
         return Images(x[:, 0] if x.shape[1] == 1 else np.moveaxis(x, 1, -1), self.ink)
+
+
+def _unreadable(bad: dict[str, list[str]], n: int) -> UserError:
+    """The error of pictures that cannot be read: each message, and the examples it is about."""
+    count = sum(map(len, bad.values()))
+    if count == 1:
+        return UserError(next(iter(bad)))
+    lines = [
+        f"example {', '.join(of[:NAMED])}{', ...' if len(of) > NAMED else ''}: {message}"
+        for message, of in bad.items()
+    ]
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    listed = "\n  ".join([*lines[:NAMED], *more])
+    return UserError(
+        f"Pictures: all must be pictures that can be read; received {count} of {n} that are not; "
+        f"correct them or leave them out:\n  {listed}"
+    )
 
 
 def _border_colour(image: Image.Image) -> tuple[int, ...]:

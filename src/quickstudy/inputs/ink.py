@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.pixels import WORKING_SIDE
+from quickstudy.inputs.formats import WORKING_SIDE
 
 Grey = NDArray[np.float32]
 MIN_CONTRAST: Final = 12.0  # grey levels of 255 between paper and ink

@@ -1,145 +1,184 @@
-"""Decodes pictures: files, uploads and arrays, to 8 bits a channel."""
+"""Makes pictures plain: files, arrays and PIL images of any kind, to 8 bits a channel."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import io
-import struct
-import zlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.labels import is_many
+from quickstudy.inputs import formats
+from quickstudy.inputs.axes import Shape, channels_last
+from quickstudy.inputs.formats import BROKEN, check_deep_colour, check_size, decoded
+from quickstudy.inputs.levels import White, to_8_bits
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-# The largest phone cameras have 50 million; decoded to RGB this takes 192 MB.
-MAX_PIXELS: Final = 64_000_000
-WORKING_SIDE: Final = 512  # ink is looked for in no more detail than this
 UPLOAD_FORMATS: Final = ("PNG", "JPEG", "WEBP", "BMP")
 MAX_UPLOAD_PIXELS: Final = 24_000_000
-BROKEN: Final = (OSError, SyntaxError, ValueError, EOFError, zlib.error, struct.error)
+REDUCED_FROM: Final = 64_000_000
+"""Pixels from which a decoded picture is scaled down before it is handled further."""
+PLAIN: Final = ("L", "LA", "RGB", "RGBA")
 
 
-def read_file(source: Any, name: str) -> Image.Image:
-    """A decoded picture from a path or the bytes of a file."""
+def as_array(values: Any) -> Any:
+    """Tensors, series and other arrays as NumPy arrays; all else as it is."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.dtype.is_floating_point and values.dtype.itemsize < 4:
+            values = values.float()  # NumPy has no bfloat16, nor numbers of 8 bits.
+        return values.resolve_conj().resolve_neg().numpy()
+    if isinstance(values, Image.Image) or not hasattr(values, "__array__"):
+        return values
+    return np.asarray(values)
+
+
+def one_or_many(values: Any) -> tuple[bool, list[Any]]:
+    """Whether something other than an array of numbers is one picture, and the pictures.
+
+    Raises:
+        UserError: It is neither a picture nor several in an order.
+    """
+    if _is_file(values) or isinstance(values, Image.Image):
+        return True, [values]
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        return False, values.tolist()
+    in_order = isinstance(values, Iterable) and not isinstance(values, (set, frozenset, dict))
+    if isinstance(values, np.ndarray) or not in_order:
+        raise UserError(
+            "inputs: pictures must be paths, files, PIL images or arrays of numbers, one or an "
+            f"iterable of them in an order; received {type(values).__name__}"
+            f"{f' of shape {values.shape}' if isinstance(values, np.ndarray) else ''}; pass a list."
+        )
+    return False, list(values)
+
+
+def _is_file(source: Any) -> bool:
+    """Whether something is a path, the bytes of a file, or an open file."""
+    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or callable(
+        getattr(source, "read", None)
+    )
+
+
+def to_plain(
+    picture: Any, bits: int | None = None, any_range: bool = False, own: Shape | None = None
+) -> tuple[Image.Image, White | None, str]:
+    """A picture of any form with 8 bits a channel, what was taken for white, and its name.
+
+    Args:
+        picture: A path, an open file or its bytes, a PIL image, or an array or tensor.
+        bits: Depth of whole numbers, where it is known.
+        any_range: Whether numbers whose range cannot be told are stretched.
+        own: Shape of one input of the network, channels first.
+
+    Returns:
+        An image of mode L, LA, RGB or RGBA.
+
+    Raises:
+        UserError: It cannot be read, is too large, or its axes or range cannot be told.
+    """
+    if _is_file(picture):
+        name, content = _content(picture)
+        image = decoded(content, name)
+    elif isinstance(picture, Image.Image):
+        name, image = f"a PIL image of mode {picture.mode}", picture
+        check_size(image.size, name, formats.MAX_PIXELS)
+        if ";16" in str(getattr(image, "tile", "")):
+            check_deep_colour(image, name)
+    else:
+        array = as_array(picture) if isinstance(picture, (Tensor, np.ndarray)) else picture
+        return *from_array(np.asarray(array), bits, any_range, own), "an array"
     try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise UserError(
-            f"Pictures: {name} cannot be opened; received: {error.strerror or error}; check the "
-            "path."
-        ) from error
-    advice = f"give a whole picture as {', '.join(FORMATS)}."
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            check_size(image.size, name)
-            # A JPEG is decoded at a fraction of its size where that is detail enough.
-            image.draft(None, (2 * WORKING_SIDE, 2 * WORKING_SIDE))
-            image.load()
-            return image
-    except UserError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(
-            f"Pictures: {name} is too large; received: {error}; scale it down below "
-            f"{MAX_PIXELS:,} pixels."
-        ) from error
-    except UnidentifiedImageError as error:
-        received = f"{len(data)} bytes that start with {data[:12]!r}" if data else "an empty file"
-        raise UserError(
-            f"Pictures: {name} is not a picture that can be read; received {received}; {advice}"
-        ) from error
+        return *_in_8_bits(ImageOps.exif_transpose(image), bits, any_range), name
+    except UserError as error:
+        raise UserError(f"{error} (in {name})") from error
     except BROKEN as error:
         raise UserError(
-            f"Pictures: {name} is damaged or cut short; received {len(data)} bytes and: {error}; "
-            f"{advice}"
+            f"Pictures: {name} cannot be decoded; received: {error}; save it again as PNG."
         ) from error
 
 
-def check_size(size: tuple[int, int], name: str) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
+def _content(source: Any) -> tuple[str, bytes]:
+    """The name of a file, and its bytes."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return "the uploaded picture", bytes(source)
+    try:
+        if isinstance(source, (str, os.PathLike)):
+            name = os.fspath(source)
+            return str(name), Path(source).read_bytes()
+        name = str(getattr(source, "name", "an open file"))
+        if callable(getattr(source, "seekable", None)) and source.seekable():
+            source.seek(0)
+        content = source.read()
+    except (OSError, ValueError) as error:  # ValueError: a closed file, or a path with a null.
+        received = getattr(error, "strerror", None) or error
         raise UserError(
-            f"Pictures: {name} is too large; received {size[0]}x{size[1]} pixels; scale it down "
-            f"below {MAX_PIXELS:,} pixels."
+            f"Pictures: {name} cannot be opened; received: {received}; check the path."
+        ) from error
+    if not isinstance(content, bytes):
+        raise UserError(
+            f"Pictures: {name} must be open for reading bytes; received "
+            f"{type(content).__name__}; open it with mode 'rb'."
         )
+    return name, content
 
 
-def from_array(picture: Any, any_range: bool) -> Image.Image:
-    """An array or tensor as a PIL image of 8 bits a channel."""
-    array = np.asarray(picture.detach().cpu() if hasattr(picture, "detach") else picture)
-    received = f"received dtype {array.dtype} and shape {array.shape}"
-    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3):
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)):
-        raise UserError(
-            f"Pictures: an array must have the shape (h, w), (h, w, 1 | 3 | 4) or (1 | 3, h, w); "
-            f"{received}; give one picture, channels first or last."
-        )
+def from_array(
+    array: NDArray[Any], bits: int | None, any_range: bool, own: Shape | None
+) -> tuple[Image.Image, White | None]:
+    """One picture as a PIL image of 8 bits a channel, and what was taken for white."""
     if array.size == 0 or array.dtype.kind not in "buif":
         raise UserError(
-            f"Pictures: an array must hold numbers, at least one; {received}; give a path, a PIL "
-            "image or an array of pixels."
+            "Pictures: an array must hold numbers, at least one; received dtype "
+            f"{array.dtype} and shape {array.shape}; give a path, a PIL image or an array of "
+            "pixels."
         )
-    check_size((array.shape[1], array.shape[0]), "an array")
-    if array.dtype == np.uint8:
-        return Image.fromarray(np.ascontiguousarray(array))
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise UserError(
-            f"Pictures: pixels must be finite; {received} with NaN or infinity in "
-            f"{int((~np.isfinite(values)).sum())} place(s); fill these."
-        )
-    low, high = (values.min(), values.max()) if any_range else (0.0, 1.0)
-    if array.dtype.kind in "ui" and not any_range:
-        high = 255.0
-    if values.min() < low or values.max() > high:
-        raise UserError(
-            f"Pictures: pixels must be uint8 in 0 .. 255 or numbers in 0 .. {high:g}; {received} "
-            f"with values in {values.min():g} .. {values.max():g}; scale them."
-        )
-    scaled = np.rint(255 * (values - low) / max(high - low, np.finfo(float).tiny))
-    return Image.fromarray(scaled.astype(np.uint8))
+    array = channels_last(array, own)
+    check_size((array.shape[1], array.shape[0]), "an array", formats.MAX_PIXELS)
+    levels, white = to_8_bits(array, bits, any_range)
+    return Image.fromarray(np.ascontiguousarray(levels)), white
 
 
-def is_one_picture(values: Any) -> bool:
-    """Whether something is one picture rather than several.
+def _in_8_bits(
+    image: Image.Image, bits: int | None, any_range: bool
+) -> tuple[Image.Image, White | None]:
+    """The picture with 8 bits a channel, without palette, and what was taken for white."""
+    white = None
+    if image.mode.startswith(("I", "F")):
+        levels, white = to_8_bits(np.asarray(image), bits, any_range)
+        image = Image.fromarray(levels)
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in PLAIN:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    elif max(_highest(image)) == 1 or bits is not None:
+        levels, white = to_8_bits(np.asarray(image), bits, any_range)
+        image = Image.fromarray(levels)
+    else:
+        white = White(255.0, "uint8") if max(_highest(image)) else None
+    if image.size[0] * image.size[1] > REDUCED_FROM:
+        image = image.reduce(max(1, min(image.size) // (2 * formats.WORKING_SIDE)))
+    return image, white
 
-    Lists and arrays hold several, but for arrays (h, w), and (h, w, 3 | 4) in colour.
-    """
-    if not is_many(values):
-        return True
-    if not isinstance(values, np.ndarray):
-        return False
-    return values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
 
-
-def channels_first(batch: NDArray[Any]) -> NDArray[Any]:
-    """Pictures of 8 bits, (n, h, w), (n, h, w, channels) or (n, channels, h, w), as the last."""
-    if batch.ndim == 3:
-        return batch[:, None]
-    last = batch.shape[-1] in (1, 3, 4) and batch.shape[1] not in (1, 3, 4)
-    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)) if last else batch
+def _highest(image: Image.Image) -> list[int]:
+    """The largest value of each channel."""
+    extrema: Any = image.getextrema()
+    pairs = [extrema] if len(image.getbands()) == 1 else extrema
+    return [int(high) for _, high in pairs]
 
 
 def flatten(image: Image.Image, mode: Literal["L", "RGB"], ink: bool) -> Image.Image:
-    """The picture with 8 bits a channel, without palette or transparency."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image).astype(np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("pixels that are not finite")
-        low, high = (values.min(), values.max()) if image.mode == "F" else (0, 65535)
-        grey = 255 * (values - low) / max(high - low, np.finfo(float).tiny)
-        return Image.fromarray(np.rint(grey.clip(0, 255)).astype(np.uint8)).convert(mode)
+    """A picture of 8 bits a channel without transparency."""
     if not image.has_transparency_data:
-        return image.convert("RGB").convert(mode) if image.mode == "P" else image.convert(mode)
+        return image.convert(mode)
     rgba = image.convert("RGBA")
     alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64)
     grey = np.asarray(rgba.convert("RGB").convert("L"))
@@ -165,8 +204,11 @@ def read_upload(file: bytes, side: int) -> Image.Image:
                 )
             if getattr(image, "is_animated", False):
                 raise UserError(f"image: must not move; received an animation; {advice}")
+            deep = ";16" in str(image.tile)
             image.draft(None, (2 * side, 2 * side))
             image.load()
+            if deep:
+                check_deep_colour(image, "the uploaded picture")
             still = _without_metadata(ImageOps.exif_transpose(image))
     except UserError:
         raise
@@ -197,10 +239,8 @@ def upload_pixels(b64: str) -> int:
 
 def _without_metadata(image: Image.Image) -> Image.Image:
     """The same pixels as 8-bit L, RGB or RGBA, with nothing else attached."""
-    if image.mode.startswith(("I", "F")):
-        grey = np.asarray(image).astype(np.float64) * (255 / 65535)
-        return Image.fromarray(np.rint(grey.clip(0, 255)).astype(np.uint8))
-    mode = "L" if image.mode in ("1", "L") else "RGB"
+    image, _ = _in_8_bits(image, None, any_range=False)
+    mode = "L" if image.mode == "L" else "RGB"
     mode = "RGBA" if image.has_transparency_data else mode
     flat = image.convert(mode)
     return Image.frombytes(mode, flat.size, flat.tobytes())

@@ -14,6 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
+from quickstudy.inputs.pixels import as_array
 from quickstudy.task import Kind
 
 LARGEST: Final = float(np.finfo(np.float32).max)
@@ -71,7 +72,7 @@ def numbers(X: Any, x_shape: Shape, advice: str = "") -> tuple[Array, bool]:
     Raises:
         UserError: X is not numbers, or has another shape.
     """
-    values = X.detach().cpu().numpy() if isinstance(X, Tensor) else X
+    values = as_array(X) if isinstance(X, Tensor) else X
     if not is_float_array(values):
         try:
             values = np.asarray(values, dtype=np.float64)

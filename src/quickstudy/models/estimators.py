@@ -84,10 +84,15 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
                 f"model takes inputs of shape {model.x_shape}; received X with {x.shape[1]} "
                 "feature(s); pass others, or another model."
             )
+        if in_a_row and model.preprocess.modality == "pictures" and model.x_shape[0] > 1:
+            raise UserError(
+                f"{type(self).__name__}: pictures in colour must keep their axes, as a row does "
+                "not say whether the colours of a pixel stand together; received X with "
+                f"{x.shape[1]} feature(s); give X as (examples, height, width, 3) or (examples, "
+                "3, height, width)."
+            )
         shape = model.x_shape if in_a_row or (1, *shape) == model.x_shape else shape
-        inputs = x.reshape(len(x), *shape)
-        # A list, as one array could be one picture; but numbers in 0 .. 1 are inputs as they are.
-        return inputs if x.dtype.kind == "f" else list(inputs)
+        return list(x.reshape(len(x), *shape))  # a list, as one array could be one picture
 
 
 def _takes_rows(model: Any) -> bool:
@@ -99,8 +104,9 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
     """A scikit-learn classifier that learns from a few examples with a meta-trained model.
 
     X is an array or data frame with a row for each example. A model of pictures takes them as
-    `(examples, height, width)`, or with the pixels of each in one row, as uint8 or in 0 .. 1; a
-    model of a table takes its columns, by name from a data frame, missing values too.
+    `(examples, height, width)`, in colour with the channels first or last, grey ones also with the
+    pixels of each in one row; a model of a table takes its columns, by name from a data frame,
+    missing values too.
 
     Args:
         model: A run directory or a `quickstudy.Model`. None learns without meta-training: logistic

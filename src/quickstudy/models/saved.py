@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from quickstudy import catalog
@@ -152,6 +153,8 @@ def task_from_bytes(
         labels = [label_from_json(label) for label in header["labels"]]
         x, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
         adapted = Adapted(model, model.read(Encoded(x), labels), state)
+        if x.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"support examples of type {x.dtype}")
         # A state that does not fit is refused now rather than at the first query.
         if x.shape[1:] != model.x_shape or len(adapted.predict(x[:1])) != 1:
             raise ValueError(f"support examples of shape {tuple(x.shape[1:])}")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind, Pictures
-from quickstudy.inputs.pixels import channels_first
+from quickstudy.inputs.axes import channels_first
+from quickstudy.inputs.pixels import as_array
 from quickstudy.tasks.contents import Marks, held_by_name, marks_of, told_apart
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.recorded import Recorded, dealt
@@ -35,8 +36,9 @@ def arrays(
 
     Args:
         X: NumPy array or tensor (examples, *x). uint8 of three or four axes is pictures, (examples,
-            h, w), (examples, h, w, channels) or (examples, channels, h, w); all else is numbers,
-            which are taken as they are.
+            h, w), (examples, h, w, channels) or (examples, channels, h, w), a mask where it holds 0
+            and 1 alone; all else is numbers, which are taken as they are, with 1, 3 or 4 channels
+            that stand last put first.
         y: Label of each example, any hashable.
         name: Name for reports.
         valid: Part of the classes that are meta-valid; 0 for none.
@@ -146,7 +148,7 @@ def class_pools(
 def _inputs(X: Any) -> Array:
     """Pictures as uint8 (examples, channels, h, w), all else as finite float32."""
     try:
-        x = np.asarray(X.detach().cpu() if hasattr(X, "detach") else X)
+        x = np.asarray(as_array(X))
     except (ValueError, TypeError) as error:
         raise UserError(
             f"arrays: X must be one array (examples, *x); received {type(X).__name__}: {error}; "
@@ -158,8 +160,10 @@ def _inputs(X: Any) -> Array:
             f"shape {x.shape}; convert text to numbers, and reshape single numbers to (examples, "
             "1)."
         )
-    if x.dtype == np.uint8 and x.ndim in (3, 4):
-        return channels_first(x)
+    if x.ndim == 4 or (x.ndim == 3 and x.dtype == np.uint8):
+        x = channels_first(x)
+    if x.dtype == np.uint8 and x.ndim == 4:
+        return 255 * x if x.max(initial=0) == 1 else x  # a mask of 0 and 1
     with np.errstate(over="ignore"):
         values = x.astype(np.float32)
     finite = np.isfinite(values).all(axis=tuple(range(1, x.ndim)))

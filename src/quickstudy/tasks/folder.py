@@ -35,6 +35,7 @@ def folder(
     test: float = 0.2,
     seed: int = 0,
     recorded: Recorded | None = None,
+    bits: int | None = None,
 ) -> Dataset:
     """Classes from a folder with one folder of pictures for each class.
 
@@ -50,6 +51,7 @@ def folder(
         test: Part of the classes that are meta-test, where there are no split folders.
         seed: Seed of the split.
         recorded: The data of a run, whose split is used again.
+        bits: Depth of whole numbers in files of 16 bits; see `Pictures`.
 
     Raises:
         DataError: There is no such folder.
@@ -62,7 +64,7 @@ def folder(
             f"folder: {path} is not a folder; received a path "
             f"{'of a file' if path.exists() else 'where nothing is'}; check the path."
         )
-    pictures = Pictures(size, mode, ink)
+    pictures = Pictures(size, mode, ink, bits=bits)
     inside = folders(path)
     names = {each.name for each in inside}
     if "train" in names and names <= SPLIT_FOLDERS.keys():
@@ -76,7 +78,7 @@ def folder(
         return split_names(names, valid, test, seed, what) if splits is None else splits
 
     marks = marks_of(file.read_bytes() for file in files)
-    x = np.stack([pictures(file) for file in files])
+    x = pictures.stack(files)
     return dealt_classes(path.name, x, labels, marks, usual, pictures, recorded)
 
 
