@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.files import folders, labelled_files
 from quickstudy.inputs.images import Pictures
