@@ -26,6 +26,7 @@ MODULES = (
     "quickstudy.rules",
     "quickstudy.inputs",
     "quickstudy.tasks",
+    "quickstudy.targets",
     "quickstudy.metrics",
     "quickstudy.explain",
     "quickstudy.selection",

@@ -74,6 +74,9 @@ def test_how_values_are_written() -> None:
     assert ACCURACY.label == "Accuracy in %"
     assert MSE.text(0.3184, 0.012) == "0.318 ± 0.012"
     assert MSE.number(0.3184, 0.012, MSE.fine_digits) == "0.3184 ± 0.0120"
+    assert MSE.number(1.5238e9, 3.7e8) == "1.524e+09 ± 3.7e+08"  # an error in dollars
+    assert MSE.number(2.5e-7, 1e-8) == "2.5e-07 ± 1e-08"
+    assert MSE.number(0.0) == "0.000"
     assert MSE.difference_text(-0.5) == "0.500"
     assert MSE.label == "Mean squared error"
     assert LOSS.text(0.25) == "0.250 nats"

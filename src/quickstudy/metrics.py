@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.targets import TargetScale
 from quickstudy.task import Examples, Kind
 
 __all__ = [
@@ -83,6 +85,12 @@ class Metric:
         """Whether values are fractions, which people read in percent."""
         return self.unit == "%"
 
+    def in_units_of(self, targets: TargetScale) -> Metric:
+        """The same metric of predictions and queries that are standardised, in the user's units."""
+        if targets.is_identity:
+            return self
+        return replace(self, per_task=partial(_restored, self.per_task, targets))
+
     def guessing(self, n_way: object) -> float | None:
         """The value of guessing among `n_way` classes; None where there is none for all tasks."""
         return self.chance(n_way) if self.chance and isinstance(n_way, int) else None
@@ -104,10 +112,14 @@ class Metric:
         return f"{self.title} in {self.unit}" if self.unit else self.title
 
     def number(self, value: float, ci95: float | None = None, digits: int | None = None) -> str:
-        """A value and its half width without the unit: `93.0 ± 0.4`."""
+        """A value and its half width without the unit: `93.0 ± 0.4`.
+
+        One that may be in any unit has four significant digits where it is very large or small.
+        """
         digits = self.digits if digits is None else digits
-        text = f"{self.scale * value:.{digits}f}"
-        return text if ci95 is None else f"{text} ± {self.scale * ci95:.{digits}f}"
+        form = f".{digits}f" if self.highest <= 1 else spelling(value, digits)
+        text = f"{self.scale * value:{form}}"
+        return text if ci95 is None else f"{text} ± {self.scale * ci95:{form}}"
 
     def text(self, value: float, ci95: float | None = None) -> str:
         """A value as people read it: `93.0 ± 0.4 %` of a fraction, `0.318 ± 0.012` of an error."""
@@ -119,6 +131,12 @@ class Metric:
         number = self.number(abs(value), ci95)
         unit = "points" if self.is_fraction else self.unit
         return f"{number} {unit}" if unit else number
+
+
+def spelling(value: float, digits: int) -> str:
+    """The format of a value in any unit: four significant digits where it is large or small."""
+    fixed = value == 0 or not math.isfinite(value) or 10.0**-digits <= abs(value) < 1e6
+    return f".{digits}f" if fixed else ".4g"
 
 
 def half_width(values: FloatArray) -> float:
@@ -184,6 +202,15 @@ def roc_auc(scores: NDArray[Any], classes: NDArray[Any], y: NDArray[Any]) -> flo
 def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """log N(y; mean, std^2) of each element, in nats."""
     return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
+
+
+def _restored(
+    per_task: Callable[[Tensor, Examples], float],
+    targets: TargetScale,
+    prediction: Tensor,
+    query: Examples,
+) -> float:
+    return per_task(targets.restore(prediction), query._replace(y=targets.restore(query.y)))
 
 
 def _accuracy(prediction: Tensor, query: Examples) -> float:

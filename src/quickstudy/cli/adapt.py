@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from quickstudy.errors import UserError
+from quickstudy.metrics import spelling
 from quickstudy.models.saved import load
 
 
@@ -33,10 +34,11 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
     except UserError as error:
         print(f"quality: not measured; {error}")
     else:
+        form = spelling(quality.value, 3)
         print(
-            f"quality: {quality.metric} {quality.value:.3f}, 95 % interval {quality.low:.3f} to "
-            f"{quality.high:.3f} ({quality.folds}-fold cross-validation on the {quality.n} "
-            "examples)"
+            f"quality: {quality.metric} {quality.value:{form}}, 95 % interval "
+            f"{quality.low:{form}} to {quality.high:{form}} ({quality.folds}-fold "
+            f"cross-validation on the {quality.n} examples)"
         )
         if quality.warning is not None:
             print(f"quality: {quality.warning}")

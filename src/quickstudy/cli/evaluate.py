@@ -159,7 +159,7 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
                 f"{settings.inner_steps} and a run of {type(learner).__name__}; leave it out."
             )
         learner.adapt_steps = settings.inner_steps
-    source = catalog.build_tasks(spec | (settings.tasks or {}))
+    source = catalog.build_tasks(spec | (settings.tasks or {})).with_targets(model.targets)
     if settings.net or settings.tasks:
         learner = transferred(learner, source, settings.net)
     pooled = _pooled(run, learner, source, record) if settings.baselines else {}

@@ -15,6 +15,7 @@ from quickstudy.cli.console import needs_extra, status
 from quickstudy.cli.options import train_parser
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
+from quickstudy.metrics import spelling
 from quickstudy.search.settings import Search
 from quickstudy.search.space import read_space, space_text
 from quickstudy.search.spaces import default_space, usual_choices
@@ -135,4 +136,6 @@ def progress(plan: Plan, rows: Sequence[Row]) -> str:
     running = sum(row.state == "running" for row in rows)
     best = best_row(rows, plan.sign)
     text = f"{ended} of {plan.trials} trials done, {running} running"
-    return text if best is None else f"{text}; best {best.score:.4f}"
+    if best is None or best.score is None:
+        return text
+    return f"{text}; best {best.score:{spelling(best.score, 4)}}"

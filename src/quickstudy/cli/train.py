@@ -9,6 +9,7 @@ from typing import Any
 from quickstudy.cli.options import train_parser, value_of
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.metrics import spelling
 from quickstudy.training.plan import MAY_CHANGE, changed, flat, hyphened, run_training
 
 
@@ -43,7 +44,8 @@ def train(argv: Sequence[str]) -> int:
     result = run_training(options, resume=resume is not None)
     if int(os.environ.get("RANK", 0)) == 0:
         print(
-            f"stopped: {result.stopped} at step {result.step}, best validation {result.best:.4f}, "
+            f"stopped: {result.stopped} at step {result.step}, best validation "
+            f"{result.best:{spelling(result.best, 4)}}, "
             f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in "
             f"{options['out']}"
         )

@@ -18,6 +18,7 @@ from quickstudy.learner import AnyLearner, Learner
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
+from quickstudy.targets import TargetRule
 from quickstudy.tasks.source import TaskSource
 
 Given = AnyLearner | Model | str | os.PathLike[str]
@@ -35,6 +36,7 @@ class Entry:
         run: Its run directory, where it has one.
         record: The record of that run.
         notes: What a reader must know to compare it fairly.
+        targets: The scale of targets that it was trained with; that of any tasks where `"support"`.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Entry:
     run: Path | None = None
     record: JSON = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    targets: TargetRule = "support"
 
     @property
     def n_meta_parameters(self) -> int:
@@ -70,6 +73,24 @@ def given_entries(learners: Mapping[str, Given], source: TaskSource) -> list[Ent
             " of them."
         )
     return [_entry(name, learner, source) for name, learner in learners.items()]
+
+
+def on_their_scale(entries: list[Entry], source: TaskSource) -> TaskSource:
+    """The tasks with their targets on the scale that the learners were trained with.
+
+    Raises:
+        UserError: They were trained with different ones, or the tasks have another.
+    """
+    scales = {entry.targets: entry.name for entry in entries if entry.targets != "support"}
+    if len(scales) > 1:
+        raise UserError(
+            "compare: all must have been trained with targets on one scale; received "
+            f"{' and '.join(map(repr, scales.values()))}, whose meta-train rows differ; compare "
+            "runs of one data set, one seed and one version."
+        )
+    for scale in scales:
+        source = source.with_targets(scale)
+    return source
 
 
 def baseline_entries(entries: list[Entry], source: TaskSource) -> list[Entry]:
@@ -111,7 +132,8 @@ def _entry(name: str, given: Given, source: TaskSource) -> Entry:
     if isinstance(given, Model):
         _check_preprocess(name, given.preprocess, source.preprocess)
     check_calibrated(learner)
-    return Entry(name, learner, run=run, record=record, notes=_notes(record, source))
+    targets = given.targets if isinstance(given, Model) else "support"
+    return Entry(name, learner, False, run, record, _notes(record, source), targets)
 
 
 def _check_preprocess(name: str, given: Any, wanted: Any) -> None:

@@ -16,7 +16,7 @@ import torch
 from quickstudy.batching.batch import TOGETHER
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.compare.comparison import ComparedLearner, ComparedSetting, Comparison, Outcome
-from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries
+from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries, on_their_scale
 from quickstudy.errors import UserError
 from quickstudy.evaluation.record import Mean
 from quickstudy.evaluation.scores import norm_name, responses, scores
@@ -111,8 +111,9 @@ def compare(
         >>> [row["name"] for row in result["rows"]][:2]
         ['trained', 'not trained']
     """
-    settings = settings_of(source, n_way, n_shot, split)
     entries = given_entries(learners, source)
+    source = on_their_scale(entries, source)
+    settings = settings_of(source, n_way, n_shot, split)
     entries += baseline_entries(entries, source) if with_baselines else []
     names = [entry.name for entry in entries]
     check_request(names, n_tasks, reference)

@@ -15,6 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import ACCURACY, MSE, half_width
+from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Task, stack
 
 WIDE = 0.3
@@ -45,7 +46,9 @@ class Quality(Record):
     warning: str | None = None
 
 
-def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) -> Quality:
+def cross_validated(
+    learner: AnyLearner, support: Examples, max_folds: int = 5, targets: TargetScale = IDENTITY
+) -> Quality:
     """Adapts to all folds but one and predicts that one, for each fold.
 
     Folds are stratified by class. The estimate errs on the low side, as each fold learns from fewer
@@ -55,6 +58,7 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
         learner: In eval mode.
         support: The support set of the task.
         max_folds: Folds at most; no more than a class has examples.
+        targets: The scale of the targets of a regression; the error is in the user's units.
 
     Raises:
         UserError: A class has one example, so that leaving it out leaves none.
@@ -87,7 +91,7 @@ def cross_validated(learner: AnyLearner, support: Examples, max_folds: int = 5) 
                 "or judge the model on labelled queries of your own"
             )
         return Quality(ACCURACY.name, float(correct.mean()), low, high, n, folds, warning)
-    errors = (predictions - support.y.cpu()).double().square().mean(dim=1).numpy()
+    errors = targets.spread(predictions - support.y.cpu()).double().square().mean(dim=1).numpy()
     mean, half = float(errors.mean()), half_width(errors)
     warning = None
     if half > mean / 2:

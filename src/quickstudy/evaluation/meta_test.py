@@ -127,18 +127,28 @@ def ladder_of(learner: AnyLearner, source: TaskSource) -> dict[str, AnyLearner]:
 def likelihood(
     learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int
 ) -> Likelihood | None:
-    """Mean log-density of a task's queries; None for a learner that gives no distribution."""
+    """Mean log-density of a task's queries; None for a learner that gives no distribution.
+
+    It is of the targets in the user's units.
+    """
     if learner.kind != "regression" or not learner.overrides(Learner.distribution):
         return None
+
+    targets = source.targets
 
     def moments(task: Task) -> Tensor:
         gaussian = learner.distribution(learner.adapt(task.support), task.query.x)
         assert gaussian is not None
-        return torch.stack(gaussian, dim=-1)
+        mean, std = gaussian
+        return torch.stack([targets.restore(mean), targets.spread(std)], dim=-1)
 
     tasks = (source.task(split, index) for index in range(n_tasks))
-    answers = responses(learner, tasks, answer=moments)
-    values = np.array([LOG_LIKELIHOOD.per_task(answer, task.query) for task, answer in answers])
+    values = np.array(
+        [
+            LOG_LIKELIHOOD.per_task(answer, query._replace(y=targets.restore(query.y)))
+            for (_, query), answer in responses(learner, tasks, answer=moments)
+        ]
+    )
     every = (source.log_likelihoods(split, index) for index in range(n_tasks))
     bounds = [each for each in every if each is not None]
     if not bounds:

@@ -50,6 +50,7 @@ def attribute(
     tolerance: float = 1e-3,
     most_steps: int = 4096,
     window: int | None = None,
+    unit: float = 1.0,
 ) -> Attribution:
     """Which parts of a query speak for a class, through the adapted model.
 
@@ -68,10 +69,11 @@ def attribute(
         target: Class, or output of a regression.
         method: How.
         temperature: What logits are divided by.
-        tolerance: Largest `delta` of integrated gradients, in nats or units of the target.
+        tolerance: Largest `delta` of integrated gradients, in nats or the learner's units.
         most_steps: Gradients after which halving stops, whatever the `delta`.
         window: Side of the window of occlusion; a seventh of a picture, or one number of a row,
             where omitted.
+        unit: What an output of a regression is multiplied by: the standard deviation of its target.
 
     Raises:
         UserError: captum is not installed; an unknown method; or a transductive learner, for which
@@ -120,9 +122,10 @@ def attribute(
                 baselines=blank,
                 perturbations_per_eval=TOGETHER,
             )
-        return Attribution(method, values[0], total, float(values.sum()) - total)
+        delta = float(values.sum()) - total
+        return Attribution(method, values[0] * unit, total * unit, delta * unit)
     values, delta = _along_the_way(IntegratedGradients(explained), x, tolerance, most_steps)
-    return Attribution(method, values, total, delta)
+    return Attribution(method, values * unit, total * unit, delta * unit)
 
 
 def _along_the_way(

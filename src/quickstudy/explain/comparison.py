@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.learner import AnyLearner, Contributions
+from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples
 
 
@@ -77,7 +78,11 @@ def nearest(learner: AnyLearner, support: Examples, state: object, x: Tensor) ->
 
 @torch.no_grad()
 def contributions(
-    learner: AnyLearner, support: Examples, state: object, x: Tensor
+    learner: AnyLearner,
+    support: Examples,
+    state: object,
+    x: Tensor,
+    targets: TargetScale = IDENTITY,
 ) -> Contributions | None:
     """The part of each support example in each logit, exactly; None where there is no such sum.
 
@@ -89,12 +94,18 @@ def contributions(
         support: Examples of weight 1.
         state: What the learner made of the support.
         x: One query `(*x)`.
+        targets: The scale of the targets of a regression. Each example has an equal share of their
+            mean, so that the parts sum to the prediction in the user's units.
 
     Shapes:
         parts (support, outputs)
     """
     result = learner.contributions(state, support, x[None])
-    return result and result._replace(parts=result.parts[0])
+    if result is None:
+        return None
+    parts = result.parts[0]
+    share = (targets.restore(torch.zeros_like(parts)) - torch.zeros_like(parts)) / len(parts)
+    return result._replace(parts=targets.spread(parts) + share)
 
 
 @torch.no_grad()

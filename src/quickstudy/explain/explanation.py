@@ -16,6 +16,7 @@ from quickstudy.explain.comparison import Neighbours
 from quickstudy.explain.layers import LayerChange, layer_changes
 from quickstudy.explain.removal import Counterfactual, Suspect
 from quickstudy.learner import AnyLearner, Contributions
+from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Kind
 
 
@@ -107,6 +108,7 @@ def explain(
     temperature: float = 1.0,
     attribution: Method | None = None,
     counterfactual: bool = False,
+    targets: TargetScale = IDENTITY,
 ) -> Explanation:
     """Why an adapted learner answers a query as it does.
 
@@ -123,6 +125,7 @@ def explain(
         temperature: What logits are divided by.
         attribution: How to find the parts of the input that count, if at all; needs captum.
         counterfactual: Whether to look for examples without which the answer is another.
+        targets: The scale of the targets of a regression; all is said in the user's units.
 
     Raises:
         UserError: The query has another shape than the support; or there is no such class.
@@ -147,9 +150,12 @@ def explain(
         best = int(prediction.argmax())
         answer, labels = names[best], [names[i] for i in support.y.argmax(dim=1).tolist()]
     else:
-        best, answer, labels = 0, prediction.tolist(), support.y.tolist()
+        best, answer = 0, targets.restore(prediction).tolist()
+        labels = targets.restore(support.y).tolist()
     column = best if target is None else names.index(target)
-    influences, suspects = removal.left_out_once(learner, support, state, x, column, temperature)
+    influences, suspects = removal.left_out_once(
+        learner, support, state, x, column, temperature, targets
+    )
     rows = comparison.attention(learner, support, state, x, column)
     change = removal.counterfactual(learner, support, state, x) if counterfactual else None
     return Explanation(
@@ -161,13 +167,16 @@ def explain(
         probabilities=probabilities,
         influence=[None if math.isnan(value) else value for value in influences.tolist()],
         nearest=comparison.nearest(learner, support, state, x),
-        contributions=comparison.contributions(learner, support, state, x),
+        contributions=comparison.contributions(learner, support, state, x, targets),
         attention=None if rows is None else rows.mean(dim=0).tolist(),
         suspicious=named(suspects, names),
         layers=None
         if learner.adapt_steps is None
         else layer_changes(learner, support, state, torch.cat([support.x, x[None]])),
-        attribution=attribution and attribute(learner, state, x, column, attribution, temperature),
+        attribution=attribution
+        and attribute(
+            learner, state, x, column, attribution, temperature, unit=targets.unit(column)
+        ),
         counterfactual=change and change._replace(answer=names[change.answer]),
     )
 

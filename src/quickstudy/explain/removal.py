@@ -15,6 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.nets import norm
+from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Task
 
 TOGETHER = 2**20
@@ -135,7 +136,11 @@ def influence(
 
 
 def suspicious(
-    learner: AnyLearner, support: Examples, temperature: float = 1.0, every: bool = False
+    learner: AnyLearner,
+    support: Examples,
+    temperature: float = 1.0,
+    every: bool = False,
+    targets: TargetScale = IDENTITY,
 ) -> list[Suspect]:
     """The support examples whose labels deserve a second look, worst first.
 
@@ -148,12 +153,13 @@ def suspicious(
         support: Examples of weight 1.
         temperature: What logits are divided by.
         every: Whether to rank all examples, those that are alone in their class last.
+        targets: The scale of the targets of a regression; answers are in the user's units.
     """
     n = len(support.x)
     held = without(learner, support, _leave_one_out(n), support.x[:0], torch.arange(n)[:, None])[
         :, 0
     ]
-    return _suspects(learner, support, held, temperature, every)
+    return _suspects(learner, support, held, temperature, every, targets)
 
 
 @torch.no_grad()
@@ -164,6 +170,7 @@ def left_out_once(
     x: Tensor,
     target: int,
     temperature: float = 1.0,
+    targets: TargetScale = IDENTITY,
 ) -> tuple[Tensor, list[Suspect]]:
     """`influence` and `suspicious` from the same adaptations."""
     n = len(support.x)
@@ -171,8 +178,15 @@ def left_out_once(
     held, absent = without(learner, support, _leave_one_out(n), x[None], rows).unbind(dim=1)
     present = learner.predict(state, x[None])
     return (
-        _influence(learner, support, present, absent, target, temperature),
-        _suspects(learner, support, held, temperature, every=False),
+        _influence(
+            learner,
+            support,
+            targets.restore(present),
+            targets.restore(absent),
+            target,
+            temperature,
+        ),
+        _suspects(learner, support, held, temperature, every=False, targets=targets),
     )
 
 
@@ -261,7 +275,12 @@ def _influence(
 
 
 def _suspects(
-    learner: AnyLearner, support: Examples, held: Tensor, temperature: float, every: bool
+    learner: AnyLearner,
+    support: Examples,
+    held: Tensor,
+    temperature: float,
+    every: bool,
+    targets: TargetScale,
 ) -> list[Suspect]:
     if learner.kind == "classification":
         log_p = torch.log_softmax(held.double() / temperature, dim=1)
@@ -270,8 +289,8 @@ def _suspects(
         answers = best.tolist()
         doubtful = (best != support.y.argmax(dim=1)).tolist()
     else:
-        agreement = -(held - support.y).square().mean(dim=1).sqrt()
-        answers = held.tolist()
+        agreement = -targets.spread(held - support.y).square().mean(dim=1).sqrt()
+        answers = targets.restore(held).tolist()
         doubtful = (-agreement > OUTLYING * (-agreement).median()).tolist()
     unknown = only_of_class(learner, support).tolist()
     # By the logarithm, as probabilities near 0 are equal after rounding.

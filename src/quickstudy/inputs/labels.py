@@ -60,13 +60,21 @@ def distinct_classes(labels: list[Any]) -> list[Any]:
 
 
 def real_targets(labels: list[Any]) -> Tensor:
+    """The targets of a regression `(examples, outputs)`, in float64."""
     try:
-        return torch.tensor(labels, dtype=torch.float64)
+        values = torch.tensor(labels, dtype=torch.float64)
     except (ValueError, TypeError) as error:
         raise UserError(
             f"adapt: targets of a regression must be numbers; received {labels[:3]} ({error}); "
             "pass numbers."
         ) from error
+    bad = torch.nonzero(~torch.isfinite(values.reshape(len(values), -1)).all(dim=1)).flatten()
+    if len(bad):
+        raise UserError(
+            "adapt: targets must be finite; received NaN or infinity in example(s) "
+            f"{bad[:5].tolist()}; remove these examples."
+        )
+    return values.reshape(len(values), -1)
 
 
 def is_many(X: Any) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.inputs.kind import InputKind, Shape
 from quickstudy.inputs.labels import distinct_classes, label_list, real_targets
+from quickstudy.targets import IDENTITY, TargetRule, TargetScale
 from quickstudy.task import Examples, Kind, examples
 
 
@@ -38,6 +39,7 @@ class SupportSet(NamedTuple):
         labels: The label of each, as it was handed over.
         examples: What a learner takes: inputs, targets and weights.
         classes: The labels in the order of the targets' columns; empty in regression.
+        scale: The scale by which the targets of a regression are standardised.
 
     Example:
         >>> options = {"targets": "classification", "n_out": None, "like": support.x}
@@ -49,6 +51,7 @@ class SupportSet(NamedTuple):
     labels: list[Any]
     examples: Examples
     classes: list[Any]
+    scale: TargetScale = IDENTITY
 
     @property
     def x_shape(self) -> Shape:
@@ -93,6 +96,7 @@ def read(
     targets: Kind,
     n_out: int | None,
     like: Tensor,
+    rule: TargetRule = IDENTITY,
 ) -> SupportSet:
     """The labelled examples of a task, checked and made plain.
 
@@ -104,6 +108,7 @@ def read(
         targets: Whether labels are classes or values.
         n_out: Number of values of a target in regression, where it is known.
         like: A tensor of the type and on the device that the network computes with.
+        rule: The scale of the targets of a regression.
 
     Raises:
         UserError: Lengths differ, inputs have another form or shape or are not finite, labels do
@@ -128,10 +133,17 @@ def read(
         column = {label: i for i, label in enumerate(classes)}
         y = torch.tensor([column[label] for label in labels], device=x.device)
         return SupportSet(kind, labels, examples(x, y, len(classes)), classes)
-    support = examples(x, real_targets(labels).to(x))
-    if n_out is not None and support.y.shape[1] != n_out:
+    values = real_targets(labels)
+    if n_out is not None and values.shape[1] != n_out:
         raise UserError(
             f"adapt: each target must have {n_out} value(s), as in meta-training; received "
-            f"{support.y.shape[1]}; pass y of shape (examples, {n_out})."
+            f"{values.shape[1]}; pass y of shape (examples, {n_out})."
         )
-    return SupportSet(kind, labels, support, [])
+    scale = TargetScale.of(values.numpy()) if rule == "support" else rule
+    targets_ = scale.standardise(values)
+    if not torch.isfinite(targets_.to(x.dtype)).all():
+        raise UserError(
+            f"adapt: targets must be within {torch.finfo(x.dtype).max:.3g} standard deviations; "
+            f"received values up to {float(values.abs().max()):g}; give them in another unit."
+        )
+    return SupportSet(kind, labels, examples(x, targets_.to(x.device)), [], scale)

@@ -34,9 +34,10 @@ class Adapted:
     Any thread may ask it; those that ask models of one `Model` at once wait for each other.
 
     Attributes:
-        support: The examples it learned from.
+        support: The examples it learned from, as the learner takes them.
         labels: The label of each.
         classes: The labels in the order of the columns; empty in regression.
+        scale: The scale of the targets of a regression, in which the learner sees them.
         state: What the learner made of the examples.
 
     Example:
@@ -49,7 +50,7 @@ class Adapted:
 
     def __init__(self, model: Model, support: SupportSet, state: Any = None) -> None:
         self.model, self.support = model, support.examples
-        self.labels, self.classes = support.labels, support.classes
+        self.labels, self.classes, self.scale = support.labels, support.classes, support.scale
         if state is None:
             with torch.no_grad(), locked(model.learner):
                 state = model.learner.adapt(self.support)
@@ -98,7 +99,7 @@ class Adapted:
             )
         outputs, single = self._output(X)
         if self.model.kind == "regression":
-            values = outputs.cpu().numpy()
+            values = self.scale.restore(outputs).cpu().numpy()
             values = values[:, 0] if values.shape[1] == 1 else values
             return values[0] if single else values
         confidence, best = self._probabilities(outputs).max(dim=1)
@@ -192,7 +193,7 @@ class Adapted:
             UserError: A class has one example, so that leaving it out leaves none.
         """
         with locked(self.model.learner):
-            return cross_validated(self.model.learner, self.support, max_folds)
+            return cross_validated(self.model.learner, self.support, max_folds, self.scale)
 
     def explain(
         self,
@@ -221,7 +222,8 @@ class Adapted:
         model, classes = self.model, self.classes or None
         query = (self.support, self.state, x[0], target, classes, model.temperature)
         with locked(model.learner):
-            return explain(model.learner, *query, attribution, counterfactual)
+            why = explain(model.learner, *query, attribution, counterfactual, self.scale)
+        return why if classes else why._replace(labels=[_as_list(v) for v in self.labels])
 
     def suspicious(self, every: bool = False) -> list[Suspect]:
         """The support examples whose labels deserve a second look, worst first.
@@ -231,7 +233,7 @@ class Adapted:
         Args:
             every: Whether to rank all examples rather than those that deserve a look.
         """
-        query = (self.support, self.model.temperature, every)
+        query = (self.support, self.model.temperature, every, self.scale)
         with locked(self.model.learner):
             suspects = suspicious(self.model.learner, *query)
         return named(suspects, self.classes)
@@ -295,6 +297,7 @@ class Adapted:
             temperature=self.model.temperature,
             preprocess=self.model.preprocess,
             fingerprint=self.model.fingerprint,
+            targets=self.scale,
         )
 
     def _taught(self, x: Tensor, labels: list[Any]) -> Adapted:
@@ -308,3 +311,9 @@ class Adapted:
         x, single = self.model.inputs(X)
         with torch.no_grad(), locked(self.model.learner):
             return self.model.learner.predict(self.state, x), single
+
+
+def _as_list(value: Any) -> list[float]:
+    """The values of a target of a regression."""
+    values: list[float] = torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist()
+    return values

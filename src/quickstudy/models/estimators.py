@@ -50,7 +50,8 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         if model is None:
             names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(len(inputs[0]))])
             cells = [[str(value) for value in row] for row in inputs]
-            model = Model(self._baseline, (len(names),), Columns.fit(names, cells, cells))
+            columns = Columns.fit(names, cells, cells)
+            model = Model(self._baseline, (len(names),), columns, targets="support")
         self.adapted_: Adapted = model.adapt(inputs, y)
 
     def _queries(self, X: Any) -> Any:

@@ -21,6 +21,7 @@ from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.inputs import InputKind
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
+from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.version import __version__
 
 FORMATS = (".onnx", ".pt2")
@@ -49,8 +50,14 @@ class Predictor(nn.Module):
         outputs) alone.
     """
 
-    def __init__(self, learner: AnyLearner, state: Any, temperature: float) -> None:
+    def __init__(
+        self, learner: AnyLearner, state: Any, temperature: float, targets: TargetScale = IDENTITY
+    ) -> None:
         super().__init__()
+        self.scaled = not targets.is_identity
+        if self.scaled:
+            self.register_buffer("mean", torch.tensor(targets.mean, dtype=torch.float64))
+            self.register_buffer("std", torch.tensor(targets.std, dtype=torch.float64))
         self.learner = copy.deepcopy(learner).eval().requires_grad_(False)
         self.temperature = temperature
         parts, self.structure = pytree.tree_flatten(state)
@@ -62,7 +69,10 @@ class Predictor(nn.Module):
     def forward(self, queries: Tensor) -> tuple[Tensor, ...]:
         parts = [self.get_buffer(name) for name in self.names]
         state = pytree.tree_unflatten(parts, self.structure)
-        return answers(self.learner, state, queries, self.temperature)
+        outputs = answers(self.learner, state, queries, self.temperature)
+        if not self.scaled:
+            return outputs
+        return (outputs[0] * self.get_buffer("std") + self.get_buffer("mean"),)
 
     @property
     def outputs(self) -> list[str]:
@@ -90,6 +100,7 @@ def exported(
     temperature: float = 1.0,
     preprocess: InputKind | None = None,
     fingerprint: str = "",
+    targets: TargetScale = IDENTITY,
 ) -> bytes:
     """An adapted model as the content of a file that runs without quickstudy.
 
@@ -106,6 +117,7 @@ def exported(
         temperature: Divides the logits before they become probabilities.
         preprocess: The kind of its inputs; written as metadata.
         fingerprint: That of the meta-trained model.
+        targets: The scale of the targets of a regression: the file answers in the user's units.
 
     Raises:
         UserError: Another suffix, a package is missing, a label cannot be written, the learner
@@ -125,7 +137,9 @@ def exported(
         "classes": json.dumps([label_to_json(label) for label in classes]),
         "temperature": json.dumps(temperature),
         "preprocessing": json.dumps(preprocess and preprocess.to_json()),
+        **({} if targets.is_identity else {"targets": json.dumps(targets.to_json())}),
     }
+    _check_resolution(targets)
     queries = [_mixtures(support_x, n) for n in BATCHES]
     try:
         with torch.no_grad():
@@ -135,7 +149,9 @@ def exported(
             f"export: a file must answer any number of queries, one too; received a {name} that "
             f"does not ({error}); meta-train it with another norm, or {ALTERNATIVE}."
         ) from error
-    predictor = Predictor(learner, state, temperature)
+    if not targets.is_identity:
+        expected = [(targets.restore(values),) for (values,) in expected]
+    predictor = Predictor(learner, state, temperature, targets)
     write = _as_onnx if suffix == ".onnx" else _as_pt2
     content, run = write(predictor, support_x.shape[1:], metadata)
     for x, outputs in zip(queries, expected, strict=True):
@@ -149,6 +165,17 @@ def exported(
                     f"{len(x)} queries; do not use it, and {ALTERNATIVE}."
                 )
     return content
+
+
+def _check_resolution(targets: TargetScale) -> None:
+    """Raises where single precision cannot tell the values of a regression apart."""
+    for mean, std in zip(targets.mean, targets.std, strict=True):
+        if abs(mean) * torch.finfo(torch.float32).eps > std / 1000:
+            raise UserError(
+                "export: a file answers in single precision, in the units of the targets; received "
+                f"targets that vary by {std:g} around {mean:g}, which it cannot tell apart; "
+                f"subtract a constant from them and adapt again, or {ALTERNATIVE}."
+            )
 
 
 def _mixtures(x: Tensor, n: int) -> Tensor:

@@ -19,6 +19,7 @@ from quickstudy.inputs.support import encode
 from quickstudy.learner import AnyLearner, locked
 from quickstudy.models.adapted import Adapted
 from quickstudy.nets.norm import check_calibrated
+from quickstudy.targets import IDENTITY, TargetRule, rule_to_json
 from quickstudy.task import Kind, Task, stack
 
 
@@ -31,6 +32,8 @@ class Model:
         preprocess: The kind of its inputs; `Vectors` where omitted.
         temperature: What logits are divided by before they become probabilities.
         novelty: From where on a query is of none of the classes taught; None where it is not known.
+        targets: The scale of the targets that the learner was trained with (`TaskSource.targets`);
+            `"support"` where each task has that of its own examples.
 
     Attributes:
         preprocess: The kind of its inputs; `TaskColumns` of it for a learner that `reads_columns`.
@@ -51,24 +54,29 @@ class Model:
         preprocess: InputKind | None = None,
         temperature: float = 1.0,
         novelty: Threshold | None = None,
+        targets: TargetRule = IDENTITY,
     ) -> None:
         check_calibrated(learner)
         self.learner = learner.eval().requires_grad_(False)
         kind = Vectors() if preprocess is None else preprocess
         self.preprocess = TaskColumns(kind) if learner.tags.reads_columns else kind
-        self.x_shape, self.temperature, self.novelty = x_shape, temperature, novelty
+        self.x_shape, self.temperature = x_shape, temperature
+        self.novelty, self.targets = novelty, targets
         self._specs = learner.specs
         self.n_out: int | None = (self._specs or {}).get("n_out")
         self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
 
     def to_json(self) -> dict[str, Any]:
         """All but the weights."""
+        targets = rule_to_json(self.targets)
         about = {
             "specs": self._specs,
             "learner": type(self.learner).__name__,
             "x_shape": list(self.x_shape),
             "preprocess": self.preprocess.to_json(),
             "temperature": self.temperature,
+            # Written only where set: older files lack the key.
+            **({} if targets is None else {"targets": targets}),
         }
         return about if self.novelty is None else about | {"novelty": self.novelty.to_json()}
 
@@ -164,13 +172,14 @@ class Model:
             targets=self.kind,
             n_out=self.n_out,
             like=self._like,
+            rule=self.targets,
         )
 
     def taking(self, x_shape: tuple[int, ...], kind: InputKind) -> Model:
         """The same model for inputs of this shape and kind."""
         if kind is self.preprocess:
             return self
-        return Model(self.learner, x_shape, kind, self.temperature, self.novelty)
+        return Model(self.learner, x_shape, kind, self.temperature, self.novelty, self.targets)
 
     @property
     def _like(self) -> Tensor:

@@ -24,6 +24,7 @@ from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.models.model import Model
+from quickstudy.targets import rule_from_json
 
 
 def load(
@@ -64,6 +65,7 @@ def load(
             kind_from_json(record.get("preprocess")),
             float(record.get("temperature", 1.0)),
             _threshold(record),
+            rule_from_json(record.get("targets")),
         )
 
 
@@ -141,8 +143,13 @@ def task_from_bytes(
         if with_model or model is None:
             learner = learner or catalog.from_specs(header["specs"])
             _load_weights(learner, under(tensors, "weights/"))
-            temperature, threshold = float(header["temperature"]), _threshold(header)
-            model = Model(learner, *_inputs_of(header), temperature, threshold)
+            model = Model(
+                learner,
+                *_inputs_of(header),
+                float(header["temperature"]),
+                _threshold(header),
+                rule_from_json(header.get("targets")),
+            )
         elif model.learner.tags.reads_columns:
             model = model.taking(*_inputs_of(header))
         if header["fingerprint"] != model.fingerprint:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from quickstudy.evaluation.scores import score
 from quickstudy.files.records import JSON, JSONLike, Record
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.metrics import half_width
+from quickstudy.metrics import FloatArray, half_width
 from quickstudy.models.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
 from quickstudy.search.study import Plan
-from quickstudy.tasks import TaskSource
+from quickstudy.tasks import Split, TaskSource
 from quickstudy.training.plan import resolve, run_training
 
 FINALISTS = 5
@@ -74,8 +75,7 @@ def finals(plan: Plan, trials: Sequence[Row], source: TaskSource, n_tasks: int) 
         started = time.process_time()
         run = plan.run(row.number)
         first = RunDirectory(run).read()["training"]["valid_tasks"]
-        tasks = (source.untouched.task("valid", first + i) for i in range(n_tasks))
-        by_number[row.number] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
+        by_number[row.number] = _scores(run, source, "valid", range(first, first + n_tasks))
         spent[row.number] = time.process_time() - started
     reference = None if default is None else by_number.get(default.number)
     results = []
@@ -108,7 +108,6 @@ def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JS
     A trial that was given up is trained to its end first.
     """
     pairs = {"best": result["best"], "default": result["default"]}
-    tasks = [source.untouched.task("test", index) for index in range(n_tasks)]
     means: JSON = {}
     scores = {}
     for name, row in pairs.items():
@@ -117,7 +116,7 @@ def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JS
             continue
         if row["state"] == "given up":
             run_training(resolve({**row["options"], "out": run}), resume=True, show=False)
-        scores[name] = score(load(run).learner, tasks, metrics=[plan.metric]).per_task
+        scores[name] = _scores(run, source, "test", range(n_tasks))
         metric, mean = result["metric"], float(scores[name].mean())
         means[name] = {metric: mean, "ci95": half_width(scores[name]), "n_tasks": n_tasks}
     if len(scores) == 2:
@@ -125,3 +124,11 @@ def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JS
         ci95 = half_width(difference)
         means["best minus default"] = {result["metric"]: float(difference.mean()), "ci95": ci95}
     return means
+
+
+def _scores(run: Path, source: TaskSource, split: Split, indices: range) -> FloatArray:
+    """The headline metric of a run on each of these tasks."""
+    model = load(run)
+    tasks = source.untouched.with_targets(model.targets)
+    drawn = (tasks.task(split, index) for index in indices)
+    return score(model.learner, drawn, metrics=tasks.metrics[:1]).per_task

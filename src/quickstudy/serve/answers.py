@@ -179,6 +179,7 @@ class Answers:
                 x[0],
                 classes=adapted.classes or None,
                 temperature=model.temperature,
+                targets=adapted.scale,
             )
         parts = result.contributions
         column = adapted.classes.index(result.target) if adapted.classes else 0
@@ -203,7 +204,9 @@ class Answers:
         adapted = self.adapted
         model = adapted.model
         with self.tasks.gate():
-            suspects = suspicious(model.learner, adapted.support, model.temperature)
+            suspects = suspicious(
+                model.learner, adapted.support, model.temperature, targets=adapted.scale
+            )
             named = self._suspects(suspects)
             try:
                 quality = adapted.quality()

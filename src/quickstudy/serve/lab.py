@@ -31,6 +31,7 @@ from quickstudy.figures.tables import tables_html
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import DEFAULT, validation
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import filled
@@ -123,7 +124,8 @@ def _figure(figure: Figure) -> str:
 def _own(served: Served) -> Iterable[Figure]:
     """The figures of a run and its tasks, except those that need data it does not have."""
     # The model is loaded again, because requests use the served one at the same time.
-    model, task = load(served.run), _task(served.record.get("tasks_spec"))
+    model = load(served.run)
+    task = _task(served.record.get("tasks_spec"), model)
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
         adapted = model.adapt(task.support.x, task.support.y.argmax(dim=1))
         probabilities = adapted.predict_proba(task.query.x)
@@ -141,10 +143,13 @@ def _own(served: Served) -> Iterable[Figure]:
         yield layers({"layers": [change._asdict() for change in changes]})
 
 
-def _task(spec: JSON | None) -> Task | None:
+def _task(spec: JSON | None, model: Model) -> Task | None:
     """A meta-test task of the run; None where its data are not on this machine."""
     try:
-        return catalog.build_tasks(spec | {"n_query": N_QUERY}).task("test", 0) if spec else None
+        if not spec:
+            return None
+        source = catalog.build_tasks(spec | {"n_query": N_QUERY})
+        return source.with_targets(model.targets).task("test", 0)
     except (DataError, UserError, OSError):
         return None
 

@@ -15,6 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
+from quickstudy.targets import TargetRule, TargetScale
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
@@ -102,6 +103,13 @@ class Augmented(TaskSource):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return self.source.metrics
+
+    @property
+    def targets(self) -> TargetScale:
+        return self.source.targets
+
+    def with_targets(self, targets: TargetRule) -> Self:
+        return replace(self, source=self.source.with_targets(targets))
 
     @property
     def x_shape(self) -> tuple[int, ...]:

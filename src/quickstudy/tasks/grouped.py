@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.rows import Columns
+from quickstudy.targets import IDENTITY, TargetRule, TargetScale
 from quickstudy.task import Examples, Kind, Task, examples
 from quickstudy.tasks.contents import Contents, Held, Marks, contents_of, marks_of
 from quickstudy.tasks.source import Split, TaskSource, generator
@@ -25,7 +27,9 @@ class GroupedRows(TaskSource):
 
     A task draws its group, then its support rows, then its query rows from the others. Ways, shots
     and class sizes are what the group has. The classes of a task are numbered in the order of their
-    names; a class with a single row is in the support only.
+    names; a class with a single row is in the support only. Values are standardised by all
+    meta-train rows, or by `scale`, before they are cast to single precision; metrics are in the
+    units of the table.
 
     Attributes:
         name: Name for reports.
@@ -41,6 +45,7 @@ class GroupedRows(TaskSource):
         names: Name of each group, by split; their numbers where omitted.
         marks: What each row `(rows,)` is known by; taken from `x` and `y` where omitted.
         left_out: Groups of the data that are in no split.
+        scale: The scale of values; that of the meta-train rows where None.
 
     Example:
         >>> tasks = table("customers.csv", target="churned", task="customer")  # GroupedRows
@@ -61,6 +66,7 @@ class GroupedRows(TaskSource):
     names: dict[Split, list[str]] = field(default_factory=dict)
     marks: Marks | None = None
     left_out: Mapping[str, Held] = field(default_factory=dict)
+    scale: TargetScale | None = None
 
     def __post_init__(self) -> None:
         if min(self.n_shot, self.n_query) < 1:
@@ -83,6 +89,20 @@ class GroupedRows(TaskSource):
     def shares_outputs(self) -> bool:
         """Values are in one unit; the classes of a task are numbered for it alone."""
         return self.kind == "regression"
+
+    @cached_property
+    def targets(self) -> TargetScale:
+        """The scale of the values in the meta-train rows; classes have none."""
+        if self.kind == "classification":
+            return IDENTITY
+        if self.scale is not None:
+            return self.scale
+        return TargetScale.of(self.y[np.concatenate(self._groups("train"))][:, None])
+
+    def with_targets(self, targets: TargetRule) -> Self:
+        if targets == "support" or targets == self.targets or self.kind == "classification":
+            return self
+        return replace(self, scale=targets)
 
     def task(self, split: Split, index: int) -> Task:
         rng = generator(self.seed, split, index)
@@ -132,10 +152,13 @@ class GroupedRows(TaskSource):
 
     def _task(self, rng: np.random.Generator, rows: Array) -> Task:
         rows = rng.permutation(rows)
-        way, members, targets = None, [rows], self.y[rows]
+        way, members = None, [rows]
         if self.kind == "classification":
-            classes, targets = np.unique(targets, return_inverse=True)
+            classes, targets = np.unique(self.y[rows], return_inverse=True)
             way, members = len(classes), [rows[targets == c] for c in range(len(classes))]
+        else:
+            values = torch.from_numpy(self.y[rows].astype(np.float64))
+            targets = self.targets.standardise(values[:, None])[:, 0].numpy()
         place = dict(zip(rows.tolist(), targets, strict=True))
 
         def part(chosen: list[Array]) -> Examples:

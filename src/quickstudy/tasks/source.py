@@ -14,6 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
+from quickstudy.targets import IDENTITY, TargetRule, TargetScale
 from quickstudy.task import Kind, Task, stack
 from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.rungs import default_rungs
@@ -75,8 +76,20 @@ class TaskSource(ABC):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of predictions on these tasks; the first is the headline."""
-        return DEFAULT[self.kind]
+        """The metrics of predictions on these tasks; the first is the headline.
+
+        They are in the user's units, whatever the scale of the tasks' targets.
+        """
+        return tuple(metric.in_units_of(self.targets) for metric in DEFAULT[self.kind])
+
+    @property
+    def targets(self) -> TargetScale:
+        """The scale by which the tasks' targets are standardised; the identity where none is known.
+
+        A source of rows takes it from its meta-train rows. Its tasks then hold standardised
+        targets, and a model that is trained on them carries the scale.
+        """
+        return IDENTITY
 
     @property
     def net(self) -> dict[str, Any] | None:
@@ -139,6 +152,22 @@ class TaskSource(ABC):
             UserError: The data do not give so many.
         """
         return None
+
+    def with_targets(self, targets: TargetRule) -> Self:
+        """The same tasks, their targets on this scale, such as that of a run.
+
+        A model whose tasks have the scale of their own support takes any.
+
+        Raises:
+            UserError: The tasks have a scale of their own.
+        """
+        if targets == "support" or targets == self.targets:
+            return self
+        raise UserError(
+            f"{type(self.untouched).__name__}: the targets of the tasks have the scale "
+            f"{self.targets.to_json()}; received a model that was trained with "
+            f"{targets.to_json()} (null: as they came); train one on these tasks."
+        )
 
 
 def flat_batches(source: TaskSource) -> TaskSource:

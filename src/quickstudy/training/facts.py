@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
+from quickstudy.targets import TargetScale
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.settings import Training
 from quickstudy.version import __version__
@@ -14,7 +17,7 @@ from quickstudy.version import __version__
 
 def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
     """The facts of a run that begins."""
-    preprocess, contents = source.preprocess, source.contents()
+    preprocess, contents, targets = source.preprocess, source.contents(), source.targets.to_json()
     return {
         "version": __version__,
         "learner": type(learner).__name__,
@@ -22,8 +25,21 @@ def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
         "kind": learner.kind,
         "x_shape": list(source.x_shape),
         "preprocess": None if preprocess is None else preprocess.to_json(),
+        # Written only where targets are standardised: older runs lack the key.
+        **({} if targets is None else {"targets": targets}),
         "tasks": source.describe(),
         "data": None if contents is None else contents.to_json(),
         "training": asdict(training),
         **machine(),
     }
+
+
+def on_recorded_scale(source: TaskSource, run: str | Path) -> TaskSource:
+    """The tasks with their targets on the scale that the run was begun with.
+
+    Raises:
+        CheckpointError: The run is missing or damaged.
+        UserError: The tasks have another scale, which cannot be changed.
+    """
+    targets = RunDirectory(run).read().get("targets")
+    return source.with_targets(TargetScale.from_json(targets))

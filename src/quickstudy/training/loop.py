@@ -33,7 +33,7 @@ from quickstudy.nets.passing import bf16
 from quickstudy.task import Task, to_like
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
-from quickstudy.training.facts import facts
+from quickstudy.training.facts import facts, on_recorded_scale
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
@@ -97,6 +97,8 @@ def train(
         ('steps', 2)
     """
     training = training or Training()
+    if resume and out is not None:
+        source = on_recorded_scale(source, out)
     pooled = pooled_training(learner, source, training, out)
     run = _Run(learner, source, training)
     try:

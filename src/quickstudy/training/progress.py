@@ -6,6 +6,7 @@ import sys
 from typing import Any, Self
 
 from quickstudy.errors import UserError
+from quickstudy.metrics import spelling
 
 
 class Progress:
@@ -45,7 +46,8 @@ class Progress:
 
     def valid(self, done: int, metric: str, value: float, ci95: float, tasks_per_s: float) -> None:
         """Shows a validation."""
-        text = f"{metric} {value:.4f} ± {ci95:.4f}"
+        form = spelling(value, 4)
+        text = f"{metric} {value:{form}} ± {ci95:{form}}"
         self.bar.update(self.row, valid=f"valid {text}")
         if self.lines:
             self.say(f"step {done}/{self.total}  valid {text}  {tasks_per_s:.1f} tasks/s")
