@@ -294,14 +294,14 @@ def _source(name: str, options: dict[str, Any], drawing: dict[str, Any]) -> Any:
 
 def openapi(data_dir: Path) -> JSON:
     """The description of the server's API, in a copy of the fixture, without its prose."""
-    import uvicorn
+    from quickstudy.serve import listen
 
     apps: list[Any] = []
-    keep: Callable[..., None] = lambda app, **options: apps.append(app)  # noqa: E731
+    keep: Callable[..., None] = lambda app, *options: apps.append(app)  # noqa: E731
     words = ("--data-dir", str(data_dir))
     run(["keys", "create", "--tenant", "acme", "--scope", "admin", *words])
-    with mock.patch.object(uvicorn, "run", keep):
-        code, _ = run(["serve", "runs/flowers", "runs/glyphs", *words])
+    with mock.patch.object(listen, "listen", keep):
+        code, _ = run(["serve", "runs/flowers", "runs/glyphs", "--port", "0", *words])
     assert code == 0
     return bare(asyncio.run(_described(apps[0])))
 

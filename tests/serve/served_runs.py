@@ -18,13 +18,13 @@ from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 from databases import free_port
 from fastapi import FastAPI
 from PIL import Image, ImageDraw
 from small import blobs, prototypical, quick
 
 from quickstudy.cli.main import main
+from quickstudy.serve.listen import Listener, bind
 
 JSON = dict[str, Any]
 MLP = ("--net", "MLP", "--net.hidden", "[8]")
@@ -124,13 +124,14 @@ class Client(httpx.Client):
 @contextlib.contextmanager
 def listening(app: FastAPI) -> Iterator[Client]:
     """A client of an application that listens in a thread of this process."""
-    server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="error"))
-    thread = threading.Thread(target=server.run)
+    started, sockets = threading.Event(), bind("127.0.0.1", 0)
+    server = Listener(app, started.set, log_level="error")
+    thread = threading.Thread(target=server.run, args=(sockets,))
     thread.start()
-    while not server.started and thread.is_alive():
-        time.sleep(0.01)
+    while not started.wait(1):
+        assert thread.is_alive(), "the server did not start"
     try:
-        with Client(app, f"http://127.0.0.1:{server.config.port}") as client:
+        with Client(app, f"http://127.0.0.1:{sockets[0].getsockname()[1]}") as client:
             yield client
     finally:
         server.should_exit = True

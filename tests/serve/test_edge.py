@@ -14,7 +14,7 @@ import pytest
 from served_runs import Client, b64, corners, drawn, near, picture
 
 from quickstudy.serve.app import create_app
-from quickstudy.serve.edge import CSP
+from quickstudy.serve.edge import CSP, PROBES
 from quickstudy.serve.limits import Limits
 from quickstudy.serve.tasks import Tasks
 
@@ -160,11 +160,14 @@ def test_requests_at_one_time_are_counted(
         sent = [others.submit(client.post, TASKS, json={}) for _ in range(2)]
         for _ in range(2):
             assert begun.acquire(timeout=300)
-        refused = client.get("/healthz")
-        assert (refused.status_code, refused.json()["reason"]) == (503, "OVERLOADED")
+        for refused in (client.get("/v1/models"), client.post(TASKS, json={})):
+            assert (refused.status_code, refused.json()["reason"]) == (503, "OVERLOADED")
+            assert refused.headers["retry-after"]
+        for probe in PROBES:
+            assert client.get(probe).status_code == 200
         go.set()
         assert [each.result().status_code for each in sent] == [201, 201]
-    assert client.get("/healthz").status_code == 200
+    assert client.get("/v1/models").status_code == 200
 
 
 def test_the_queue_is_bounded(client_of: Callable[..., Client]) -> None:

@@ -26,16 +26,16 @@ def serve(
     Args:
         runs: Run directories; the name of each folder becomes that of its model.
         host: Address to listen at; other than this machine's own only where there are keys.
-        port: Port to listen at.
+        port: Port to listen at; 0 for any that is free.
         data_dir: Folder of the SQLite database, where no other is named.
         database: URL of a PostgreSQL or SQLite database.
         require_if_match: Whether changes are taken with If-Match only.
         limits: What one client may ask.
     """
     with needs_extra("serve", "serve"):
-        import uvicorn
-
         from quickstudy.serve.app import create_app
+        from quickstudy.serve.listen import bind, check_port, close, listen
+    check_port(port)
     app = create_app(runs, _url(data_dir, database), limits, require_if_match)
     if not _is_loopback(host) and not app.state.server.needs_key:
         raise UserError(
@@ -44,15 +44,12 @@ def serve(
         )
     name = f"[{host}]" if ":" in host else host
     models = ", ".join(app.state.server.tasks.models)
-    print(f"serving {models} at http://{name}:{port}/", flush=True)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=30,
-    )
+    sockets = bind(host, port)
+    address = f"http://{name}:{sockets[0].getsockname()[1]}/"
+    try:
+        listen(app, sockets, lambda: print(f"serving {models} at {address}", flush=True))
+    finally:
+        close(sockets)
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import anyio.to_thread
 import sqlalchemy as sa
 from fastapi import FastAPI, Request
@@ -40,6 +41,8 @@ from quickstudy.version import __version__
 
 THREADS: Final = 64
 """Requests that are worked on at one time; the rest wait."""
+LOOKUPS: Final = 4
+"""Threads beside these, which no request holds for long."""
 ROUTERS: Final = (
     about.router,
     tasks.router,
@@ -80,7 +83,7 @@ def create_app(
             "serve: each run needs a folder name of its own, which becomes the name of its model; "
             f"received {', '.join(model.id for model in served)}; rename a folder."
         )
-    engine = connect(database, THREADS + 4)
+    engine = connect(database, THREADS + LOOKUPS + 4)
     migrate(engine)
     store, metrics, keys = Store(engine), Metrics(), Keys(engine)
     all_tasks = Tasks(models, store, Versions(engine, served), limits, metrics)
@@ -92,6 +95,7 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        server.lookups = anyio.CapacityLimiter(LOOKUPS)
         with _sweeping(server, sweep_seconds):
             yield
         engine.dispose()
@@ -122,9 +126,7 @@ def create_app(
         sa.exc.TimeoutError: _on_database,
     }.items():
         app.add_exception_handler(kind, handler)
-    app.add_middleware(
-        Edge, limits=limits, is_open=lambda: not server.needs_key, requests=metrics.requests
-    )
+    app.add_middleware(Edge, server=server)
     app.add_middleware(Watch)
     return app
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from anyio import CapacityLimiter
 from fastapi import Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -37,6 +38,7 @@ class Server:
         needs_match: Whether changes are taken with If-Match only.
         needs_key: Whether requests need a key: from when the first is made.
         samples: Example tasks by model; one that is not here yet is made when asked for.
+        lookups: Limiter of the threads that ask the database for keys, and whether it is there.
     """
 
     tasks: Tasks
@@ -45,6 +47,7 @@ class Server:
     needs_match: bool = False
     needs_key: bool = True
     samples: dict[str, Sample | None] = field(default_factory=dict)
+    lookups: CapacityLimiter | None = None
 
     def sample(self, served: Served) -> Sample | None:
         """The example task of a model; None where it has none."""
@@ -68,7 +71,9 @@ class Call:
         self.request = request
         self.server: Server = request.app.state.server
         self.tasks: Tasks = self.server.tasks
-        if self.server.needs_key:
+        if "caller" in request.scope:
+            caller: Caller = request.scope["caller"]  # of a request with a body
+        elif self.server.needs_key:
             caller = self.server.keys.caller(request.headers.get("authorization"))
         else:
             caller = Caller(EVERYBODY, frozenset(SCOPES))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 import uuid
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from prometheus_client import Counter
+import anyio
+import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from quickstudy.serve.limits import Limits
-from quickstudy.serve.presence import ClientLeftError
+from quickstudy.serve.call import Server
+from quickstudy.serve.presence import ClientLeftError, presence
 from quickstudy.serve.problems import MEDIA_TYPE, Problem
 
 CSP: Final = (
@@ -34,9 +36,15 @@ FAILED: Final = Problem(
     "server: failed; received an error of its own, which its log has under the request_id; report "
     "it.",
 )
+LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+PROBES: Final = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+"""Paths that are answered however many requests there are."""
 LEFT: Final = 499
 """Status in logs and metrics of a request whose client left before it was answered."""
-LOCAL: Final = ("localhost", "127.0.0.1", "::1")
+RATE: Final = 32 * 1024
+"""Bytes of a body for which a client has one second more."""
+SMALL: Final = 1024
+"""A body is small up to this part of the memory for all; the memory has room for all small ones."""
 
 
 log = logging.getLogger("quickstudy.serve")
@@ -49,93 +57,119 @@ def problem_response(scope: Scope, problem: Problem) -> Response:
 
 
 class Edge:
-    """Bounds requests and what they hold in memory, and adds the headers all responses have.
+    """Bounds requests and what they hold, and adds the headers all responses have.
+
+    A server without keys answers names of this machine and its own page only, as another site's
+    page could otherwise reach it on a visitor's machine.
 
     Args:
         app: The application.
-        limits: Limits of the server.
-        is_open: Whether requests need no key. Then only names of this machine and its own page are
-            answered, as another site's page could otherwise reach the server on a visitor's
-            machine.
-        requests: Counter of the requests.
+        server: What all requests share.
     """
 
-    def __init__(
-        self, app: ASGIApp, limits: Limits, is_open: Callable[[], bool], requests: Counter
-    ) -> None:
-        self.app, self.limits, self.is_open, self.counter = app, limits, is_open, requests
+    def __init__(self, app: ASGIApp, server: Server) -> None:
+        self.app, self.server, self.limits = app, server, server.tasks.limits
         self.requests, self.bytes = 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await _Exchange(self, scope, receive, send).run()
+        else:
             await self.app(scope, receive, send)
-            return
-        request_id = scope["request_id"] = uuid.uuid4().hex
-        size, status = 0, 0
 
-        async def receive_bounded() -> Message:
-            nonlocal size
-            message = await receive()
-            n = len(message.get("body", b""))
-            size += n
-            self.bytes += n
-            if size > self.limits.body_bytes:
-                raise self._too_large(size)
-            if self.bytes > self.limits.bodies_bytes:
-                raise Problem(
-                    "OVERLOADED",
-                    "body: all bodies at one time must fit into the server's memory; received too "
-                    "many; try again later.",
-                )
-            return message
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
+class _Exchange:
+    """One request and its response."""
 
-        self.requests += 1
+    def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
+        self.edge, self.limits, self.scope = edge, edge.limits, scope
+        self.receive, self.send = receive, send
+        self.headers, self.start = Headers(scope=scope), time.monotonic()
+        scope["request_id"] = uuid.uuid4().hex
+        self.size, self.status = 0, 0
+        self.is_counted, self.is_whole = False, False
+
+    async def run(self) -> None:
+        """Answers it, whatever happens."""
+        scope = self.scope
         try:
-            self._check(Headers(scope=scope))
-            await self.app(scope, receive_bounded, send_with_headers)
+            self._check()
+            await self.edge.app(scope, self.receive_bounded, self.send_completed)
         except Problem as problem:
-            if status:
+            if self.status:
                 raise
-            await problem_response(scope, problem)(scope, receive, send_with_headers)
-        except ClientLeftError:
-            status = LEFT
+            await problem_response(scope, problem)(scope, self.receive, self.send_completed)
+        except (ClientDisconnect, ClientLeftError):
+            self.status = self.status or LEFT
         except Exception:
-            log.exception("request %s failed", request_id)
-            if not status:
-                await problem_response(scope, FAILED)(scope, receive, send_with_headers)
+            log.exception("request %s failed", scope["request_id"])
+            if not self.status:
+                await problem_response(scope, FAILED)(scope, self.receive, self.send_completed)
         finally:
-            self.requests -= 1
-            self.bytes -= size
+            self.edge.requests -= self.is_counted
+            self.edge.bytes -= self.size
             # The path without the names of its converters.
             route = getattr(scope.get("route"), "path", "other").replace(":id}", "}")
-            self.counter.labels(route, str(status or 500)).inc()
+            self.edge.server.tasks.metrics.requests.labels(route, str(self.status or 500)).inc()
 
-    def _check(self, headers: Headers) -> None:
-        """Raises Problem where a request is refused by its headers alone."""
-        if self.requests > self.limits.requests:
+    async def receive_bounded(self) -> Message:
+        """Receives a part of the body, from a client with a valid key, in limited time."""
+        if self.is_whole:
+            return await self.receive()
+        await self._authenticate()
+        seconds = self.limits.body_seconds + self.size / RATE
+        try:
+            with anyio.fail_after(max(0.0, self.start + seconds - time.monotonic())):
+                message = await self.receive()
+        except TimeoutError:
+            raise Problem(
+                "REQUEST_TIMEOUT",
+                f"body: must come within {self.limits.body_seconds:g} s, and one more for each "
+                f"{RATE} bytes; received {self.size} bytes; send it faster, or less at a time.",
+                headers={"Connection": "close"},
+            ) from None
+        if message["type"] == "http.disconnect":
+            return message
+        n = len(message.get("body", b""))
+        self.size += n
+        self.edge.bytes += n
+        if self.size > self.limits.body_bytes:
+            raise self._too_large(self.size)
+        is_small = self.size * SMALL <= self.limits.bodies_bytes
+        if self.edge.bytes > self.limits.bodies_bytes and not is_small:
             raise Problem(
                 "OVERLOADED",
-                f"server: at most {self.limits.requests} requests at one time; received one more; "
-                "try again later.",
+                "body: all bodies at one time must fit into the server's memory; received too "
+                "many; try again later.",
             )
-        length = headers.get("content-length", "0")
+        if not message.get("more_body"):
+            self.is_whole = True
+            self._count()
+        return message
+
+    async def send_completed(self, message: Message) -> None:
+        """Sends a part of the response, with the headers that all have."""
+        if message["type"] == "http.response.start":
+            self.status = LEFT if presence().left else message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self.scope["request_id"]
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await self.send(message)
+
+    def _check(self) -> None:
+        """Raises Problem where the request is refused by its headers alone."""
+        # One with a body counts once that is here: a client that is slow takes no one's place.
+        if not self._has_body() or self.edge.requests >= self.limits.requests:
+            self._count()
+        length = self.headers.get("content-length", "0")
         if length.isdigit() and int(length) > self.limits.body_bytes:
             raise self._too_large(int(length))
-        if not self.is_open():
+        if self.edge.server.needs_key:
             return
-        host = headers.get("host", "")
-        origin = headers.get("origin")
+        host = self.headers.get("host", "")
+        origin = self.headers.get("origin")
         if _name(host) not in LOCAL or (origin is not None and urlsplit(origin).netloc != host):
             raise Problem(
                 "HOST_NOT_ALLOWED",
@@ -144,12 +178,36 @@ class Edge:
                 "keys with quickstudy keys create.",
             )
 
+    def _has_body(self) -> bool:
+        is_sent = "transfer-encoding" in self.headers or "content-length" in self.headers
+        return is_sent and self.scope["method"] in ("PATCH", "POST")
+
+    def _count(self) -> None:
+        """Counts the request as one that is being answered."""
+        if self.is_counted or self.scope["path"] in PROBES:
+            return
+        if self.edge.requests >= self.limits.requests:
+            raise Problem(
+                "OVERLOADED",
+                f"server: at most {self.limits.requests} requests at one time; received one more; "
+                "try again later.",
+            )
+        self.edge.requests += 1
+        self.is_counted = True
+
+    async def _authenticate(self) -> None:
+        """Looks the key up, before the body is read."""
+        server = self.edge.server
+        if server.needs_key and "caller" not in self.scope:
+            self.scope["caller"] = await anyio.to_thread.run_sync(
+                server.keys.caller, self.headers.get("authorization"), limiter=server.lookups
+            )
+
     def _too_large(self, size: int) -> Problem:
         return Problem(
             "BODY_TOO_LARGE",
             f"body: must have at most {self.limits.body_bytes} bytes; received {size} or more; "
             "send less at a time.",
-            headers={"Connection": "close"},
         )
 
 

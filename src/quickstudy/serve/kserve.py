@@ -130,15 +130,15 @@ def server() -> Response:
 
 
 @router.get("/v2/health/live", **operation(Live, problems=(503,)))
-def live() -> Response:
+async def live() -> Response:
     """Whether the server runs."""
     return reply(Live(live=True))
 
 
 @router.get("/v2/health/ready", **operation(InferReady, problems=(503,)))
-def ready(request: Request) -> Response:
+async def ready(request: Request) -> Response:
     """Whether the server can answer."""
-    check_ready(request)
+    await check_ready(request)
     return reply(InferReady(ready=True, live=True))
 
 

@@ -33,6 +33,10 @@ class Limits:
         request_pixels: Of all pictures of a request.
         client_pixels: Of all pictures of a client that are being read at one time.
         requests: Requests that are being answered at one time.
+        connections: Connections that are open before those that wait for their client are closed.
+        header_seconds: Seconds that a client may take for the headers of a request.
+        body_seconds: Seconds that it may take for the body, and one more for each 32 KiB.
+        idle_seconds: Seconds that a connection is kept between requests; a proxy's must be fewer.
         queue: Requests that may wait for the processor.
         wait: Seconds that a request may wait for it.
         cache_bytes: Memory for adapted models.
@@ -47,6 +51,10 @@ class Limits:
     request_pixels: int = 128_000_000
     client_pixels: int = 256_000_000
     requests: int = 256
+    connections: int = 512
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    idle_seconds: float = 75.0
     queue: int = 128
     wait: float = 30.0
     cache_bytes: int = 256 * 2**20

@@ -14,8 +14,8 @@ from quickstudy.serve.problems import MEDIA_TYPE, REASONS
 from quickstudy.serve.schema import requests, responses, v2
 
 READS: Final = (400, 401, 403, 404, 413, 422, 429, 503)
-CHANGES: Final = (*READS, 409, 412, 415, 428)
-ASKS: Final = (*READS, 409, 415)
+CHANGES: Final = (*READS, 408, 409, 412, 415, 428)
+ASKS: Final = (*READS, 408, 409, 415)
 
 REF: Final = "#/components/schemas/"
 BODIES: Final[tuple[type[BaseModel], ...]] = (

@@ -21,6 +21,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "NOT_FOUND": (404, "There is no such resource"),
     "NO_EXAMPLE_TASK": (404, "This model has no example task"),
     "METHOD_NOT_ALLOWED": (405, "This resource knows no such method"),
+    "REQUEST_TIMEOUT": (408, "The request came too slowly"),
     "ALREADY_EXISTS": (409, "A task of this id exists"),
     "TOO_FEW_CLASSES": (409, "The task needs examples of two classes"),
     "TOO_FEW_EXAMPLES": (409, "The task needs more examples"),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from pathlib import Path
 
-import uvicorn
 from databases import free_port
 
 from quickstudy.cli.main import main
 from quickstudy.serve.app import create_app
+from quickstudy.serve.listen import Listener, bind
 
 
 class Site:
@@ -26,13 +25,13 @@ class Site:
     def start(self) -> None:
         """Serves until `stop`."""
         app = create_app(self.runs, self.database)
-        config = uvicorn.Config(app, port=self.port, log_level="error", timeout_graceful_shutdown=1)
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        started = threading.Event()
+        sockets = bind("127.0.0.1", self.port)
+        self.server = Listener(app, started.set, log_level="error", timeout_graceful_shutdown=1)
+        self.thread = threading.Thread(target=self.server.run, args=(sockets,), daemon=True)
         self.thread.start()
-        while not self.server.started:
+        while not started.wait(1):
             assert self.thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
 
     def stop(self) -> None:
         """Ends all connections and gives the port back."""

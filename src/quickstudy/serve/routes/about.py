@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import anyio
+import anyio.to_thread
 import sqlalchemy as sa
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -9,11 +13,13 @@ from starlette.responses import Response
 
 from quickstudy.serve.call import Call, Server, reply
 from quickstudy.serve.openapi import operation
+from quickstudy.serve.problems import Problem
 from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.schema.responses import Health, LimitsAnswer, ModelCard, Models
 from quickstudy.serve.served import Served
 
 router = APIRouter()
+PATIENCE: Final = 5.0  # seconds
 
 
 @router.get("/v1/models", **operation(Models, problems=(401, 403, 503)))
@@ -38,15 +44,15 @@ def get_limits(request: Request) -> Response:
 
 
 @router.get("/healthz", **operation(Health, problems=(503,)))
-def healthz() -> Response:
+async def healthz() -> Response:
     """Whether the server runs."""
     return reply(Health(status="ok"))
 
 
 @router.get("/readyz", **operation(Health, problems=(503,)))
-def readyz(request: Request) -> Response:
+async def readyz(request: Request) -> Response:
     """Whether the server can answer: its database does."""
-    check_ready(request)
+    await check_ready(request)
     return reply(Health(status="ok"))
 
 
@@ -66,8 +72,22 @@ def card(server: Server, served: Served) -> ModelCard:
     return ModelCard(**served.card(), example_task=has_sample, limits=limits)
 
 
-def check_ready(request: Request) -> None:
-    """Asks the database; where it does not answer, neither does the server."""
+async def check_ready(request: Request) -> None:
+    """Asks the database; where it does not answer, neither does the server.
+
+    Raises:
+        Problem: It did not within seconds.
+    """
     server: Server = request.app.state.server
-    with server.tasks.store.engine.connect() as connection:
-        connection.execute(sa.select(1))
+
+    def ask() -> None:
+        with server.tasks.store.engine.connect() as connection:
+            connection.execute(sa.select(1))
+
+    with anyio.move_on_after(PATIENCE) as scope:
+        await anyio.to_thread.run_sync(ask, abandon_on_cancel=True, limiter=server.lookups)
+    if scope.cancelled_caught:
+        raise Problem(
+            "OVERLOADED",
+            f"database: must answer within {PATIENCE:g} s; received nothing; try again later.",
+        )
