@@ -210,8 +210,9 @@ def test_clients_that_leave_are_no_failures(
 ) -> None:
     client = client_of()
     caplog.set_level(logging.DEBUG, "quickstudy.serve")
-    for kind in ("application/json", "multipart/form-data; boundary=x"):
-        with connected(client, (POST + "\r\n{").replace("application/json", kind)):
+    form = POST.replace("application/json", "multipart/form-data; boundary=x")
+    for text in (POST + "\r\n{", form + "\r\n--x\r\n"):
+        with connected(client, text):
             pass
     until(lambda: counted(client, 499) == 2)
     assert counted(client, 500) == 0
