@@ -229,10 +229,11 @@ def read_upload(file: bytes, side: int) -> Image.Image:
 
 
 def upload_pixels(b64: str) -> int:
-    """How many pixels a picture in base64 says that it has; 0 where it cannot be read."""
+    """How many pixels of a picture in base64 `read_upload` would decode; 0 where it refuses it."""
     try:
         with Image.open(io.BytesIO(from_base64(b64)), formats=UPLOAD_FORMATS) as image:
-            return image.size[0] * image.size[1]
+            pixels = image.size[0] * image.size[1]
+            return pixels if pixels <= MAX_UPLOAD_PIXELS else 0
     except (UserError, Image.DecompressionBombError, Image.DecompressionBombWarning, *BROKEN):
         return 0
 

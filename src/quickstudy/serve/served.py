@@ -114,7 +114,7 @@ class Served:
             return self.model.preprocess.from_request(*x.form, self.model.x_shape)
 
     def pixels(self, x: Input) -> int:
-        """How many pixels it takes to decode an input: 0 where it is no picture, or unreadable."""
+        """How many pixels it takes to decode an input: 0 where it is no picture that is taken."""
         return self.model.preprocess.pixels(*x.form)
 
     def picture(self, data: bytes) -> bytes | None:
