@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -12,9 +14,11 @@ from served_runs import Client, corners, near
 
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
+from quickstudy.serve import rates
 from quickstudy.serve.app import sweep_once
 from quickstudy.serve.keys import Keys
-from quickstudy.serve.tables import KEYS
+from quickstudy.serve.migrations import VERSION_TABLE, migrate
+from quickstudy.serve.tables import KEYS, connect, writing
 
 TASKS = "/v1/models/blobs/tasks"
 
@@ -44,6 +48,7 @@ EVERY = [
     ("POST", f"{TASKS}:example", {}),
     ("POST", "/v1/models/blobs:predict", {"support": corners(), "query": [near(0)]}),
     ("GET", f"{TASKS}/mine", None),
+    ("GET", f"{TASKS}/mine?view=FULL", None),
     ("PATCH", f"{TASKS}/mine", {}),
     ("DELETE", f"{TASKS}/mine", None),
     ("POST", f"{TASKS}/mine/examples", {"examples": corners(1, 1)}),
@@ -133,8 +138,7 @@ def test_nothing_is_done_without_a_valid_key(keyed: tuple[Client, Callable[..., 
 
 def test_a_key_does_what_it_is_for(keyed: tuple[Client, Callable[..., dict]]) -> None:
     client, make = keyed
-    mine = {scope: make("acme", scope) for scope in ("predict", "adapt", "admin")}
-    reads = ("GET",)
+    mine = {scope: make("acme", scope) for scope in ("predict", "adapt", "read", "admin")}
     asks = (":predict", ":explain", ":quality", ":map", ":evaluate", "/infer", "/v2/")
     for method, path, body in EVERY:
         client.post(f"{TASKS}?task_id=mine", json={"support": corners()}, headers=mine["adapt"])
@@ -142,13 +146,24 @@ def test_a_key_does_what_it_is_for(keyed: tuple[Client, Callable[..., dict]]) ->
             able = {"admin"}
         elif any(word in path for word in asks):
             able = {"predict", "admin"}
-        elif method in reads and ":export" not in path:
-            able = {"predict", "adapt", "admin"}
+        elif ":export" in path:
+            able = {"admin"}  # or both adapt and read
+        elif "/image" in path or "FULL" in path:
+            able = {"read", "admin"}
+        elif method == "GET":
+            able = {*mine}
         else:
             able = {"adapt", "admin"}
         for scope, headers in mine.items():
             status = client.request(method, path, json=body, headers=headers).status_code
             assert (status != 403) == (scope in able), (method, path, scope, status)
+    client.post(f"{TASKS}?task_id=mine", json={"support": corners()}, headers=mine["adapt"])
+    both = make("acme", "adapt", "read")
+    assert client.get(f"{TASKS}/mine:export", headers=both).status_code == 200
+    refused = client.get(f"{TASKS}/mine?view=FULL", headers=mine["predict"]).json()
+    assert refused["reason"] == "FORBIDDEN"
+    assert "read" in refused["detail"]
+    assert "examples" not in refused
 
 
 def test_another_tenants_task_is_not_there(keyed: tuple[Client, Callable[..., dict]]) -> None:
@@ -181,6 +196,76 @@ def test_an_idempotency_key_is_its_tenants(keyed: tuple[Client, Callable[..., di
         for name in ("acme", "other")
     }
     assert ids["acme"] != ids["other"]
+
+
+def test_keys_that_were_there_keep_what_they_could(tmp_path: Path) -> None:
+    """Those that could change tasks read their examples; those that could only ask do not."""
+    engine = connect(f"sqlite:///{tmp_path / 'tasks.db'}", 2)
+    migrate(engine)
+    old = {"adapt": "adapt,read", "adapt,predict": "adapt,predict,read", "admin": "admin,read"}
+    old |= {"predict": "predict"}
+    with writing(engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE keys DROP COLUMN rate")
+        connection.exec_driver_sql("ALTER TABLE keys DROP COLUMN expire_time")
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+        for i, scopes in enumerate(old):
+            row = f"'{i:08x}', 'acme', '{scopes}', '', {i}, 0"
+            columns = "id, tenant, scopes, sha256, create_time, revoked"
+            connection.exec_driver_sql(f"INSERT INTO keys ({columns}) VALUES ({row})")
+    migrate(engine)
+    assert [row.scopes for row in Keys(engine).rows()] == [*old.values()]
+    assert {row.rate for row in Keys(engine).rows()} == {None}
+    engine.dispose()
+
+
+def test_a_key_has_a_rate(
+    keyed: tuple[Client, Callable[..., dict]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, make = keyed
+    keys, now = client.app.state.server.keys, 1000.0
+    monkeypatch.setattr(rates, "time", SimpleNamespace(monotonic=lambda: now))
+    limited, free = bearer(keys.create("acme", ["adapt"], "3/minute")), make("acme", "adapt")
+
+    def codes(n: int) -> list[int]:
+        return [client.get("/v1/models", headers=limited).status_code for _ in range(n)]
+
+    assert codes(5) == [200, 200, 200, 429, 429]
+    for method, path, body in EVERY:
+        refused = client.request(method, path, json=body, headers=limited)
+        assert (refused.status_code, refused.json()["reason"]) == (429, "RATE_LIMITED"), path
+        assert refused.headers["retry-after"] == "20"
+        assert "3/minute" in refused.json()["detail"]
+    assert client.get("/v1/models", headers=free).status_code == 200
+    now += 20
+    assert client.post(TASKS, json={}, headers=limited).status_code == 201  # counted once
+    assert codes(1) == [429]
+    now += 1e6
+    assert codes(4) == [200, 200, 200, 429]
+
+
+def test_a_key_expires(
+    keyed: tuple[Client, Callable[..., dict]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = keyed
+    keys = client.app.state.server.keys
+    for end, last in (
+        ("2099-01-31", datetime(2099, 1, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2099-01-31T18:00", datetime(2099, 1, 31, 17, 59, 59, tzinfo=UTC)),
+        ("2099-01-31T18:00+02:00", datetime(2099, 1, 31, 15, 59, 59, tzinfo=UTC)),
+    ):
+        key = bearer(keys.create("acme", ["predict"], expires=end))
+        with monkeypatch.context() as patch:
+            patch.setattr("quickstudy.serve.keys.time", SimpleNamespace(time=last.timestamp))
+            assert client.get("/v1/models", headers=key).status_code == 200
+            after = last + timedelta(seconds=1)
+            patch.setattr("quickstudy.serve.keys.time", SimpleNamespace(time=after.timestamp))
+            refused = client.get("/v1/models", headers=key)
+            wrong = client.get("/v1/models", headers={"Authorization": f"{key['Authorization']}x"})
+        assert (refused.status_code, refused.json()["reason"]) == (401, "UNAUTHENTICATED")
+        assert "expired" in refused.json()["detail"]
+        assert "invalid_token" in refused.headers["www-authenticate"]
+        assert wrong.status_code == 401
+        assert "expired" not in wrong.json()["detail"]  # only its owner is told
 
 
 def test_only_hashes_are_kept(keyed: tuple[Client, Callable[..., dict]], tmp_path: Path) -> None:
@@ -218,11 +303,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["keys", "revoke", "--key", key_id, *data]) == 0
     main(["keys", "list", *data])
     assert "revoked" in capsys.readouterr().out
+    limited = ["--rate", "60/minute", "--expires", "2099-01-31"]
+    assert main(["keys", "create", "--tenant", "acme", *limited, *data]) == 0
+    main(["keys", "list", *data])
+    assert "predict\t" in (listed := capsys.readouterr().out)
+    assert "\tvalid\t60/minute\t2099-02-01T00:00:00Z" in listed
     for wrong in (
         ["create"],
         ["create", "--tenant", "A b"],
         ["create", "--tenant", "acme", "--scope", "all"],
         ["create", "--tenant", "acme", "--scope", ""],
+        ["create", "--tenant", "acme", "--rate", "60"],
+        ["create", "--tenant", "acme", "--rate", "0/minute"],
+        ["create", "--tenant", "acme", "--expires", "soon"],
+        ["create", "--tenant", "acme", "--expires", "2020-01-31"],
+        ["list", "--rate", "60/minute"],
         ["revoke"],
         ["revoke", "--key", "00000000"],
         ["lose"],

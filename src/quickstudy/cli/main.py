@@ -136,7 +136,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),
-    "keys": (keys, "quickstudy keys create --tenant acme --scope adapt,predict"),
+    "keys": (keys, "quickstudy keys create --tenant acme --scope adapt,predict,read"),
 }
 """Commands whose options are the signature of a function, each with an example."""
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

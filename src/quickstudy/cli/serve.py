@@ -57,6 +57,8 @@ def keys(
     action: Literal["create", "list", "revoke"],
     tenant: str | None = None,
     scope: str = "predict",
+    rate: str | None = None,
+    expires: str | None = None,
     key: str | None = None,
     data_dir: Path = Path("serving"),
     database: str | None = None,
@@ -68,8 +70,11 @@ def keys(
     Args:
         action: What to do.
         tenant: Whose key it is to be; each tenant sees tasks of its own only.
-        scope: What it allows: predict, adapt (which makes and changes tasks), admin; with commas
-            between.
+        scope: What it allows: predict (to ask), adapt (to make and change tasks), read (to see the
+            examples of tasks), admin (everything, and metrics); with commas between.
+        rate: How many requests it may send, such as 60/minute; any number where omitted.
+        expires: Its last day in UTC, or the moment it ends, such as 2027-01-31T18:00Z; never where
+            omitted.
         key: Id of the key to revoke, as listed.
         data_dir: Folder of the SQLite database, where no other is named.
         database: URL of a PostgreSQL or SQLite database.
@@ -82,18 +87,27 @@ def keys(
         raise UserError("keys create: needs a tenant; received none; give --tenant acme.")
     if action == "revoke" and key is None:
         raise UserError("keys revoke: needs the id of a key; received none; give --key 1a2b3c4d.")
+    if action != "create" and (rate or expires):
+        raise UserError(
+            f"keys {action}: --rate and --expires are of a new key; received them for none; leave "
+            "them out."
+        )
     engine = connect(_url(data_dir, database), 1)
     migrate(engine)
     store = Keys(engine)
     if action == "create":
-        print(store.create(str(tenant), scope.replace(" ", "").split(",")))
+        print(store.create(str(tenant), scope.replace(" ", "").split(","), rate, expires))
     elif action == "revoke":
         store.revoke(str(key))
     else:
         for row in store.rows():
             day = time.strftime("%Y-%m-%d", time.gmtime(row.create_time))
-            state = "revoked" if row.revoked else "valid"
-            print(f"{row.id}\t{row.tenant}\t{row.scopes}\t{day}\t{state}")
+            ends = row.expire_time
+            state = "expired" if ends is not None and ends <= time.time() else "valid"
+            state = "revoked" if row.revoked else state
+            until = "" if ends is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends))
+            words = (row.id, row.tenant, row.scopes, day, state, row.rate or "-", until or "-")
+            print("\t".join(words))
     engine.dispose()
     return 0
 

@@ -77,14 +77,23 @@ class Call:
             caller = self.server.keys.caller(request.headers.get("authorization"))
         else:
             caller = Caller(EVERYBODY, frozenset(SCOPES))
-        if not caller.scopes & {*scopes, "admin"}:
+        self.tenant, self.scopes = caller.tenant, caller.scopes
+        self.need(*scopes)
+        presence().name = caller.key or presence().name
+
+    def need(self, *scopes: Scope) -> None:
+        """Checks that the key has one of some scopes.
+
+        Raises:
+            Problem: It has none of them.
+        """
+        if not self.scopes & {*scopes, "admin"}:
             raise Problem(
                 "FORBIDDEN",
                 f"key: must be for {' or '.join(scopes)} here; received one for "
-                f"{', '.join(sorted(caller.scopes))}; use another key.",
+                f"{', '.join(sorted(self.scopes))}; use another key, made with quickstudy keys "
+                f"create --scope {','.join(sorted({*self.scopes, scopes[0]}))}.",
             )
-        self.tenant = caller.tenant
-        presence().name = caller.key or presence().name
 
     def about(self, model: str) -> ModelCall:
         """Returns the call as one about a model.

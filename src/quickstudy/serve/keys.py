@@ -7,6 +7,7 @@ import hmac
 import re
 import secrets
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import sqlalchemy as sa
@@ -14,10 +15,11 @@ from sqlalchemy import insert, select, update
 
 from quickstudy.errors import UserError
 from quickstudy.serve.problems import Problem
+from quickstudy.serve.rates import Rate, Rates
 from quickstudy.serve.schema.requests import ID
 from quickstudy.serve.tables import KEYS, writing
 
-Scope = Literal["predict", "adapt", "admin"]
+Scope = Literal["predict", "adapt", "read", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 EVERYBODY: Final = "default"
 """The tenant of all requests to a server without keys."""
@@ -47,13 +49,25 @@ class Keys:
     """
 
     def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
+        self.engine, self.rates = engine, Rates()
 
-    def create(self, tenant: str, scopes: list[str]) -> str:
+    def create(
+        self,
+        tenant: str,
+        scopes: list[str],
+        rate: str | None = None,
+        expires: str | None = None,
+    ) -> str:
         """Makes a key and returns it; it cannot be read again.
 
+        Args:
+            tenant: Whose key it is.
+            scopes: What it allows.
+            rate: How many requests it may send, such as `60/minute`; any number where omitted.
+            expires: Its last day, or the moment it ends, in ISO 8601; never where omitted.
+
         Raises:
-            UserError: The tenant is not a valid name, or there is no such scope.
+            UserError: One of these cannot be.
         """
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
@@ -66,6 +80,9 @@ class Keys:
                 "keys create: a tenant must be lower-case letters, digits and hyphens, with a "
                 f"letter first; received {tenant!r}; choose another."
             )
+        if rate is not None:
+            Rate.read(rate)
+        expire_time = None if expires is None else _moment(expires)
         key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         key = f"qs_{key_id}_{secret}"
         with writing(self.engine) as connection:
@@ -77,6 +94,8 @@ class Keys:
                     sha256=_hash(key),
                     create_time=time.time(),
                     revoked=False,
+                    rate=rate,
+                    expire_time=expire_time,
                 )
             )
         return key
@@ -110,7 +129,7 @@ class Keys:
         """Who sent an `Authorization` header.
 
         Raises:
-            Problem: It holds no valid key.
+            Problem: It holds no valid key, or one that has expired or sent too many requests.
         """
         kind, _, key = (authorization or "").partition(" ")
         key = key.strip()
@@ -129,7 +148,43 @@ class Keys:
                 "create.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+        if row.expire_time is not None and row.expire_time <= time.time():
+            ended = datetime.fromtimestamp(row.expire_time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            raise Problem(
+                "UNAUTHENTICATED",
+                f"Authorization: must be a valid key; received one that expired at {ended}; make "
+                "one with quickstudy keys create.",
+                headers={
+                    "WWW-Authenticate": 'Bearer error="invalid_token", '
+                    'error_description="The key expired"'
+                },
+            )
+        if row.rate is not None:
+            self.rates.count(row.id, row.rate)
         return Caller(row.tenant, frozenset(row.scopes.split(",")), row.id)
+
+
+def _moment(text: str) -> float:
+    """The moment that a key of this last day, or of this end, expires at.
+
+    Raises:
+        UserError: It is none, or has passed.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"keys create: the end of a key must be a day or a moment; received {text!r}; give "
+            "--expires 2027-01-31 or 2027-01-31T18:00Z."
+        ) from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if len(text) <= len("2027-01-31"):
+        moment += timedelta(days=1)
+    if moment.timestamp() <= time.time():
+        raise UserError(
+            f"keys create: the end of a key must be to come; received {text!r}; give a later one."
+        )
+    return moment.timestamp()
 
 
 def _hash(key: str) -> str:

@@ -39,6 +39,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "NOT_EXPORTABLE": (422, "The task cannot be written in this format"),
     "LIMIT_EXCEEDED": (422, "A limit of the server is exceeded"),
     "IF_MATCH_REQUIRED": (428, "This server takes changes with If-Match only"),
+    "RATE_LIMITED": (429, "The key has sent more requests than it may"),
     "TOO_MANY_PIXELS": (429, "The client has too many pictures being read"),
     "QUEUE_FULL": (429, "Too many requests are waiting"),
     "TOO_MANY_TASKS": (429, "The tenant has as many tasks as it may have"),

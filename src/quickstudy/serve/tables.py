@@ -71,6 +71,8 @@ KEYS: Final = Table(
     Column("sha256", Text, nullable=False),
     Column("create_time", sa.Double, nullable=False),
     Column("revoked", sa.Boolean, nullable=False),
+    Column("rate", Text),  # such as 60/minute
+    Column("expire_time", sa.Double),
 )
 # Replies to requests with an Idempotency-Key.
 REPLIES: Final = Table(

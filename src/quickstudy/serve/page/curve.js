@@ -8,7 +8,8 @@ const [WIDTH, HEIGHT, EDGE] = [420, 300, 26];
 
 /** The curve as a picture. */
 export function drawCurve(curve) {
-  const examples = state.task.examples.map(({ id, label }) => [state.inputs.get(id).values[0], label]);
+  const seen = state.task.examples.filter(({ id }) => state.inputs.has(id));
+  const examples = seen.map(({ id, label }) => [state.inputs.get(id).values[0], label]);
   const answered = state.queries.filter(({ prediction }) => prediction);
   const asked = answered.map(({ input, prediction }) => [input.values[0], prediction.label]);
   const x = scale(curve.map(([at]) => at), EDGE, WIDTH - EDGE);

@@ -22,7 +22,7 @@ router = APIRouter()
 PATIENCE: Final = 5.0  # seconds
 
 
-@router.get("/v1/models", **operation(Models, problems=(401, 403, 503)))
+@router.get("/v1/models", **operation(Models, problems=(401, 403, 429, 503)))
 def list_models(request: Request) -> Response:
     """The models that are served."""
     server = Call(request).server
@@ -57,7 +57,7 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get(
-    "/metrics", **operation(problems=(401, 403, 503), media=CONTENT_TYPE_LATEST.split(";")[0])
+    "/metrics", **operation(problems=(401, 403, 429, 503), media=CONTENT_TYPE_LATEST.split(";")[0])
 )
 def metrics(request: Request) -> Response:
     """Counters and histograms for Prometheus."""

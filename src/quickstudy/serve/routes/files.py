@@ -33,7 +33,9 @@ def export_task(
     request: Request, model: ModelId, task: TaskId, format: Literal["task", "onnx"] = "task"
 ) -> Response:
     """A task as a file: for `quickstudy predict` and `:import`, or for ONNX runtimes."""
-    call = Call(request, ("adapt",)).about(model)
+    authorized = Call(request, ("adapt",))
+    authorized.need("read")  # the file holds the examples
+    call = authorized.about(model)
     entry, _ = call.tasks.entry(call.tenant, call.served, task)
     content = task_file(call.tasks.gate, ready(call.served, entry), format)
     headers = {
@@ -66,7 +68,7 @@ def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
 @router.get(TASK + "/examples/{example}/image", **operation(problems=READS, media="image/png"))
 def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId) -> Response:
     """The picture of an example."""
-    call = Call(request).about(model)
+    call = Call(request, ("read",)).about(model)
     snapshot = call.tasks.read(call.tenant, call.served, task)
     png = None
     if example in dict(snapshot.examples):

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from quickstudy.serve.bodies import Carried, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import Change, added, fresh, labels_of
+from quickstudy.serve.keys import SCOPES
 from quickstudy.serve.limits import MAX_PAGE, MAX_TTL
 from quickstudy.serve.openapi import CHANGES, operation
 from quickstudy.serve.problems import Problem
@@ -135,7 +136,7 @@ def get_task(
     request: Request, model: ModelId, task: TaskId, view: Literal["BASIC", "FULL"] = "BASIC"
 ) -> Response:
     """A task; with `view=FULL` with the inputs of its examples."""
-    call = Call(request).about(model)
+    call = Call(request, ("read",) if view == "FULL" else SCOPES).about(model)
     snapshot = call.tasks.read(call.tenant, call.served, task)
     content = (
         full(call.served, snapshot, call.tasks.store)
