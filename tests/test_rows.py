@@ -8,10 +8,16 @@ import torch
 
 from quickstudy import load_task
 from quickstudy.errors import UserError
-from quickstudy.learners import LearnerGenerator
+from quickstudy.inputs.delimited import labelled_rows
+from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.numerals import Numerals
+from quickstudy.inputs.rows import Categorical, Numeric
+from quickstudy.learners import LearnerGenerator, NearestCentroid
 from quickstudy.models.estimators import FewShotClassifier
 from quickstudy.models.model import Model
-from quickstudy.tasks import Columns
+from quickstudy.selection import AlgorithmSelector
+from quickstudy.tasks import Columns, table
+from quickstudy.tasks.tables import read_tables
 
 AGES = [1, 2.5, None, 4, float("nan"), 6, 7, 8]
 ROWS = [
@@ -104,9 +110,9 @@ def test_as_a_scikit_learn_classifier(model):
         ([[f"{i}"] for i in range(9)] + [["ten"]], [0, 1] * 5, "holds numbers, 9 different ones"),
         ([[1.0], [float("inf")]], [0, 1], "received 'inf'"),
         (np.array([[1.0], [-np.inf]]), [0, 1], "received -inf"),
-        ([[1, 2], [3]], [0, 1], "rows of the same columns"),
+        ([[1, 2], [3]], [0, 1], r"needs 2 values \(x0, x1\); received 1 in row 1"),
         ([], [], "received \\[\\]; add another class"),
-        ([[], []], [0, 1], "at least one of each"),
+        ([[], []], [0, 1], "needs columns, each of a name of its own; received no column"),
         ([[1.0, "b"], [1.0, "b"]], [0, 1], "never differ"),
     ],
 )
@@ -142,3 +148,72 @@ def test_rows_with_columns_of_their_own(model):
     one = model.adapt_batch([(rows, y)])[0]
     np.testing.assert_allclose(adapted.predict_proba(whole), one.predict_proba(whole), atol=1e-6)
     assert "colour" not in rows[0]
+
+
+VISITS = [str(v) for v in np.random.default_rng(1).normal(10, 3, 60).round(2)]
+
+
+@pytest.mark.parametrize("stray", ["n.a.", "-", "#N/A", "none!"])
+def test_a_word_among_numbers_is_named_alike_everywhere(model, tmp_path, stray):
+    cells = [*VISITS[:3], stray, *VISITS[4:]]
+    y = ["ab"[float(v) > 10] for v in VISITS]
+    lines = [
+        f"c{i % 6},{cell},{label}" for i, (cell, label) in enumerate(zip(cells, y, strict=True))
+    ]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["customer,visits,target", *lines]) + "\n")
+    rows = [{"visits": cell} for cell in cells]
+    selector = AlgorithmSelector.__new__(AlgorithmSelector)  # It reads before it chooses.
+    doors = {
+        "line 5": [
+            lambda: table(path, target="target", task="customer"),
+            lambda: read_tables(tmp_path),
+            lambda: model.adapt(*labelled_rows(path, "target", "classification")),
+            lambda: selector.adapt(*labelled_rows(path, "target", "classification")),
+        ],
+        "row 3": [
+            lambda: model.adapt(rows, y),
+            lambda: selector.adapt(rows, y),
+            lambda: FewShotClassifier(model).fit([[cell] for cell in cells], y),
+        ],
+    }
+    for place, ways in doors.items():
+        for read in ways:
+            with pytest.raises(UserError, match=f"numbers.*received '{stray}' in {place}.*missing"):
+                read()
+    said = {"columns": {"visits": "names"}}, {"missing": stray}
+    kinds = [table(path, "target", "customer", **words).preprocess for words in said]
+    assert [type(kind.columns["visits"]) for kind in kinds] == [Categorical, Numeric]
+    assert np.isfinite(kinds[1]([{"visits": stray}])).all()
+    rows_said = labelled_rows(path, "target", "classification", Reading.of(stray))
+    assert model.adapt(*rows_said).model.preprocess.features == [
+        "customer: c0",
+        "customer: c1",
+        "customer: c2",
+        "customer: c3",
+        "customer: c4",
+        "customer: c5",
+        "visits",
+        "visits: missing",
+    ]
+
+
+def test_rows_of_a_trained_model_are_read_as_it_was_trained(model, tmp_path):
+    path = tmp_path / "t.csv"
+    written = [f"{v.replace('.', ',')} €" for v in VISITS]
+    lines = [f"c{i % 6};{v};{'ab'[i // 6 % 2]}" for i, v in enumerate(written)]
+    path.write_text("\n".join(["customer;visits;y", *lines]))
+    kind = table(path, "y", "customer").preprocess
+    assert kind.columns["visits"].numerals == Numerals(",", unit="€")
+    x = kind([{"visits": "1,5"}, {"visits": 1.5}, {"visits": "1,5 €"}])
+    assert x[0] == x[1] == x[2]
+    with pytest.raises(UserError, match=r"holds numbers \(decimal comma, in €\); received '1\.5'"):
+        kind([{"visits": "1.5"}])
+    of_run = Model(NearestCentroid(), (1,), kind)
+    rows, y = labelled_rows(path, "y", "classification", Reading.of("-"))
+    adapted = of_run.adapt(rows, y)
+    assert np.isfinite(adapted.predict_proba([{"visits": "-"}])).all()
+    with pytest.raises(UserError, match="decided in meta-training"):
+        of_run.adapt(
+            *labelled_rows(path, "y", "classification", Reading.of(types={"visits": "names"}))
+        )

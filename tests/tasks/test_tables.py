@@ -70,8 +70,8 @@ def test_too_few_families(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (["1,a,x", "2,b,x"], r"needs two classes or more .* received 1 class"),
-        (["1,a,x", "2,b,?", "3,c,y"], r"and none in 1 row"),
+        (["1,a,x", "2,b,x"], r"needs two classes or more; received 1 class"),
+        (["1,a,x", "2,b,?", "3,c,y"], r"none in 1 row.* line 3 of .*, written '\?'"),
         ([",,x", "?,nan,y"], r"received missing ones only"),
     ],
 )

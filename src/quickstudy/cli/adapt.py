@@ -6,11 +6,19 @@ import time
 from pathlib import Path
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.metrics import spelling
 from quickstudy.models.saved import load
 
 
-def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int:
+def adapt(
+    run: Path,
+    support: Path,
+    out: Path,
+    target: str | None = None,
+    columns: dict[str, Type] | None = None,
+    missing: str | None = None,
+) -> int:
     """Learn a new task from a folder of class folders, or a CSV table.
 
     Args:
@@ -18,9 +26,19 @@ def adapt(run: Path, support: Path, out: Path, target: str | None = None) -> int
         support: Folder with a folder of pictures for each class; or a CSV file.
         out: File for the adapted model.
         target: Column of the labels, for a CSV file.
+        columns: What columns of a CSV file hold, where it is to be said: numbers (with a decimal
+            point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
+        missing: Words of a CSV file that say that a value is missing, parted by commas.
     """
     model = load(run)
-    X, y = model.preprocess.read_labelled(support, target, model.kind)
+    reading = Reading.of(missing, columns)
+    if reading != AS_KNOWN and not model.preprocess.reads_cells:
+        raise UserError(
+            f"adapt: columns and missing are for the cells of a table; received a model of "
+            f"{model.preprocess.modality}; leave them out."
+        )
+    said = () if reading == AS_KNOWN else (reading,)
+    X, y = model.preprocess.read_labelled(support, target, model.kind, *said)
     start = time.perf_counter()
     adapted = model.adapt(X, y)
     milliseconds = 1000 * (time.perf_counter() - start)

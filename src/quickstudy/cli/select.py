@@ -15,7 +15,8 @@ from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
-from quickstudy.inputs.files import read_rows
+from quickstudy.inputs.delimited import labelled_rows, read_rows
+from quickstudy.inputs.frames import Reading, Type
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
 from quickstudy.selection.figures import selection_figures
@@ -48,6 +49,9 @@ class Selection:
         support: CSV file of labelled rows to choose for.
         query: CSV file of rows to label.
         target: Column to predict.
+        columns: What columns of --support hold, where it is to be said: numbers (with a decimal
+            point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
+        missing: Words that say that a value is missing, parted by commas.
         metric: Score to choose by, in learning.
         store: Folder of the scores on the tables; one called scores in --out where omitted.
         folds: Groups of families of tables that the selector is judged on by leaving them out; 0
@@ -63,6 +67,8 @@ class Selection:
     support: Path | None = None
     query: Path | None = None
     target: str = "target"
+    columns: dict[str, Type] | None = None
+    missing: str | None = None
     metric: Literal["accuracy", "auc"] = "accuracy"
     store: Path | None = None
     folds: int = 10
@@ -111,7 +117,7 @@ def select(argv: Sequence[str]) -> int:
         return 0
     assert run is not None
     if run.is_dir():
-        algorithm = _choose(run, settings.support, settings.target)
+        algorithm = _choose(run, settings)
         if out is not None:
             algorithm.save(out)
     else:
@@ -132,7 +138,7 @@ def select(argv: Sequence[str]) -> int:
 def _learn(settings: Selection, folder: Path, out: Path) -> JSON:
     """Learns a selector from a folder of tables, judges it and saves it."""
     start = time.process_time()
-    tables = read_tables(folder, settings.target)
+    tables = read_tables(folder, settings.target, settings.missing)
     judged: JSON = {"tables": len(tables)}
     metric, protocol, training = settings.metric, settings.protocol, settings.training
     with status() as say:
@@ -152,19 +158,18 @@ def _learn(settings: Selection, folder: Path, out: Path) -> JSON:
     return judged | {"cpu_minutes": cost}
 
 
-def _choose(run: Path, support: Path | None, target: str) -> Selected:
-    if support is None:
+def _choose(run: Path, settings: Selection) -> Selected:
+    if settings.support is None:
         raise UserError(
             f"select {run}: needs labelled rows to choose for; received none; give --support "
             "rows.csv, and --target for the column of the labels."
         )
-    rows = read_rows(support)
-    if target not in rows[0]:
-        raise UserError(
-            f"select: {support} has no column {target!r}; received the columns "
-            f"{', '.join(list(rows[0])[:20])}; choose one of these with --target."
-        )
-    labels = [row.pop(target).strip() for row in rows]
+    rows, labels = labelled_rows(
+        settings.support,
+        settings.target,
+        "classification",
+        Reading.of(settings.missing, settings.columns),
+    )
     return AlgorithmSelector.load(run / FILE).adapt(rows, labels)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.task import Kind
+from quickstudy.inputs.delimited import labelled_rows, read_rows, read_table
+
+__all__ = ["folders", "labelled_files", "labelled_rows", "read_rows", "read_table", "visible"]
 
 SYSTEM_FILES = ("Thumbs.db", "desktop.ini")
 
@@ -58,100 +56,3 @@ def visible(path: Path) -> list[Path]:
         for each in path.iterdir()
         if not each.name.startswith(".") and each.name not in SYSTEM_FILES
     )
-
-
-class TextTable(NamedTuple):
-    """A table as text: names of the columns, rows, and the line of the file each row ends on."""
-
-    header: list[str]
-    rows: list[list[str]]
-    lines: list[int]
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file, each by column name.
-
-    Raises:
-        DataError: The file cannot be read.
-        UserError: It is not a table.
-    """
-    text = read_table(path)
-    return [dict(zip(text.header, row, strict=True)) for row in text.rows]
-
-
-def labelled_rows(
-    path: Path, target: str | None, targets: Kind
-) -> tuple[list[dict[str, str]], list[Any]]:
-    """The rows of a CSV file without one of its columns, and the values of that column.
-
-    Args:
-        path: The file.
-        target: Name of the column.
-        targets: Whether its values are classes, as text, or numbers.
-
-    Raises:
-        DataError: The file cannot be read.
-        UserError: It is not a table, or has no such column.
-    """
-    if target is None:
-        raise UserError(
-            f"adapt: needs the column of the labels in {path}; received none; give --target."
-        )
-    rows = read_rows(path)
-    labels = [row.pop(target) for row in rows if target in row]
-    if len(labels) < len(rows):
-        raise UserError(
-            f"adapt: {path} needs a column {target!r}; received {sorted(rows[0])}; give the "
-            "--target that is there."
-        )
-    return rows, [float(label) for label in labels] if targets == "regression" else labels
-
-
-def read_table(path: Path) -> TextTable:
-    """The cells of a CSV file with a header, also gzipped; by comma, semicolon or tab.
-
-    Raises:
-        DataError: The file cannot be read.
-        UserError: It is not a table.
-    """
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"table: {path} must be text in UTF-8; received a byte that is not, at "
-            f"position {error.start}; save the table as CSV in UTF-8."
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"table: {path} cannot be read; received: {error}; check the path, or fetch the file "
-            "again."
-        ) from error
-    first = text.split("\n", 1)[0]
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=max(",;\t", key=first.count))
-    rows, lines = [], []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for row in reader:
-            if row and len(row) != len(header):
-                raise UserError(
-                    f"table: every row needs as many cells as the header, {len(header)}; received "
-                    f"{len(row)} in line {reader.line_num} of {path}; quote cells that contain the "
-                    "separator, or fill the row."
-                )
-            if row:
-                rows.append(row)
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        raise UserError(
-            f"table: {path} is not a CSV table; received in line {reader.line_num}: {error}; save "
-            "it again as CSV."
-        ) from error
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    if not rows or repeated:
-        received = f"the column {repeated[0]!r} twice" if repeated else f"{len(rows)} rows"
-        raise UserError(
-            f"table: {path} needs a header of different names and at least one row; received "
-            f"{received}; correct the file."
-        )
-    return TextTable(header, rows, lines)

@@ -15,6 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.axes import is_one
 from quickstudy.inputs.files import labelled_files
+from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.ink import border, only_ink
 from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
 from quickstudy.inputs.levels import DEPTHS, TOLERANCE, White, check_alike
@@ -209,7 +210,9 @@ class Pictures(InputKind):
     def from_json(cls, data: JSON) -> Self:
         return cls(**{key: value for key, value in data.items() if key != "kind"})
 
-    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
         return labelled_files(path)
 
     def read_queries(self, paths: Sequence[Path]) -> list[Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
+from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.task import Kind
 
 Array = NDArray[Any]
@@ -75,13 +76,16 @@ class InputKind(ABC):
         """The same kind from what `to_json` gave."""
 
     @abstractmethod
-    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
         """Examples of a file or folder, as `encode` takes them, and the label of each.
 
         Args:
             path: File or folder.
             target: Column of the labels, for a table.
             targets: Whether labels are classes or values.
+            reading: How the cells of a table are to be taken.
 
         Raises:
             DataError: There is no such file or folder, or it cannot be read.

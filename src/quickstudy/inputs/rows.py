@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,51 +13,37 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.inputs.cells import (
-    is_infinite,
-    is_missing,
-    is_number,
+from quickstudy.inputs.cells import LARGEST, Cell, cell
+from quickstudy.inputs.column import MAX_VALUES, Categorical, Numeric, column_of
+from quickstudy.inputs.delimited import labelled_rows, read_rows
+from quickstudy.inputs.frames import (
+    AS_KNOWN,
+    Reading,
+    Rows,
+    Where,
+    columns_in,
+    is_frame,
+    is_matrix,
     is_row,
-    named_rows,
-    to_number,
+    rows_of,
 )
-from quickstudy.inputs.files import labelled_rows, read_rows
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.vectors import nested_numbers, numbers
 from quickstudy.task import Kind
 
-MAX_VALUES = 50
-MOSTLY = 0.8
-FEWEST = 5
+__all__ = ["MAX_VALUES", "Categorical", "Columns", "EncodedRows", "Numeric"]
 
 
-@dataclass(frozen=True)
-class Numeric:
-    """A column of numbers, standardised; a missing one becomes the median.
+class EncodedRows(NamedTuple):
+    """Rows as numbers.
 
     Attributes:
-        indicator: Whether a further number says, by 1, that it was missing.
+        x: Numbers standardised, names one-hot, missing numbers filled `(rows, features)`.
+        missing: Which of them were missing in a column of numbers `(rows, features)`.
     """
 
-    mean: float
-    std: float
-    median: float
-    indicator: bool = False
-
-    @classmethod
-    def of(cls, known: NDArray[np.float64], indicator: bool = False) -> Self:
-        """The statistics of the values that are known; of none, those of a single 0."""
-        known = known if len(known) else np.zeros(1)
-        std = float(known.std())
-        mean, median = float(known.mean()), float(np.median(known))
-        return cls(mean, std if std > 0 else 1.0, median, indicator)
-
-
-@dataclass(frozen=True)
-class Categorical:
-    """A column of names, one-hot; a missing one, or one not in `values`, becomes zeros."""
-
-    values: tuple[str, ...]
+    x: NDArray[np.float64]
+    missing: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -79,19 +64,17 @@ class Columns(InputKind):
     reads_cells = True
 
     columns: dict[str, Numeric | Categorical]
+    missing: tuple[str, ...] | None = None
 
     @classmethod
     def fit(
         cls,
         names: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        train: Sequence[Sequence[str]],
+        rows: Sequence[Sequence[Any]],
+        train: Sequence[Sequence[Any]],
         categorical: Collection[str] = (),
     ) -> Self:
-        """The statistics of a table.
-
-        A column is numeric where every value in it that is not missing is a number. Of the values
-        of a categorical column the 50 most frequent are told apart.
+        """The statistics of a table, as `of` has them.
 
         Args:
             names: Name of each column.
@@ -99,17 +82,41 @@ class Columns(InputKind):
             train: The meta-train rows, from which the statistics are taken.
             categorical: Columns whose numbers are names.
         """
-        columns: dict[str, Numeric | Categorical] = {}
-        for place, name in enumerate(names):
-            cells = [row[place] for row in train if not is_missing(row[place])]
-            if name not in categorical and all(
-                is_missing(row[place]) or is_number(row[place]) for row in rows
-            ):
-                columns[name] = Numeric.of(np.array([to_number(cell) for cell in cells]))
-            else:
-                frequent = Counter(cell.strip() for cell in cells).most_common(MAX_VALUES)
-                columns[name] = Categorical(tuple(sorted(value for value, _ in frequent)))
-        return cls(columns)
+        cells = [[cell(value) for value in column] for column in zip(*rows, *train, strict=True)]
+        reading = Reading(types=dict.fromkeys(categorical, "names"))
+        table = Rows(tuple(names), cells or [[] for _ in names], reading)
+        return cls.of(table, range(len(rows), len(rows) + len(train)))
+
+    @classmethod
+    def of(cls, rows: Rows, train: Sequence[int] | None = None, indicators: bool = False) -> Self:
+        """The columns of a table: what all rows hold, with the statistics of some of them.
+
+        A column holds numbers where every value that is not missing is one, truth values where all
+        are, and names otherwise, unless the reading of the rows says it. Of the names of a column
+        the 50 most frequent are told apart.
+
+        Args:
+            rows: The table.
+            train: The rows that the statistics are taken from; all where omitted.
+            indicators: Whether a further number says that a number was missing, where one is.
+
+        Raises:
+            UserError: A column is nearly all numbers, but has words in it; its numbers are written
+                in several ways, or may mean two values; or one is not finite in single precision.
+        """
+        missing, types = rows.reading
+        unknown = [name for name in types if name not in rows.names]
+        if unknown:
+            raise UserError(
+                f"rows: columns says what the columns of the table hold; received "
+                f"{unknown[0]!r}, which is none of {', '.join(rows.names):.200}; correct the name."
+            )
+        train = range(len(rows)) if train is None else train
+        columns = {
+            name: column_of(name, cells, train, missing, types.get(name), rows.where, indicators)
+            for name, cells in zip(rows.names, rows.columns, strict=True)
+        }
+        return cls(columns, None if missing is None else tuple(sorted(missing)))
 
     @classmethod
     def of_task(cls, X: Any) -> Self:
@@ -121,32 +128,23 @@ class Columns(InputKind):
                 x1 and so on.
 
         Raises:
-            UserError: No rows or columns; a column that is mostly numbers and has text in it; a
-                number that is not finite; or rows that are all alike, or all missing.
+            UserError: As `of`, no rows or columns, or rows that are all alike, or all missing.
         """
-        if _is_matrix(X):
-            columns = _of_numbers(X)
+        if is_matrix(X):
+            columns = cls(_of_numbers(X))
             varies = not np.array_equal(X, np.broadcast_to(X[:1], X.shape), equal_nan=True)
         else:
-            names, rows = named_rows(X)
-            columns, varies = {}, False
-            for name, cells in zip(names, zip(*rows, strict=True), strict=True):
-                known = [cell for cell in cells if not is_missing(cell)]
-                _check_kind(name, known)
-                column_rows = [(cell,) for cell in cells]
-                column = cls.fit([name], column_rows, column_rows).columns[name]
-                if isinstance(column, Numeric) and len(known) < len(cells):
-                    column = replace(column, indicator=True)
-                columns[name] = column
-                # A column that is all missing does not vary either.
-                varies |= len(set(known)) + (len(known) < len(cells)) > 1
+            rows = rows_of(X)
+            columns = cls.of(rows, indicators=True)
+            x, missing = columns.encoded(rows.columns, rows.where)
+            varies = bool((x != x[:1]).any() or (missing != missing[:1]).any())
         if not varies:
             raise UserError(
-                f"adapt: the columns {', '.join(list(columns)[:5])} need values that differ from "
-                "row to row to learn from; received ones that never differ, or missing ones only; "
-                "give other columns, or fill them."
+                f"adapt: the columns {', '.join(list(columns.columns)[:5])} need values that "
+                "differ from row to row to learn from; received ones that never differ, or missing "
+                "ones only; give other columns, or fill them."
             )
-        return cls(columns)
+        return columns
 
     @property
     def n_features(self) -> int:
@@ -168,20 +166,43 @@ class Columns(InputKind):
         """Inputs `(rows, features)` from rows, or `(features,)` from one row.
 
         Args:
-            rows: One row or many; a row is a mapping from column name to value, or its values in
-                the order of `columns`. Values are numbers, text, or None.
+            rows: One row or many, or a data frame; a row is a mapping from column name to value, or
+                its values in the order of `columns`. Values are numbers, text, or None.
 
         Raises:
             UserError: A column is absent, a row has another number of values, or a value of a
                 numeric column is not a finite number.
         """
-        if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-            rows = rows.to_dict(orient="records")
-        if _is_matrix(rows) and self._fits(rows):
-            return self._encoded(rows)
-        single = isinstance(rows, Mapping) or not is_row(next(iter(rows), None))
-        x = np.array([self._row(row, i) for i, row in enumerate([rows] if single else rows)])
+        if is_matrix(rows) and self._fits(rows):
+            columns = [values.astype(np.float64) for values in rows.T]
+            return self._stacked(columns, lambda i: f"row {i}").x.astype(np.float32)
+        if isinstance(rows, Rows):
+            ordered = [rows.column(name) for name in self.columns]
+            return self.encoded(ordered, rows.where).x.astype(np.float32)
+        single = isinstance(rows, Mapping)
+        if not single and not is_frame(rows):
+            rows = rows if hasattr(rows, "__len__") else list(rows)
+            single = not is_row(next(iter(rows), None))
+        cells = columns_in([rows] if single else rows, list(self.columns))
+        x = self.encoded(cells).x.astype(np.float32)
         return x[0] if single else x
+
+    def encoded(
+        self, cells: Sequence[Sequence[Cell]], where: Where = lambda row: f"row {row}"
+    ) -> EncodedRows:
+        """Rows as numbers, from the cells of each column.
+
+        Raises:
+            UserError: A value of a numeric column is not a finite number.
+        """
+        words = None if self.missing is None else frozenset(self.missing)
+        columns: list[Any] = [
+            column.values(of_column, words, name, where)
+            if isinstance(column, Numeric)
+            else of_column
+            for (name, column), of_column in zip(self.columns.items(), cells, strict=True)
+        ]
+        return self._stacked(columns, where)
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         if isinstance(X, Tensor):
@@ -189,29 +210,44 @@ class Columns(InputKind):
         rows = self(X)
         return (rows[None], True) if rows.ndim == 1 else (rows, False)
 
+    def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
+        """The same columns, with the words for what is missing that the rows are read with.
+
+        Raises:
+            UserError: The rows are read with types of their own, which meta-training has decided.
+        """
+        if not isinstance(X, Rows):
+            return self, X, x_shape
+        missing, types = X.reading
+        if types:
+            raise UserError(
+                f"adapt: what the columns hold was decided in meta-training; received "
+                f"{dict(types)}; leave columns out, or train again with them."
+            )
+        kind = self if missing is None else replace(self, missing=tuple(sorted(missing)))
+        return kind, X, x_shape
+
     def to_json(self) -> JSON:
-        return {
-            "kind": "columns",
-            "columns": {
-                name: {"values": list(c.values)}
-                if isinstance(c, Categorical)
-                # Written only where set: older files lack the key.
-                else {k: v for k, v in asdict(c).items() if k != "indicator" or v}
-                for name, c in self.columns.items()
-            },
+        columns = {
+            name: {"values": list(c.values)} if isinstance(c, Categorical) else c.to_json()
+            for name, c in self.columns.items()
         }
+        # Written only where it is said: older files lack it.
+        said = {} if self.missing is None else {"missing": list(self.missing)}
+        return {"kind": "columns", "columns": columns, **said}
 
     @classmethod
     def from_json(cls, data: JSON) -> Self:
-        return cls(
-            {
-                name: Categorical(tuple(c["values"])) if "values" in c else Numeric(**c)
-                for name, c in data["columns"].items()
-            }
-        )
+        columns = {
+            name: Categorical(tuple(c["values"])) if "values" in c else Numeric(**c)
+            for name, c in data["columns"].items()
+        }
+        return cls(columns, tuple(data["missing"]) if "missing" in data else None)
 
-    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
-        return labelled_rows(path, target, targets)
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
+        return labelled_rows(path, target, targets, reading)
 
     def read_queries(self, paths: Sequence[Path]) -> list[Any]:
         return [row for path in paths for row in read_rows(path)]
@@ -225,15 +261,16 @@ class Columns(InputKind):
         return {name: value[name] for name in self.columns if name in value}
 
     def to_request(self, x: Any) -> JSON:
-        """The row that an input came from; a missing number is its median."""
+        """The row that an input came from; a missing number is its median, or None if it shows."""
         row: dict[str, str | float | None] = {}
         for name, column in self.columns.items():
             if isinstance(column, Numeric):
-                row[name] = float(np.float32(x[0] * column.std + column.mean))
-                x = x[1:]
+                value = float(np.float32(x[0] * column.std + column.mean))
+                row[name] = None if column.indicator and x[1] > 0.5 else value
             else:
-                part, x = x[: len(column.values)], x[len(column.values) :]
+                part = x[: column.width]
                 row[name] = column.values[int(np.argmax(part))] if max(part, default=0) else None
+            x = x[column.width :]
         return {"row": row}
 
     def card(self) -> JSON:
@@ -242,80 +279,39 @@ class Columns(InputKind):
     def _fits(self, rows: NDArray[Any]) -> bool:
         """Whether a matrix of numbers can be taken column by column."""
         numeric = all(isinstance(column, Numeric) for column in self.columns.values())
-        return numeric and rows.shape[1] == len(self.columns) and not np.isinf(rows).any()
+        fits = numeric and rows.shape[1] == len(self.columns)
+        return fits and not (np.abs(rows.astype(np.float64)) > LARGEST).any()
 
-    def _encoded(self, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Encodes rows of numbers, column by column, as `_row` encodes each."""
-        parts: list[NDArray[np.float64]] = []
-        for column, values in zip(self.columns.values(), rows.T.astype(np.float64), strict=True):
-            assert isinstance(column, Numeric)
-            missing = np.isnan(values)
-            parts.append((np.where(missing, column.median, values) - column.mean) / column.std)
-            if column.indicator:
-                parts.append(missing.astype(np.float64))
-        return np.stack(parts, axis=1).astype(np.float32)
-
-    def _row(self, row: Any, number: int) -> NDArray[np.float32]:
-        if not isinstance(row, Mapping):
-            values = list(row)
-            if len(values) != len(self.columns):
+    def _stacked(self, columns: Sequence[Any], where: Where) -> EncodedRows:
+        """Numbers and names of each column, side by side as an input has them."""
+        parts, absent = [], []
+        for (name, column), values in zip(self.columns.items(), columns, strict=True):
+            part = column.encode(values)
+            far = np.flatnonzero(~(np.abs(part) <= LARGEST).all(axis=1))
+            if len(far):
                 raise UserError(
-                    f"Columns: a row needs {len(self.columns)} values "
-                    f"({', '.join(self.columns)}); received {len(values)} in row {number}; give "
-                    "them in this order, or as a mapping by name."
+                    f"Columns: standardised, the column {name} must be finite in single precision; "
+                    f"received {values[far[0]]:g} in {where(int(far[0]))}; correct it."
                 )
-            row = dict(zip(self.columns, values, strict=True))
-        absent = [name for name in self.columns if name not in row]
-        if absent:
-            raise UserError(
-                f"Columns: row {number} needs the columns {', '.join(self.columns)}; received none "
-                f"called {', '.join(absent[:5])}; add them (None where the value is missing)."
-            )
-        x: list[float] = []
-        for name, column in self.columns.items():
-            cell = "" if row[name] is None else str(row[name])
-            if isinstance(column, Categorical):
-                x += [float(cell.strip() == value) for value in column.values]
-                continue
-            if not is_missing(cell) and not is_number(cell):
-                raise UserError(
-                    f"Columns: the column {name} holds numbers; received {cell!r} in row {number}; "
-                    "give a finite number, or None where it is missing."
-                )
-            value = column.median if is_missing(cell) else to_number(cell)
-            x.append((value - column.mean) / column.std)
-            if column.indicator:
-                x.append(float(is_missing(cell)))
-        return np.array(x, dtype=np.float32)
-
-
-def _is_matrix(X: Any) -> bool:
-    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu" and X.size > 0
+            parts.append(part)
+            gone = np.zeros(part.shape, dtype=bool)
+            if isinstance(column, Numeric):
+                gone[:, 0] = np.isnan(values)
+            absent.append(gone)
+        return EncodedRows(np.concatenate(parts, axis=1), np.concatenate(absent, axis=1))
 
 
 def _of_numbers(X: NDArray[Any]) -> dict[str, Numeric | Categorical]:
-    """The columns of a matrix of numbers, as `Columns.fit` makes them of its cells."""
+    """The columns of a matrix of numbers, as `Columns.of` makes them of its cells."""
     columns: dict[str, Numeric | Categorical] = {}
     for i, values in enumerate(X.T.astype(np.float64)):
-        known = values[~np.isnan(values)]
-        if np.isinf(known).any():
+        absent = np.isnan(values)
+        wrong = np.flatnonzero(~absent & ~(np.abs(values) <= LARGEST))
+        if len(wrong):
             raise UserError(
-                f"adapt: the column x{i} holds numbers, which must be finite; received "
-                f"{known[np.isinf(known)][0]}; correct it, or give NaN where a value is missing."
+                f"rows: the column x{i} holds numbers, which must be finite in single precision; "
+                f"received {values[wrong[0]]} in row {wrong[0]}; correct it, or give NaN where a "
+                "value is missing."
             )
-        columns[f"x{i}"] = Numeric.of(known, indicator=len(known) < len(values))
+        columns[f"x{i}"] = Numeric.of(values[~absent], indicator=bool(absent.any()))
     return columns
-
-
-def _check_kind(name: str, known: Sequence[str]) -> None:
-    """Raises where a column of numbers has text in it, or a number that is not finite."""
-    distinct = set(known)
-    names = sorted(cell for cell in distinct if not is_number(cell))
-    infinite = [cell for cell in names if is_infinite(cell)]
-    numbers = len(distinct) - len(names)
-    if infinite or (names and numbers >= max(FEWEST, MOSTLY * len(distinct))):
-        raise UserError(
-            f"adapt: the column {name} holds numbers, {numbers} different ones; received "
-            f"{(infinite or names)[0]!r} in it; correct it, give None where a value is missing, or "
-            "let no cell of the column be a number if they are names."
-        )

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.inputs.cells import completed, default_names
-from quickstudy.inputs.files import labelled_rows
+from quickstudy.inputs.cells import default_names
+from quickstudy.inputs.delimited import labelled_rows
+from quickstudy.inputs.frames import AS_KNOWN, Reading, completed, is_matrix, rows_of
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.labels import distinct_classes, label_list
-from quickstudy.inputs.rows import Columns
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.inputs.vectors import Vectors, nested_numbers
 from quickstudy.task import Kind
 
@@ -61,7 +62,7 @@ class TaskColumns(InputKind):
             )
         if isinstance(X, Tensor):
             return Vectors(), X, tuple(X.shape[1:])
-        X = completed(X)
+        X = X if is_matrix(X) else rows_of(completed(X))
         columns = Columns.of_task(X)
         return columns, X, (columns.n_features,)
 
@@ -75,8 +76,10 @@ class TaskColumns(InputKind):
     def from_json(cls, data: JSON) -> Self:
         return cls(Columns.from_json(data))
 
-    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
-        return labelled_rows(path, target, targets)
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
+        return labelled_rows(path, target, targets, reading)
 
     def read_queries(self, paths: Sequence[Path]) -> list[Any]:
         return self.current.read_queries(paths)
@@ -95,6 +98,11 @@ class TaskColumns(InputKind):
 
     def card(self) -> JSON:
         return self.current.card()
+
+    @property
+    def columns(self) -> dict[str, Numeric | Categorical]:
+        """How each column of the task at hand is taken; empty before there is one."""
+        return self.current.columns if isinstance(self.current, Columns) else {}
 
     @property
     def features(self) -> list[str] | None:

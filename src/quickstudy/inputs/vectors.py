@@ -13,6 +13,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files
+from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.pixels import as_array
 from quickstudy.task import Kind
@@ -43,7 +44,9 @@ class Vectors(InputKind):
     def from_json(cls, data: JSON) -> Self:
         return cls()
 
-    def read_labelled(self, path: Path, target: str | None, targets: Kind) -> tuple[Any, list[Any]]:
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
         return labelled_files(path)
 
     def read_queries(self, paths: Sequence[Path]) -> list[Any]:

@@ -17,11 +17,10 @@ from quickstudy.errors import CheckpointError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
-from quickstudy.inputs.cells import cells_in
 from quickstudy.inputs.labels import label_array, label_from_json, label_to_json
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
-from quickstudy.selection.support import Support, encode
+from quickstudy.selection.support import Support
 
 Array = NDArray[Any]
 FORMAT = "selected algorithm 1"
@@ -61,8 +60,8 @@ class Selected:
 
     def encode(self, X: Any) -> Array:
         """Rows as numbers `(rows, features)`, by what is known of the support."""
-        rows = cells_in(X, list(self.support.columns.columns))
-        return encode(self.support.columns, rows, np.zeros(len(rows))).x
+        x = self.support.columns(X).astype(np.float64)
+        return x[None] if x.ndim == 1 else x
 
     def predict(self, X: Any) -> Array:
         """The label of each row."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.inputs.cells import strict_rows
+from quickstudy.inputs.frames import rows_of
 from quickstudy.inputs.labels import distinct_classes, label_list
 from quickstudy.inputs.rows import Columns
 from quickstudy.metrics import ACCURACY
@@ -170,7 +170,7 @@ class AlgorithmSelector:
             UserError: Rows are of different columns, values are infinite or all missing, or there
                 is one class.
         """
-        names, rows = strict_rows(X)
+        rows = rows_of(X)
         labels = label_list(y)
         if len(labels) != len(rows):
             raise UserError(
@@ -179,7 +179,7 @@ class AlgorithmSelector:
             )
         classes = distinct_classes(labels)
         number = {label: i for i, label in enumerate(classes)}
-        columns = Columns.fit(names, rows, rows)
+        columns = Columns.of(rows)
         support = encode(columns, rows, np.array([number[label] for label in labels]))
         begin = time.process_time()
         part = self._part(support)

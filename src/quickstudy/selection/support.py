@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.inputs.cells import is_missing
-from quickstudy.inputs.rows import Categorical, Columns, Numeric
+from quickstudy.inputs.frames import Reading, Rows, Type
+from quickstudy.inputs.rows import Categorical, Columns
 from quickstudy.tasks.meta_features import NAMES, meta_features
 from quickstudy.tasks.tables import Table
 
@@ -46,25 +45,26 @@ class Support:
         return own | meta_features(np.where(self.missing, np.nan, self.x), self.y)
 
 
-def encode(columns: Columns, rows: Sequence[Sequence[str]], y: Array) -> Support:
-    """The rows of a table, given as text, in columns whose statistics are known."""
-    x = columns(rows).astype(np.float64).reshape(len(rows), columns.n_features)
-    missing = np.zeros(x.shape, dtype=bool)
-    place = 0
-    for i, column in enumerate(columns.columns.values()):
-        if isinstance(column, Numeric):
-            missing[:, place] = [is_missing(row[i]) for row in rows]
-            place += 1
-        else:
-            place += len(column.values)
-    return Support(x, y, missing, columns)
+def encode(columns: Columns, rows: Rows, y: Array) -> Support:
+    """The rows of a table in columns whose statistics are known."""
+    x, missing = columns.encoded([rows.column(name) for name in columns.columns], rows.where)
+    return Support(x.astype(np.float32).astype(np.float64), y, missing, columns)
 
 
 def support_of(table: Table, support: Array, query: Array) -> tuple[Support, Support]:
     """Some rows of a table, and others encoded by what is known of the first."""
-    names = [n for n, numeric in zip(table.columns, table.numeric, strict=True) if not numeric]
-    rows = [table.rows[i] for i in support]
-    columns = Columns.fit(table.columns, table.rows, rows, categorical=names)
+    kinds: dict[str, Type] = {
+        name: "numbers" if numeric else "names"
+        for name, numeric in zip(table.columns, table.numeric, strict=True)
+    }
+    parts = [
+        Rows(
+            table.columns,
+            [[row[i] for row in rows] for i in range(len(table.columns))],
+            Reading(missing=frozenset(), types=kinds),
+        )
+        for rows in ([table.rows[i] for i in support], [table.rows[i] for i in query])
+    ]
+    columns = Columns.of(parts[0])
     y = np.unique(table.y, return_inverse=True)[1]
-    query_rows = [table.rows[i] for i in query]
-    return encode(columns, rows, y[support]), encode(columns, query_rows, y[query])
+    return encode(columns, parts[0], y[support]), encode(columns, parts[1], y[query])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.rows import MAX_VALUES
+from quickstudy.inputs.rows import MAX_VALUES, Numeric
 from quickstudy.task import Kind, Task
 from quickstudy.tasks.contents import Contents, Held, contents_of, held
 from quickstudy.tasks.recorded import Recorded, dealt
@@ -69,12 +69,8 @@ def encode(cells: Cells, support: Array, rows: Array, columns: Array) -> NDArray
         if column < n_numeric:
             known = cells.numbers[support, column]
             values, missing = cells.numbers[rows, column], np.isnan(known)
-            known = known[~missing] if not missing.all() else np.zeros(1)
-            std = known.std()
-            filled = np.where(np.isnan(values), np.median(known), values)
-            parts.append((filled - known.mean()) / (std if std > 0 else 1.0))
-            if missing.any():
-                parts.append(np.isnan(values).astype(np.float64))
+            of_support = Numeric.of(known[~missing], indicator=bool(missing.any()))
+            parts += list(of_support.encode(values).T)
         else:
             codes = cells.codes[:, column - n_numeric]
             values_seen, counts = np.unique(codes[support][codes[support] >= 0], return_counts=True)
@@ -213,6 +209,7 @@ def tables(
     test: float = 0.3,
     fold: int = 0,
     seed: int = 0,
+    missing: list[str] | str | None = None,
     recorded: Recorded | None = None,
 ) -> Subtables:
     """Tasks from a folder of tables, `*.csv` or `*.csv.gz`: some rows and columns of one of them.
@@ -232,6 +229,8 @@ def tables(
         test: Part of the families that are meta-test; 0 for none.
         fold: Which of the 1 / test folds is meta-test, counted from 0.
         seed: Seed of the split, and of the tasks.
+        missing: Words that say that a value is missing, besides an empty cell, parted by commas;
+            where omitted, ? and NaN, and among numbers also NA, N/A, none and null.
         recorded: The data of a run, whose split is used again.
 
     Raises:
@@ -239,7 +238,7 @@ def tables(
         UserError: There is no table or one that cannot be learned from, there are too few families,
             or a number is out of range.
     """
-    found = {table.name: table for table in read_tables(path, target)}
+    found = {table.name: table for table in read_tables(path, target, missing)}
     every = list(found.values())
 
     def usual() -> dict[Split, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.cells import is_infinite, is_missing, is_number, to_number
-from quickstudy.inputs.files import TextTable, read_table
+from quickstudy.inputs.delimited import read_table
+from quickstudy.inputs.frames import Reading, Rows, Type
 from quickstudy.inputs.rows import Columns
+from quickstudy.inputs.target import classes_of, holds_numbers, values_of
 from quickstudy.task import Kind
 from quickstudy.tasks.arrays import class_pools, split_names
 from quickstudy.tasks.contents import held_by_name, marks_of_rows
@@ -36,9 +36,11 @@ def table(
     valid: float = 0.16,
     test: float = 0.2,
     seed: int = 0,
+    columns: dict[str, Type] | None = None,
+    missing: list[str] | str | None = None,
     recorded: Recorded | None = None,
 ) -> Dataset | GroupedRows:
-    """Tasks from a CSV file with a header, also gzipped (.gz); columns by comma, semicolon or tab.
+    """Tasks from a CSV file with a header, also gzipped (.gz); by comma, semicolon, tab or `|`.
 
     Without `task`, the values of `target` are classes, which episodes draw from. With `task`, all
     rows with one value of that column are one task; groups too small for one are left out and
@@ -56,60 +58,62 @@ def table(
         valid: Part of the classes or groups that are meta-valid; 0 for none.
         test: Part of the classes or groups that are meta-test; 0 for none.
         seed: Seed of the split, and of the tasks with `task`.
+        columns: What columns hold, by name, where it is to be said: `"numbers"` with a decimal
+            point, `"comma"` for numbers with a decimal comma, or `"names"`.
+        missing: Words that say that a value is missing, besides an empty cell, parted by commas;
+            where omitted, ? and NaN, and among numbers also NA, N/A, none and null.
         recorded: The data of a run, whose split and statistics are used again.
 
     Raises:
         DataError: The file is missing or damaged.
         UserError: The table has no rows, a row another number of cells, a column is missing, a cell
-            infinite, a target missing, or there are too few classes or groups.
+            infinite, a target missing, a word stands among numbers, numbers are written in several
+            ways, or there are too few classes or groups.
     """
-    path = Path(path)
-    text = read_table(path)
-    special = [target] if task is None else [target, task]
-    values, groups = (_filled(text, column, path) for column in (special[0], special[-1]))
-    names = [column for column in text.header if column not in special]
-    if not names:
+    rows = read_table(Path(path), Reading.of(missing, columns))
+    groups = classes_of(rows, target if task is None else task)
+    numeric = kind != "classification" and holds_numbers(rows, target)
+    y = np.array(values_of(rows, target) if numeric or kind == "regression" else [])
+    labels = classes_of(rows, target)
+    inputs = rows.without(target, task or target)
+    if not inputs.names:
         raise UserError(
-            f"table: {path} needs columns besides {' and '.join(special)}; received none; add the "
-            "columns to predict from."
+            f"table: {path} needs columns besides {target}{f' and {task}' if task else ''}; "
+            "received none; add the columns to predict from."
         )
     known = recorded.preprocess if recorded else None
     known = known if isinstance(known, Columns) else None
     if recorded and known:
-        names = _in_order_of(known, names, path, recorded.run)
-    places = [text.header.index(name) for name in names]
-    cells = [[row[place] for place in places] for row in text.rows]
-    _check_finite(cells, text.lines, names, path)
-    targets = _kind(values) if kind == "auto" else kind
-    name = path.name.split(".")[0]
+        _check_names(known, inputs.names, path, recorded.run)
+    targets = (_kind(y) if numeric else "classification") if kind == "auto" else kind
+    name = Path(path).name.split(".")[0]
 
     if task is None:
         if targets == "regression":
             raise UserError(
                 f"table: without a task column the values of {target} are classes; received "
-                f"{len(set(values))} distinct numbers; name the column that tells the tasks apart "
+                f"{len(set(labels))} distinct numbers; name the column that tells the tasks apart "
                 "(task), or pass kind='classification'."
             )
-        marks = marks_of_rows(names, cells)
-        present = held_by_name(values, marks)
+        marks = marks_of_rows(inputs.names, _text(inputs))
+        present = held_by_name(labels, marks)
         what = f"{name}: classes of {target}"
         splits, left_out = dealt(
             present, recorded, lambda: split_names(list(present), valid, test, seed, what)
         )
-        columns = known or Columns.fit(names, cells, _rows_of(cells, values, splits["train"]))
-        pools = class_pools(columns(cells), values, splits, marks)
-        return Dataset(name, pools, columns, left_out=left_out)
+        taken = known or Columns.of(inputs, _rows_of(labels, splits["train"]))
+        pools = class_pools(taken(inputs), labels, splits, marks)
+        return Dataset(name, pools, taken, left_out=left_out)
 
-    y = _numbers(values, text.lines, target, path) if targets == "regression" else np.array(values)
+    y = y if targets == "regression" else np.array(labels)
     members: dict[str, list[int]] = defaultdict(list)
     for row, group in enumerate(groups):
         members[group].append(row)
     usable = sorted(group for group, rows in members.items() if _usable(y[rows], targets))
     # A group of the run that became too small is named as changed rather than as missing.
     recorded_groups = recorded.names if recorded else frozenset()
-    marks = marks_of_rows(
-        [*names, target], ([*row, value] for row, value in zip(cells, values, strict=True))
-    )
+    with_target = rows.without(task or target)
+    marks = marks_of_rows(with_target.names, _text(with_target))
     present = held_by_name(groups, marks)
     present = {
         group: present[group] for group in present if group in recorded_groups or group in usable
@@ -118,17 +122,17 @@ def table(
     splits, left_out = dealt(
         present, recorded, lambda: split_names(usable, valid, test, seed, what, least=1)
     )
-    columns = known or Columns.fit(names, cells, _rows_of(cells, groups, splits["train"]))
+    taken = known or Columns.of(inputs, _rows_of(groups, splits["train"]))
     return GroupedRows(
         name=name,
-        x=columns(cells),
+        x=taken(inputs),
         y=y,
         groups={
             split: [np.array(members[group]) for group in chosen]
             for split, chosen in splits.items()
         },
         kind=targets,
-        preprocess=columns,
+        preprocess=taken,
         about={"target": target, "task": task, "groups_left_out": len(members) - len(usable)},
         n_shot=n_shot,
         n_query=n_query,
@@ -139,65 +143,25 @@ def table(
     )
 
 
-def _in_order_of(columns: Columns, names: Sequence[str], path: Path, run: str) -> list[str]:
-    """The names of the columns in the order of a run, which must have had the same ones."""
+def _check_names(columns: Columns, names: Sequence[str], path: Path, run: str) -> None:
+    """Raises where a table has not the columns of a run."""
     if differences := sorted(set(names) ^ columns.columns.keys()):
         raise UserError(
             f"{run}: the table must have the columns that the run was meta-trained on, "
             f"{', '.join(columns.columns)}; received {', '.join(names)} in {path}; bring back or "
             f"take away {', '.join(differences)}."
         )
-    return list(columns.columns)
 
 
-def _filled(text: TextTable, column: str, path: Path) -> list[str]:
-    """The cells of a column in which none may be missing."""
-    if column not in text.header:
-        near = difflib.get_close_matches(column, text.header, n=1, cutoff=0.3)
-        raise UserError(
-            f"table: {path} has no column {column!r}; received the columns "
-            f"{', '.join(text.header[:20])}; "
-            f"{f'did you mean {near[0]!r}?' if near else 'choose one of these.'}"
-        )
-    place = text.header.index(column)
-    cells = [row[place].strip() for row in text.rows]
-    empty = [line for cell, line in zip(cells, text.lines, strict=True) if is_missing(cell)]
-    if empty:
-        raise UserError(
-            f"table: every row needs a value of {column}; received none in {len(empty)} row(s) of "
-            f"{path}, the first in line {empty[0]}; fill it or leave the row out."
-        )
-    return cells
+def _text(rows: Rows) -> list[list[str]]:
+    """The rows as text, a list each."""
+    return [["" if cell is None else str(cell) for cell in row.values()] for row in rows]
 
 
-def _numbers(values: Sequence[str], lines: Sequence[int], target: str, path: Path) -> Array:
-    for value, line in zip(values, lines, strict=True):
-        if not is_number(value):
-            raise UserError(
-                f"table: for regression every value of {target} must be a finite number; received "
-                f"{value!r} in line {line} of {path}; correct it, or pass kind='classification'."
-            )
-    return np.array([to_number(value) for value in values])
-
-
-def _check_finite(
-    cells: Sequence[Sequence[str]], lines: Sequence[int], names: Sequence[str], path: Path
-) -> None:
-    for row, line in zip(cells, lines, strict=True):
-        for cell, name in zip(row, names, strict=True):
-            if is_infinite(cell):
-                raise UserError(
-                    f"table: cells must be finite; received {cell!r} in the column {name}, line "
-                    f"{line} of {path}; correct it, or leave the cell empty."
-                )
-
-
-def _kind(values: Sequence[str]) -> Kind:
-    numbers = all(is_number(value) for value in values)
-    distinct = set(values)
-    if numbers and (len(distinct) > FEW_VALUES or any(float(v) % 1 for v in distinct)):
-        return "regression"
-    return "classification"
+def _kind(values: Array) -> Kind:
+    distinct = np.unique(values)
+    many = len(distinct) > FEW_VALUES or (distinct % 1).any()
+    return "regression" if many else "classification"
 
 
 def _usable(y: Array, kind: Kind) -> bool:
@@ -208,9 +172,7 @@ def _usable(y: Array, kind: Kind) -> bool:
     return len(counts) >= 2 and bool(counts.max() >= 2)
 
 
-def _rows_of(
-    cells: Sequence[Sequence[str]], by: Sequence[str], chosen: Sequence[str]
-) -> list[Sequence[str]]:
+def _rows_of(by: Sequence[str], chosen: Sequence[str]) -> list[int]:
     """The rows whose class or group is among the chosen ones."""
     among = set(chosen)
-    return [row for row, value in zip(cells, by, strict=True) if value in among]
+    return [row for row, value in enumerate(by) if value in among]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import get_args
+
+import numpy as np
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.inputs.cells import is_missing, is_number
-from quickstudy.inputs.files import read_rows
+from quickstudy.inputs.cells import BLANK, Cell, name_of
+from quickstudy.inputs.delimited import read_rows, read_table
+from quickstudy.inputs.frames import Reading, Rows, Type
+from quickstudy.inputs.numerals import PLAIN
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
+from quickstudy.inputs.target import classes_of
 from quickstudy.tasks.contents import Marks, marks_of_rows
 from quickstudy.tasks.source import SPLITS, Split, generator
 
@@ -42,21 +47,26 @@ class Table:
         return marks_of_rows(["", *self.columns], rows)
 
 
-def read_tables(folder: Path, target: str = "target") -> list[Table]:
+def read_tables(
+    folder: Path, target: str = "target", missing: Collection[str] | str | None = None
+) -> list[Table]:
     """The tables of a folder, in the order of their names.
 
     Every `*.csv` and `*.csv.gz` is one, except `index.csv`, which may name the `family` of each
     `name`; a table that it does not name is a family alone. A `schema.json` may list, for a name,
-    its `categorical` columns; all others are numeric where every value is a number.
+    its `categorical` columns, or say under `columns` what they hold, as `tasks.table` takes it; all
+    others are numeric where every value is a number.
 
     Args:
         folder: The folder.
         target: Column to predict.
+        missing: Words that say that a value is missing, as `tasks.table` takes them.
 
     Raises:
         DataError: There is no such folder, or a file cannot be read.
         UserError: There is no table, or one without the target, without another column, without
-            a value in any, or with fewer than two classes.
+            a value in any, with fewer than two classes, or with words among the numbers of a
+            column.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -70,8 +80,11 @@ def read_tables(folder: Path, target: str = "target") -> list[Table]:
             f"tables: {folder} holds no *.csv or *.csv.gz; received "
             f"{sum(1 for _ in folder.iterdir())} other files; choose the folder of the tables."
         )
-    families, schema = _families(folder / "index.csv"), _schema(folder / "schema.json")
-    return [_table(path, target, families, schema.get(_name(path), frozenset())) for path in paths]
+    families, types = _families(folder / "index.csv"), _schema(folder / "schema.json")
+    return [
+        _table(path, target, families, Reading.of(missing, types.get(_name(path))))
+        for path in paths
+    ]
 
 
 def split_tables(
@@ -116,42 +129,52 @@ def split_tables(
     }
 
 
-def _table(path: Path, target: str, families: Mapping[str, str], categorical: Any) -> Table:
-    rows = read_rows(path)
-    columns = tuple(name for name in rows[0] if name != target)
-    if target not in rows[0] or not columns:
+def _table(path: Path, target: str, families: Mapping[str, str], reading: Reading) -> Table:
+    rows = read_table(path, reading)
+    inputs = rows.without(target)
+    if target not in rows.names or not inputs.names:
         raise UserError(
             f"tables: {path} needs the column {target!r} and columns to predict it from; received "
-            f"{', '.join(list(rows[0])[:20])}; name the column to predict (target), or add some."
+            f"{', '.join(rows.names[:20])}; name the column to predict (target), or add some."
         )
-    cells = tuple(tuple(_cell(row[name]) for name in columns) for row in rows)
-    y = tuple(_cell(row[target]) for row in rows)
-    classes = Counter(y)
-    if len(classes) < 2 or "" in classes:
+    y = tuple(classes_of(rows, target))
+    if len(set(y)) < 2:
         raise UserError(
-            f"tables: the column {target!r} of {path} needs two classes or more and a value in "
-            f"every row; received {len(classes)} class(es), and none in {classes['']} row(s); "
-            "leave the table or these rows out."
+            f"tables: the column {target!r} of {path} needs two classes or more; received "
+            f"{len(set(y))} class(es); leave the table out."
         )
-    if not any(any(row) for row in cells):
+    kinds = Columns.of(inputs).columns
+    columns = [
+        _text(kinds[name], cells, name, inputs)
+        for name, cells in zip(inputs.names, inputs.columns, strict=True)
+    ]
+    if not any(any(column) for column in columns):
         raise UserError(
             f"tables: {path} needs values to predict {target!r} from; received missing ones only; "
             "leave the table out."
         )
-    numeric = tuple(
-        name not in categorical and all(not row[i] or is_number(row[i]) for row in cells)
-        for i, name in enumerate(columns)
-    )
+    numeric = tuple(isinstance(kinds[name], Numeric) for name in inputs.names)
     name = _name(path)
-    return Table(name, families.get(name, name), columns, numeric, cells, y)
+    cells = tuple(zip(*columns, strict=True))
+    return Table(name, families.get(name, name), inputs.names, numeric, cells, y)
+
+
+def _text(column: Numeric | Categorical, cells: Sequence[Cell], name: str, rows: Rows) -> list[str]:
+    """The cells of a column as plain text: numbers as programs write them, `""` where missing."""
+    missing = rows.reading.missing
+    if isinstance(column, Categorical):
+        absent = BLANK if missing is None else missing | {""}
+        names = [name_of(cell) for cell in cells]
+        return ["" if text.lower() in absent else text for text in names]
+    values = column.values(cells, missing, name, rows.where)
+    return [
+        "" if np.isnan(value) else str(cell) if PLAIN.number(str(cell)) == value else repr(value)
+        for cell, value in zip(cells, values.tolist(), strict=True)
+    ]
 
 
 def _name(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".csv")
-
-
-def _cell(cell: str) -> str:
-    return "" if is_missing(cell) else cell.strip()
 
 
 def _families(path: Path) -> dict[str, str]:
@@ -167,17 +190,20 @@ def _families(path: Path) -> dict[str, str]:
     return {row["name"]: row["family"] for row in rows}
 
 
-def _schema(path: Path) -> dict[str, frozenset[str]]:
-    """Categorical columns by name of table, from a schema that may not be there."""
+def _schema(path: Path) -> dict[str, dict[str, Type]]:
+    """The content of columns by name of table, from a schema that may not be there."""
     if not path.is_file():
         return {}
-    categorical: dict[str, frozenset[str]] = defaultdict(frozenset)
+    types: dict[str, dict[str, Type]] = {}
     try:
         for name, about in json.loads(path.read_text()).items():
-            categorical[name] = frozenset(about.get("categorical", ()))
+            types[name] = dict.fromkeys(about.get("categorical", ()), "names")
+            types[name] |= about.get("columns", {})
+            if not set(types[name].values()) <= set(get_args(Type)):
+                raise ValueError(f"{name}: columns are {', '.join(get_args(Type))}")
     except (ValueError, AttributeError, TypeError) as error:
         raise DataError(
-            f"tables: {path} must be a JSON object with, for each table, its categorical columns; "
-            f"received: {error}; correct it, or take it away."
+            f"tables: {path} must be a JSON object with, for each table, its categorical columns, "
+            f"or what its columns hold; received: {error}; correct it, or take it away."
         ) from error
-    return categorical
+    return types

@@ -1,0 +1,155 @@
+"""Delimited text: CSV files as programs and people write them."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+from quickstudy.errors import DataError, UserError
+from quickstudy.inputs.cells import cell
+from quickstudy.inputs.frames import AS_KNOWN, Reading, Rows
+from quickstudy.inputs.target import classes_of, values_of
+from quickstudy.task import Kind
+
+SEPARATORS: Final = ";\t|,"
+"""Of equally frequent ones the first is taken: commas stand in text and numbers too."""
+MARKED: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks and what they say; that of UTF-32 begins like that of UTF-16."""
+SAID = re.compile(r'"?sep=(.)"?[ ,;\t|]*(?:\r\n|\r|\n)', re.IGNORECASE)
+"""The line by which Excel is told the separator."""
+
+
+def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
+    """The rows of a CSV file with a header, also gzipped; by comma, semicolon, tab or `|`.
+
+    Args:
+        path: The file, in UTF-8 or in the encoding that its byte order mark says.
+        reading: How the cells are to be taken.
+
+    Raises:
+        DataError: The file cannot be read.
+        UserError: It is not a table.
+    """
+    text = _text(path)
+    said = SAID.match(text)
+    body = text if said is None else text[said.end() :]
+    separator = _separator(body) if said is None else said[1]
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, skipinitialspace=True)
+    rows, lines = [], []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        for row in reader:
+            line = reader.line_num + (said is not None)
+            if row and len(row) != len(header):
+                raise UserError(
+                    f"table: every row needs as many cells as the header, {len(header)}; received "
+                    f"{len(row)} in line {line} of {path}; quote cells that contain the "
+                    f"separator {separator!r}, or fill the row."
+                )
+            if row:
+                rows.append(row)
+                lines.append(line)
+    except csv.Error as error:
+        raise UserError(
+            f"table: {path} is not a CSV table; received in line {reader.line_num}: {error}; save "
+            "it again as CSV."
+        ) from error
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if not rows or repeated:
+        received = f"the column {repeated[0]!r} twice" if repeated else f"{len(rows)} rows"
+        raise UserError(
+            f"table: {path} needs a header of different names and at least one row; received "
+            f"{received}; correct the file."
+        )
+    columns = [[cell(value) for value in column] for column in zip(*rows, strict=True)]
+    return Rows(tuple(header), columns, reading, lines, str(path))
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file, each by column name.
+
+    Raises:
+        DataError: The file cannot be read.
+        UserError: It is not a table.
+    """
+    return list(read_table(path))
+
+
+def labelled_rows(
+    path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+) -> tuple[Rows, list[Any]]:
+    """The rows of a CSV file without one of its columns, and the values of that column.
+
+    Args:
+        path: The file.
+        target: Name of the column.
+        targets: Whether its values are classes, as text, or numbers.
+        reading: How the cells are to be taken.
+
+    Raises:
+        DataError: The file cannot be read.
+        UserError: It is not a table, has no such column, or no value of it in some row.
+    """
+    if target is None:
+        raise UserError(
+            f"adapt: needs the column of the labels in {path}; received none; give --target."
+        )
+    rows = read_table(path, reading)
+    labels = values_of(rows, target) if targets == "regression" else classes_of(rows, target)
+    return rows.without(target), labels
+
+
+def _text(path: Path) -> str:
+    """The text of a file, in the encoding that its byte order mark says."""
+    encoding = "utf-8"
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+        encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"table: {path} must be text in UTF-8, or in UTF-16 with a byte order mark; received a "
+            f"byte that is not {encoding}, at position {error.start}; save the table as CSV in "
+            "UTF-8."
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"table: {path} cannot be read; received: {error}; check the path, or fetch the file "
+            "again."
+        ) from error
+
+
+def _separator(text: str) -> str:
+    """The separator that parts the header and the row after it alike; else the header's most."""
+    header, rest = _record(text)
+    row, _ = _record(rest)
+    counts = {sign: (header.count(sign), row.count(sign)) for sign in SEPARATORS}
+    return max(
+        SEPARATORS, key=lambda sign: (counts[sign][0] == counts[sign][1] > 0, counts[sign][0])
+    )
+
+
+def _record(text: str) -> tuple[str, str]:
+    """The first record of a text, without what stands in quotes, and the text after it."""
+    bare: list[str] = []
+    quoted = False
+    for place, sign in enumerate(text):
+        quoted ^= sign == '"'
+        if sign in "\r\n" and not quoted:
+            return "".join(bare), text[place:].lstrip("\r\n")
+        if not quoted:
+            bare.append(sign)
+    return "".join(bare), ""
