@@ -21,6 +21,7 @@ from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
 from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
+from quickstudy.nets.traits import architectures
 
 if TYPE_CHECKING:
     from quickstudy.models.model import Model
@@ -263,11 +264,13 @@ class Adapted:
         if model:
             weights = self.model.learner.state_dict()
             tensors |= {f"weights/{name}": t for name, t in weights.items()}
+        networks = architectures(self.model.learner)
         header = {
             "format": TASK_FORMAT,
             "has_model": model,
             "fingerprint": self.model.fingerprint,
             **self.model.to_json(),
+            **({"networks": networks} if networks else {}),
             "labels": [label_to_json(label) for label in self.labels],
         }
         header["sha256"] = tensor_seal(header, tensors)

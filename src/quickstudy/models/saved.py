@@ -24,6 +24,7 @@ from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.models.model import Model
+from quickstudy.nets.traits import check_architectures
 from quickstudy.targets import rule_from_json
 
 
@@ -57,6 +58,7 @@ def load(
         with reading_model(str(run)):
             learner = catalog.from_specs(record["specs"])
     with reading_model(str(run)):
+        check_architectures(learner, record.get("networks"), str(run))
         _load_weights(learner, weights)
         learner.to(device=device)
         return Model(
@@ -142,6 +144,10 @@ def task_from_bytes(
     with reading_model(name):
         if with_model or model is None:
             learner = learner or catalog.from_specs(header["specs"])
+        else:
+            learner = model.learner
+        check_architectures(learner, header.get("networks"), name)
+        if with_model or model is None:
             _load_weights(learner, under(tensors, "weights/"))
             model = Model(
                 learner,

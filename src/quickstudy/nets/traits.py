@@ -3,16 +3,20 @@
     n_features     number of features it gives; else that of its last linear layer counts
     feature_shape  shape `(channels, *space)` of the maps that its features unflatten to
     vmappable      False where it, or a part of it, does not run under `torch.func.vmap`
+    stochastic     True where it draws random numbers in train mode, as torch's dropout does
+    architecture   plain JSON that tells networks apart whose weights have the same shapes
 
 These are the only attributes of a user's module that quickstudy asks for.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 
-from quickstudy.errors import UserError
+from quickstudy.errors import CheckpointError, UserError
 
 
 def width(net: nn.Module) -> int:
@@ -49,5 +53,48 @@ def runs_under_vmap(net: nn.Module) -> bool:
 
 
 def dropouts(net: nn.Module) -> list[str]:
-    """Names of the layers that drop units, and so draw random numbers in train mode."""
-    return [name for name, m in net.named_modules() if isinstance(m, Dropout) and m.p > 0]
+    """Names of the layers that draw random numbers in train mode, as those that drop units do."""
+    return [
+        name or type(m).__name__
+        for name, m in net.named_modules()
+        if (isinstance(m, Dropout) and m.p > 0) or getattr(m, "stochastic", False) is True
+    ]
+
+
+def architectures(net: nn.Module) -> list[Any]:
+    """What each part of a network says of its `architecture`, in order."""
+    said = (getattr(module, "architecture", None) for module in net.modules())
+    return [architecture for architecture in said if architecture is not None]
+
+
+def check_architectures(net: nn.Module, saved: list[Any] | None, where: str) -> None:
+    """Raises CheckpointError where the parts of a network are not those that were saved.
+
+    What only one of the two says is not compared: another version of a package may say more.
+
+    Args:
+        net: The network.
+        saved: What `architectures` gave when it was saved; None for a file that does not know.
+        where: The file, for the message.
+    """
+    difference = saved and _difference(saved, architectures(net))
+    if difference:
+        path, before, now = difference
+        raise CheckpointError(
+            f"{where}: expected the network that was saved; received another, of which "
+            f"{'.'.join(path)} is {now!r:.80} and was {before!r:.80}; build it as it was, or train "
+            "and adapt again."
+        )
+
+
+def _difference(a: Any, b: Any, path: tuple[str, ...] = ()) -> tuple[Any, ...] | None:
+    """Where two JSON values differ first, and how."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        inside = [(key, a[key], b[key]) for key in a if key in b]
+    elif isinstance(a, list) and isinstance(b, list):
+        inside = [(str(i), *pair) for i, pair in enumerate(zip(a, b, strict=False))]
+        inside.append(("length", len(a), len(b)))
+    else:
+        return None if a == b else (path, a, b)
+    differences = (_difference(one, other, (*path, key)) for key, one, other in inside)
+    return next((each for each in differences if each is not None), None)

@@ -9,6 +9,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
+from quickstudy.nets.traits import architectures
 from quickstudy.targets import TargetScale
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.settings import Training
@@ -18,10 +19,12 @@ from quickstudy.version import __version__
 def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
     """The facts of a run that begins."""
     preprocess, contents, targets = source.preprocess, source.contents(), source.targets.to_json()
+    networks = architectures(learner)
     return {
         "version": __version__,
         "learner": type(learner).__name__,
         "specs": learner.specs,
+        **({"networks": networks} if networks else {}),
         "kind": learner.kind,
         "x_shape": list(source.x_shape),
         "preprocess": None if preprocess is None else preprocess.to_json(),

@@ -24,12 +24,12 @@ from quickstudy.evaluation.novelty import Threshold, fit_threshold
 from quickstudy.evaluation.scores import calibrate_population, responses, score
 from quickstudy.files import rundir
 from quickstudy.files.records import without_nan
-from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import half_width
 from quickstudy.nets.copies import snapshot
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.passing import bf16
+from quickstudy.nets.traits import check_architectures
 from quickstudy.task import Task, to_like
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
@@ -129,14 +129,14 @@ class _Run:
         self.metric = source.metrics[0]
         self.at = _Counters()
         self.best_weights: dict[str, Tensor] = {}
-        self.directory: RunDirectory | None = None
+        self.directory: rundir.RunDirectory | None = None
         self.record: dict[str, Any] = {}
         self.notes: list[str] = []
         self.interrupts = Interrupts()
 
     def open(self, out: str | Path | None, about: dict[str, Any], resume: bool) -> None:
         """Opens the run directory: a new one, after a trial of the learner, or one to continue."""
-        self.directory = RunDirectory(out) if out is not None else None
+        self.directory = rundir.RunDirectory(out) if out is not None else None
         open_writer = tensorboard() if self.settings.tensorboard and self.rank == 0 else None
         if not resume:
             self._try()
@@ -348,10 +348,11 @@ class _Run:
         }
         self.directory.save(self.record, files)
 
-    def _resume(self, directory: RunDirectory) -> None:
+    def _resume(self, directory: rundir.RunDirectory) -> None:
         self.record = directory.read()
         recorded = Recorded.of(directory.path, needs=("train", "valid"))
         self.notes = recorded.notes(self.source)
+        check_architectures(self.learner, self.record.get("networks"), str(directory.path))
         if "resume" not in self.record["files"]:  # Killed before the first step: begin anew.
             return
         tensors, header = directory.load("resume")
