@@ -62,7 +62,7 @@ def dropouts(net: nn.Module) -> list[str]:
 
 
 def architectures(net: nn.Module) -> list[Any]:
-    """What each part of a network says of its `architecture`, in order."""
+    """The `architecture` of each part of a network that has one, in order."""
     said = (getattr(module, "architecture", None) for module in net.modules())
     return [architecture for architecture in said if architecture is not None]
 
@@ -70,7 +70,8 @@ def architectures(net: nn.Module) -> list[Any]:
 def check_architectures(net: nn.Module, saved: list[Any] | None, where: str) -> None:
     """Raises CheckpointError where the parts of a network are not those that were saved.
 
-    What only one of the two says is not compared: another version of a package may say more.
+    Entries that only one of the two has are not compared: another version of a package
+    may have more.
 
     Args:
         net: The network.
@@ -88,7 +89,7 @@ def check_architectures(net: nn.Module, saved: list[Any] | None, where: str) -> 
 
 
 def _difference(a: Any, b: Any, path: tuple[str, ...] = ()) -> tuple[Any, ...] | None:
-    """Where two JSON values differ first, and how."""
+    """The place where two JSON values differ first, and the values there."""
     if isinstance(a, dict) and isinstance(b, dict):
         inside = [(key, a[key], b[key]) for key in a if key in b]
     elif isinstance(a, list) and isinstance(b, list):
