@@ -131,3 +131,23 @@ def draw_classes(folder: Path, n_classes: int, n_examples: int, size: int = 12) 
             ImageDraw.Draw(image).line(ends, fill=20 + i, width=2)
             image.save(folder / f"class{c:02d}" / f"{i}.png")
     return folder
+
+
+def write_customers(path: Path, names: list[str], scale: float = 1.0, column: str = "y") -> Path:
+    """A table in which each customer has eight rows of its own."""
+    lines = [f"customer,size,{column}"]
+    for name in names:
+        values = scale * np.random.default_rng(list(name.encode())).normal(size=8)
+        lines += [f"{name},{value:.4f},{'ab'[i % 2]}" for i, value in enumerate(values)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_tables(path: Path, names: list[str]) -> Path:
+    """A folder of tables of twelve rows."""
+    path.mkdir(exist_ok=True)
+    for name in names:
+        values = np.random.default_rng(list(name.encode())).normal(size=12)
+        lines = [f"{value:.4f},{'ab'[i % 2]}" for i, value in enumerate(values)]
+        (path / f"{name}.csv").write_text("\n".join(["size,target", *lines]) + "\n")
+    return path

@@ -16,12 +16,12 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
-from quickstudy.errors import UserError
+from quickstudy.errors import DataError, UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import SharedLinear
 from quickstudy.task import Kind
 from quickstudy.tasks import Augmented, Dataset, Episodes, TaskSource
-from quickstudy.tasks.recorded import Recorded
+from quickstudy.tasks.recorded import PLACES, Recorded
 from quickstudy.tasks.source import flat_batches
 
 Spec = dict[str, Any]
@@ -240,6 +240,7 @@ def build_tasks(spec: Spec, recorded: Recorded | None = None) -> TaskSource:
 
     Raises:
         UserError: An option is unknown, or the data are not as they were in the run.
+        DataError: The data are not there, or cannot be read.
     """
     options = dict(spec)
     name, augment = options.pop("name"), options.pop("augment", None)
@@ -252,7 +253,16 @@ def build_tasks(spec: Spec, recorded: Recorded | None = None) -> TaskSource:
         )
     options = {k: v for k, v in options.items() if k not in drawing or k in own}
     source = partial(source, recorded=recorded) if "recorded" in own else source
-    tasks = _call("tasks", name, source, options)
+    try:
+        tasks = _call("tasks", name, source, options)
+    except DataError as error:
+        place = next((place for place in PLACES if place in own), None)
+        if recorded is None or place is None:
+            raise
+        raise DataError(
+            f"{recorded.run}: its data are not where they were, or cannot be read. {error} Where "
+            f"they lie now is told by --tasks.{place.replace('_', '-')}."
+        ) from error
     tasks = Episodes(tasks, **drawing) if isinstance(tasks, Dataset) else tasks
     if augment is None:
         return tasks

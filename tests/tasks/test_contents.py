@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import blobs, draw_classes, prototypical, quick, sinusoid
+from small import (
+    blobs,
+    draw_classes,
+    prototypical,
+    quick,
+    sinusoid,
+    write_customers,
+    write_tables,
+)
 
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import (
@@ -27,24 +35,6 @@ from quickstudy.tasks import (
 )
 from quickstudy.tasks import contents as contents_module
 from quickstudy.tasks.contents import COMPUTED, Contents, marks_of_rows
-
-
-def write_customers(path: Path, names: list[str], scale: float = 1.0, column: str = "y") -> Path:
-    """A table in which each customer has eight rows of its own."""
-    lines = [f"customer,size,{column}"]
-    for name in names:
-        number = sum(map(ord, name))
-        lines += [f"{name},{scale * ((7 * number + 3 * i) % 11)},{'ab'[i % 2]}" for i in range(8)]
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def write_tables(path: Path, names: list[str]) -> Path:
-    path.mkdir(exist_ok=True)
-    for name in names:
-        lines = [f"{ord(name[-1])}.{i},{'ab'[i % 2]}" for i in range(12)]
-        (path / f"{name}.csv").write_text("\n".join(["size,target", *lines]) + "\n")
-    return path
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
 from quickstudy.models.saved import load, load_pooled
 from quickstudy.task import setting_name
-from quickstudy.tasks import Split, TaskSource
+from quickstudy.tasks import Recorded, Split, TaskSource
+from quickstudy.tasks.recorded import NewClasses, others_than_places
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
@@ -42,7 +43,10 @@ class Evaluation:
         seed: Seed of the tasks; that of meta-training where omitted.
         inner_steps: Inner steps of a gradient-based learner.
         net: Options of the network that a learned update rule is to optimise instead.
-        tasks: Options of the tasks that are to be others for it.
+        tasks: `path` or `data_dir`, where the data of the run lie now; other options of the tasks
+            that are to be others for such a rule.
+        new_classes: What becomes of classes, groups or tables that the run does not know: left out,
+            or put to meta-test.
         baselines: Whether the baselines are run on the same tasks.
         curves: Whether accuracy is also measured against shots, and against inner steps.
     """
@@ -56,6 +60,7 @@ class Evaluation:
     inner_steps: int | None = None
     net: dict[str, Any] | None = None
     tasks: dict[str, Any] | None = None
+    new_classes: NewClasses = "leave-out"
     baselines: bool = True
     curves: bool = True
 
@@ -68,6 +73,7 @@ class Evaluation:
     def words(self) -> str:
         """These settings as they are written on the command line."""
         options = {"n_tasks": self.n_tasks, "split": self.split, "inner_steps": self.inner_steps}
+        options |= {"new_classes": "test"} if self.new_classes == "test" else {}
         specs = {"net": self.net, "tasks": self.tasks}
         quoted = {k: shlex.quote(json.dumps(v)) for k, v in specs.items() if v}
         options = without_none({**self.drawing, **options, **quoted})
@@ -107,6 +113,7 @@ class RunEvaluation(Record):
         steps, minutes, cpu_minutes: Those of meta-training.
         parameters: Numbers in the learner.
         machine: The machine of this measurement: plain JSON.
+        notes: What to know of the data, where they differ from those of meta-training or may.
         date, version, command: When, by which quickstudy, and how to measure it again.
     """
 
@@ -123,6 +130,7 @@ class RunEvaluation(Record):
     cpu_minutes: float | None
     parameters: int
     machine: JSON
+    notes: Sequence[str]
     date: str
     version: str
     command: str
@@ -159,9 +167,12 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
                 f"{settings.inner_steps} and a run of {type(learner).__name__}; leave it out."
             )
         learner.adapt_steps = settings.inner_steps
-    source = catalog.build_tasks(spec | (settings.tasks or {})).with_targets(model.targets)
-    if settings.net or settings.tasks:
+    source, notes = _tasks_of(run, spec, settings, ("valid",) if learner.update_rule else ())
+    source = source.with_targets(model.targets)
+    if settings.net or others_than_places(settings.tasks or {}):
         learner = transferred(learner, source, settings.net)
+    for note in notes:
+        print(f"note: {note}")
     pooled = _pooled(run, learner, source, record) if settings.baselines else {}
     with status() as say:
         scores = meta_test(
@@ -188,10 +199,36 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
         cpu_minutes=record.get("cpu_minutes"),
         parameters=sum(p.numel() for p in learner.parameters()),
         machine=machine(),
+        notes=notes,
         date=today(),
         version=__version__,
         command=f"quickstudy evaluate {shlex.quote(run.name)} {settings.words()}",
     )
+
+
+def _tasks_of(
+    run: Path, spec: JSON, settings: Evaluation, tuned_on: Sequence[Split]
+) -> tuple[TaskSource, list[str]]:
+    """The tasks of a run, dealt out as in meta-training, or others; and what to know of them.
+
+    Args:
+        run: The run directory.
+        spec: The tasks.
+        settings: Settings of the evaluation.
+        tuned_on: Splits that are used besides the one that is measured.
+    """
+    options = settings.tasks or {}
+    to_test = settings.new_classes == "test"
+    if to_test and (settings.split != "test" or others_than_places(options)):
+        raise UserError(
+            "evaluate: new_classes test is for meta-test tasks of the run's own source; received "
+            f"split {settings.split} and tasks {options}; leave new_classes out."
+        )
+    if others_than_places(options):
+        return catalog.build_tasks(spec | options), []
+    recorded = Recorded.of(run, (settings.split, *tuned_on), settings.new_classes)
+    source = catalog.build_tasks(spec | options, recorded)
+    return source, recorded.notes(source)
 
 
 def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:

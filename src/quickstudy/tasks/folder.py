@@ -75,6 +75,8 @@ def folder(
         what = f"{path.name}: classes"
         return split_names(names, valid, test, seed, what) if splits is None else splits
 
+    if splits is not None and recorded is not None:
+        recorded.check_places(splits)
     marks = marks_of(file.read_bytes() for file in files)
     x = pictures.stack(files)
     return dealt_classes(path.name, x, labels, marks, usual, pictures, recorded)

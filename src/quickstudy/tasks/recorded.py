@@ -102,11 +102,31 @@ class Recorded:
         splits = {split: list(names) for split, names in self.contents.splits.items()}
         dealt = {s: {n: present[n] for n in names if n in present} for s, names in splits.items()}
         others = {name: each for name, each in present.items() if name not in self.names}
-        self._check(Contents(self.contents.unit, dealt, others))
+        self.check(Contents(self.contents.unit, dealt, others))
         named: dict[Split, list[str]] = {s: list(dealt[s]) for s in SPLITS if dealt.get(s)}
         if self.new_classes == "test":
             named["test"] = named.get("test", []) + list(others)
         return named
+
+    def check_places(self, splits: Mapping[Split, Sequence[str]]) -> None:
+        """Refuses names that the data themselves put into another split than they had in the run.
+
+        Raises:
+            UserError: With the names and their splits.
+        """
+        was = {} if self.contents is None else self.contents.splits or {}
+        split_of = {name: split for split, names in was.items() for name in names}
+        moved = [
+            f"{name} in {split} instead of {split_of[name]}"
+            for split, names in splits.items()
+            for name in names
+            if split_of.get(name, split) != split
+        ]
+        if moved:
+            raise UserError(
+                f"{self.run}: what it was meta-trained, validated and tested on must stay apart; "
+                f"received {_some(moved)}; move it back, or train a new run."
+            )
 
     def notes(self, source: TaskSource) -> list[str]:
         """Sentences that a person must read about the data of a source used for the run.
@@ -115,11 +135,16 @@ class Recorded:
             UserError: What is used is not as it was.
         """
         present = source.contents()
+        if self.new_classes == "test" and not self.names:
+            raise UserError(
+                f"{self.run}: new classes are put to meta-test where the record of a run names the "
+                "old ones; received one that names none; leave new_classes out."
+            )
         if self.contents is None:
             return self._unknown(present, _counts(source.describe()))
         if present is None:
             return [f"{self.run}: the tasks do not tell what they hold, which may have changed"]
-        notes = self._check(present)
+        notes = self.check(present)
         unit = PLURAL.get(str(present.unit), "classes")
         if present.left_out:
             notes.append(
@@ -133,8 +158,12 @@ class Recorded:
             )
         return notes
 
-    def _check(self, present: Contents) -> list[str]:
-        """Differences in splits that are not used; raises where one that is used differs."""
+    def check(self, present: Contents) -> list[str]:
+        """Sentences on the splits that are not used, and on what is put to meta-test.
+
+        Raises:
+            UserError: A split that is used is not as it was.
+        """
         assert self.contents is not None
         used: list[str] = []
         unused: list[str] = []
@@ -184,12 +213,20 @@ class Recorded:
         moved = [f"{name} (now in meta-{elsewhere[name]})" for name in was if name in elsewhere]
         changed = {name: now[name] for name in was if name in now and now[name] != was[name]}
         added = [name for name in now if name not in known]
+        gained = [
+            f"{name} (of meta-{other})"
+            for other, names in self.contents.splits.items()
+            for name in names
+            if other != split and name in now
+        ]
         if missing:
             yield f"lacks {_some(missing)}"
         if renamed:
             yield f"calls {_some(f'{name} {other} now' for name, other in renamed.items())}"
         if moved:
             yield f"lost {_some(moved)}"
+        if gained:
+            yield f"has {_some(gained)}"
         if added and not (split == "test" and self.new_classes == "test"):
             yield f"has the new {_some(added)}"
         if len(changed) == len(was) > 1 and all(now[name].n == was[name].n for name in was):
@@ -214,6 +251,11 @@ class Recorded:
                 "be in meta-test"
             )
         return [note]
+
+
+def others_than_places(options: Mapping[str, Any]) -> JSON:
+    """The options of tasks that say what the data are, not where they lie."""
+    return {key: value for key, value in options.items() if key not in PLACES}
 
 
 def dealt(

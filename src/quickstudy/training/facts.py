@@ -46,3 +46,11 @@ def on_recorded_scale(source: TaskSource, run: str | Path) -> TaskSource:
     """
     targets = RunDirectory(run).read().get("targets")
     return source.with_targets(TargetScale.from_json(targets))
+
+
+def places_of(about: JSON, record: JSON) -> JSON:
+    """The parts of a continued run's record that say where its data lie, which may have moved."""
+    places = {key: about[key] for key in ("tasks_spec",) if key in about}
+    if "config" in about and "config" in record:
+        places["config"] = {**record["config"], "tasks": about["config"]["tasks"]}
+    return places

@@ -33,7 +33,7 @@ from quickstudy.nets.traits import check_architectures
 from quickstudy.task import Task, to_like
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import TaskSource, flat_batches, of_size
-from quickstudy.training.facts import facts, on_recorded_scale
+from quickstudy.training.facts import facts, on_recorded_scale, places_of
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
@@ -142,7 +142,7 @@ class _Run:
             self._try()
         if self.directory is not None:
             if resume:
-                self._resume(self.directory)
+                self._resume(self.directory, about)
             elif self.rank == 0:
                 self.record = {
                     **facts(self.learner, self.source, self.settings),
@@ -168,6 +168,8 @@ class _Run:
             threads(self.learner, self.settings.batching),
         ):
             self.learner.train()
+            for note in self.notes:
+                progress.say(f"note: {note}")
             while stopped == "steps" and self.at.step < self.settings.steps:
                 losses.append(self._step())
                 self.at.seconds = time.monotonic() - started
@@ -348,10 +350,11 @@ class _Run:
         }
         self.directory.save(self.record, files)
 
-    def _resume(self, directory: rundir.RunDirectory) -> None:
+    def _resume(self, directory: rundir.RunDirectory, about: dict[str, Any]) -> None:
         self.record = directory.read()
         recorded = Recorded.of(directory.path, needs=("train", "valid"))
         self.notes = recorded.notes(self.source)
+        self.record |= places_of(about, self.record)
         check_architectures(self.learner, self.record.get("networks"), str(directory.path))
         if "resume" not in self.record["files"]:  # Killed before the first step: begin anew.
             return

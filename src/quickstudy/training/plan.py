@@ -16,8 +16,10 @@ import torch.distributed as dist
 from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
-from quickstudy.tasks import Augmented, Episodes, TaskSource
+from quickstudy.tasks import Augmented, Episodes, Recorded, TaskSource
+from quickstudy.tasks.recorded import PLACES
 from quickstudy.training.loop import train as meta_train
 from quickstudy.training.result import Result, Watch
 from quickstudy.training.settings import Training
@@ -117,11 +119,25 @@ def _value(option: Option, values: JSON) -> Any:
 
 
 def run_training(
-    options: JSON, resume: bool = False, show: bool = True, watch: Watch | None = None
+    options: JSON,
+    resume: bool = False,
+    show: bool = True,
+    watch: Watch | None = None,
+    recorded: Recorded | None = None,
 ) -> Result:
-    """Meta-trains as the options of `quickstudy train` say."""
+    """Meta-trains as the options of `quickstudy train` say.
+
+    Args:
+        options: All of them.
+        resume: Whether a run is continued, on the split that it began with.
+        show: Whether progress is shown.
+        watch: As in `quickstudy.train`.
+        recorded: The data of another run, whose split a new one uses.
+    """
     options = plain({**options, "resume": None})
-    learner, source, training, tasks = build(options)
+    if resume and RunDirectory(options["out"]).exists:
+        recorded = Recorded.of(options["out"], needs=("train", "valid"))
+    learner, source, training, tasks = build(options, recorded)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
@@ -135,10 +151,12 @@ def run_training(
             dist.destroy_process_group()
 
 
-def build(options: JSON) -> tuple[AnyLearner, TaskSource, Training, JSON]:
+def build(
+    options: JSON, recorded: Recorded | None = None
+) -> tuple[AnyLearner, TaskSource, Training, JSON]:
     """The learner, tasks and settings that the options of training ask for, and the tasks' spec."""
     tasks = tasks_spec(options)
-    source = catalog.build_tasks(tasks)
+    source = catalog.build_tasks(tasks, recorded)
     learner = catalog.build(
         without_none(options["learner"]), source, without_none(options["net"]), options["seed"]
     )
@@ -157,11 +175,11 @@ def tasks_spec(options: JSON) -> JSON:
 
 def changed(recorded: JSON, options: JSON) -> list[str]:
     """Names of the options that a run did not begin with and cannot be continued with."""
-    asked = flat(plain(options))
+    asked, places = flat(plain(options)), {f"tasks.{place}" for place in PLACES}
     return [
         key
         for key, value in flat(recorded).items()
-        if key not in ("out", "resume", *MAY_CHANGE) and asked.get(key) != value
+        if key not in ("out", "resume", *MAY_CHANGE, *places) and asked.get(key) != value
     ]
 
 

@@ -1,0 +1,111 @@
+"""The commands that read the data of a run again, when these changed or moved."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small import seal_of, write_customers
+
+from quickstudy.cli.main import main
+from quickstudy.files.rundir import RunDirectory
+
+NAMES = [f"c{i:02d}" for i in range(12)]
+TRAIN = (
+    "train --tasks table --tasks.path t.csv --tasks.target customer --n-way 2 --n-shot 1 "
+    "--n-query 3 --net MLP --net.hidden [4] --steps 2 --meta-batch 2 --valid-tasks 2 --out run"
+)
+EVALUATE = "evaluate run --n-tasks 5 --baselines false --curves false --json result.json"
+
+
+def call(words: str) -> int:
+    return main(words.split())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    write_customers(folder / "t.csv", NAMES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert call(TRAIN) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_a_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def names(split: str, run: str = "run") -> list[str]:
+    return list(RunDirectory(Path(run)).read()["data"]["splits"][split]["names"])
+
+
+def evaluated(more: str = "") -> dict[str, Any]:
+    assert call(f"{EVALUATE} {more}") == 0
+    return dict(json.loads(Path("result.json").read_text()))
+
+
+def test_a_class_that_is_added_is_left_out_of_an_evaluation(capsys: Any) -> None:
+    before = evaluated()
+    assert before["notes"] == []
+    write_customers(Path("t.csv"), ["a0", *NAMES])
+    after = evaluated()
+    assert after["accuracy"] == before["accuracy"]
+    assert after["notes"] == ["new classes, which the run does not know, are left out: a0"]
+    assert f"note: {after['notes'][0]}" in capsys.readouterr().out
+    with_it = evaluated("--new-classes test")
+    assert with_it["notes"] == ["new classes are put to meta-test: a0"]
+    assert "--new-classes test" in with_it["command"]
+
+
+def test_new_classes_are_for_meta_test(capsys: Any) -> None:
+    assert call(f"{EVALUATE} --new-classes test --split valid") == 2
+    assert "new_classes test is for meta-test" in capsys.readouterr().err
+
+
+def test_a_class_that_is_gone_ends_an_evaluation(capsys: Any) -> None:
+    gone = names("test")[0]
+    write_customers(Path("t.csv"), [name for name in NAMES if name != gone])
+    assert call(EVALUATE) == 2
+    assert f"meta-test lacks {gone}; bring them back" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_classes_that_it_began_with(capsys: Any) -> None:
+    shutil.copytree("run", "other")
+    assert call("train --resume run --steps 4") == 0
+    write_customers(Path("t.csv"), ["a0", *NAMES])
+    capsys.readouterr()
+    assert call("train --resume other --steps 4") == 0
+    assert "note: new classes, which the run does not know, are left out: a0" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+    assert seal_of(Path("other")) == seal_of(Path("run"))
+
+
+def test_a_run_does_not_go_on_with_other_rows(capsys: Any) -> None:
+    before = Path("run/run.json").read_bytes()
+    with Path("t.csv").open("a") as file:
+        file.write(f"{names('train')[0]},1,a\n")
+    assert call("train --resume run --steps 4") == 2
+    assert f"meta-train has other examples in {names('train')[0]} (9 " in capsys.readouterr().err
+    assert Path("run/run.json").read_bytes() == before
+    assert evaluated()["notes"][0].startswith("not used here: meta-train has other examples")
+
+
+def test_data_that_moved_are_told_by_their_new_place(capsys: Any) -> None:
+    before = evaluated()
+    Path("moved").mkdir()
+    shutil.move("t.csv", "moved/t.csv")
+    assert call(EVALUATE) == 3
+    assert "Where they lie now is told by --tasks.path" in capsys.readouterr().err
+    after = evaluated("--tasks.path moved/t.csv")
+    assert (after["accuracy"], after["notes"]) == (before["accuracy"], [])
+    assert call("train --resume run --steps 4 --tasks.path moved/t.csv") == 0
+    assert evaluated()["notes"] == []  # The record of the run has the new place.
+    write_customers(Path("moved/other.csv"), NAMES, scale=0.3048)
+    assert call(f"{EVALUATE} --tasks.path moved/other.csv") == 2
+    assert "meta-test has other values in all its 2 classes" in capsys.readouterr().err
