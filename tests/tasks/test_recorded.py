@@ -46,8 +46,9 @@ class Kept:
             for name in names:
                 (self.path / name).mkdir(parents=True)
                 for i in range(4):
-                    grey = np.full((6, 6), (13 * sum(map(ord, name)) + i) % 256, dtype=np.uint8)
-                    Image.fromarray(grey).save(self.path / name / f"{i}.png")
+                    rng = np.random.default_rng([i, *name.encode()])
+                    grey = rng.integers(256, size=(6, 6))
+                    Image.fromarray(grey.astype(np.uint8)).save(self.path / name / f"{i}.png")
         elif self.kind == "tables":
             shutil.rmtree(self.path, ignore_errors=True)
             write_tables(self.path, names)
