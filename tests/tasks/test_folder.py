@@ -1,3 +1,5 @@
+from shutil import rmtree
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,7 +27,10 @@ def flat(tmp_path):
 def test_class_folders_are_split(flat):
     (flat / ".hidden").mkdir()
     (flat / "class00" / ".DS_Store").write_text("x")
-    (flat / "class00" / "Thumbs.db").write_text("x")
+    for leftover in ("thumbs.db", "Desktop.ini", "._0.png", "~$0.png", "EHTHUMBS.DB", "Icon\r"):
+        (flat / "class00" / leftover).write_text("x")
+    for leftover in ("__MACOSX", "class00/@eaDir", "#recycle", "$RECYCLE.BIN"):
+        draw(flat / leftover / "class00")
     (flat / "README.txt").write_text("about")
     data = folder(flat, size=16, mode="RGB")
     names = [name for pool in data.pools.values() for name in pool.names]
@@ -48,9 +53,15 @@ def test_class_folders_are_split(flat):
     )
 
 
-@pytest.mark.parametrize("valid", ["valid", "val", "validation"])
-def test_split_folders_are_the_splits(tmp_path, valid):
-    for split, classes in (("train", "abc"), (valid, "de"), ("test", "fg")):
+@pytest.mark.parametrize(
+    ("train", "valid", "test"),
+    [
+        ("train", "valid", "test"), ("Train", "Val", "Test"), ("training", "validation", "testing"),
+        ("TRAIN", "Dev", "TEST"),
+    ],
+)  # fmt: skip
+def test_split_folders_are_the_splits(tmp_path, train, valid, test):
+    for split, classes in ((train, "abc"), (valid, "de"), (test, "fg")):
         for name in classes:
             draw(tmp_path / split / name)
     pools = folder(tmp_path).pools
@@ -69,6 +80,74 @@ def test_a_class_in_two_splits(tmp_path):
     draw(tmp_path / "valid" / "bird")
     with pytest.raises(UserError, match="two folders for one split"):
         folder(tmp_path)
+
+
+def test_a_split_that_is_missing_is_taken_out_of_train(tmp_path):
+    for split, classes in (("train", "abcdefgh"), ("test", "xy")):
+        for name in classes:
+            draw(tmp_path / split / name)
+    pools = folder(tmp_path, valid=0.25).pools
+    assert [len(pools[split].names) for split in ("train", "valid", "test")] == [6, 2, 2]
+    assert {*pools["train"].names, *pools["valid"].names} == {*"abcdefgh"}
+    assert folder(tmp_path, valid=0.25).pools["valid"].names == pools["valid"].names
+    assert list(folder(tmp_path, valid=0).pools) == ["train", "test"]
+    rmtree(tmp_path / "test")
+    assert list(folder(tmp_path).pools) == ["train", "valid"]
+    with pytest.raises(UserError, match="classes of train: every split needs at least 2; received"):
+        folder(tmp_path, valid=0.9)
+
+
+def test_folders_that_are_called_as_splits(tmp_path):
+    """A class may be called train; what stands beside splits is named, and nothing is to go."""
+    for name in ("train", "bus", "car", "bike", "boat", "plane"):
+        draw(tmp_path / "traffic" / name)
+    pools = folder(tmp_path / "traffic").pools.values()
+    assert "train" in {name for pool in pools for name in pool.names}
+    for name in ("train/cat", "train/dog", "test/cow", "test/hen", "unsorted"):
+        draw(tmp_path / "pets" / name)
+    with pytest.raises(UserError, match=r"the splits test, train and beside them unsorted"):
+        folder(tmp_path / "pets")
+    draw(tmp_path / "half" / "test" / "cow")
+    with pytest.raises(UserError, match=r"one of them called train.*received the splits test;"):
+        folder(tmp_path / "half")
+
+
+def test_what_is_left_out_is_said_by_name(flat):
+    (flat / "class00" / "labels.txt").write_text("x")
+    (flat / "class01" / "0.XML").write_text("x")
+    (flat / "class02" / "5.png").unlink()
+    for name in ("0.png", "1.png"):
+        (flat / "class03" / name).write_text("text")
+    with pytest.raises(UserError, match=r"received 2 of 71 that are not") as raised:
+        folder(flat)
+    assert "class03/0.png" in str(raised.value)
+    assert "class03/1.png" in str(raised.value)
+    data = folder(flat, skip_bad=True)
+    assert data.about["notes"] == [
+        "2 file(s) that cannot be read are left out: class03/0.png, class03/1.png",
+        "2 file(s) that are no pictures are passed over: class00/labels.txt, class01/0.XML",
+    ]
+    counts = {n: c for p in data.pools.values() for n, c in zip(p.names, p.counts, strict=True)}
+    assert (counts["class02"], counts["class03"], counts["class04"]) == (5, 4, 6)
+    with pytest.raises(UserError, match=r"class0[23] \([45]\).*min_examples=6"):
+        Episodes(data, n_way=2, n_query=5)
+    data = folder(flat, skip_bad=True, min_examples=6)
+    assert (
+        "2 class(es) with fewer than 6 pictures are left out: class02 (5), class03 (4)"
+        in (data.about["notes"])
+    )
+    assert sum(len(pool.names) for pool in data.pools.values()) == 10
+    notes = Episodes(data, n_way=2, n_query=5).describe()["notes"]
+    assert notes == data.about["notes"]
+    with pytest.raises(UserError, match="min_examples must be at least 1"):
+        folder(flat, min_examples=0)
+
+
+def test_names_are_as_people_type_them(tmp_path):
+    """macOS writes an accent as a letter of its own."""
+    for name in ("cafe\u0301", "b", "c", "d", "e", "f"):
+        draw(tmp_path / name, n=1)
+    assert "caf\u00e9" in {name for p in folder(tmp_path).pools.values() for name in p.names}
 
 
 def test_missing_or_empty(tmp_path, flat):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from quickstudy.cli.predict import readable
 from quickstudy.errors import UserError
+from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.metrics import spelling
 from quickstudy.models.saved import load
@@ -18,6 +20,7 @@ def adapt(
     target: str | None = None,
     columns: dict[str, Type] | None = None,
     missing: str | None = None,
+    skip_bad: bool = False,
 ) -> int:
     """Learn a new task from a folder of class folders, or a CSV table.
 
@@ -29,6 +32,7 @@ def adapt(
         columns: What columns of a CSV file hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words of a CSV file that say that a value is missing, parted by commas.
+        skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
     """
     model = load(run)
     reading = Reading.of(missing, columns)
@@ -39,6 +43,12 @@ def adapt(
         )
     said = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *said)
+    if skip_bad:
+        X, places = readable(model, X, skip_bad)
+        y = [y[place] for place in places]
+    if support.is_dir() and (beside := sidecars(support)):
+        names = some([file.relative_to(support) for file in beside])
+        print(f"passed over {len(beside)} file(s) that are no pictures: {names}")
     start = time.perf_counter()
     adapted = model.adapt(X, y)
     milliseconds = 1000 * (time.perf_counter() - start)

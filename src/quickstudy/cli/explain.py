@@ -40,7 +40,7 @@ def explain(
     """
     adapted = load_task(task)
     X = queries(adapted.model, inputs)
-    names = input_names([path.name for path in inputs], len(X))
+    names = [Path(name).name for name in input_names(inputs, X)]
     label = None if target is None else _label(adapted, target)
     explanations: list[JSON] = []
     for i, (name, query) in enumerate(zip(names, X, strict=True)):

@@ -51,7 +51,10 @@ examples:
 commands:
 """
 POSITIONAL = ("run", "task", "file", "recipe", "name", "action")
-SEVERAL = {"inputs": "Pictures; or one CSV file.", "runs": "Run directories."}
+SEVERAL = {
+    "inputs": "Pictures, folders or patterns of them; or one CSV file.",
+    "runs": "Run directories.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

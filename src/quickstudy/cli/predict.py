@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
+from quickstudy.inputs import Encoded
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
 
@@ -18,21 +23,23 @@ def predict(
     min_confidence: float = 0.0,
     max_novelty: float | None = None,
     json: bool = False,
+    skip_bad: bool = False,
 ) -> int:
     """Say what new pictures or rows are, with an adapted model.
 
     Args:
         task: File that `quickstudy adapt` wrote.
-        inputs: Pictures; or one CSV file.
+        inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; or one CSV file.
         min_confidence: Probability below which the answer is "not sure", null in JSON.
         max_novelty: Novelty above which the answer is "none of these", null in JSON; 1 is the
             threshold that meta-training chose.
         json: Whether to print JSON, with the probability of every class.
+        skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
     """
     adapted = load_task(task)
     X = queries(adapted.model, inputs)
-    names = input_names([str(path) for path in inputs], len(X))
-    encoded = adapted.model.inputs(X)
+    encoded, places = readable(adapted.model, X, skip_bad)
+    names = [input_names(inputs, X)[place] for place in places]
     answers = adapted.predict(encoded, min_confidence, max_novelty).tolist()
     novelties = adapted.novelty(encoded).tolist() if adapted.knows_novelty else [None] * len(names)
     if adapted.classes_ is None:
@@ -75,6 +82,44 @@ def queries(model: Model, inputs: list[Path]) -> list[Any]:
     return model.preprocess.read_queries(inputs)
 
 
-def input_names(files: list[str], n: int) -> list[str]:
-    """The names of `n` inputs: those of the files, or numbers of rows where one file holds all."""
-    return files if len(files) == n else [f"row {i + 1}" for i in range(n)]
+def readable(model: Model, X: list[Any], skip_bad: bool) -> tuple[Encoded, list[int]]:
+    """The inputs as the network takes them, and the places of those that can be read.
+
+    Args:
+        model: The model.
+        X: The inputs.
+        skip_bad: Whether pictures that cannot be read are named in the terminal and left out.
+    """
+    if not skip_bad:
+        return model.inputs(X), list(range(len(X)))
+    if model.preprocess.modality != "pictures":
+        raise UserError(
+            "--skip-bad: is for pictures; received a model that takes "
+            f"{model.preprocess.modality}; leave it out."
+        )
+    encoded: dict[int, Tensor] = {}
+    bad: list[str] = []
+    for place, x in enumerate(X):
+        try:
+            encoded[place] = model.inputs([x]).x
+        except UserError as error:
+            bad.append(str(error))
+    if not encoded:
+        raise UserError(
+            f"--skip-bad: some pictures must be readable; received {len(bad)} that are not, the "
+            f"first: {bad[0]}"
+        )
+    for message in bad:
+        print(f"skipped: {message}", file=sys.stderr)
+    if bad:
+        print(f"skipped {len(bad)} of {len(X)} pictures", file=sys.stderr)
+    return Encoded(torch.cat(list(encoded.values()))), list(encoded)
+
+
+def input_names(files: list[Path], X: list[Any]) -> list[str]:
+    """The names of inputs: those of their files, or numbers of rows where one file holds all."""
+    if all(isinstance(x, Path) for x in X):
+        return [str(x) for x in X]
+    if len(files) == len(X):
+        return [str(path) for path in files]
+    return [f"row {i + 1}" for i in range(len(X))]

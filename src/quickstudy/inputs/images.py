@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
@@ -14,7 +14,7 @@ from PIL import Image
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.axes import is_one
-from quickstudy.inputs.files import labelled_files
+from quickstudy.inputs.files import labelled_files, pictures_at
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.ink import border, only_ink
 from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
@@ -118,14 +118,24 @@ class Pictures(InputKind):
         framed = np.asarray(_framed(flat, self.size, 1.0, _border_colour(flat)))
         return framed[None] if self.mode == "L" else framed.transpose(2, 0, 1).copy(), white
 
-    def stack(self, pictures: Iterable[Any]) -> NDArray[np.uint8]:
+    def stack(
+        self, pictures: Sequence[Any], skip_bad: bool = False
+    ) -> tuple[NDArray[np.uint8], dict[int, str]]:
         """Pictures as inputs `(n, channels, size, size)`, in 0 .. 255.
 
+        Args:
+            pictures: Each as one picture is given.
+            skip_bad: Whether those that cannot be read are left out.
+
+        Returns:
+            The inputs, and why pictures were left out, by their place.
+
         Raises:
-            UserError: Some cannot be read, all of which are named; or by their largest numbers they
-                differ in depth.
+            UserError: Pictures cannot be read, all of which are named; or by their largest numbers
+                they differ in depth.
         """
-        return np.stack(self._alike(pictures, self._levels))
+        inputs, bad = self._alike(pictures, self._levels, skip_bad)
+        return np.stack(inputs), bad
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         values = as_array(X)
@@ -149,7 +159,7 @@ class Pictures(InputKind):
             levels, white = self._levels(picture)
             return levels.astype(np.float32) / 255, white
 
-        return np.stack(self._alike(pictures, read)), single
+        return np.stack(self._alike(pictures, read)[0]), single
 
     def _encoded(self, values: Array, x_shape: Shape, single: bool) -> Array | None:
         """Floating-point numbers that are inputs already, as many; None where they are not.
@@ -174,27 +184,26 @@ class Pictures(InputKind):
         return None if low < -TOLERANCE or high > 1 + TOLERANCE else batch
 
     def _alike(
-        self, pictures: Iterable[Any], read: Callable[[Any], tuple[T, White | None]]
-    ) -> list[T]:
-        """All pictures, read.
-
-        Raises:
-            UserError: Some cannot be, all of which are named; or they differ in depth.
-        """
-        inputs, whites, n = [], [], 0
-        bad: dict[str, list[str]] = {}
-        for n, picture in enumerate(pictures, start=1):
+        self,
+        pictures: Sequence[Any],
+        read: Callable[[Any], tuple[T, White | None]],
+        skip_bad: bool = False,
+    ) -> tuple[list[T], dict[int, str]]:
+        """All pictures, read; and why pictures were left out, by their place."""
+        inputs, whites = [], []
+        bad: dict[int, str] = {}
+        for place, picture in enumerate(pictures):
             try:
                 x, white = read(picture)
             except UserError as error:
-                bad.setdefault(str(error), []).append(str(n - 1))
+                bad[place] = str(error)
             else:
                 inputs.append(x)
                 whites.append(white)
-        if bad:
-            raise _unreadable(bad, n)
+        if bad and not (skip_bad and inputs):
+            raise _unreadable(bad, len(pictures))
         check_alike(whites)
-        return inputs
+        return inputs, bad
 
     @property
     def _shape(self) -> Shape:
@@ -216,7 +225,7 @@ class Pictures(InputKind):
         return labelled_files(path)
 
     def read_queries(self, paths: Sequence[Path]) -> list[Any]:
-        return list(paths)
+        return list(pictures_at(paths))
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         if form == "values":
@@ -238,20 +247,22 @@ class Pictures(InputKind):
         return Images(x[:, 0] if x.shape[1] == 1 else np.moveaxis(x, 1, -1), self.ink)
 
 
-def _unreadable(bad: dict[str, list[str]], n: int) -> UserError:
+def _unreadable(bad: dict[int, str], n: int) -> UserError:
     """The error of pictures that cannot be read: each message, and the examples it is about."""
-    count = sum(map(len, bad.values()))
-    if count == 1:
-        return UserError(next(iter(bad)))
+    if len(bad) == 1:
+        return UserError(next(iter(bad.values())))
+    places: dict[str, list[str]] = {}
+    for place, message in bad.items():
+        places.setdefault(message, []).append(str(place))
     lines = [
         f"example {', '.join(of[:NAMED])}{', ...' if len(of) > NAMED else ''}: {message}"
-        for message, of in bad.items()
+        for message, of in places.items()
     ]
     more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
     listed = "\n  ".join([*lines[:NAMED], *more])
     return UserError(
-        f"Pictures: all must be pictures that can be read; received {count} of {n} that are not; "
-        f"correct them or leave them out:\n  {listed}"
+        f"Pictures: all must be pictures that can be read; received {len(bad)} of {n} that are "
+        f"not; correct them or leave them out:\n  {listed}"
     )
 
 

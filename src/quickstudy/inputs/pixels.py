@@ -96,7 +96,11 @@ def to_plain(
         array = as_array(picture) if isinstance(picture, (Tensor, np.ndarray)) else picture
         return *from_array(np.asarray(array), bits, any_range, own), "an array"
     try:
-        return *_in_8_bits(ImageOps.exif_transpose(image), bits, any_range), name
+        if image is picture:
+            image = ImageOps.exif_transpose(image)
+        else:  # without a copy, which a large one would feel
+            ImageOps.exif_transpose(image, in_place=True)
+        return *_in_8_bits(image, bits, any_range), name
     except UserError as error:
         raise UserError(f"{error} (in {name})") from error
     except BROKEN as error:

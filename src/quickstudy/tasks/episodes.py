@@ -166,7 +166,8 @@ class Episodes(TaskSource):
             raise UserError(
                 f"Episodes: every class of {self.data.name}/{split} needs {need} examples "
                 f"(n_shot + n_query); received fewer in {len(few)} class(es): {', '.join(names)}; "
-                "lower n_shot or n_query, add examples, or leave these classes out."
+                "lower n_shot or n_query, add examples, or leave these classes out (folder's "
+                f"min_examples={need})."
             )
         largest = np.unique(self._groups(pool), return_counts=True)[1].max(initial=0)
         if largest < way:

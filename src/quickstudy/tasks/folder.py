@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.inputs.files import folders, labelled_files
+from quickstudy.inputs.files import (
+    folders,
+    is_sidecar,
+    labelled_files,
+    sidecars,
+    some,
+    visible,
+)
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.arrays import dealt_classes, split_names
 from quickstudy.tasks.contents import marks_of
 from quickstudy.tasks.episodes import Dataset
 from quickstudy.tasks.recorded import Recorded
-from quickstudy.tasks.source import Split
+from quickstudy.tasks.source import SPLITS, Split
 
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
+    "training": "train",
     "valid": "valid",
     "val": "valid",
     "validation": "valid",
+    "dev": "valid",
     "test": "test",
+    "testing": "test",
 }
+"""What folders are called that are splits, in lower case."""
 
 
 def folder(
@@ -34,22 +47,29 @@ def folder(
     seed: int = 0,
     recorded: Recorded | None = None,
     bits: int | None = None,
+    min_examples: int = 1,
+    skip_bad: bool = False,
 ) -> Dataset:
     """Classes from a folder with one folder of pictures for each class.
 
-    Or from folders named train, valid (val, validation) and test with class folders in them, which
-    then are the splits. Hidden files are passed over.
+    Or from folders that are the splits, with class folders in them: called train or training;
+    valid, val, validation or dev; and test or testing, in any case. Without one for meta-valid its
+    classes are taken out of meta-train. Hidden files, those that operating systems leave behind and
+    sidecar files of text are passed over.
 
     Args:
         path: The folder.
         size: Side of the square inputs, in pixels.
         mode: `"L"` for grey, `"RGB"` for colour.
         ink: The pictures are drawings; see `Pictures`.
-        valid: Part of the classes that are meta-valid, where there are no split folders.
+        valid: Part of the classes that are meta-valid, where no folder says so; 0 for none.
         test: Part of the classes that are meta-test, where there are no split folders.
         seed: Seed of the split.
         recorded: The data of a run, whose split is used again.
         bits: Depth of whole numbers in files of 16 bits; see `Pictures`.
+        min_examples: Classes with fewer pictures are left out, and named in the notes.
+        skip_bad: Files that cannot be read are left out, and named in the notes, rather than
+            refused.
 
     Raises:
         DataError: There is no such folder.
@@ -62,46 +82,103 @@ def folder(
             f"folder: {path} is not a folder; received a path "
             f"{'of a file' if path.exists() else 'where nothing is'}; check the path."
         )
+    if min_examples < 1:
+        raise UserError(
+            f"folder: min_examples must be at least 1; received {min_examples}; give a count."
+        )
     pictures = Pictures(size, mode, ink, bits=bits)
-    inside = folders(path)
-    names = {each.name for each in inside}
-    if "train" in names and names <= SPLIT_FOLDERS.keys():
-        files, labels, splits = _files_by_split(path, inside)
-    else:
-        files, labels = labelled_files(path)
-        splits = None
+    splits = _splits(path)
+    parts = [labelled_files(each) for each in ([path] if splits is None else splits.values())]
+    files = [file for part, _ in parts for file in part]
+    labels = [label for _, part in parts for label in part]
+    of_split = {
+        split: sorted(set(own)) for split, (_, own) in zip(splits or (), parts, strict=False)
+    }
+    _check_apart(path, of_split)
+
+    x, bad = pictures.stack(files, skip_bad)
+    read = [place for place in range(len(files)) if place not in bad]
+    counts = Counter(labels[place] for place in read)
+    few = {name: counts[name] for name in sorted(set(labels)) if counts[name] < min_examples}
+    enough = [place for place in read if labels[place] not in few]
+    x = x[[labels[place] not in few for place in read]]
+    marks = marks_of(files[place].read_bytes() for place in enough)
 
     def usual(names: Sequence[str]) -> dict[Split, list[str]]:
         what = f"{path.name}: classes"
-        return split_names(names, valid, test, seed, what) if splits is None else splits
+        if splits is None:
+            return split_names(names, valid, test, seed, what)
+        left = {split: [name for name in of if name in names] for split, of in of_split.items()}
+        if not left.get("valid") or not left["train"]:
+            left |= split_names(left["train"], valid, 0.0, seed, f"{what} of train")
+        return {split: left[split] for split in SPLITS if left.get(split)}
 
     if splits is not None and recorded is not None:
-        recorded.check_places(splits)
-    marks = marks_of(file.read_bytes() for file in files)
-    x = pictures.stack(files)
-    return dealt_classes(path.name, x, labels, marks, usual, pictures, recorded)
+        was = (recorded.contents.splits if recorded.contents else None) or {}
+        drawn = () if "valid" in of_split else was.get("valid", ())  # out of meta-train, in the run
+        recorded.check_places(
+            {split: [n for n in of if n not in drawn] for split, of in of_split.items()}
+        )
+    data = dealt_classes(
+        path.name, x, [labels[place] for place in enough], marks, usual, pictures, recorded
+    )
+    notes = _notes(path, bad, files, few, min_examples)
+    return replace(data, about={"notes": notes}) if notes else data
 
 
-def _files_by_split(
-    path: Path, inside: Sequence[Path]
-) -> tuple[list[Path], list[str], dict[Split, list[str]]]:
-    """The files of folders that are the splits, the class of each, and the classes by split."""
-    files: list[Path] = []
-    labels: list[str] = []
-    splits: dict[Split, list[str]] = {}
-    for each in inside:
-        split = SPLIT_FOLDERS[each.name]
+def _splits(path: Path) -> dict[Split, Path] | None:
+    """The folders that are splits; None where the folders are classes.
+
+    A folder called as a split is one where it holds folders, not pictures.
+    """
+    inside = folders(path)
+    named = [each for each in inside if each.name.casefold() in SPLIT_FOLDERS]
+    named = [each for each in named if folders(each) and not _holds_pictures(each)]
+    splits: dict[Split, Path] = {}
+    for each in named:
+        split = SPLIT_FOLDERS[each.name.casefold()]
         if split in splits:
             raise UserError(
                 f"folder: {path} has two folders for one split; received "
-                f"{', '.join(sorted(one.name for one in inside))}; keep one of valid, val and "
-                "validation."
+                f"{splits[split].name} and {each.name}; keep one of them."
             )
-        own_files, own_labels = labelled_files(each)
-        files, labels = files + own_files, labels + own_labels
-        splits[split] = sorted(set(own_labels))
-    _check_apart(path, splits)
-    return files, labels, splits
+        splits[split] = each
+    if not splits:
+        return None
+    others = [each.name for each in inside if each not in named]
+    if others or "train" not in splits:
+        names = ", ".join(each.name for each in named)
+        raise UserError(
+            f"folder: {path} must hold splits, one of them called train, or classes, not both; "
+            f"received the splits {names}"
+            f"{f' and beside them {some(others)}' if others else ''}; take other folders "
+            "elsewhere, or all class folders into one folder, and the classes are split for you."
+        )
+    return splits
+
+
+def _holds_pictures(path: Path) -> bool:
+    return any(not each.is_dir() and not is_sidecar(each) for each in visible(path))
+
+
+def _notes(
+    path: Path, bad: dict[int, str], files: list[Path], few: dict[str, int], min_examples: int
+) -> list[str]:
+    """Sentences on what was left out."""
+    notes = []
+    if bad:
+        names = [str(files[place].relative_to(path)) for place in bad]
+        notes.append(f"{len(bad)} file(s) that cannot be read are left out: {some(names)}")
+    if few:
+        names = [f"{name} ({n})" for name, n in few.items()]
+        notes.append(
+            f"{len(few)} class(es) with fewer than {min_examples} pictures are left out: "
+            f"{some(names)}"
+        )
+    if beside := sidecars(path):
+        names = [str(file.relative_to(path)) for file in beside]
+        notes.append(f"{len(beside)} file(s) that are no pictures are passed over: {some(names)}")
+    return notes
 
 
 def _check_apart(path: Path, splits: dict[Split, list[str]]) -> None:

@@ -167,6 +167,8 @@ class _Run:
             self.interrupts,
             threads(self.learner, self.settings.batching),
         ):
+            for note in self.source.describe().get("notes", ()):
+                progress.say(note)
             self.learner.train()
             for note in self.notes:
                 progress.say(f"note: {note}")
