@@ -31,7 +31,7 @@ LEFTOVERS = frozenset(
         *("@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot"),
     }
 )
-"""What Windows, macOS and storage systems leave in folders, in lower case; hidden files besides."""
+"""Leftovers of Windows, macOS and storage systems, in lower case; hidden files besides."""
 SIDECARS = frozenset(
     {
         *(".txt", ".md", ".rst", ".html", ".pdf", ".log", ".csv", ".tsv", ".json", ".jsonl"),

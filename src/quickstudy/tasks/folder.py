@@ -34,7 +34,7 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-"""What folders are called that are splits, in lower case."""
+"""Names of folders that are splits, in lower case."""
 
 
 def folder(
