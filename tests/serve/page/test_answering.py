@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from on_page import (
     draw,
     expect,
     get,
+    png,
     post,
     revision,
     settled,
@@ -186,3 +188,32 @@ def test_a_wrong_label_is_found(visit: Visit) -> None:
     first.get_by_role("button", name=f"Move to {right}").click()
     expect(card(page, right).locator(f"[data-example={example}]")).to_be_visible()
     expect(doubts.locator(f"[data-doubt={example}]")).to_have_count(0)
+
+
+def test_what_was_never_taught_is_said(visit: Visit) -> None:
+    """An answer whose novelty is above 1 is "none of these?", with the nearest class beside it."""
+    page = visit()
+
+    def answer(route: Any) -> None:
+        response = route.fetch()
+        said = response.json()
+        for prediction, novelty in zip(said["predictions"], (0.5, 1.5), strict=True):
+            prediction["novelty"] = novelty
+        route.fulfill(response=response, json=said)
+
+    for name, strokes in (("Class 1", CIRCLE), ("Class 2", CROSS)):
+        add_drawing(page, name, strokes)
+    page.route("**/*:predict", answer)
+    files = [
+        {"name": f"{i}.png", "mimeType": "image/png", "buffer": png(strokes)}
+        for i, strokes in enumerate((CIRCLE, CROSS))
+    ]
+    ask = page.get_by_role("region", name="Ask")
+    ask.locator("input[type=file]").set_input_files(files)
+    known, novel = ask.locator(".answer").nth(0), ask.locator(".answer").nth(1)
+    expect(novel).to_contain_text("none of these?")
+    expect(novel).to_contain_text("nearest: Class")
+    expect(novel.get_by_role("meter")).to_have_count(0)
+    expect(known.locator(".label")).to_contain_text("Class")
+    expect(known.get_by_role("meter")).to_have_count(1)
+    expect(ask.locator("#spoken")).to_contain_text("Perhaps none of these")

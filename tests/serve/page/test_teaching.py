@@ -206,3 +206,77 @@ def test_a_hostile_name_is_text(visit: Visit) -> None:
     expect(page.get_by_role("dialog")).to_contain_text(hostile)
     assert page.locator("img[src=x], [onerror]").count() == 0
     assert alerts == []
+
+
+def test_changes_are_undone_and_redone(visit: Visit) -> None:
+    """By buttons and keys, over several steps, and after a reload by the server's revisions."""
+    page = visit()
+    undo = page.get_by_role("button", name="Undo the last change")
+    redo = page.get_by_role("button", name="Redo the change")
+    examples = card(page, "Class 1").locator("[data-example]")
+    for n in (1, 2, 3):
+        file = {"name": "a.png", "mimeType": "image/png", "buffer": png(CIRCLE)}
+        card(page, "Class 1").locator("input[type=file]").set_input_files(file)
+        expect(examples).to_have_count(n)
+    undo.click()
+    expect(examples).to_have_count(2)
+    page.keyboard.press("Control+z")
+    expect(examples).to_have_count(1)
+    expect(undo).to_be_disabled()
+    page.keyboard.press("Control+Shift+z")
+    expect(examples).to_have_count(2)
+    redo.click()
+    expect(examples).to_have_count(3)
+    expect(redo).to_be_disabled()
+    page.reload()
+    expect(examples).to_have_count(3)
+    undo.click()
+    expect(examples).to_have_count(2)
+    card(page, "Class 2").locator("input[type=file]").set_input_files(file)
+    expect(card(page, "Class 2").locator("[data-example]")).to_have_count(1)
+    expect(redo).to_be_disabled()
+    name = page.get_by_label("Name of class Class 1")
+    name.fill("typed")
+    name.press("Control+z")  # the field's own
+    expect(examples).to_have_count(2)
+
+
+def test_names_are_compared_as_they_look(visit: Visit) -> None:
+    """Blanks at the ends and the encoding of letters make no other name; hidden marks are shown."""
+    page = visit()
+    for number, name in ((1, " caf\u00e9 "), (2, "cafe\u0301")):
+        field = page.get_by_label(f"Name of class Class {number}")
+        field.fill(name)
+        field.press("Enter")
+    expect(page.get_by_label("Name of class caf\u00e9")).to_have_value("caf\u00e9")
+    expect(card(page, "Class 2").get_by_role("alert")).to_contain_text(
+        "A class of this name exists"
+    )
+    turned = "\u202egnp.exe"
+    page.get_by_label("Name of class Class 2").fill(turned)
+    page.get_by_label("Name of class Class 2").press("Enter")
+    shown = card(page, "\u27e8U+202E\u27e9gnp.exe")
+    expect(shown).to_contain_text("turn the direction of reading: \u27e8U+202E\u27e9gnp.exe")
+    assert shown.get_attribute("data-label") == turned
+    long = "a name that somebody wrote out in full " * 4
+    field = page.get_by_label("Name of class caf\u00e9")
+    low = field.bounding_box()["height"]
+    field.fill(long)
+    field.press("Enter")
+    field = page.get_by_label(f"Name of class {long.strip()}")
+    assert field.bounding_box()["height"] > 2 * low
+    assert field.evaluate("(name) => name.scrollWidth <= name.clientWidth")
+
+
+def test_the_marks_of_twenty_classes_differ(visit: Visit) -> None:
+    """In shape and filling alone, without the colour."""
+    looks = visit().evaluate(
+        """async () => {
+          const { mark } = await import("/static/dom.js");
+          return [...Array(20).keys()].map((hue) => {
+            const made = mark(hue);
+            return made.innerHTML + made.getAttribute("class").replace(/hue-./, "");
+          });
+        }"""
+    )
+    assert len(set(looks)) == 20

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from on_page import (
     CIRCLE,
@@ -23,7 +25,7 @@ from on_page import (
     with_example_task,
 )
 from page_site import Site, Told
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from quickstudy.cli.main import main
 
@@ -42,21 +44,18 @@ def bomb() -> bytes:
     return out.getvalue()
 
 
-UNREADABLE, TOO_LARGE = "The input cannot be read", "Picture too large"
-
-
 BAD_FILES = {
-    "text named png": ("a.png", lambda: b"not a picture at all", UNREADABLE),
-    "20 MB": ("a.png", lambda: png(CROSS) + bytes(20_000_000), TOO_LARGE),
-    "bomb": ("a.png", bomb, UNREADABLE),
-    "eps": ("a.eps", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", UNREADABLE),
-    "empty": ("a.png", lambda: b"", UNREADABLE),
-    "animation": ("a.gif", animation, UNREADABLE),
+    "text named png": ("a.png", lambda: b"not a picture at all", "no picture"),
+    "20 MB": ("a.png", lambda: bytes(20_000_000), "at most"),
+    "bomb": ("a.png", bomb, "No drawing"),
+    "eps": ("a.eps", lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture"),
+    "empty": ("a.png", lambda: b"", "no picture"),
+    "animation": ("a.gif", animation, "No drawing"),
 }
 
 
 def test_a_bad_file_is_told_where_it_was_dropped(visit: Visit, tmp_path: Path) -> None:
-    """An alert at the card with the problem's title; all else goes on, and nothing is logged."""
+    """An alert at the card names the file and says why; all else goes on; nothing is logged."""
     told = Told()
     logging.getLogger().addHandler(told)
     try:
@@ -64,13 +63,16 @@ def test_a_bad_file_is_told_where_it_was_dropped(visit: Visit, tmp_path: Path) -
         class_card = page.locator(".class-card").first
         ask = page.get_by_role("region", name="Ask")
         n = class_card.locator("[data-example]").count()
-        for bad, (name, make, title) in BAD_FILES.items():
+        for bad, (name, make, why) in BAD_FILES.items():
             path = tmp_path / bad / name
             path.parent.mkdir()
             path.write_bytes(make())
             for place in (class_card, ask):
                 place.locator("input[type=file]").set_input_files(path)
-                expect(place.get_by_role("alert").locator("strong")).to_have_text(title)
+                alert = place.get_by_role("alert")
+                expect(alert.locator("strong")).to_have_text("1 file was left out")
+                expect(alert.locator("li")).to_contain_text(f"{name}: ")
+                expect(alert.locator("li")).to_contain_text(why)
             good = {"name": "a.png", "mimeType": "image/png", "buffer": png(CIRCLE)}
             class_card.locator("input[type=file]").set_input_files(good)
             n += 1
@@ -110,8 +112,9 @@ def test_a_key_is_asked_for(
     try:
         page.goto(guarded.url)
         field = page.get_by_role("dialog").get_by_label("Key")
-        for given in ("qs_none", key):
+        for given, wrong in (("qs_none", 0), (key, 1)):
             expect(field).to_have_value("")
+            expect(page.get_by_role("dialog").get_by_role("alert")).to_have_count(wrong)
             field.fill(given)
             page.get_by_role("button", name="Continue").click()
         page.get_by_role("button", name="Load example task").first.click()
@@ -164,3 +167,35 @@ def test_the_server_goes_and_comes_back(visit: Visit, site: Site) -> None:
     site.start()
     expect(card(page, name).locator("[data-example]")).to_have_count(n + 1)
     assert len(get(task_url(page))["examples"]) == page.locator("[data-example]").count()
+
+
+def test_a_bad_file_does_not_lose_the_others(visit: Visit) -> None:
+    """Good files become examples; each bad one is named, with what to do, in words for people."""
+    page = visit()
+    blank, photo = BytesIO(), BytesIO()
+    Image.new("L", (90, 90), 255).save(blank, "PNG")
+    strokes = Image.new("RGB", (3000, 2000), "white")
+    noise = np.random.default_rng(0).integers(200, 256, (2000, 3000, 3), dtype=np.uint8)
+    strokes.paste(Image.fromarray(noise))
+    ImageDraw.Draw(strokes).line([(900, 600), (2000, 1500)], fill="black", width=200)
+    strokes.save(photo, "PNG")
+    assert len(photo.getvalue()) > 10e6
+    heic = b"\0\0\0\x18ftypheic" + bytes(1000)
+    good, bad = {"a.png": png(CIRCLE), "b.png": png(CROSS)}, {"IMG_1.HEIC": heic, "note.txt": b"hi"}
+    sent = {**bad, **good, "blank.png": blank.getvalue(), "photo.png": photo.getvalue()}
+    files = [{"name": n, "mimeType": "image/png", "buffer": b} for n, b in sent.items()]
+    first = card(page, "Class 1")
+    first.locator("input[type=file]").set_input_files(files)
+    expect(first.locator("[data-example]")).to_have_count(3)
+    alert = first.get_by_role("alert")
+    expect(alert.locator("strong")).to_have_text("3 files were left out")
+    lines = alert.locator("li").all_inner_texts()
+    assert [line.split(": ")[0] for line in sorted(lines)] == [
+        "IMG_1.HEIC",
+        "blank.png",
+        "note.txt",
+    ]
+    assert "Save it as JPEG or PNG" in next(line for line in lines if line.startswith("IMG"))
+    assert "No drawing can be made out" in next(line for line in lines if line.startswith("blank"))
+    stored = first.locator("[data-example] img").last.get_attribute("src")
+    assert Image.open(BytesIO(b64decode(stored.split(",")[1]))).size == (1600, 1067)

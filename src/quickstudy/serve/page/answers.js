@@ -39,6 +39,11 @@ async function predict(current) {
   changed();
 }
 
+/** Whether an input is unlike all that was taught, as far as the model can tell. */
+export function isNovel(prediction) {
+  return (prediction?.novelty ?? 0) > 1;
+}
+
 /** What `:predict` is asked. */
 export function predictBody(inputs) {
   const query = inputs.map(({ shown, ...input }) => input);

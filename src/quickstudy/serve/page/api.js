@@ -6,7 +6,8 @@ import { say } from "./words.js";
 export class Problem extends Error {
   constructor(status, body) {
     super(body.title);
-    Object.assign(this, { status, title: body.title, detail: body.detail, reason: body.reason });
+    const { title, detail, reason, errors } = body;
+    Object.assign(this, { status, title, detail, reason, errors });
   }
 }
 
@@ -47,7 +48,8 @@ export async function request(method, path, { json, body, type, etag } = {}) {
   const content = json === undefined ? body : JSON.stringify(json);
   let missed = 0;
   for (let refused = 0; ;) {
-    if (credentials.get()) headers.Authorization = `Bearer ${credentials.get()}`;
+    headers.Authorization = bearer();
+    if (!headers.Authorization) delete headers.Authorization;
     let response = null;
     try {
       response = await fetch(path, { method, headers, body: content, cache: "no-store" });
@@ -60,7 +62,10 @@ export async function request(method, path, { json, body, type, etag } = {}) {
     }
     if (response?.ok) return response;
     if (response?.status === 401) {
-      await credentials.ask();
+      const sent = headers.Authorization;
+      const { detail } = await problemOf(response);
+      // Where another request has asked for a new key meanwhile, that is tried first.
+      if (sent === bearer()) await credentials.ask(sent && detail);
     } else if (response && (!response.headers.has("Retry-After") || ++refused > PATIENCE)) {
       throw await problemOf(response);
     } else {
@@ -68,6 +73,11 @@ export async function request(method, path, { json, body, type, etag } = {}) {
       await pause(asked || WAITS[Math.min(missed, WAITS.length) - 1]);
     }
   }
+}
+
+/** What an Authorization header says of the key; nothing where there is none. */
+function bearer() {
+  return credentials.get() ? `Bearer ${credentials.get()}` : undefined;
 }
 
 /** A JSON answer, with its ETag. */

@@ -1,11 +1,11 @@
 // Class cards: a name, a way to add examples, and the examples.
 
 import { notice } from "./banners.js";
-import { brief, button, complain, el, icon, keyed, markIcon } from "./dom.js";
+import { brief, button, complain, el, icon, keyed, markIcon, visible } from "./dom.js";
 import { dropExample, showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
-import { addClass, addExamples, removeClass, renameClass, rollback } from "./task.js";
+import { addClass, addExamples, plainName, removeClass, renameClass, rollback } from "./task.js";
 import { thumb } from "./thumbs.js";
 import { say } from "./words.js";
 
@@ -42,9 +42,10 @@ async function add() {
 function makeCard(item) {
   let now = item;
   const mark = el("span", { class: "class-mark" });
-  const name = el("input", {
-    class: "name", dir: "auto", maxlength: 200, spellcheck: "false", autocomplete: "off",
+  const name = el("textarea", {
+    class: "name", dir: "auto", rows: 1, maxlength: 200, spellcheck: "false", autocomplete: "off",
   });
+  const hidden = el("small", { class: "hidden-marks" });
   const count = el("span", { class: "count" });
   const examples = el("ul", { class: "examples", "data-hint": say("example.drop") });
   const alerts = el("div", { class: "alerts" });
@@ -54,7 +55,7 @@ function makeCard(item) {
   };
 
   const rename = async () => {
-    const to = name.value.trim();
+    const to = plainName(name.value.replace(/\s+/g, " "));
     if (!to || to === now.label) return void (name.value = now.label);
     await attempt(renameClass(now.label, to));
     name.value = now.label;
@@ -62,7 +63,13 @@ function makeCard(item) {
   name.addEventListener("change", rename);
   name.addEventListener("keydown", (event) => {
     if (event.key === "Escape") name.value = now.label;
+    if (event.key === "Enter") event.preventDefault(), rename();
   });
+  name.addEventListener("input", fit);
+  function fit() {
+    name.style.height = "auto";
+    name.style.height = `${name.scrollHeight}px`;
+  }
 
   const remove = button("quiet remove", () => attempt(removeAll()), icon("cross"));
   const removeAll = async () => {
@@ -85,18 +92,21 @@ function makeCard(item) {
   const body = el("div", { class: "card-body" }, gather.element, examples);
   const head = el("header", {},
     isRegression() ? [el("h3", {}, say("teach.examples")), count] : [mark, name, count, remove]);
-  const card = el("section", { class: "card class-card" }, head, body, alerts);
+  const card = el("section", { class: "card class-card" }, head, hidden, body, alerts);
   acceptDrops(card, gather.take);
 
   card.show = (item) => {
     now = item;
     card.dataset.label = item.label;
-    card.setAttribute("aria-label", isRegression() ? say("teach.examples") : say("class.card", item));
+    card.setAttribute("aria-label", isRegression() ? say("teach.examples") : visible(say("class.card", item)));
     card.classList.toggle("empty", item.shots === 0);
     mark.replaceChildren(markIcon(hueOf(item.label)));
-    if (document.activeElement !== name) name.value = item.label;
-    name.setAttribute("aria-label", say("class.name", item));
-    remove.setAttribute("aria-label", say("class.remove", item));
+    if (document.activeElement !== name) name.value = item.label ?? "";
+    requestAnimationFrame(fit);
+    const marked = item.label != null && visible(item.label) !== item.label;
+    hidden.textContent = marked ? say("class.hidden_marks", { name: visible(item.label) }) : "";
+    name.setAttribute("aria-label", visible(say("class.name", item)));
+    remove.setAttribute("aria-label", visible(say("class.remove", item)));
     count.textContent = item.shots ? say("count.examples", { n: item.shots }) : say("class.empty");
     gather.show();
     keyed(examples, examplesOf(item.label), keyOfExample, makeExample);

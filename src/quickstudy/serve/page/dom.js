@@ -2,15 +2,25 @@
 
 import { say } from "./words.js";
 
+const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Text in which marks that would turn the direction of reading are seen rather than followed. */
+export function visible(text) {
+  return text.replace(DIRECTIONS, (mark) => `⟨U+${mark.codePointAt().toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}
+
+const SPOKEN = new Set(["alt", "aria-label", "title"]);
+
 /** Makes an element from attributes, `on*` listeners and children; false and null are left out. */
 export function el(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value != null) element.setAttribute(name, value);
+    else if (value !== false && value != null) element.setAttribute(name, SPOKEN.has(name) ? visible(value) : value);
   }
-  element.append(...children.flat(2).filter((child) => child != null));
+  const shown = children.flat(2).filter((child) => child != null);
+  element.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return element;
 }
 
@@ -26,6 +36,7 @@ export function svg(tag, attributes = {}, ...children) {
 
 const ICONS = {
   cross: "M6 6l12 12M18 6L6 18",
+  redo: "M15 14l5-5-5-5M20 9H10a5.5 5.5 0 0 0 0 11h4",
   undo: "M9 14L4 9l5-5M4 9h10a5.5 5.5 0 0 1 0 11h-4",
   eraser: "M4 20h16M6 16l9-11 5 4-8 11H8z",
   upload: "M12 16V4M7 9l5-5 5 5M4 16v4h16v-4",
@@ -47,7 +58,7 @@ export function icon(name) {
   return svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, shape);
 }
 
-/** Six shapes, so that classes are not told apart by colour alone. */
+/** Six shapes in four ways of filling, so that classes are not told apart by colour alone. */
 const MARKS = [
   "M0-5a5 5 0 1 0 .01 0z",
   "M-4.6-4.6h9.2v9.2h-9.2z",
@@ -57,10 +68,15 @@ const MARKS = [
   "M0-6.2L5.9-1.9 3.6 5H-3.6L-5.9-1.9z",
 ];
 
-/** The mark of a class: colour and shape by its number. */
+const FILLINGS = ["full", "hollow", "holed", "dotted"];
+
+/** The mark of a class by its number: no two of the first 24 are alike, nor are they without colour. */
 export function mark(hue = 0) {
-  const shown = hue % MARKS.length;
-  return svg("path", { class: `mark hue-${shown}`, d: MARKS[shown] });
+  const round = Math.floor(hue / MARKS.length);
+  const [shape, filling] = [MARKS[hue % MARKS.length], FILLINGS[round % FILLINGS.length]];
+  const dot = filling === "holed" || filling === "dotted" ? [svg("circle", { r: 1.9 })] : [];
+  const look = `mark hue-${(hue + round) % MARKS.length} ${filling}`;
+  return svg("g", { class: look }, svg("path", { d: shape }), ...dot);
 }
 
 /** A mark as an inline picture. */
@@ -100,13 +116,15 @@ export function brief(value) {
 
 /** Changes the text of a live region, which is spoken, only where it is another. */
 export function speak(place, text) {
-  if (place.textContent !== text) place.textContent = text;
+  const shown = visible(text);
+  if (place.textContent !== shown) place.textContent = shown;
 }
 
 /** Shows a problem as an alert inside `place`, or takes it away. */
 export function complain(place, problem) {
   if (!problem) return place.replaceChildren();
-  const text = el("span", {}, el("strong", {}, problem.title), ` ${problem.detail ?? ""}`);
+  const lines = Array.isArray(problem.detail) && el("ul", {}, problem.detail.map((line) => el("li", {}, line)));
+  const text = el("div", {}, el("strong", {}, problem.title), lines || ` ${problem.detail ?? ""}`);
   const dismiss = button("quiet", () => place.replaceChildren(), icon("cross"));
   dismiss.setAttribute("aria-label", say("banner.dismiss"));
   return place.replaceChildren(el("div", { class: "alert", role: "alert" }, text, dismiss));

@@ -1,7 +1,8 @@
 // Where inputs come from: a pad, files and the clipboard; a form; numbers. One for each card.
 
 import { button, complain, el, icon } from "./dom.js";
-import { Unreadable, arraysOf, cell, picturesOf, rowsOf, sizeOf, withTarget } from "./inputs.js";
+import { handOver } from "./files.js";
+import { Unreadable, arraysOf, cell, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
 import { state } from "./state.js";
 import { say } from "./words.js";
@@ -58,7 +59,7 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
   });
   const choose = () => chooser.click();
   const take = ({ files: [...files] }) => {
-    if (files.length) hand(() => picturesOf(files, state.limits));
+    if (files.length) hand(() => handOver(files, state.model, state.limits, onInputs).then(() => []));
     return files.length > 0;
   };
   if (!state.model.drawings) {

@@ -9,27 +9,6 @@ export class Unreadable extends Error {
   }
 }
 
-/** Files as pictures; whether they are any is for the server to say. */
-export async function picturesOf(files, limits) {
-  const most = limits.body_bytes;
-  for (const { name, size } of files) {
-    if (most && size * 4 / 3 > most) {  // base64 takes four bytes for three
-      const [has, may] = [size, most * 3 / 4].map((bytes) => (bytes / 1e6).toFixed(1));
-      throw new Unreadable(say("unreadable.large"), say("unreadable.large_detail", { name, size: has, most: may }));
-    }
-  }
-  return Promise.all(files.map(async (file) => ({ image: { b64: base64(await file.arrayBuffer()) } })));
-}
-
-function base64(buffer) {
-  const bytes = new Uint8Array(buffer);
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 0x8000) {
-    text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
-  }
-  return btoa(text);
-}
-
 /**
  * Lines of comma, semicolon or tab separated values as rows; a line of column names may lead, and
  * must where no columns are known. The column named `target`, if any, is the value of the row.

@@ -4,10 +4,12 @@ import { ask, request } from "./api.js";
 import { fail, notice, setUpBanners } from "./banners.js";
 import { setUpCards } from "./cards.js";
 import { setUpCarry } from "./carry.js";
+import { setUpHistory } from "./history.js";
 import { setUpMap } from "./map.js";
 import { setUpQuality } from "./quality.js";
 import { setUpQueries } from "./queries.js";
 import { setUpRecent } from "./recent.js";
+import { visible } from "./dom.js";
 import { state, subscribe } from "./state.js";
 import { deleteTask, importTask, loadExample, open, renameTask, startAfresh } from "./task.js";
 import { say } from "./words.js";
@@ -16,7 +18,7 @@ const find = (selector) => document.querySelector(selector);
 const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
 
 async function start() {
-  const parts = [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpRecent, setUpHead];
+  const parts = [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpRecent, setUpHistory, setUpHead];
   for (const setUp of parts) setUp();
   const [models, limits] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
   Object.assign(state, { models: models.value.models, limits: limits.value });
@@ -92,7 +94,7 @@ function setUpHead() {
     find("main").dataset.revision = task?.revision ?? 0;
     document.body.classList.toggle("fresh", !task);
     document.body.classList.toggle("drawings", Boolean(model.drawings));
-    document.title = task?.display_name ? say("page.title", { name: task.display_name }) : say("page.brand");
+    document.title = task?.display_name ? say("page.title", { name: visible(task.display_name) }) : say("page.brand");
     for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;
   });
 }

@@ -1,5 +1,6 @@
 // The map: examples and questions where the network sees them, near to what looks alike to it.
 
+import { isNovel } from "./answers.js";
 import { drawCurve } from "./curve.js";
 import { el, inline, mark, markIcon, soft, svg } from "./dom.js";
 import { hueOf, state, subscribe } from "./state.js";
@@ -31,7 +32,8 @@ function draw(points) {
   const dots = points.map((point) => {
     const { id, label, asked } = point;
     const [x, y] = pixels(point);
-    const answer = asked?.prediction?.label ?? say("answer.unsure");
+    const unsure = isNovel(asked?.prediction) ? say("answer.none_of_these") : say("answer.unsure");
+    const answer = isNovel(asked?.prediction) ? unsure : asked?.prediction?.label ?? unsure;
     const name = asked ? say("map.answered", { label: answer }) : say("example.of", point);
     const dot = svg("g", {
       class: asked ? "dot asked" : "dot", transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`,

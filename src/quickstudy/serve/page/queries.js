@@ -1,6 +1,6 @@
 // What is asked, and what the model says: label, confidence, neighbours and reasons.
 
-import { asQuery, askAbout, explain, refresh } from "./answers.js";
+import { asQuery, askAbout, explain, isNovel, refresh } from "./answers.js";
 import { fail } from "./banners.js";
 import { brief, button, el, icon, keyed, markIcon, percent, soft, speak, svg } from "./dom.js";
 import { teachAs } from "./example.js";
@@ -82,7 +82,9 @@ function forget(query) {
   refresh().catch(fail);
 }
 
-function sentence({ label, confidence, abstained }) {
+function sentence(prediction) {
+  const { label, confidence, abstained } = prediction;
+  if (isNovel(prediction)) return say("answer.spoken_none");
   if (abstained) return say("answer.spoken_unsure");
   return isRegression() ? brief(label) : `${label}, ${percent(confidence)}`;
 }
@@ -104,7 +106,7 @@ function makeAnswer(query) {
     if (drawn.input !== input) picture.replaceChildren(thumb(input, say("answer.question")));
     if (drawn.prediction !== prediction || drawn.reasons !== reasons || drawn.problem !== problem) {
       const open = more.querySelector("details")?.open;
-      answer.classList.toggle("unsure", Boolean(prediction?.abstained));
+      answer.classList.toggle("unsure", Boolean(prediction?.abstained) || isNovel(prediction));
       said.replaceChildren(...(prediction ? verdict(prediction) : [soft(problem?.title ?? say("answer.none"))]));
       more.replaceChildren(...(prediction ? evidence(query, open) : []));
     }
@@ -122,10 +124,13 @@ function verdict(prediction) {
   }, el("span"));
   bar.style.setProperty("--value", confidence);
   bar.style.setProperty("--least", state.minConfidence);
-  const name = abstained ? say("answer.unsure") : label;
-  const shape = abstained ? null : markIcon(hueOf(label));
+  const novel = isNovel(prediction);
+  const name = novel ? say("answer.none_of_these") : abstained ? say("answer.unsure") : label;
+  const shape = abstained || novel ? null : markIcon(hueOf(label));
   const head = el("p", { class: "label" }, shape, el("span", { dir: "auto" }, name));
-  return [head, el("div", { class: "sure" }, bar, el("b", {}, percent(confidence)))];
+  if (!novel) return [head, el("div", { class: "sure" }, bar, el("b", {}, percent(confidence)))];
+  const [[nearest]] = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a);
+  return [head, soft(say("answer.nearest_class", { label: nearest, percent: percent(confidence) }))];
 }
 
 function evidence(query, open) {

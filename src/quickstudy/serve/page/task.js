@@ -2,6 +2,7 @@
 
 import { Problem, ask, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remembered } from "./answers.js";
+import { Unreadable } from "./inputs.js";
 import { changed, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
 import { say } from "./words.js";
 
@@ -78,13 +79,26 @@ export function relabel(id, label) {
   return write(null, (path, etag) => ask("POST", `${path}:relabel`, { json, etag }));
 }
 
-export function addClass(label) {
+/** A name as it is compared: what looks the same is the same. */
+export function plainName(name) {
+  return name.normalize("NFC").trim();
+}
+
+function checkFree(label, own) {
+  if (state.classes.some((each) => each.label !== own && plainName(each.label) === label)) {
+    throw new Unreadable(say("class.exists"), say("class.exists_detail"));
+  }
+}
+
+export async function addClass(label) {
+  checkFree(label);
   const classes = () => [...labels(), label];
   const first = (draft) => ({ ...draft, classes: classes() });
   return write(first, (path, etag) => ask("PATCH", path, { json: { classes: classes() }, etag }));
 }
 
 export async function renameClass(from, to) {
+  checkFree(to, from);
   const first = (draft) => ({ ...draft, classes: labels().map((label) => (label === from ? to : label)) });
   const shown = state.classes.find(({ label }) => label === from);
   shown.label = to;  // it keeps its place and its colour
