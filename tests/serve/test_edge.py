@@ -63,9 +63,9 @@ def test_every_response_is_guarded(client: Client) -> None:
 
 def test_methods_that_are_not_there(client: Client) -> None:
     for path, allow in {
-        "/v1/models": "GET",
-        TASKS: "GET, POST",
-        f"{TASKS}/t": "DELETE, GET, PATCH",
+        "/v1/models": "GET, HEAD",
+        TASKS: "GET, HEAD, POST",
+        f"{TASKS}/t": "DELETE, GET, HEAD, PATCH",
         f"{TASKS}/t:predict": "POST",
         f"{TASKS}:example": "POST",
         f"{TASKS}/t/examples/e1": "DELETE",
@@ -76,6 +76,21 @@ def test_methods_that_are_not_there(client: Client) -> None:
             assert response.status_code == 405, (method, path)
             assert response.headers["allow"] == allow, path
             assert response.json()["reason"] == "METHOD_NOT_ALLOWED"
+
+
+def test_head_is_get_without_the_body(client: Client) -> None:
+    client.post(f"{TASKS}?task_id=t", json={"support": corners()})
+    paths = ["/", "/healthz", "/readyz", "/v2/health/ready", "/v1/models", "/openapi.json"]
+    paths += ["/static/page.css", TASKS, f"{TASKS}/t", f"{TASKS}/t:export", "/none", f"{TASKS}/no"]
+    for path in paths:
+        got, head = client.get(path), client.head(path)
+        assert head.status_code == got.status_code, path
+        assert head.content == b""
+        for name in ("content-length", "content-type", "etag", "content-security-policy"):
+            if path != f"{TASKS}/t:export" or name != "etag":
+                assert head.headers.get(name) == got.headers.get(name), (path, name)
+    refused = client.head(f"{TASKS}/t:predict")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Ports, and when the server says that it serves."""
+"""Ports and hosts that can be listened at."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import socket
 from pathlib import Path
 
 import pytest
-from served_runs import start
 
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
@@ -47,9 +46,3 @@ def test_a_name_of_several_addresses_has_one_port() -> None:
     sockets = bind("localhost", 0)
     assert len({sock.getsockname()[1] for sock in sockets}) == 1
     close(sockets)
-
-
-def test_serving_is_said_by_one_that_listens(runs: dict[str, Path], tmp_path: Path) -> None:
-    server = start([runs["blobs"]], tmp_path)
-    server.stop()
-    assert server.log.read_text().startswith(f"serving blobs at {server.url}/\n")

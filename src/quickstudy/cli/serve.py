@@ -19,6 +19,8 @@ def serve(
     data_dir: Path = Path("serving"),
     database: str | None = None,
     require_if_match: bool = False,
+    root_path: str = "",
+    log_format: Literal["text", "json"] = "text",
     limits: Limits = Limits(),  # noqa: B008 - frozen; its fields become options
 ) -> int:
     """Serve meta-trained models over HTTP, with a page.
@@ -30,13 +32,18 @@ def serve(
         data_dir: Folder of the SQLite database, where no other is named.
         database: URL of a PostgreSQL or SQLite database.
         require_if_match: Whether changes are taken with If-Match only.
+        root_path: Path under which a proxy serves it, such as /ml.
+        log_format: Form of the log, which has a line for each request.
         limits: What one client may ask.
     """
     with needs_extra("serve", "serve"):
         from quickstudy.serve.app import create_app
-        from quickstudy.serve.listen import bind, check_port, close, listen
+        from quickstudy.serve.listen import bind, check_port, check_prefix, close, listen
+        from quickstudy.serve.logs import configure
     check_port(port)
-    app = create_app(runs, _url(data_dir, database), limits, require_if_match)
+    prefix = check_prefix(root_path)
+    database = _url(data_dir, database)
+    app = create_app(runs, database, limits, require_if_match, root_path=prefix)
     if not _is_loopback(host) and not app.state.server.needs_key:
         raise UserError(
             f"serve: without keys only this machine may be served, at 127.0.0.1; received --host "
@@ -46,6 +53,7 @@ def serve(
     models = ", ".join(app.state.server.tasks.models)
     sockets = bind(host, port)
     address = f"http://{name}:{sockets[0].getsockname()[1]}/"
+    configure(log_format)
     try:
         listen(app, sockets, lambda: print(f"serving {models} at {address}", flush=True))
     finally:

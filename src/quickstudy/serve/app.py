@@ -62,6 +62,7 @@ def create_app(
     limits: Limits | None = None,
     needs_match: bool = False,
     sweep_seconds: float = 5.0,
+    root_path: str = "",
 ) -> FastAPI:
     """The application over models and a database.
 
@@ -71,6 +72,7 @@ def create_app(
         limits: Limits of the server.
         needs_match: Whether changes are taken with If-Match only.
         sweep_seconds: Seconds between two runs of `sweep_once`.
+        root_path: Prefix of all paths, where a proxy serves the server under one.
 
     Raises:
         UserError: A run cannot be served, or the database cannot be used.
@@ -87,7 +89,7 @@ def create_app(
     migrate(engine)
     store, metrics, keys = Store(engine), Metrics(), Keys(engine)
     all_tasks = Tasks(models, store, Versions(engine, served), limits, metrics)
-    server = Server(all_tasks, keys, Replies(engine), needs_match, keys.exist())
+    server = Server(all_tasks, keys, Replies(engine), needs_match, keys.exist(), root_path)
     metrics.tasks.set_function(store.count)
     metrics.cache_bytes.set_function(lambda: all_tasks.states.bytes)
     metrics.queue.set_function(lambda: all_tasks.gate.waiting)
@@ -165,7 +167,8 @@ def sweep_once(server: Server) -> None:
 
 def _openapi(request: Request) -> Any:
     """The description of the API."""
-    return describe(request.app, request.app.state.server.needs_key)
+    server: Server = request.app.state.server
+    return describe(request.app, server.needs_key, server.root_path)
 
 
 def _on_problem(request: Request, error: Exception) -> Response:
@@ -185,13 +188,14 @@ def _on_http(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> set[str]:
     """The methods of all routes that have this path."""
-    return {
+    methods = {
         method
         for router in ROUTERS
         for route in router.routes
         if route.matches(request.scope)[0] is not Match.NONE
         for method in getattr(route, "methods", None) or ()
     }
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 def _on_validation(request: Request, error: Exception) -> Response:

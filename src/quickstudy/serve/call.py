@@ -37,6 +37,7 @@ class Server:
         replies: The replies to requests with an idempotency key.
         needs_match: Whether changes are taken with If-Match only.
         needs_key: Whether requests need a key: from when the first is made.
+        root_path: Prefix of all paths, where a proxy serves the server under one.
         samples: Example tasks by model; one that is not here yet is made when asked for.
         lookups: Limiter of the threads that ask the database for keys, and whether it is there.
     """
@@ -46,6 +47,7 @@ class Server:
     replies: Replies
     needs_match: bool = False
     needs_key: bool = True
+    root_path: str = ""
     samples: dict[str, Sample | None] = field(default_factory=dict)
     lookups: CapacityLimiter | None = None
 
@@ -167,7 +169,8 @@ class ModelCall:
         def reply_with(task: Snapshot) -> Reply:
             headers = {"ETag": task.etag}
             if status == 201:
-                headers["Location"] = f"/v1/models/{task.model}/tasks/{task.id}"
+                path = f"/v1/models/{task.model}/tasks/{task.id}"
+                headers["Location"] = self.server.root_path + path
             return Reply(status, headers, view(self.served, task).model_dump_json().encode())
 
         def write_and_keep(keep: Keep) -> Reply:

@@ -13,10 +13,11 @@ import anyio
 import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quickstudy.serve.call import Server
+from quickstudy.serve.logs import access
 from quickstudy.serve.presence import ClientLeftError, presence
 from quickstudy.serve.problems import MEDIA_TYPE, Problem
 
@@ -52,7 +53,8 @@ log = logging.getLogger("quickstudy.serve")
 
 def problem_response(scope: Scope, problem: Problem) -> Response:
     """The response to a request that met a problem."""
-    body = json.dumps(problem.to_json(scope["path"], scope["request_id"])).encode()
+    is_v2 = scope["path"].removeprefix(scope["root_path"]).startswith("/v2")
+    body = json.dumps(problem.to_json(scope["path"], scope["request_id"], is_v2)).encode()
     return Response(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
@@ -83,11 +85,23 @@ class _Exchange:
     """One request and its response."""
 
     def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
-        self.edge, self.limits, self.scope = edge, edge.limits, scope
+        self.edge, self.limits = edge, edge.limits
         self.receive, self.send = receive, send
         self.headers, self.start = Headers(scope=scope), time.monotonic()
-        scope["request_id"] = uuid.uuid4().hex
-        self.size, self.status = 0, 0
+        root, path, method = edge.server.root_path, scope["path"], scope["method"]
+        if root and path != root and not path.startswith(root + "/"):
+            path = root + path  # a proxy may leave the prefix out, or not
+        self.path = path.removeprefix(root)
+        self.scope = {
+            **scope,
+            "request_id": uuid.uuid4().hex,
+            "root_path": root,
+            "path": path,
+            "method": "GET" if method == "HEAD" else method,
+        }
+        self.is_head = method == "HEAD"
+        self.received = 0.0
+        self.size, self.n_sent, self.status = 0, 0, 0
         self.is_counted, self.is_whole = False, False
 
     async def run(self) -> None:
@@ -95,6 +109,10 @@ class _Exchange:
         scope = self.scope
         try:
             self._check()
+            if not self.path:  # links of the page are relative to a folder
+                there = RedirectResponse(f"{scope['path']}/", 308)
+                await there(scope, self.receive, self.send_completed)
+                return
             await self.edge.app(scope, self.receive_bounded, self.send_completed)
         except Problem as problem:
             if self.status:
@@ -112,6 +130,7 @@ class _Exchange:
             # The path without the names of its converters.
             route = getattr(scope.get("route"), "path", "other").replace(":id}", "}")
             self.edge.server.tasks.metrics.requests.labels(route, str(self.status or 500)).inc()
+            self._log()
 
     async def receive_bounded(self) -> Message:
         """Receives a part of the body, from a client with a valid key, in limited time."""
@@ -145,6 +164,7 @@ class _Exchange:
             )
         if not message.get("more_body"):
             self.is_whole = True
+            self.received = time.monotonic() - self.start
             self._count()
         return message
 
@@ -156,10 +176,22 @@ class _Exchange:
             headers["X-Request-Id"] = self.scope["request_id"]
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
+        elif self.is_head:
+            message = {**message, "body": b""}
+        self.n_sent += len(message.get("body", b""))
         await self.send(message)
 
     def _check(self) -> None:
         """Raises Problem where the request is refused by its headers alone."""
+        chunked = "transfer-encoding" in self.headers
+        if chunked and ("content-length" in self.headers or self.scope["http_version"] == "1.0"):
+            raise Problem(
+                "BAD_REQUEST",
+                "Transfer-Encoding: must be alone, and of HTTP/1.1; received it with a "
+                "Content-Length or in HTTP/1.0, where a proxy may see another end of the request; "
+                "send one of both.",
+                headers={"Connection": "close"},
+            )
         # One with a body counts once that is here: a client that is slow takes no one's place.
         if not self._has_body() or self.edge.requests >= self.limits.requests:
             self._count()
@@ -184,7 +216,7 @@ class _Exchange:
 
     def _count(self) -> None:
         """Counts the request as one that is being answered."""
-        if self.is_counted or self.scope["path"] in PROBES:
+        if self.is_counted or self.path in PROBES:
             return
         if self.edge.requests >= self.limits.requests:
             raise Problem(
@@ -202,6 +234,20 @@ class _Exchange:
             self.scope["caller"] = await anyio.to_thread.run_sync(
                 server.keys.caller, self.headers.get("authorization"), limiter=server.lookups
             )
+
+    def _log(self) -> None:
+        """Writes a line of the access log."""
+        access(
+            request_id=self.scope["request_id"],
+            client=(self.scope.get("client") or ("",))[0],
+            method="HEAD" if self.is_head else self.scope["method"],
+            path=self.scope.get("raw_path", b"").decode("ascii", "backslashreplace"),
+            status=self.status or 500,
+            duration_ms=round(1000 * (time.monotonic() - self.start), 3),
+            body_ms=round(1000 * self.received, 3),
+            bytes_received=self.size,
+            bytes_sent=self.n_sent,
+        )
 
     def _too_large(self, size: int) -> Problem:
         return Problem(

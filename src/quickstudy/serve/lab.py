@@ -70,7 +70,7 @@ reports = Lab()
 @router.get("/lab/{model:id}")
 def page() -> Response:
     """The page of a report; it asks for the report itself."""
-    return filled("lab.html")
+    return filled("lab.html", "../")
 
 
 @router.get(MODEL + "/lab")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,7 +17,10 @@ from quickstudy.errors import UserError
 from quickstudy.serve.call import Server
 from quickstudy.serve.connection import Connection
 
-BACKLOG = 2048
+BACKLOG: Final = 2048
+PREFIX: Final = r"(/(?!\.{1,2}(/|$))[\w.~-]+)+"
+OWN: Final = ("healthz", "lab", "metrics", "openapi.json", "readyz", "static", "v1", "v2")
+"""Beginnings of the server's own paths."""
 
 
 class Listener(uvicorn.Server):
@@ -35,7 +39,7 @@ class Listener(uvicorn.Server):
         settings: dict[str, Any] = {
             "http": timed,
             "ws": "none",
-            "log_level": "warning",
+            "log_config": None,
             "access_log": False,
             "server_header": False,
             "timeout_keep_alive": limits.idle_seconds,
@@ -58,6 +62,22 @@ def check_port(port: int) -> None:
             f"serve: --port must be 0 to 65535; received {port}; choose another, or 0 for any that "
             "is free."
         )
+
+
+def check_prefix(path: str) -> str:
+    """Returns a prefix of all paths, without the slash at its end.
+
+    Raises:
+        UserError: It is none, or paths of the server itself begin like it.
+    """
+    prefix = path.rstrip("/")
+    first = prefix.split("/")[1] if "/" in prefix else ""
+    if prefix and (not re.fullmatch(PREFIX, prefix, re.ASCII) or first in OWN):
+        raise UserError(
+            "serve: --root-path must begin with / and hold names of letters, digits and -_.~, the "
+            f"first of them none of {', '.join(OWN)}; received {path!r}; give one such as /ml."
+        )
+    return prefix
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

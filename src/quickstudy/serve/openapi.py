@@ -123,18 +123,21 @@ def operation(
     }
 
 
-def describe(app: FastAPI, with_keys: bool) -> dict[str, Any]:
+def describe(app: FastAPI, with_keys: bool, root_path: str = "") -> dict[str, Any]:
     """The OpenAPI document of the application.
 
     Args:
         app: The application.
         with_keys: Whether requests need a key.
+        root_path: Prefix of all paths.
     """
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(b, "validation") for b in BODIES]
     _, bodies = models_json_schema(modes, ref_template=REF + "{model}")
+    if root_path:
+        document["servers"] = [{"url": root_path}]
     components = document.setdefault("components", {})
     components["schemas"] = {**bodies["$defs"], **components.get("schemas", {})}
     if with_keys:

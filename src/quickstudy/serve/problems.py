@@ -79,8 +79,8 @@ class Problem(Exception):  # noqa: N818 - what the standard calls it
         if self.status in (429, 503):
             self.headers.setdefault("Retry-After", RETRY_AFTER)
 
-    def to_json(self, instance: str, request_id: str) -> dict[str, Any]:
-        """The body of the response; `error` is what KServe V2 calls it."""
+    def to_json(self, instance: str, request_id: str, is_v2: bool = False) -> dict[str, Any]:
+        """The body of the response; `error` is what KServe V2 calls the detail."""
         return {
             "type": "about:blank",
             "title": self.title,
@@ -90,7 +90,7 @@ class Problem(Exception):  # noqa: N818 - what the standard calls it
             "reason": self.reason,
             "request_id": request_id,
             "errors": [{"pointer": p, "detail": d} for p, d in self.errors],
-            **({"error": self.detail} if instance.startswith("/v2") else {}),
+            **({"error": self.detail} if is_v2 else {}),
         }
 
 

@@ -17,6 +17,11 @@ const KEY = "quickstudy-key";
 const watchers = [];
 let away = 0;
 
+/** The address of a path of the server, which a proxy may serve under a prefix. */
+export function at(path) {
+  return new URL(`..${path}`, import.meta.url).href;
+}
+
 /** Calls `watcher(online)` whenever the server goes away or comes back. */
 export function watchConnection(watcher) {
   watchers.push(watcher);
@@ -52,7 +57,7 @@ export async function request(method, path, { json, body, type, etag } = {}) {
     if (!headers.Authorization) delete headers.Authorization;
     let response = null;
     try {
-      response = await fetch(path, { method, headers, body: content, cache: "no-store" });
+      response = await fetch(at(path), { method, headers, body: content, cache: "no-store" });
     } catch {
       if (!missed++) went(+1);
     }

@@ -1,7 +1,7 @@
 // The task elsewhere: as a file, as an ONNX model, as a line of curl or Python.
 
 import { predictBody } from "./answers.js";
-import { credentials, request } from "./api.js";
+import { at, credentials, request } from "./api.js";
 import { fail, notice } from "./banners.js";
 import { state, subscribe, taskPath } from "./state.js";
 import { say } from "./words.js";
@@ -34,7 +34,7 @@ function show() {
   const language = tabs.find((tab) => tab.checked).value;
   if (!ready || !state.queries.length) return void (code.textContent = say("carry.none"));
   const body = JSON.stringify(predictBody([state.queries[0].input]));
-  code.textContent = snippets[language](`${location.origin}${taskPath()}:predict`, body);
+  code.textContent = snippets[language](at(`${taskPath()}:predict`), body);
 }
 
 async function copy() {

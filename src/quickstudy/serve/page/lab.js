@@ -1,6 +1,6 @@
 // The lab: how a model was meta-trained and how good it is, every figure with its numbers.
 
-import { request } from "./api.js";
+import { at, request } from "./api.js";
 import { complain } from "./dom.js";
 import "./key.js";
 import { say } from "./words.js";
@@ -10,7 +10,7 @@ const model = decodeURIComponent(location.pathname.split("/").pop());
 const title = say("lab.title_of", { model });
 
 find("#title").textContent = title;
-find("#teach").href = `/?model=${encodeURIComponent(model)}`;
+find("#teach").href = at(`/?model=${encodeURIComponent(model)}`);
 document.title = say("page.title", { name: title });
 try {
   const answer = await request("GET", `/v1/models/${encodeURIComponent(model)}/lab`);

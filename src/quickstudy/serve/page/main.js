@@ -1,6 +1,6 @@
 // The page: reads the address, opens the model and the task in it, and sets up the parts.
 
-import { ask, request } from "./api.js";
+import { ask, at, request } from "./api.js";
 import { fail, notice, setUpBanners } from "./banners.js";
 import { setUpCards } from "./cards.js";
 import { setUpCarry } from "./carry.js";
@@ -89,7 +89,7 @@ function setUpHead() {
     find("#learner").textContent = model.net ? say("head.learner", model) : model.learner;
     find("#version").textContent = model.version.replace("sha256:", "").slice(0, 12);
     find("#version").title = model.version;
-    find("#lab").href = `/lab/${encodeURIComponent(model.id)}`;
+    find("#lab").href = at(`/lab/${encodeURIComponent(model.id)}`);
     if (document.activeElement !== name) name.value = task?.display_name ?? "";
     find("main").dataset.revision = task?.revision ?? 0;
     document.body.classList.toggle("fresh", !task);

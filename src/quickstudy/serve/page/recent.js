@@ -1,6 +1,6 @@
 // Tasks to go on with, shown where none is open yet.
 
-import { ask } from "./api.js";
+import { ask, at } from "./api.js";
 import { el } from "./dom.js";
 import { modelPath, state, subscribe } from "./state.js";
 import { language, say } from "./words.js";
@@ -25,7 +25,7 @@ async function list(model) {
   if (!latest.length) return;
   const links = latest.map(({ id, display_name, examples, update_time }) => {
     const address = new URLSearchParams({ model: model.id, task: id });
-    return el("li", {}, el("a", { class: "plain", href: `/?${address}` }, display_name || say("recent.untitled"),
+    return el("li", {}, el("a", { class: "plain", href: at(`/?${address}`) }, display_name || say("recent.untitled"),
       el("small", {}, say("recent.about", { n: examples.length, ago: ago(update_time) }))));
   });
   place.replaceChildren(el("h2", {}, say("recent.title")), el("ul", { class: "actions" }, links));

@@ -1,6 +1,6 @@
 // All that changes the task. Writes wait for one another, and each names the revision it changes.
 
-import { Problem, ask, request } from "./api.js";
+import { Problem, ask, at, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remembered } from "./answers.js";
 import { Unreadable } from "./inputs.js";
 import { changed, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
@@ -231,5 +231,5 @@ async function know(examples) {
 function address() {
   const here = new URLSearchParams({ model: state.model.id });
   if (state.task) here.set("task", state.task.id);
-  if (location.search !== `?${here}`) history.pushState(null, "", `/?${here}`);
+  if (location.search !== `?${here}`) history.pushState(null, "", at(`/?${here}`));
 }

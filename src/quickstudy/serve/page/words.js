@@ -1,6 +1,6 @@
 // The words of the page, which all stand in en.json.
 
-const words = await (await fetch("/static/en.json")).json();
+const words = await (await fetch(new URL("en.json", import.meta.url))).json();
 export const language = words.language;
 const plurals = new Intl.PluralRules(language);
 

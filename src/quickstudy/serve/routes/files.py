@@ -85,14 +85,19 @@ def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId
 
 @router.get("/", include_in_schema=False)
 @router.get("/static/index.html", include_in_schema=False)
-def page() -> Response:
+def page(request: Request) -> Response:
     """The page."""
-    return filled("index.html")
+    return filled("index.html", "../" if request.url.path.endswith(".html") else "./")
 
 
-def filled(name: str) -> Response:
-    """HTML of the page with words of `en.json` in place of its `{keys}`."""
-    words = json.loads((PAGE / "en.json").read_text("utf-8"))
+def filled(name: str, root: str) -> Response:
+    """HTML of the page with words of `en.json` in place of its `{keys}`.
+
+    Args:
+        name: Name of the file.
+        root: Where the paths of the server begin, seen from this one.
+    """
+    words = json.loads((PAGE / "en.json").read_text("utf-8")) | {"root": root}
     html = (PAGE / name).read_text("utf-8")
     html = re.sub(r"{([\w.]+)}", lambda match: escape(words[match[1]]), html)
     etag = f'"{hashlib.sha256(html.encode()).hexdigest()}"'
