@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +48,8 @@ def adapted(y: Any) -> Adapted:
         [3, 3, 7, 7, -1],
         [0.5, 0.5, 1.5, 1.5, 2.5],
         [(1, "x"), (1, "x"), (2, "y"), (2, "y"), (3, None)],
-        [None, None, "b", "b", 7],
+        [True, True, "True", "True", 7],
+        [1, 1, "1", "1", (1,)],
         [False, False, True, True, "c"],
         ["ä", "ä", "日本", "日本", ""],
         np.array(["a", "a", "b", "b", "c"]),
@@ -80,9 +82,9 @@ def test_classes_are_sorted_where_they_can_be() -> None:
     found = adapted(["b", "b", "a", "a", "c"]).classes_
     assert found is not None
     assert found.tolist() == ["a", "b", "c"]
-    mixed = adapted(["b", "b", 1, 1, None]).classes_
+    mixed = adapted(["b", "b", 1, 1, "a"]).classes_
     assert mixed is not None
-    assert mixed.tolist() == ["b", 1, None]
+    assert mixed.tolist() == ["b", 1, "a"]
 
 
 def test_probabilities_by_hand() -> None:
@@ -170,8 +172,19 @@ def test_without_is_as_if_never_seen() -> None:
     np.testing.assert_allclose(rest.predict_proba(X), want.predict_proba(X), rtol=1e-5, atol=1e-7)
     assert len(old.labels) == 5
     assert old.without(4).classes == ["a", "b"]
-    for wrong in ([], 5, [-1], [0, 9]):
+    for wrong in ([], 5, [-1], [0, 9], np.zeros(5, dtype=bool)):
         with pytest.raises(UserError, match=r"0 \.\. 4"):
+            old.without(wrong)
+    mask = np.array([False, True, False, False, True])
+    for same in (
+        [1, 4], {4, 1}, (np.int64(1), np.uint8(4)), np.array([4, 1, 4]), torch.tensor([1, 4]),
+        range(1, 5, 3), mask, mask.tolist(), torch.from_numpy(mask), list(mask),
+    ):  # fmt: skip
+        assert old.without(same).labels == ["a", "b", "b"]
+    for one in (4, np.int64(4), np.array(4), torch.tensor(4)):
+        assert old.without(one).labels == ["a", "a", "b", "b"]
+    for wrong in (mask[:4], [True, 0, 1, 2, 3], [[True, False]] * 5, True, 1.0, [0.5], "1", None):
+        with pytest.raises(UserError, match=r"without: (a mask must have|examples are named by)"):
             old.without(wrong)
     with pytest.raises(UserError, match="two classes"):
         rest.without([1, 2])
@@ -326,7 +339,13 @@ class Cell(list[Any]):
         (X, np.array(3), "sequence"),
         (X, ["a", "a", "b", "b", Cell()], "hashable"),
         (X, ["a", "a", "b", "b", (1, Cell())], "hashable"),
-        (X, ["a", "a", "b", "b", float("nan")], "equal to themselves"),
+        (X, ["a", "a", "b", "b", float("nan")], r"needs a label; received nan in example.*\[4\]"),
+        (X, [None, None, "b", None, "c"], r"needs a label; received None in .*\[0, 1, 3\]"),
+        (X, [True, 1, 0, 2, 3], "received True and 1; use text"),
+        (X, [(1, "x"), (True, "x"), 0, 2, 3], "must not be equal in Python"),
+        (X, [frozenset("a"), "b", "b", "b", "b"], "labels: must be text.*of type frozenset"),
+        (X, [b"a", b"a", b"b", b"b", b"c"], "labels: must be text.*of type bytes"),
+        (X, [date(2024, 1, 2), *"bbbb"], "labels: must be text.*of type date"),
         (X[0], ["a", "b"], "several examples"),
         (X[:, :1], list("aabbc"), r"\(5, 1\)"),
         (X[None], list("aabbc"), r"\(1, 5, 2\)"),
@@ -492,11 +511,32 @@ def test_a_learner_built_in_python_is_passed_again(tmp_path: Path) -> None:
         qs.load(tmp_path / "run", PrototypicalNetwork(MLP((2,), (9,))))
 
 
-def test_labels_that_cannot_be_written(tmp_path: Path) -> None:
-    clf = adapted([b"a", b"a", b"b", b"b", b"c"])
-    with pytest.raises(UserError, match="labels must be text"):
-        clf.save(tmp_path / "mine.task")
-    assert not list(tmp_path.iterdir())
+def test_a_task_of_before_labels_could_not_be_missing_loads() -> None:
+    tensors, header = tensors_from_bytes(adapted(["a", "a", "b", "b", "c"]).to_bytes(), "")
+    del header["sha256"]
+    header["labels"][:2] = [None, None]
+    header["sha256"] = tensor_seal(header, tensors)
+    old = task_from_bytes(tensors_to_bytes(tensors, header), "old", NearestCentroid())
+    assert old.classes == [None, "b", "c"]
+    with pytest.raises(UserError, match="received None"):
+        old.update(X[:1], ["b"])
+
+
+def test_a_line_says_what_a_model_is() -> None:
+    assert repr(CENTROIDS) == "Model(NearestCentroid, arrays (2,), classification)"
+    assert repr(adapted(["a", "a", "b", "b", 3])) == (
+        "Adapted(NearestCentroid, 5 arrays (2,), 3 classes: 'a', 'b', 3)"
+    )
+    many = CENTROIDS.adapt(np.zeros((9, 2)), [*range(8), 10**40])
+    assert repr(many).endswith("9 arrays (2,), 9 classes: 0, 1, 2, 3, 4, ...)")
+    of_values = Model(Mean(), (1,)).adapt([[0.0], [1.0]], [1.0, 2.0])
+    assert repr(of_values) == "Adapted(Mean, 2 arrays (1,), 1 value(s) of each)"
+
+
+def test_a_device_that_is_not_here_is_named(tmp_path: Path) -> None:
+    for device in ("cuda:99", "abacus"):
+        with pytest.raises(UserError, match=f"load: device must be .* received '{device}'"):
+            qs.load(tmp_path / "run", device=device)
 
 
 @pytest.fixture(scope="module")

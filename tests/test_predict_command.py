@@ -87,3 +87,17 @@ def test_bad_files_are_refused_or_skipped_by_name(
     out = capsys.readouterr().out
     assert "learned from 6 examples" in out
     assert "passed over 2 file(s) that are no pictures: dark/0.xml, notes.txt" in out
+
+
+def test_classes_of_one_text_stay_apart(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    levels = [np.full((8, 8), level, np.uint8) for level in (40, 130, 220)]
+    GREY.adapt(levels, [1, "1", "two"]).save(place / "grey.task")
+    assert main(["predict", "grey.task", "new/dark/0.PNG", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["prediction"] == 1
+    assert row["probabilities"].keys() == {"1", "'1'", "two"}
+    assert main(["predict", "grey.task", "new/dark/0.PNG"]) == 0
+    assert capsys.readouterr().out.split("\t")[1] == "1"
+    Image.fromarray(levels[1]).save(place / "grey.png")
+    assert main(["predict", "grey.task", "grey.png"]) == 0
+    assert capsys.readouterr().out.split("\t")[1] == "'1'"

@@ -189,7 +189,7 @@ def test_of_many_rows_as_many_are_tried_as_it_was_trained_on(selector: Algorithm
         ([1.0, 2.0], ["a", "b"], "X must be rows"),
         ("text", ["a", "b"], "X must be rows"),
         ([], [], "X must be rows"),
-        ([[1.0], [2.0]], [NAN, "b"], "hashable and equal to themselves"),
+        ([[1.0], [2.0]], [NAN, "b"], "needs a label; received nan"),
     ],
 )
 def test_bad_input(selector: AlgorithmSelector, X: Any, y: Any, words: str) -> None:

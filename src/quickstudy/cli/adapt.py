@@ -11,6 +11,7 @@ from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.metrics import spelling
 from quickstudy.models.saved import load
+from quickstudy.tasks.contents import told_apart
 
 
 def adapt(
@@ -56,7 +57,7 @@ def adapt(
     n = len(adapted.labels)
     print(f"learned from {n} examples in {milliseconds:.0f} ms: {out}")
     if adapted.classes_ is not None:
-        print(f"classes: {', '.join(map(str, adapted.classes_))}")
+        print(f"classes: {', '.join(told_apart(adapted.classes))}")
     try:
         quality = adapted.quality()
     except UserError as error:

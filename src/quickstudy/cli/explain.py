@@ -14,6 +14,7 @@ from quickstudy.figures.sheet import Figure
 from quickstudy.files.records import JSON
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.saved import load_task
+from quickstudy.tasks.contents import told_apart
 
 FEW = 3
 
@@ -74,7 +75,8 @@ def explained_in_figures(adapted: Adapted, query: Any, explanation: JSON) -> lis
 def _label(adapted: Adapted, text: str) -> Any:
     """The label with this text, or the number of an output."""
     labels = adapted.classes or range(adapted.support.y.shape[1])
-    return next((label for label in labels if str(label) == text), text)
+    names = zip(labels, told_apart(labels), strict=True)
+    return next((label for label, name in names if name == text), text)
 
 
 def _lines(explanation: JSON) -> list[str]:

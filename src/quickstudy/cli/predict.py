@@ -15,6 +15,7 @@ from quickstudy.files.records import JSON
 from quickstudy.inputs import Encoded
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
+from quickstudy.tasks.contents import told_apart
 
 
 def predict(
@@ -54,7 +55,7 @@ def predict(
                 "probability": float(p.max()),
                 "novelty": novelty,
                 "probabilities": {
-                    str(c): float(v) for c, v in zip(adapted.classes, p, strict=True)
+                    c: float(v) for c, v in zip(told_apart(adapted.classes), p, strict=True)
                 },
             }
             for name, label, p, novelty in zip(
@@ -64,11 +65,13 @@ def predict(
     if json:
         print(jsonlib.dumps(rows, indent=2))
         return 0
+    text = dict(zip(adapted.classes, told_apart(adapted.classes), strict=True))
     for row in rows:
         sure = f"\t{row['probability']:.3f}" if "probability" in row else ""
         is_novel = (row.get("novelty") or 0) > (1 if max_novelty is None else max_novelty)
         answer = row["prediction"]
-        if answer is None:
+        answer = text.get(answer, answer) if text else answer
+        if row["prediction"] is None:
             answer = "none of these" if max_novelty is not None and is_novel else "not sure"
         doubt = "\tunlike all that was taught" if is_novel and max_novelty is None else ""
         print(f"{row['input']}\t{answer}{sure}{doubt}")

@@ -37,18 +37,20 @@ def label_array(labels: list[Any]) -> Array:
     return array
 
 
-def distinct_classes(labels: list[Any]) -> list[Any]:
-    """The distinct labels, sorted where they can be."""
-    try:
-        distinct = list(dict.fromkeys(labels))
-        unequal = [label for label in distinct if label != label]
-    except TypeError:
-        unequal = [label for label in labels if not isinstance(label, str | int | float)]
-    if unequal:
-        raise UserError(
-            "adapt: labels must be hashable and equal to themselves; received "
-            f"{unequal[0]!r}; use text or numbers."
-        )
+def distinct_classes(labels: list[Any], stored: bool = False) -> list[Any]:
+    """The distinct labels, sorted where they can be.
+
+    Args:
+        labels: The label of each example.
+        stored: Whether they come from a file, which may be older than a rule about labels.
+
+    Raises:
+        UserError: A label is missing, cannot be saved, or equals another that looks different; or
+            there is one class only.
+    """
+    if not stored:
+        _check_labels(labels)
+    distinct = list(dict.fromkeys(labels))
     if len(distinct) < 2:
         raise UserError(
             f"adapt: needs examples of two classes or more; received {distinct}; add another class."
@@ -57,6 +59,48 @@ def distinct_classes(labels: list[Any]) -> list[Any]:
         return sorted(distinct)
     except TypeError:
         return distinct
+
+
+def _check_labels(labels: list[Any]) -> None:
+    missing = [place for place, label in enumerate(labels) if _is_missing(label)]
+    if missing:
+        raise UserError(
+            f"adapt: every example needs a label; received {labels[missing[0]]!r} in example(s) "
+            f"{missing[:5]}; label these, or leave them out."
+        )
+    first: dict[Any, Any] = {}
+    for place, label in enumerate(labels):
+        try:
+            equal = first.setdefault(label, label)
+        except TypeError as error:
+            raise UserError(
+                f"adapt: labels must be hashable; received {label!r} in example {place}; use text "
+                "or numbers."
+            ) from error
+        if _told(equal) != _told(label):
+            raise UserError(
+                "adapt: labels that differ must not be equal in Python; received "
+                f"{equal!r} and {label!r}; use text, such as 'yes' or '1', for one of them."
+            )
+    for label in first:
+        label_to_json(label)
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, or pandas' sign for a missing value."""
+    if label is None:
+        return True
+    try:
+        return bool(label != label)
+    except (TypeError, ValueError):
+        return type(label).__name__ == "NAType"
+
+
+def _told(label: Any) -> Any:
+    """A label by which truth values are told from the numbers that they equal."""
+    if isinstance(label, tuple):
+        return tuple(map(_told, label))
+    return ("truth", label) if isinstance(label, bool) else label
 
 
 def real_targets(labels: list[Any]) -> Tensor:
@@ -83,6 +127,11 @@ def is_many(X: Any) -> bool:
 
 
 def label_to_json(label: Any) -> Any:
+    """A label as JSON holds it.
+
+    Raises:
+        UserError: It cannot.
+    """
     if isinstance(label, tuple):
         return {"tuple": [label_to_json(part) for part in label]}
     if isinstance(label, list):  # The values of a regression.
@@ -92,12 +141,13 @@ def label_to_json(label: Any) -> Any:
     if label is None or isinstance(label, str | int | float | bool):
         return label
     raise UserError(
-        "save: labels must be text, numbers, truth values, None, or tuples of these to be written; "
-        f"received {label!r} of type {type(label).__name__}; adapt with other labels."
+        "labels: must be text, numbers, truth values or tuples of these, so that they can be "
+        f"saved; received {label!r} of type {type(label).__name__}; adapt with other labels."
     )
 
 
 def label_from_json(label: Any) -> Any:
+    """The label that `label_to_json` gave."""
     if isinstance(label, list):
         return [label_from_json(part) for part in label]
     if isinstance(label, dict):

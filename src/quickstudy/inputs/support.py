@@ -97,18 +97,20 @@ def read(
     n_out: int | None,
     like: Tensor,
     rule: TargetRule = IDENTITY,
+    stored: bool = False,
 ) -> SupportSet:
     """The labelled examples of a task, checked and made plain.
 
     Args:
         X: Examples in a form that `kind` takes, or `Encoded`.
-        y: A label for each: any hashable values, or numbers in regression.
+        y: A label for each: text, numbers, truth values or tuples of these; numbers in regression.
         kind: What the examples are.
         x_shape: Shape of one encoded input.
         targets: Whether labels are classes or values.
         n_out: Number of values of a target in regression, where it is known.
         like: A tensor of the type and on the device that the network computes with.
         rule: The scale of the targets of a regression.
+        stored: Whether the labels come from a file, which may be older than a rule about them.
 
     Raises:
         UserError: Lengths differ, inputs have another form or shape or are not finite, labels do
@@ -129,7 +131,7 @@ def read(
             f"{len(labels)} labels; pass as many of one as of the other."
         )
     if targets == "classification":
-        classes = distinct_classes(labels)
+        classes = distinct_classes(labels, stored)
         column = {label: i for i, label in enumerate(classes)}
         y = torch.tensor([column[label] for label in labels], device=x.device)
         return SupportSet(kind, labels, examples(x, y, len(classes)), classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
+from quickstudy.inputs.positions import chosen
 from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
 from quickstudy.nets.traits import architectures
@@ -57,6 +58,16 @@ class Adapted:
                 state = model.learner.adapt(self.support)
         # Contiguous, as after loading: other strides may choose another kernel and so other bits.
         self.state = tree_map(lambda t: t.clone(memory_format=torch.contiguous_format), state)
+
+    def __repr__(self) -> str:
+        shape, n = tuple(self.support_x.shape[1:]), len(self.labels)
+        of = f"{len(self.classes)} classes: {_some(self.classes)}"
+        if not self.classes:
+            of = f"{self.support.y.shape[1]} value(s) of each"
+        return (
+            f"Adapted({type(self.model.learner).__name__}, {n} {self.model.preprocess.modality} "
+            f"{shape}, {of})"
+        )
 
     @property
     def support_x(self) -> Tensor:
@@ -171,19 +182,18 @@ class Adapted:
             )
         return self._taught(torch.cat([self.support_x, x]), [*self.labels, *labels])
 
-    def without(self, indices: int | Sequence[int]) -> Adapted:
-        """A new model that never saw these support examples, counted from 0 as they were given.
+    def without(self, indices: int | Iterable[int] | Array | Tensor) -> Adapted:
+        """A new model that never saw these support examples.
+
+        Args:
+            indices: Their positions, counted from 0 as they were given; or a mask, a truth value
+                for each example, which is true of these.
 
         Raises:
             UserError: There is no such example, or fewer than two classes are left.
         """
-        removed = {indices} if isinstance(indices, int) else set(indices)
         n = len(self.labels)
-        if not removed or not removed <= {*range(n)}:
-            raise UserError(
-                f"without: indices must be of support examples, 0 .. {n - 1}; received "
-                f"{sorted(removed)[:5]}; choose some of these."
-            )
+        removed = chosen(indices, n, "without")
         remaining = [i for i in range(n) if i not in removed]
         return self._taught(self.support_x[remaining], [self.labels[i] for i in remaining])
 
@@ -320,3 +330,9 @@ def _as_list(value: Any) -> list[float]:
     """The values of a target of a regression."""
     values: list[float] = torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist()
     return values
+
+
+def _some(classes: Sequence[Any]) -> str:
+    """Five classes as Python writes them, and a sign that there are more."""
+    named = [text if len(text := repr(label)) <= 30 else f"{text[:27]}..." for label in classes[:5]]
+    return ", ".join([*named, "..."] if len(classes) > 5 else named)

@@ -66,6 +66,10 @@ class Model:
         self.n_out: int | None = (self._specs or {}).get("n_out")
         self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
 
+    def __repr__(self) -> str:
+        name, modality = type(self.learner).__name__, self.preprocess.modality
+        return f"Model({name}, {modality} {self.x_shape}, {self.kind})"
+
     def to_json(self) -> dict[str, Any]:
         """All but the weights."""
         targets = rule_to_json(self.targets)
@@ -94,11 +98,12 @@ class Model:
                 be `(examples, *x_shape)`, for pictures in 0 .. 1 with ink 1.
                 A learner that `reads_columns` takes any table: arrays, data frames, rows as lists
                 or mappings; numbers, text and missing cells.
-            y: A label for each: any hashable values, or numbers in regression.
+            y: A label for each: text, numbers, truth values or tuples of these; numbers in
+                regression.
 
         Raises:
-            UserError: Lengths differ, inputs have another shape or are not finite, or there is one
-                class only.
+            UserError: Lengths differ, inputs have another shape or are not finite, a label is
+                missing or cannot be saved, or there is one class only.
 
         Example:
             >>> adapted = model.adapt(X[:3], ["zero", "one", "two"])
@@ -158,8 +163,13 @@ class Model:
         """
         return encode(X, self.preprocess, self.x_shape, self._like)
 
-    def read(self, X: Any, y: Any) -> SupportSet:
-        """The examples of a task as the learner takes them; X and y as in `adapt`, or encoded.
+    def read(self, X: Any, y: Any, stored: bool = False) -> SupportSet:
+        """The examples of a task as the learner takes them.
+
+        Args:
+            X: As in `adapt`, or encoded.
+            y: As in `adapt`.
+            stored: Whether the labels come from a file, which may be older than a rule about them.
 
         Raises:
             UserError: As in `adapt`.
@@ -173,6 +183,7 @@ class Model:
             n_out=self.n_out,
             like=self._like,
             rule=self.targets,
+            stored=stored,
         )
 
     def taking(self, x_shape: tuple[int, ...], kind: InputKind) -> Model:

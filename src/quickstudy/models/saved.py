@@ -40,12 +40,14 @@ def load(
 
     Raises:
         CheckpointError: The directory is missing, incomplete, from another version, or altered.
+        UserError: There is no such device here.
 
     Example:
         >>> model = qs.load("runs/digits")
         >>> model.kind, model.x_shape
         ('classification', (64,))
     """
+    _check_device(device)
     directory = RunDirectory(Path(run))
     record = directory.read()
     weights, _ = directory.load("weights")
@@ -69,6 +71,17 @@ def load(
             _threshold(record),
             rule_from_json(record.get("targets")),
         )
+
+
+def _check_device(device: str) -> None:
+    """Refuses a device on which nothing can be computed here."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise UserError(
+            f"load: device must be one that torch finds here; received {device!r} "
+            f"({str(error).splitlines()[0]}); use cpu, or install a PyTorch for that device."
+        ) from error
 
 
 def load_pooled(run: str | os.PathLike[str]) -> AnyLearner | None:
@@ -165,7 +178,7 @@ def task_from_bytes(
             )
         labels = [label_from_json(label) for label in header["labels"]]
         x, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
-        adapted = Adapted(model, model.read(Encoded(x), labels), state)
+        adapted = Adapted(model, model.read(Encoded(x), labels, stored=True), state)
         if x.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"support examples of type {x.dtype}")
         # A state that does not fit is refused now rather than at the first query.

@@ -18,6 +18,7 @@ from quickstudy.serve.limits import MAX_EXAMPLES
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Label, Wanted
 from quickstudy.serve.served import Served, encode
+from quickstudy.tasks.contents import told_apart
 
 _exporting: Final = threading.Lock()
 """One thread at a time may use the exporter of torch."""
@@ -65,7 +66,10 @@ def read_task(served: Served, content: bytes) -> tuple[list[Any], Taken]:
                 f"file: must be of the model that is served, {served.version[:19]}; received one "
                 f"of sha256:{str(header.get('fingerprint'))[:12]}; serve that model."
             )
-        labels = [_label(label_from_json(label), served) for label in header["labels"]]
+        labels = [label_from_json(label) for label in header["labels"]]
+        distinct = list(dict.fromkeys(labels)) if served.classifies else []
+        text = dict(zip(distinct, told_apart(distinct), strict=True))
+        labels = [_label(text[label] if text else label, served) for label in labels]
         x = tensors["support"]
         if x.shape[1:] != served.model.x_shape or not 0 < len(x) == len(labels) <= MAX_EXAMPLES:
             raise UserError(
