@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from small import seal_of, write_customers
 
+import quickstudy as qs
 from quickstudy.cli.main import main
 from quickstudy.files.rundir import RunDirectory
 
@@ -109,3 +110,55 @@ def test_data_that_moved_are_told_by_their_new_place(capsys: Any) -> None:
     write_customers(Path("moved/other.csv"), NAMES, scale=0.3048)
     assert call(f"{EVALUATE} --tasks.path moved/other.csv") == 2
     assert "meta-test has other values in all its 2 classes" in capsys.readouterr().err
+
+
+COMPARED = "--n-tasks 3 --baselines false --json comparison.json"
+COMPARE = f"compare run {COMPARED}"
+
+
+def compared(more: str = "") -> dict[str, Any]:
+    assert call(f"{COMPARE} {more}") == 0
+    return dict(json.loads(Path("comparison.json").read_text()))
+
+
+def test_a_comparison_is_on_the_split_of_its_runs(capsys: Any) -> None:
+    before = compared()
+    assert before["notes"] == []
+    write_customers(Path("t.csv"), ["a0", *NAMES])
+    after = compared("--learners RidgeHead --steps 1 --valid-tasks 2 --out both")
+    assert after["notes"] == ["new classes, which the run does not know, are left out: a0"]
+    assert "note: new classes" in capsys.readouterr().out
+    old, new = (row["results"][0]["accuracy"] for row in (before["rows"][0], after["rows"][0]))
+    assert old == new
+    assert after["rows"][0]["notes"] == []
+    for split in ("train", "valid", "test"):
+        assert names(split, "both/runs/RidgeHead") == names(split)
+    assert compared("--new-classes test")["notes"] == ["new classes are put to meta-test: a0"]
+
+
+def test_a_comparison_on_what_a_run_was_trained_on_is_refused(capsys: Any) -> None:
+    write_customers(Path("t.csv"), ["a0", *NAMES])
+    assert call(f"{COMPARE} --tasks table --tasks.path t.csv --tasks.target customer") == 2
+    error = capsys.readouterr().err
+    assert "must be new to all learners; received c" in error
+    assert "in another split of the run of 'run'" in error
+    tasks = qs.tasks.Episodes(qs.tasks.table(Path("t.csv"), target="customer"), n_way=2, n_query=3)
+    with pytest.raises(qs.UserError, match=r"Recorded.of\(run\)"):
+        qs.compare({"ours": "run"}, tasks, n_tasks=2)
+    recorded = qs.tasks.Recorded.of("run")
+    data = qs.tasks.table(Path("t.csv"), target="customer", recorded=recorded)
+    tasks = qs.tasks.Episodes(data, n_way=2, n_query=3)
+    assert qs.compare({"ours": "run"}, tasks, n_tasks=2, with_baselines=False)["n_tasks"] == 2
+
+
+def test_runs_of_one_data_set_are_compared_wherever_it_lies(capsys: Any) -> None:
+    Path("moved").mkdir()
+    shutil.copy("t.csv", "moved/t.csv")
+    assert call(TRAIN.replace("t.csv", "moved/t.csv").replace("--out run", "--out other")) == 0
+    Path("t.csv").unlink()
+    assert call(f"compare run other {COMPARED} --tasks.path moved/t.csv") == 0
+    write_customers(Path("moved/t.csv"), ["a0", *NAMES])
+    again = TRAIN.replace("t.csv", "moved/t.csv").replace("--out run", "--out third")
+    assert call(again) == 0
+    assert call(f"compare other third {COMPARED}") == 2
+    assert "run third: the data must be those" in capsys.readouterr().err

@@ -129,7 +129,7 @@ def test_a_run_that_time_stopped_is_loaded_as_it_is(classes: Path, tmp_path: Pat
 def test_an_interrupted_training_exits_130(
     classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(options: JSON, resume: bool) -> Result:
+    def stop(options: JSON, resume: bool, recorded: Any) -> Result:
         return Result("interrupted", 1, 0.0, 0.0, 0, 1.0)
 
     monkeypatch.setattr(plans, "run_training", stop)
@@ -201,7 +201,7 @@ def test_regression(sinusoid: Path, tmp_path: Path) -> None:
 def test_other_tasks_get_a_footnote(
     compared: Path, classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = draw_classes(tmp_path / "others", 20, 8)
+    other = draw_classes(tmp_path / "others", 20, 9)
     out = ["--n-tasks", "3", "--baselines", "false", "--out", str(tmp_path / "out")]
     words = ["compare", str(compared / "runs" / "MAML"), *folder(other), "--n-query", "3", *out]
     assert main([*words, "--n-way", "2"]) == 0
@@ -215,7 +215,7 @@ def test_runs_of_different_tasks_are_refused(
     maml = str(compared / "runs" / "MAML")
     train = ["train", "--tasks", "folder", "--tasks.size", "12", "--n-way", "2", "--n-query", "3"]
     train += ["--steps", "1", "--valid-tasks", "2", "--net", "MLP", "--tasks.path"]
-    other = draw_classes(tmp_path / "others", 20, 8)
+    other = draw_classes(tmp_path / "others", 20, 9)
     assert main([*train, str(other), "--out", str(tmp_path / "other")]) == 0
     assert main([*train, str(classes), "--seed", "1", "--out", str(tmp_path / "seed")]) == 0
     said = refused(capsys, ["compare", maml, str(tmp_path / "other")], 2)

@@ -22,6 +22,7 @@ from quickstudy.compare.plans import (
     check_plan,
     finished,
     plans,
+    recorded_by,
     tasks_spec,
     trained,
     training_options,
@@ -31,6 +32,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import Split
+from quickstudy.tasks.recorded import NewClasses
 from quickstudy.training.settings import Training
 
 EXAMPLES = """\
@@ -71,6 +73,8 @@ class Comparison:
         n_query: Query examples of a class; as in meta-training where omitted.
         n_tasks: Tasks of each number of ways and shots.
         split: Whose classes.
+        new_classes: What becomes of classes, groups or tables that the runs do not know: left out,
+            or put to meta-test.
         seed: Seed of the tasks and of training; that of the first run where omitted.
         reference: Row that differences are taken to; in each setting the best learner if omitted.
         baselines: Whether the baselines are rows too.
@@ -87,6 +91,7 @@ class Comparison:
     n_query: int | None = None
     n_tasks: int = 600
     split: Split = "test"
+    new_classes: NewClasses = "leave-out"
     seed: int | None = None
     reference: str | None = None
     baselines: bool = True
@@ -120,13 +125,20 @@ def compare(argv: Sequence[str]) -> int:
     drawing |= {"n_way": settings.n_way[0]} if settings.n_way else {}
     drawing |= {"n_shot": settings.n_shot[0]} if settings.n_shot else {}
     spec = tasks_spec(records, settings.tasks, drawing, settings.seed)
-    source = catalog.build_tasks(spec)
+    data = recorded_by(
+        loaded, settings.tasks, settings.split, settings.new_classes, trains=bool(new)
+    )
+    first = data[0] if data else None
+    source = catalog.build_tasks(spec, first)
+    notes = list(dict.fromkeys(note for each in data for note in each.notes(source)))
+    for note in notes:
+        print(f"note: {note}")
     # All that can be wrong is found out before anything is trained.
     ladder = source.rungs(nn.Identity()) if settings.baselines else {}
     check_request([*runs, *ladder], settings.n_tasks, settings.reference)
     settings_of(source, settings.n_way, settings.n_shot, settings.split)
     if loaded:
-        given_entries(loaded, source)
+        given_entries(loaded, source, settings.split)
     options = {plan.name: training_options(plan, spec, settings.net, training) for plan in new}
     for plan in new:
         check_plan(plan, options[plan.name], source)
@@ -134,7 +146,7 @@ def compare(argv: Sequence[str]) -> int:
         if finished(plan, options[plan.name]):
             continue
         print(f"meta-training {plan.name} in {plan.run}")
-        if not trained(plan, options[plan.name]):
+        if not trained(plan, options[plan.name], first):
             return 130
     with status() as say:
         comparison = compare_learners(
@@ -149,7 +161,7 @@ def compare(argv: Sequence[str]) -> int:
             progress=say,
         )
     command = shlex.join(["quickstudy", "compare", *argv])
-    comparison = replace(comparison, date=today(), command=command)
+    comparison = replace(comparison, notes=notes, date=today(), command=command)
     write_json(settings.json, comparison.to_json())
     print_comparison(comparison)
     if settings.out is not None:

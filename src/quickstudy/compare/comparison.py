@@ -126,7 +126,8 @@ class Comparison(Record):
         timing: Tasks and threads that adaptation was timed with.
         machine: The machine that measured.
         version: Of quickstudy.
-        date, command: When and by which command, where the command line did.
+        notes, date, command: What to know of the data, where they differ from those of the runs or
+            may; when and by which command; where the command line did.
     """
 
     metric: str
@@ -141,11 +142,12 @@ class Comparison(Record):
     timing: Mapping[str, int]
     machine: Mapping[str, Any]
     version: str
+    notes: Sequence[str] | None = None
     date: str | None = None
     command: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON; of a comparison in Python without date and command."""
+        """Returns plain JSON; of a comparison in Python without notes, date and command."""
         json = super().to_json()
-        absent = [name for name in ("date", "command") if json[name] is None]
+        absent = [name for name in ("notes", "date", "command") if json[name] is None]
         return {name: value for name, value in json.items() if name not in absent}

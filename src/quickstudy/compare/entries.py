@@ -19,7 +19,8 @@ from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.targets import TargetRule
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.recorded import COUNTS, Recorded
+from quickstudy.tasks.source import Split, TaskSource
 
 Given = AnyLearner | Model | str | os.PathLike[str]
 DRAWING = ("n_way", "n_shot", "n_query")
@@ -59,12 +60,19 @@ class Entry:
         return sum(p.numel() for p in trained.values())
 
 
-def given_entries(learners: Mapping[str, Given], source: TaskSource) -> list[Entry]:
+def given_entries(
+    learners: Mapping[str, Given], source: TaskSource, split: Split = "test"
+) -> list[Entry]:
     """The learners to compare, each checked against the tasks.
+
+    Args:
+        learners: By name.
+        source: The tasks.
+        split: Which of them.
 
     Raises:
         UserError: There is none; or one is for other targets, other inputs or other preprocessing
-            than the tasks have, or is not calibrated.
+            than the tasks have, was meta-trained on their classes, or is not calibrated.
         CheckpointError: A run is missing, incomplete or altered.
     """
     if not learners:
@@ -72,7 +80,7 @@ def given_entries(learners: Mapping[str, Given], source: TaskSource) -> list[Ent
             "compare: needs at least one learner; received none; name some, or give run directories"
             " of them."
         )
-    return [_entry(name, learner, source) for name, learner in learners.items()]
+    return [_entry(name, learner, source, split) for name, learner in learners.items()]
 
 
 def on_their_scale(entries: list[Entry], source: TaskSource) -> TaskSource:
@@ -106,11 +114,12 @@ def baseline_entries(entries: list[Entry], source: TaskSource) -> list[Entry]:
     return [Entry(n, b, baseline=True, notes=notes.get(n, ())) for n, b in ladder.items()]
 
 
-def _entry(name: str, given: Given, source: TaskSource) -> Entry:
+def _entry(name: str, given: Given, source: TaskSource, split: Split) -> Entry:
     run, record = None, {}
     if isinstance(given, str | os.PathLike):
         run = Path(given)
         given, record = load(run), RunDirectory(run).read()
+        _check_unseen(name, run, source, split)
     if not isinstance(given, Model | Learner):
         raise UserError(
             f"compare: {name!r} must be a learner, a model or the path of a run directory; "
@@ -136,6 +145,19 @@ def _entry(name: str, given: Given, source: TaskSource) -> Entry:
     return Entry(name, learner, False, run, record, _notes(record, source), targets)
 
 
+def _check_unseen(name: str, run: Path, source: TaskSource, split: Split) -> None:
+    """Refuses tasks of classes (groups, tables) that a run was meta-trained or validated on."""
+    seen = Recorded.of(run).trained_on(source, split)
+    if seen:
+        more = f" and {len(seen) - 5} more" * (len(seen) > 5)
+        raise UserError(
+            f"compare: the tasks of meta-{split} must be new to all learners; received "
+            f"{', '.join(seen[:5])}{more}, which are in another split of the run of {name!r}; "
+            "leave --tasks out, so that its split is used again, or in Python give the builder of "
+            "the tasks recorded=quickstudy.tasks.Recorded.of(run)."
+        )
+
+
 def _check_preprocess(name: str, given: Any, wanted: Any) -> None:
     own, tasks = (
         None if each is None else json.loads(json.dumps(each.to_json())) for each in (given, wanted)
@@ -153,13 +175,21 @@ def _notes(record: JSON, source: TaskSource) -> tuple[str, ...]:
     if not record:
         return ()
     notes = []
+    data, contents = record.get("data"), source.contents()
+    # Data that moved have another name, and new classes another number.
+    known = bool(
+        data
+        and contents
+        and data["splits"].get("train") == contents.to_json()["splits"].get("train")
+    )
+    passed = {*DRAWING, *(("name", *COUNTS) if known else ())}
     trained, compared = (
-        {k: v for k, v in json.loads(json.dumps(tasks)).items() if k not in DRAWING}
+        {k: v for k, v in json.loads(json.dumps(tasks)).items() if k not in passed}
         for tasks in (record["tasks"], source.describe())
     )
     if trained != compared:
-        name = trained.get("name")
-        name = "other tasks" if name == compared.get("name") else name
+        name = record["tasks"].get("name")
+        name = "other tasks" if name == source.describe().get("name") else name
         notes.append(f"meta-trained on {name}")
     if record.get("stopped") in (None, "interrupted"):
         steps = record["training"]["steps"]

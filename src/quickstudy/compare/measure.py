@@ -16,7 +16,13 @@ import torch
 from quickstudy.batching.batch import TOGETHER
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.compare.comparison import ComparedLearner, ComparedSetting, Comparison, Outcome
-from quickstudy.compare.entries import Entry, Given, baseline_entries, given_entries, on_their_scale
+from quickstudy.compare.entries import (
+    Entry,
+    Given,
+    baseline_entries,
+    given_entries,
+    on_their_scale,
+)
 from quickstudy.errors import UserError
 from quickstudy.evaluation.record import Mean
 from quickstudy.evaluation.scores import norm_name, responses, scores
@@ -101,8 +107,8 @@ def compare(
         It also reads as the JSON of `quickstudy compare --json`: `result["rows"][0]["results"]`.
 
     Raises:
-        UserError: There is no learner; one does not fit the tasks; the data do not give the ways
-            and shots; or there is no such reference.
+        UserError: There is no learner; one does not fit the tasks, or was meta-trained on them; the
+            data do not give the ways and shots; or there is no such reference.
         CheckpointError: A run is missing, incomplete or altered.
 
     Example:
@@ -111,7 +117,7 @@ def compare(
         >>> [row["name"] for row in result["rows"]][:2]
         ['trained', 'not trained']
     """
-    entries = given_entries(learners, source)
+    entries = given_entries(learners, source, split)
     source = on_their_scale(entries, source)
     settings = settings_of(source, n_way, n_shot, split)
     entries += baseline_entries(entries, source) if with_baselines else []

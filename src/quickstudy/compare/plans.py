@@ -12,7 +12,8 @@ from quickstudy import catalog
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.tasks import TaskSource
+from quickstudy.tasks import Recorded, Split, TaskSource
+from quickstudy.tasks.recorded import PLACES, NewClasses, others_than_places
 from quickstudy.training.plan import (
     DEFAULTS,
     DRAWING,
@@ -25,8 +26,6 @@ from quickstudy.training.plan import (
     without_none,
 )
 
-# Options that say where the data lie, not what they are.
-PLACES = ("data_dir", "cache_dir", "download")
 # Options of the whole comparison, not of one learner.
 SHARED = ("out", "resume", "config", "tasks")
 
@@ -134,7 +133,7 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
     """
     specs = {name: record.get("tasks_spec") for name, record in records.items()}
     named = "name" in tasks or not specs
-    spec = {"name": DEFAULTS["tasks"], **tasks} if named else {**_agreed(specs), **tasks}
+    spec = {"name": DEFAULTS["tasks"], **tasks} if named else {**_agreed(records), **tasks}
     first = next(iter(specs.values()), None) or {}
     fixed = {"n_way"} if catalog.makes_tasks(spec["name"]) else set()
     spec = {k: first[k] for k in DRAWING if k in first.keys() - fixed} | spec | drawing
@@ -151,8 +150,9 @@ def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: in
     return spec
 
 
-def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
+def _agreed(records: Mapping[str, JSON]) -> JSON:
     """The tasks that all runs share."""
+    specs = {name: record.get("tasks_spec") for name, record in records.items()}
     nameless = [name for name, spec in specs.items() if not spec]
     if nameless:
         raise UserError(
@@ -160,9 +160,12 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
             f"{', '.join(nameless)}; give --tasks, or call quickstudy.compare there."
         )
     known = {name: spec for name, spec in specs.items() if spec}
-    data = {name: _data(spec) for name, spec in known.items()}
-    (first, first_data), *others = data.items()
-    for name, run_data in others:
+    first, *others = known
+    for name in others:
+        # The same data may lie in several places.
+        digests = [(records[each].get("data") or {}).get("sha256", each) for each in (first, name)]
+        moved = digests[0] == digests[1]
+        first_data, run_data = _data(known[first], moved), _data(known[name], moved)
         if run_data != first_data:
             raise UserError(
                 "compare: all runs must be of the same tasks; received "
@@ -172,11 +175,11 @@ def _agreed(specs: Mapping[str, JSON | None]) -> JSON:
     return dict(known[first])
 
 
-def _data(spec: JSON) -> JSON:
-    """The part of a task spec that identifies its data."""
+def _data(spec: JSON, moved: bool) -> JSON:
+    """The part of a task spec that identifies its data, without their path if they moved."""
     own = inspect.signature(catalog.tasks_builder(spec["name"])).parameters
     options = {k: p.default for k, p in own.items() if p.default not in (p.empty, None)} | spec
-    drawing = {*DRAWING, *PLACES, "seed"}
+    drawing = {*DRAWING, *PLACES, "seed"} - (set() if moved else {"path"})
     data = {k: v for k, v in options.items() if k == "name" or (k in own and k not in drawing)}
     return plain(data)
 
@@ -238,7 +241,43 @@ def finished(plan: Plan, options: JSON) -> bool:
     return same and record.get("stopped") not in (None, "interrupted")
 
 
-def trained(plan: Plan, options: JSON) -> bool:
-    """Trains a learner, or goes on where its run stopped; False where it was interrupted."""
+def trained(plan: Plan, options: JSON, recorded: Recorded | None = None) -> bool:
+    """Trains a learner, or goes on where its run stopped; False where it was interrupted.
+
+    Args:
+        plan: The learner.
+        options: All options of its training.
+        recorded: The data of a run that it is compared with, whose split it uses too.
+    """
     resume = RunDirectory(plan.run).exists
-    return run_training(options, resume=resume).stopped != "interrupted"
+    return run_training(options, resume=resume, recorded=recorded).stopped != "interrupted"
+
+
+def recorded_by(
+    runs: Mapping[str, Path],
+    tasks: JSON,
+    split: Split,
+    new_classes: NewClasses,
+    trains: bool,
+) -> list[Recorded]:
+    """The data of the runs that are compared; none where other tasks are asked for.
+
+    Args:
+        runs: The run directories of the learners that are loaded, by name.
+        tasks: Name and options of the tasks from the command line.
+        split: The split that tasks are drawn from.
+        new_classes: What becomes of classes that the runs do not know.
+        trains: Whether other learners are trained on the same split.
+
+    Raises:
+        UserError: New classes are asked for where there are none.
+    """
+    if not runs or others_than_places(tasks):
+        if new_classes == "test":
+            raise UserError(
+                "compare: new_classes test is for the tasks of runs; received "
+                f"{'other tasks' if runs else 'no run'}; leave new_classes out."
+            )
+        return []
+    needs: tuple[Split, ...] = (split, "train", "valid") if trains else (split,)
+    return [Recorded.of(run, needs, new_classes) for run in runs.values()]

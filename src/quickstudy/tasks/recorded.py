@@ -19,6 +19,8 @@ NewClasses = Literal["leave-out", "test"]
 PLURAL = {"class": "classes", "group": "groups", "table": "tables", "part": "parts"}
 # Options of tasks that say where the data lie, not what they are.
 PLACES = ("path", "data_dir", "cache_dir", "download")
+# What a description calls the numbers of what each split holds.
+COUNTS = ("classes", "groups", "tables")
 SHOWN = 5
 
 
@@ -158,6 +160,19 @@ class Recorded:
             )
         return notes
 
+    def trained_on(self, source: TaskSource, split: Split) -> list[str]:
+        """Names in a split of a source whose very examples were in another split of the run."""
+        was = {} if self.contents is None else self.contents.splits or {}
+        present = source.contents()
+        now = {} if present is None else present.splits or {}
+        others = {
+            each.sha256 or name
+            for other, names in was.items()
+            if other != split
+            for name, each in names.items()
+        }
+        return [n for n, each in now.get(split, {}).items() if (each.sha256 or n) in others]
+
     def check(self, present: Contents) -> list[str]:
         """Sentences on the splits that are not used, and on what is put to meta-test.
 
@@ -276,7 +291,7 @@ def dealt(
 
 
 def _counts(about: Mapping[str, Any]) -> JSON | None:
-    return next((about[key] for key in ("classes", "groups", "tables") if key in about), None)
+    return next((about[key] for key in COUNTS if key in about), None)
 
 
 def _some(names: Any) -> str:
