@@ -349,6 +349,6 @@ def test_two_runs_need_two_names(
 def test_a_database_must_be_one() -> None:
     from quickstudy.serve.tables import connect
 
-    for wrong in ("nothing", "mysql://a/b", ""):
+    for wrong in ("nothing", "mysql://a/b", "", "sqlite://", "sqlite:///:memory:"):
         with pytest.raises(UserError, match="database"):
             connect(wrong, 1)

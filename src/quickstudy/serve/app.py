@@ -22,6 +22,7 @@ from starlette.routing import Match
 from quickstudy.errors import UserError
 from quickstudy.serve import kserve, lab
 from quickstudy.serve.call import Server
+from quickstudy.serve.disk import is_full
 from quickstudy.serve.edge import Edge, problem_response
 from quickstudy.serve.keys import Keys
 from quickstudy.serve.limits import Limits
@@ -92,6 +93,8 @@ def create_app(
     server = Server(all_tasks, keys, Replies(engine), needs_match, keys.exist(), root_path)
     metrics.tasks.set_function(store.count)
     metrics.cache_bytes.set_function(lambda: all_tasks.states.bytes)
+    metrics.disk_free.set_function(lambda: store.disk.free)
+    metrics.disk_full.set_function(lambda: store.disk.needed > 0)
     metrics.queue.set_function(lambda: all_tasks.gate.waiting)
 
     @contextlib.asynccontextmanager
@@ -210,5 +213,8 @@ def _on_validation(request: Request, error: Exception) -> Response:
 
 def _on_database(request: Request, error: Exception) -> Response:
     log.error("request %s: the database does not answer: %s", request.scope["request_id"], error)
+    if is_full(error):
+        server: Server = request.app.state.server
+        return problem_response(request.scope, server.tasks.store.disk.problem(1))
     detail = "database: must answer; received an error of it; try again later."
     return problem_response(request.scope, Problem("OVERLOADED", detail))

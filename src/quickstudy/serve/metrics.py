@@ -42,6 +42,8 @@ class Metrics:
         )
         self.tasks = Gauge("tasks_live", "Tasks in the database.", **own)
         self.cache_bytes = Gauge("task_cache_bytes", "Bytes of adapted models.", **own)
+        self.disk_free = Gauge("disk_free_bytes", "Bytes free for SQLite.", **own)
+        self.disk_full = Gauge("disk_full", "1 where a change found no room on the disk.", **own)
         self.queue = Gauge("queue_depth", "Requests that wait to compute.", **own)
         self.hits = Counter("task_cache_hits", "Requests that found their model adapted.", **own)
         self.misses = Counter("task_cache_misses", "Requests whose model was adapted anew.", **own)

@@ -14,7 +14,7 @@ from quickstudy.serve.problems import MEDIA_TYPE, REASONS
 from quickstudy.serve.schema import requests, responses, v2
 
 READS: Final = (400, 401, 403, 404, 413, 422, 429, 503)
-CHANGES: Final = (*READS, 408, 409, 412, 415, 428)
+CHANGES: Final = (*READS, 408, 409, 412, 415, 428, 507)
 ASKS: Final = (*READS, 408, 409, 415)
 
 REF: Final = "#/components/schemas/"

@@ -45,6 +45,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "TOO_MANY_TASKS": (429, "The tenant has as many tasks as it may have"),
     "INTERNAL": (500, "The server failed"),
     "OVERLOADED": (503, "The server is busy"),
+    "STORAGE_FULL": (507, "The server has no room to store this"),
 }
 BY_STATUS: Final[dict[int, str]] = {
     400: "BAD_REQUEST",

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import delete, insert, select, update
 
 from quickstudy.serve.content import Content
+from quickstudy.serve.disk import Disk, is_full
 from quickstudy.serve.limits import MAX_REVISIONS
 from quickstudy.serve.snapshot import Snapshot
-from quickstudy.serve.tables import BUSY_MS, EXAMPLES, REVISIONS, TASKS, writing
+from quickstudy.serve.tables import (
+    BUSY_MS,
+    EXAMPLES,
+    REPLIES,
+    REVISIONS,
+    TASKS,
+    file_of,
+    writing,
+)
 
 BATCH: Final = 500
 """Values that one statement names."""
+ROW: Final = 256
+"""Bytes that a row takes beside its content."""
+PIECE: Final = 2**16
+"""Bytes that are deleted at one time where the disk is full."""
 
 After = Callable[[sa.Connection], None]
 
@@ -41,7 +56,7 @@ class Store:
     """
 
     def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
+        self.engine, self.disk = engine, Disk(file_of(engine.url))
         self.erased = True  # whether nothing that was deleted is left in a log
 
     def head(self, tenant: str, model: str, task_id: str) -> tuple[str, int] | None:
@@ -104,10 +119,11 @@ class Store:
             after: Writes what belongs to the same transaction.
 
         Raises:
+            Problem: The disk is full.
             ExistsError: The tenant has a task of this id of the model.
             FullError: The tenant has `limit` tasks.
         """
-        with writing(self.engine) as connection:
+        with self._adding(task, contents) as connection:
             count = select(sa.func.count()).where(TASKS.c.tenant == task.tenant, _alive())
             if (connection.execute(count).scalar() or 0) >= limit:
                 raise FullError
@@ -133,9 +149,10 @@ class Store:
             after: Writes what belongs to the same transaction.
 
         Raises:
+            Problem: The disk is full.
             ConflictError: The task is gone, or was changed since `old` was read.
         """
-        with writing(self.engine) as connection:
+        with self._adding(new, contents) as connection:
             changed = connection.execute(
                 update(TASKS)
                 .where(TASKS.c.uid == old.uid, TASKS.c.revision == old.number, _alive())
@@ -153,12 +170,21 @@ class Store:
         Raises:
             ConflictError: It is gone, or was changed since it was read.
         """
-        with writing(self.engine) as connection:
-            deleted = connection.execute(
-                delete(TASKS).where(TASKS.c.uid == task.uid, TASKS.c.revision == task.number)
-            )
-            if deleted.rowcount != 1:
-                raise ConflictError
+        this = sa.and_(TASKS.c.uid == task.uid, TASKS.c.revision == task.number)
+        try:
+            with writing(self.engine) as connection:
+                if connection.execute(delete(TASKS).where(this)).rowcount != 1:
+                    raise ConflictError
+        except sa.exc.DBAPIError as error:
+            if not is_full(error):
+                raise
+            with self.disk.without_reserve():
+                self.erase()
+                with writing(self.engine) as connection:
+                    expired = update(TASKS).where(this).values(expire_time=0.0)
+                    if connection.execute(expired).rowcount != 1:
+                        raise ConflictError from None
+                self._erase_expired()
         self.erase()
 
     def revisions(self, uid: str) -> list[dict[str, Any]]:
@@ -186,13 +212,22 @@ class Store:
 
     def sweep(self) -> None:
         """Erases tasks whose time has come."""
-        with writing(self.engine) as connection:
-            expired = connection.execute(delete(TASKS).where(sa.not_(_alive())))
-        if expired.rowcount or not self.erased:
+        try:
+            with writing(self.engine) as connection:
+                expired = connection.execute(delete(TASKS).where(sa.not_(_alive()))).rowcount
+        except sa.exc.DBAPIError as error:
+            if not is_full(error):
+                raise
+            with self.disk.without_reserve():
+                self._erase_expired()
+            expired = 1
+        if expired or not self.erased:
             self.erase()
+        with self.engine.connect() as connection:
+            self.disk.look(_spare(connection))
 
     def erase(self) -> None:
-        """Erases deleted rows from SQLite's log, as far as readers let it.
+        """Erases deleted rows from SQLite's log, as far as readers and the disk let it.
 
         Deleted rows are overwritten in the database file itself, but the log still holds them.
         """
@@ -201,10 +236,53 @@ class Store:
         with self.engine.connect() as connection:
             raw = connection.connection.cursor()
             raw.execute("PRAGMA busy_timeout = 200")
-            busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            try:
+                busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except sqlite3.OperationalError:  # a full disk
+                busy = 1
             raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
             raw.close()
         self.erased = busy == 0
+
+    @contextmanager
+    def _adding(self, task: Snapshot, contents: dict[str, Content]) -> Iterator[sa.Connection]:
+        """A transaction that adds a revision.
+
+        Raises:
+            Problem: The disk is full.
+        """
+        n = sum(len(c.data) + ROW for c in contents.values()) + ROW * len(task.examples)
+        if not self.disk.has_room(n):
+            self.erase()
+        try:
+            with writing(self.engine) as connection:
+                if not self.disk.has_room(n) and not self.disk.has_room(n, _spare(connection)):
+                    raise self.disk.problem(n)
+                yield connection
+            self.disk.needed = 0
+        except sa.exc.DBAPIError as error:
+            if not is_full(error):
+                raise
+            with self.disk.without_reserve():
+                self.erase()  # what was written in vain
+            raise self.disk.problem(n) from error
+
+    def _erase_expired(self) -> None:
+        """Erases tasks whose time has come in so small pieces that the log stays small."""
+        uids = select(TASKS.c.uid).where(sa.not_(_alive()))
+        for (uid,) in self._rows(uids):
+            for table, key, size in (
+                (EXAMPLES, EXAMPLES.c.id, EXAMPLES.c.data),
+                (REVISIONS, REVISIONS.c.number, REVISIONS.c.examples),
+                (REPLIES, REPLIES.c.key, REPLIES.c.body),
+            ):
+                rows = self._rows(select(key, sa.func.length(size)).where(table.c.uid == uid))
+                for piece in _pieces(rows):
+                    with writing(self.engine) as connection:
+                        connection.execute(delete(table).where(table.c.uid == uid, key.in_(piece)))
+                    self.erase()
+            with writing(self.engine) as connection:
+                connection.execute(delete(TASKS).where(TASKS.c.uid == uid))
 
     def _rows(self, query: sa.Select[Any]) -> list[Any]:
         with self.engine.connect() as connection:
@@ -220,6 +298,31 @@ class Store:
                     query.where(column.in_(values[start : start + BATCH]))
                 )
             ]
+
+
+def _spare(connection: sa.Connection) -> int:
+    """Bytes in the file of SQLite that hold nothing any more."""
+    if connection.dialect.name != "sqlite":
+        return 0
+    pages, size = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+        for name in ("freelist_count", "page_size")
+    )
+    return pages * size
+
+
+def _pieces(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    """The keys of rows `(key, bytes)`, so many at a time as are `PIECE` bytes, or one."""
+    keys: list[Any] = []
+    total = 0
+    for key, size in rows:
+        if keys and total + size > PIECE:
+            yield keys
+            keys, total = [], 0
+        keys.append(key)
+        total += size + ROW
+    if keys:
+        yield keys
 
 
 def _alive() -> Any:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Column, ForeignKey, LargeBinary, MetaData, Table, Text, event
 
 from quickstudy.errors import UserError
+from quickstudy.serve.turns import Turns
 
 metadata = MetaData()
 
@@ -99,7 +102,7 @@ def connect(url: str, threads: int) -> sa.Engine:
         threads: Connections that may be open at one time.
 
     Raises:
-        UserError: The URL names another database, or cannot be read.
+        UserError: The URL names another database, or none in a file, or cannot be read.
     """
     try:
         parsed = sa.make_url(url)
@@ -113,9 +116,15 @@ def connect(url: str, threads: int) -> sa.Engine:
         raise UserError(
             f"database: must be SQLite or PostgreSQL; received {kind}; choose one of these."
         )
+    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise UserError(
+            f"database: must be in a file, as it has to outlive the server; received {url!r}; give "
+            "one such as sqlite:///serving/tasks.db."
+        )
     if kind == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     options: dict[str, Any] = {"pool_size": threads, "max_overflow": 0, "pool_timeout": 30}
+    options["execution_options"] = {"turns": Turns(file_of(parsed))}
     try:
         engine = sa.create_engine(parsed, **options)
     except ModuleNotFoundError as error:
@@ -129,9 +138,29 @@ def connect(url: str, threads: int) -> sa.Engine:
     return engine
 
 
-def writing(engine: sa.Engine) -> AbstractContextManager[sa.Connection]:
-    """A transaction that writes."""
-    return engine.execution_options(writes=True).begin()
+def file_of(url: sa.URL) -> Path | None:
+    """The file of a SQLite database; None for PostgreSQL, or where there is none."""
+    name = url.database or ""
+    is_file = url.get_backend_name() == "sqlite" and name and not name.startswith((":", "file:"))
+    return Path(name) if is_file else None
+
+
+def turns_of(engine: sa.Engine) -> Turns:
+    """The turns that the servers of a database take."""
+    turns: Turns = engine.get_execution_options()["turns"]
+    return turns
+
+
+@contextmanager
+def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that writes; on SQLite the only one, in turn.
+
+    Raises:
+        Problem: Its turn did not come.
+        ClientLeftError: The client of the request has left.
+    """
+    with turns_of(engine)(), engine.execution_options(writes=True).begin() as connection:
+        yield connection
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

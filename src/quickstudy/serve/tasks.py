@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,11 +27,11 @@ from quickstudy.serve.served import Served, adapt, encode
 from quickstudy.serve.snapshot import Snapshot, sealed
 from quickstudy.serve.states import Entry, States
 from quickstudy.serve.store import After, ConflictError, ExistsError, FullError, Store
+from quickstudy.serve.tables import turns_of
 from quickstudy.serve.versions import Versions
 
 ATTEMPTS: Final = 30
 """How often a change is tried that other servers overtake."""
-STRIPES: Final = 64
 
 Check = Callable[[Snapshot], None]
 """Raises Problem where the client has seen another revision than the newest."""
@@ -64,7 +63,7 @@ class Tasks:
         self.states = States(limits.cache_bytes)
         self.gate = Gate(limits.queue, limits.wait)
         self.passes, self.reading = Passes(self.gate), Reading(limits)
-        self._stripes = [threading.Lock() for _ in range(STRIPES)]
+        self.turns = turns_of(store.engine)
 
     def model(self, name: str) -> Served:
         """The model of an id.
@@ -176,8 +175,8 @@ class Tasks:
         Raises:
             Problem: There is no such task, or the change cannot be made.
         """
-        # One at a time here, so that only another server's changes can come between.
-        with self._stripes[hash((tenant, served.id, task_id)) % STRIPES]:
+        # In turn, so that only a server that shares no file with this one can come between.
+        with self.turns(self.turns.of(f"{tenant}/{served.id}/{task_id}")):
             for attempt in range(ATTEMPTS):
                 old = self.read(tenant, served, task_id)
                 check(old)
@@ -198,15 +197,16 @@ class Tasks:
         Raises:
             Problem: There is no such task, or the client has seen another revision.
         """
-        for _ in range(ATTEMPTS):
-            task = self.read(tenant, served, task_id)
-            check(task)
-            try:
-                self.store.delete(task)
-            except ConflictError:
-                continue
-            self.states.drop(task.uid)
-            return
+        with self.turns(self.turns.of(f"{tenant}/{served.id}/{task_id}")):
+            for _ in range(ATTEMPTS):
+                task = self.read(tenant, served, task_id)
+                check(task)
+                try:
+                    self.store.delete(task)
+                except ConflictError:
+                    continue
+                self.states.drop(task.uid)
+                return
         raise overtaken("a deletion")
 
     def entry(
