@@ -92,6 +92,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     model = load(out / "run")
     digits, digits_grid = adapt_to_digits(model, out / "digits.task")
     print_evaluation(digits)
+    print(verdict(digits))
     record = RunDirectory(out / "run").read()
     rows = list(RunDirectory(out / "run").metrics())
     write_json(out / "evaluation.json", [scripts, digits])
@@ -99,6 +100,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
     task = catalog.build_tasks(spec).task("test", 0)
     adapted = model.adapt(task.support.x, task.support.y.argmax(dim=1))
     episode = task_grid(task, adapted.predict_proba(task.query.x), ink=True)
+    words = f"{verdict(digits)} {DIGITS}"
     figures = [episode, plots.learning_curve(rows), *evaluation_figures(scripts)]
     for figure in [*figures, digits_grid]:
         figure.save(out / "pictures")
@@ -115,7 +117,9 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
         },
         evaluations=[scripts],
         figures=figures,
-        sections=[Section("Handwritten digits: a shift of domain", DIGITS, digits, [digits_grid])],
+        sections=[
+            Section("Handwritten digits: a shift of domain", words, digits, [digits_grid]),
+        ],
         limits=LIMITS,
     )
     print(
@@ -124,6 +128,16 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
         f"report: {report.resolve()}"
     )
     return 0
+
+
+def verdict(evaluation: JSON) -> str:
+    """A sentence that says whether the model beats the best of its baselines."""
+    name, row = max(evaluation["baselines"].items(), key=lambda item: item[1][ACCURACY.name])
+    points, half = 100 * row["difference"], 100 * row["difference_ci95"]
+    beside = f"{name}, the best baseline, by {abs(points):.1f} ± {half:.1f} points"
+    if abs(points) <= half:
+        return f"The model is level with {name}, the best baseline ({points:+.1f} ± {half:.1f})."
+    return f"The model {'beats' if points > 0 else 'loses to'} {beside}."
 
 
 def adapt_to_digits(model: Model, path: Path) -> tuple[JSON, Figure]:
