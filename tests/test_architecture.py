@@ -13,7 +13,17 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "quickstudy"
 
 # A room may import the layers before its own, and of its own layer the rooms before it.
 LAYERS = {
-    "ground": ["version", "errors", "files", "task", "targets", "metrics", "figures", "nets"],
+    "ground": [
+        "version",
+        "errors",
+        "progress",
+        "files",
+        "task",
+        "targets",
+        "metrics",
+        "figures",
+        "nets",
+    ],
     "method": ["inner", "rules", "learner", "learners"],
     "tasks": ["batching", "inputs", "tasks", "domains", "catalog"],
     "doing": ["evaluation", "training", "explain", "models"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +16,44 @@ from rich.table import Table
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import without_nan
+from quickstudy.progress import heard_by
+
+SILENCE = 5.0
+"""Seconds between the lines on how far a command is, where its output is no terminal."""
 
 
 @contextmanager
 def status(prefix: str = "measuring: ") -> Iterator[Callable[[str], None]]:
-    """Shows a line of text in the terminal while a command works."""
-    with Console(stderr=True).status("") as line:
-        yield lambda text: line.update(prefix + text)
+    """Shows how far a command is: a line of text in the terminal, else a line now and then.
+
+    It also shows what long work inside tells by `quickstudy.progress`.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        say = _now_and_then(prefix)
+        with heard_by(say):
+            yield say
+        return
+    with console.status("") as line:
+
+        def update(text: str) -> None:
+            line.update(prefix + text)
+
+        with heard_by(update):
+            yield update
+
+
+def _now_and_then(prefix: str) -> Callable[[str], None]:
+    """Prints what it is told, but no line sooner than `SILENCE` seconds after the one before."""
+    last = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SILENCE:
+            last = time.monotonic()
+            print(prefix + text, file=sys.stderr, flush=True)
+
+    return say
 
 
 def print_table(

@@ -19,6 +19,7 @@ from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.ink import border, only_ink
 from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
 from quickstudy.inputs.levels import DEPTHS, TOLERANCE, White, check_alike
+from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.pixels import (
     as_array,
     flatten,
@@ -156,10 +157,15 @@ class Pictures(InputKind):
                 encoded = self._encoded(array, x_shape, single=True)
                 if encoded is not None:
                     return encoded[0], White(1.0, "floating")
-            levels, white = self._levels(picture)
-            return levels.astype(np.float32) / 255, white
+            return self._levels(picture)
 
-        return np.stack(self._alike(pictures, read)[0]), single
+        # As levels they take a quarter of the memory, and there is one array of numbers alone.
+        inputs, _ = self._alike(pictures, read)
+        x = np.empty((len(inputs), *inputs[0].shape), dtype=np.float32)
+        for row, values in zip(x, inputs, strict=True):
+            white = 255 if values.dtype == np.uint8 else 1
+            np.divide(values, white, out=row, dtype=np.float32, casting="same_kind")
+        return x, single
 
     def _encoded(self, values: Array, x_shape: Shape, single: bool) -> Array | None:
         """Floating-point numbers that are inputs already, as many; None where they are not.
@@ -192,14 +198,14 @@ class Pictures(InputKind):
         """All pictures, read; and why pictures were left out, by their place."""
         inputs, whites = [], []
         bad: dict[int, str] = {}
-        for place, picture in enumerate(pictures):
-            try:
-                x, white = read(picture)
-            except UserError as error:
-                bad[place] = str(error)
+        for place, each in enumerate(read_each(read, pictures, "pictures read")):
+            if isinstance(each, UserError):
+                bad[place] = str(each)
+            elif isinstance(each, Exception):
+                raise each
             else:
-                inputs.append(x)
-                whites.append(white)
+                inputs.append(each[0])
+                whites.append(each[1])
         if bad and not (skip_bad and inputs):
             raise _unreadable(bad, len(pictures))
         check_alike(whites)

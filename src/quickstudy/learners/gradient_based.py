@@ -6,6 +6,7 @@ from abc import ABC
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from quickstudy.learner import Learner, Tags, locked
 from quickstudy.nets import norm
 from quickstudy.nets.head import SharedLinear, repeat_rows
 from quickstudy.nets.passing import Statistics
+from quickstudy.nets.pieces import in_pieces
 from quickstudy.nets.traits import dropouts
 from quickstudy.nets.watch import watching
 from quickstudy.task import Examples, Kind, class_present, mask_absent
@@ -110,10 +112,9 @@ class GradientBased(Learner[AdaptedState], ABC):
 
     def features(self, state: AdaptedState, x: Tensor) -> Tensor:
         """The input of the last layer."""
-        with locked(self), watching(self) as seen:
-            self.predict(state, x)
-        *_, last = seen.values()
-        return last.input.flatten(1)
+        if self.tags.transductive:
+            return self._last_input(state, x)
+        return in_pieces(partial(self._last_input, state), x, self, "embedded")
 
     def trajectory(self, support: Examples, steps: int) -> Iterator[AdaptedState]:
         """The states after 0, 1, ..., `steps` steps."""
@@ -130,6 +131,12 @@ class GradientBased(Learner[AdaptedState], ABC):
         if isinstance(self.net, nn.Sequential) and isinstance(self.net[-1], heads):
             return self.net[:-1]
         return self.net
+
+    def _last_input(self, state: AdaptedState, x: Tensor) -> Tensor:
+        with locked(self), watching(self) as seen:
+            self.predict(state, x)
+        *_, last = seen.values()
+        return last.input.flatten(1)
 
     def _start(self, support: Examples) -> Parameters:
         """theta; the head has one row if it is shared, else one for each class."""

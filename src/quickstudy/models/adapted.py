@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from quickstudy.inputs.labels import Array, is_many, label_array, label_list, la
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
+from quickstudy.nets.pieces import in_pieces
 from quickstudy.nets.traits import architectures
 
 if TYPE_CHECKING:
@@ -322,8 +324,13 @@ class Adapted:
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
         x, single = self.model.inputs(X)
-        with torch.no_grad(), locked(self.model.learner):
-            return self.model.learner.predict(self.state, x), single
+        learner = self.model.learner
+        with torch.no_grad(), locked(learner):
+            if learner.tags.transductive:
+                return learner.predict(self.state, x), single
+            predict = partial(learner.predict, self.state)
+            size = state_bytes(self.state)
+            return in_pieces(predict, x, learner, "queries answered", size), single
 
 
 def _as_list(value: Any) -> list[float]:

@@ -23,6 +23,7 @@ from torch.func import functional_call
 
 from quickstudy.errors import UserError
 from quickstudy.nets.passing import Record, Statistics, observer, passing, recording
+from quickstudy.nets.pieces import in_pieces
 from quickstudy.nets.second_order import along_channels, batch_norm, transformed
 
 NormKind = Literal["support", "batch", "population", "group", "layer"]
@@ -161,14 +162,37 @@ def run(
     elif weight is None:
         weight = settings.padding
     record = Record(weight, given)
-    with recording(record):
-        out: Tensor = net(x) if parameters is None else functional_call(net, parameters, (x,))
-    if not isinstance(out, Tensor):
-        raise UserError(
-            f"{type(net).__name__}: a network must give one tensor; received a "
-            f"{type(out).__name__}; wrap it in a module that takes out what is to be learned from."
-        )
+
+    def forward(x: Tensor) -> Tensor:
+        record.met = 0
+        with recording(record):
+            out: Tensor = net(x) if parameters is None else functional_call(net, parameters, (x,))
+        if not isinstance(out, Tensor):
+            raise UserError(
+                f"{type(net).__name__}: a network must give one tensor; received a "
+                f"{type(out).__name__}; wrap it in a module that takes out what is to be learned "
+                "from."
+            )
+        return out
+
+    out = in_pieces(forward, x, net, "embedded") if each_alone(net, given) else forward(x)
     return out, record.seen
+
+
+def each_alone(net: nn.Module, given: Statistics | None) -> bool:
+    """Whether a pass does nothing but give each example an output that depends on no other.
+
+    Args:
+        net: Any module of one tensor.
+        given: Statistics that `"support"` norms use.
+    """
+    if net.training or passing().whole or passing().observer is not None:
+        return False
+    dependent = {"batch"} if given is not None else {"batch", "support"}
+    return not kinds(net) & dependent and not any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+        for module in net.modules()
+    )
 
 
 def weights(x: Tensor) -> Tensor:

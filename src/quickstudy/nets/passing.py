@@ -11,6 +11,7 @@ off unless someone asked for them, and only `quickstudy.nets` reads them.
     unpadded()        no example is: faster kernels may serve
     observer(see)     who is told the statistics that each `Norm` meets
     bf16(wanted)      whether each `Conv2d` multiplies in bfloat16
+    whole()           all examples go through at once, for those who watch the layers
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Passing:
         unpadded: Whether weights need not be looked at.
         observer: Who is told the statistics that norms meet.
         bf16: Whether convolutions of float32 multiply in bfloat16 and give float32 again.
+        whole: Whether all examples go through at once, however many.
     """
 
     record: Record | None = None
@@ -63,6 +65,7 @@ class Passing:
     unpadded: bool = False
     observer: Observer | None = None
     bf16: bool = False
+    whole: bool = False
 
 
 _passing: ContextVar[Passing] = ContextVar("passing")
@@ -107,6 +110,11 @@ def bf16(wanted: bool = True) -> AbstractContextManager[None]:
     So do its derivatives. All else, such as sums, norms and updates, stays as it is.
     """
     return _changed(bf16=wanted)
+
+
+def whole() -> AbstractContextManager[None]:
+    """All examples of a pass go through at once, however many."""
+    return _changed(whole=True)
 
 
 @contextmanager

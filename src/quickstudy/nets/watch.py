@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from quickstudy.nets.passing import whole
+
 
 class Passage(NamedTuple):
     """The input of a layer when it last ran, and its output."""
@@ -22,7 +24,8 @@ def watching(module: nn.Module) -> Iterator[dict[str, Passage]]:
     """Gives the last input and output of each layer of a module by name, in a `with` block.
 
     A layer is a module with parameters of its own. Layers are in the order in which they first ran.
-    Hold `quickstudy.learner.locked` where other threads may compute with the module.
+    All examples of a pass go through at once. Hold `quickstudy.learner.locked` where other threads
+    may compute with the module.
     """
     seen: dict[str, Passage] = {}
 
@@ -33,6 +36,7 @@ def watching(module: nn.Module) -> Iterator[dict[str, Passage]]:
         seen[name] = seen[name]._replace(output=output)
 
     with ExitStack() as hooks:
+        hooks.enter_context(whole())
         for name, layer in module.named_modules():
             if [*layer.parameters(recurse=False)]:
                 hooks.enter_context(layer.register_forward_pre_hook(partial(begin, name)))
