@@ -85,8 +85,9 @@ def examples(x: Tensor, y: Tensor, n_way: int | None = None) -> Examples:
             f"examples: need as many inputs as targets and at least one; received {len(x)} inputs "
             f"and {len(y)} targets; pass arrays of one length."
         )
-    if not torch.isfinite(x).all():
-        bad = torch.nonzero(~torch.isfinite(x.flatten(1)).all(dim=1)).flatten().tolist()
+    finite = finite_rows(x)
+    if not finite.all():
+        bad = torch.nonzero(~finite).flatten().tolist()
         raise UserError(
             f"examples: inputs must be finite; received NaN or infinity in example(s) {bad[:5]}; "
             "remove or fill these values."
@@ -110,6 +111,12 @@ def examples(x: Tensor, y: Tensor, n_way: int | None = None) -> Examples:
             )
         target = F.one_hot(y.long(), way).to(x.dtype)
     return Examples(x, target, x.new_ones(len(x)))
+
+
+def finite_rows(x: Tensor) -> Tensor:
+    """Whether all numbers of an example are finite `(examples,)`, a few examples at a time."""
+    parts = [torch.isfinite(part).flatten(1).all(dim=1) for part in x.split(256)]
+    return torch.cat(parts)
 
 
 def class_present(support: Examples) -> Tensor:
@@ -154,6 +161,8 @@ def stack(tasks: Sequence[Task]) -> Task:
         n = max(len(part.x) for part in parts)
         if any(part.y.shape != (n, way) for part in parts):
             parts = [pad(part, n, way) for part in parts]
+        if len(parts) == 1:  # A view, as a task may be large.
+            return Examples(*(field[None] for field in parts[0]))
         return Examples(*(torch.stack(field) for field in zip(*parts, strict=True)))
 
     return Task(stacked([t.support for t in tasks]), stacked([t.query for t in tasks]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from quickstudy.cli.console import status
 from quickstudy.cli.predict import readable
 from quickstudy.errors import UserError
 from quickstudy.inputs.files import sidecars, some
@@ -45,13 +46,15 @@ def adapt(
     said = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *said)
     if skip_bad:
-        X, places = readable(model, X, skip_bad)
+        with status("learning: "):
+            X, places = readable(model, X, skip_bad)
         y = [y[place] for place in places]
     if support.is_dir() and (beside := sidecars(support)):
         names = some([file.relative_to(support) for file in beside])
         print(f"passed over {len(beside)} file(s) that are no pictures: {names}")
     start = time.perf_counter()
-    adapted = model.adapt(X, y)
+    with status("learning: "):
+        adapted = model.adapt(X, y)
     milliseconds = 1000 * (time.perf_counter() - start)
     adapted.save(out)
     n = len(adapted.labels)
@@ -59,7 +62,8 @@ def adapt(
     if adapted.classes_ is not None:
         print(f"classes: {', '.join(told_apart(adapted.classes))}")
     try:
-        quality = adapted.quality()
+        with status("cross-validating: "):
+            quality = adapted.quality()
     except UserError as error:
         print(f"quality: not measured; {error}")
     else:

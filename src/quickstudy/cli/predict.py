@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from quickstudy.cli.console import status
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs import Encoded
+from quickstudy.inputs.parallel import read_each
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
 from quickstudy.tasks.contents import told_apart
@@ -39,10 +41,12 @@ def predict(
     """
     adapted = load_task(task)
     X = queries(adapted.model, inputs)
-    encoded, places = readable(adapted.model, X, skip_bad)
+    with status("predicting: "):
+        encoded, places = readable(adapted.model, X, skip_bad)
+        answers = adapted.predict(encoded, min_confidence, max_novelty).tolist()
+        known = adapted.knows_novelty
+        novelties = adapted.novelty(encoded).tolist() if known else [None] * len(places)
     names = [input_names(inputs, X)[place] for place in places]
-    answers = adapted.predict(encoded, min_confidence, max_novelty).tolist()
-    novelties = adapted.novelty(encoded).tolist() if adapted.knows_novelty else [None] * len(names)
     if adapted.classes_ is None:
         rows: list[JSON] = [
             {"input": name, "prediction": value} for name, value in zip(names, answers, strict=True)
@@ -102,11 +106,14 @@ def readable(model: Model, X: list[Any], skip_bad: bool) -> tuple[Encoded, list[
         )
     encoded: dict[int, Tensor] = {}
     bad: list[str] = []
-    for place, x in enumerate(X):
-        try:
-            encoded[place] = model.inputs([x]).x
-        except UserError as error:
-            bad.append(str(error))
+    each: Tensor | Exception
+    for place, each in enumerate(read_each(lambda x: model.inputs([x]).x, X, "pictures read")):
+        if isinstance(each, UserError):
+            bad.append(str(each))
+        elif isinstance(each, Exception):
+            raise each
+        else:
+            encoded[place] = each
     if not encoded:
         raise UserError(
             f"--skip-bad: some pictures must be readable; received {len(bad)} that are not, the "

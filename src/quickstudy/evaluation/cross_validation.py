@@ -14,7 +14,9 @@ from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
+from quickstudy.learners.embedding import seen_once
 from quickstudy.metrics import ACCURACY, MSE, half_width
+from quickstudy.nets.passing import padding
 from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Task, stack
 
@@ -118,6 +120,14 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
     strategy = choose(learner, "auto")
     chunk_size = TOGETHER if strategy == "vmap" else 1
     predictions: list[Tensor] = []
+    x, adapt, predict = seen_once(learner, support.x)
+    support = support._replace(x=x)
+
+    def respond(task: Task) -> Tensor:
+        state = adapt(task.support)
+        with padding(task.query.weight):
+            return predict(state, task.query.x)
+
     for first in range(0, len(numbers), chunk_size):
         tasks = []
         for number in numbers[first : first + chunk_size]:
@@ -125,7 +135,7 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
             others = support._replace(weight=support.weight * (1 - weight))
             tasks.append(Task(others, support._replace(weight=weight)))
         with threads(learner, "auto"):
-            predictions += map_tasks(learner.respond, stack(tasks), strategy).cpu().unbind()
+            predictions += map_tasks(respond, stack(tasks), strategy).cpu().unbind()
     answers = torch.empty_like(predictions[0])
     for number, prediction in zip(numbers, predictions, strict=True):
         answers[fold == number] = prediction[fold == number]

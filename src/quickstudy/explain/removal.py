@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +11,7 @@ from torch import Tensor
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.learners.embedding import EmbeddingLearner
-from quickstudy.nets import norm
+from quickstudy.learners.embedding import seen_once
 from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Task
 
@@ -82,12 +79,7 @@ def without(
         left_out (tasks, support), x (queries, *x), rows (tasks, n) -> (tasks, n, outputs)
     """
     pool = torch.cat([support.x, x])
-    # Where the embedding of an input depends on no other, all are embedded once.
-    adapt: Callable[[Examples], Any] = learner.adapt
-    predict: Callable[[Any, Tensor], Tensor] = learner.predict
-    if isinstance(learner, EmbeddingLearner) and not norm.kinds(learner.net) & {"support", "batch"}:
-        pool, _ = norm.run(learner.net, None, pool)
-        adapt, predict = partial(_fit, learner), learner.answer
+    pool, adapt, predict = seen_once(learner, pool)
     queries, n = pool[rows], len(support.x)
     whole = support._replace(x=pool[:n])
     inputs, targets, weight = (t.expand(len(rows), *t.shape) for t in whole)
@@ -303,11 +295,6 @@ def _suspects(
         measured = (math.exp(value), None) if learner.kind == "classification" else (None, -value)
         suspects.append(Suspect(i, *((None,) * 3 if unknown[i] else (*measured, answers[i]))))
     return suspects
-
-
-def _fit(learner: EmbeddingLearner[Any], support: Examples) -> Any:
-    """The state after a support whose inputs are embeddings."""
-    return learner.fit(support.x, support, {})
 
 
 def _answer_without(learner: AnyLearner, support: Examples, removed: Tensor, x: Tensor) -> int:

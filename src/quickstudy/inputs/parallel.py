@@ -20,7 +20,7 @@ T = TypeVar("T")
 def read_each(
     read: Callable[[Any], T], sources: Sequence[Any], what: str
 ) -> Iterator[T | Exception]:
-    """What is read of each source, in order; or the error of one that cannot be read.
+    """Reads sources side by side; yields in their order what was read, or the error instead.
 
     Args:
         read: Reads one source.

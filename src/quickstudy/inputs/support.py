@@ -11,7 +11,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs.kind import InputKind, Shape
 from quickstudy.inputs.labels import distinct_classes, label_list, real_targets
 from quickstudy.targets import IDENTITY, TargetRule, TargetScale
-from quickstudy.task import Examples, Kind, examples
+from quickstudy.task import Examples, Kind, examples, finite_rows
 
 
 class Encoded(NamedTuple):
@@ -77,7 +77,7 @@ def encode(X: Any, kind: InputKind, x_shape: Shape, like: Tensor) -> Encoded:
     if not len(values):
         raise UserError("inputs: need at least one example; received none; pass some.")
     x = torch.as_tensor(values).to(like.device, like.dtype)
-    bad = ~torch.isfinite(x).flatten(1).all(dim=1)
+    bad = ~finite_rows(x)
     if bad.any():
         raise UserError(
             f"inputs: must be finite as {str(x.dtype).removeprefix('torch.')}; received NaN, "

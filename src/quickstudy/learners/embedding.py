@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar, final
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,31 @@ class EmbeddingState(Protocol):
 
 
 State = TypeVar("State", bound=EmbeddingState)
+
+
+class Functions(NamedTuple):
+    """The two functions of a learner on inputs that are seen once, and these as it takes them.
+
+    Attributes:
+        x: Embeddings, or the inputs where embeddings depend on other examples or there are none.
+        adapt, predict: Of what is in `x`.
+    """
+
+    x: Tensor
+    adapt: Callable[[Examples], Any]
+    predict: Callable[[Any, Tensor], Tensor]
+
+
+def seen_once(learner: Learner[Any], x: Tensor) -> Functions:
+    """Embeds inputs that many tasks share, where the embedding of one depends on no other."""
+    if not isinstance(learner, EmbeddingLearner) or norm.kinds(learner.net) & {"support", "batch"}:
+        return Functions(x, learner.adapt, learner.predict)
+    z, _ = norm.run(learner.net, None, x)
+
+    def fit(support: Examples) -> Any:
+        return learner.fit(support.x, support, {})
+
+    return Functions(z, fit, learner.answer)
 
 
 class EmbeddingLearner(Learner[State], ABC, Generic[State]):

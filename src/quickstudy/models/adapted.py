@@ -23,6 +23,7 @@ from quickstudy.inputs.labels import Array, is_many, label_array, label_list, la
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
+from quickstudy.models.memory import check_memory
 from quickstudy.nets.pieces import in_pieces
 from quickstudy.nets.traits import architectures
 
@@ -56,6 +57,7 @@ class Adapted:
         self.model, self.support = model, support.examples
         self.labels, self.classes, self.scale = support.labels, support.classes, support.scale
         if state is None:
+            check_memory(model.learner, self.support.x)
             with torch.no_grad(), locked(model.learner):
                 state = model.learner.adapt(self.support)
         # Contiguous, as after loading: other strides may choose another kernel and so other bits.
