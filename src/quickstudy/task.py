@@ -115,7 +115,7 @@ def examples(x: Tensor, y: Tensor, n_way: int | None = None) -> Examples:
 
 def finite_rows(x: Tensor) -> Tensor:
     """Whether all numbers of an example are finite `(examples,)`, a few examples at a time."""
-    parts = [torch.isfinite(part).flatten(1).all(dim=1) for part in x.split(256)]
+    parts = [torch.isfinite(part).flatten(1).all(dim=1) for part in torch.split(x, 256)]
     return torch.cat(parts)
 
 
