@@ -7,12 +7,14 @@ import io
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -23,6 +25,8 @@ from torch import Tensor, nn
 import quickstudy as qs
 from quickstudy import QuickstudyError, UserError
 from quickstudy.cli.main import main
+from quickstudy.inputs.cells import cell
+from quickstudy.inputs.frames import Reading, Rows
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, PrototypicalNetwork, RidgeRegression
 from quickstudy.models.adapted import Adapted
@@ -315,15 +319,37 @@ def test_the_page_prepares_pictures_as_quickstudy_does(tmp_path: Path) -> None:
             assert difference < 1e-4, (path.name, pictures)
 
 
-def test_the_page_prepares_rows_as_quickstudy_does() -> None:
-    columns = Columns({"width": Numeric(1.0, 2.0, 1.5), "colour": Categorical(("blue", "red"))})
-    row = defined_there(how=columns.to_json())["row"]
-    for cells in (
-        {"width": 4, "colour": "red"},
-        {"width": None, "colour": "green"},
-        {"width": "0.5", "colour": None},
-    ):
-        np.testing.assert_allclose(row(cells), columns(cells), rtol=1e-6)
+OF_ROWS = {
+    "plain": (
+        ["1.5", "-2", "900"],
+        ["1.5", "", " 4 ", "\u22121", 2, np.float32(0.25), "1e3"],
+    ),
+    "comma": (["1,5", "2.000,5"], ["1,5", "1.500", "2 000,5", 1.125, "none", None]),
+    "thousands": (["1,500.5", "2"], ["1,500.5", "12,000", "7", "1'000", np.nan]),
+    "unit": (["$1.5", "$2"], ["$1.5", "-$2", "3", "$ 4", "?", float("nan")]),
+    "per cent": (["40 %", "2,5%"], ["40%", "\u20132,5 %", 7, pd.NA]),
+    "zeros and ones": (["0", "1", "1"], [True, "true", 0, "0.0", False, "NaN"]),
+    "truths": ([True, False], ["true", "False", 1, "0", "1.0", 0.0, None, "x"]),
+    "names": (
+        ["plus", "basic", "none"],
+        [" plus", "basic ", "none", "new", "", None, pd.NA],
+    ),
+    "codes": (["a", "3", "3"], [3, "3.0", 3.0, " a", np.int64(3)]),
+    "days": ([date(2024, 1, 1), "b"], ["2024-01-01", pd.Timestamp("2024-01-01"), pd.NaT]),
+}
+
+
+@pytest.mark.parametrize("missing", [None, "-,-999"])
+def test_the_page_prepares_rows_as_quickstudy_does(missing: str | None) -> None:
+    """For every cell that quickstudy takes, in columns of every kind."""
+    for fitted, asked in OF_ROWS.values():
+        cells = [cell(value) for value in [*fitted, None]]
+        table = Rows(("x",), [cells], Reading.of(missing))
+        columns = Columns.of(table, indicators=len(asked) % 2 == 0)
+        row = defined_there(how=json.loads(json.dumps(columns.to_json())))["row"]
+        words = ["-", "-999", -999.0] if missing else asked
+        for value in words:
+            np.testing.assert_allclose(row({"x": value}), columns({"x": value}), rtol=1e-6)
 
 
 def test_the_code_of_the_page_needs_neither_quickstudy_nor_torch(tmp_path: Path) -> None:
