@@ -46,6 +46,19 @@ def test_columns_are_a_set_of_any_units(generates: str, change: Callable[[Tensor
     torch.testing.assert_close(learner.predict(state, change(query.x)), want, rtol=1e-9, atol=1e-9)
 
 
+def test_the_order_of_columns_that_say_nothing_does_not_matter() -> None:
+    """They have no relevance, so that their places among the random directions would be tied."""
+    learner = small()
+    rng = np.random.default_rng(0)
+    x, y = torch.from_numpy(rng.normal(size=(40, 9))), torch.arange(40) % 2
+    x = torch.cat([x, (x[:, :1] > 0.5).double(), (x[:, :1] <= 0.5).double()], dim=1)
+    want = learner.predict(learner.adapt(examples(x, y, 2)), x)
+    for seed in range(3):
+        order = torch.randperm(11, generator=torch.Generator().manual_seed(seed))
+        turned = learner.adapt(examples(x[:, order], y, 2))
+        torch.testing.assert_close(learner.predict(turned, x[:, order]), want, rtol=1e-9, atol=1e-9)
+
+
 def rings(n: int, seed: int) -> Examples:
     """Two classes that no line separates, in two of five columns."""
     rng = np.random.default_rng(seed)

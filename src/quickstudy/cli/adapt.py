@@ -61,6 +61,8 @@ def adapt(
     print(f"learned from {n} examples in {milliseconds:.0f} ms: {out}")
     if adapted.classes_ is not None:
         print(f"classes: {', '.join(told_apart(adapted.classes))}")
+    for note in adapted.model.preprocess.notes:
+        print(f"note: {note}")
     try:
         with status("cross-validating: "):
             quality = adapted.quality()

@@ -4,32 +4,52 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from quickstudy import catalog
 from quickstudy.cli.console import print_table, status
 from quickstudy.errors import UserError
+from quickstudy.inputs.delimited import read_table
+from quickstudy.inputs.frames import Reading, Type
 from quickstudy.tasks import SPLITS, Dataset
+from quickstudy.tasks.survey import SurveyedColumn, survey
 from quickstudy.training.plan import without_none
 
 
 def data(
     name: str,
+    place: Path | None = None,
     data_dir: Path | None = None,
     path: Path | None = None,
     target: str | None = None,
+    task: str | None = None,
+    columns: dict[str, Type] | None = None,
+    missing: str | None = None,
 ) -> int:
-    """Fetch, check or draw a data set, and say what is in it.
+    """Fetch, check or draw a data set, and say what is in it; of a table, column by column.
 
     Args:
         name: Name of a task source.
+        place: Folder or file of your own data; the same as `path`.
         data_dir: Folder of the original files of a published data set.
         path: Folder or file of your own data.
         target: Column to predict, where they are tables.
+        task: Column that tells the tasks of a table apart.
+        columns: What columns of a table hold, where it is to be said: numbers (with a decimal
+            point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
+        missing: Words that say that a value is missing, parted by commas.
     """
     builder = catalog.tasks_builder(name)
-    every = {"data_dir": data_dir, "path": path, "target": target}
+    path = path or place
+    every: dict[str, Any] = {"data_dir": data_dir, "path": path, "target": target}
+    every |= {"task": task, "columns": columns, "missing": missing}
     options = without_none(every)
+    if name == "table" and path is not None:
+        _print_columns(survey(read_table(path, Reading.of(missing, columns))), path)
+        if target is None:
+            return 0
     with status() as say:
         say(name)
         try:
@@ -52,3 +72,13 @@ def data(
     print_table(source.name, ("split", "classes", "examples", "fewest of a class"), rows)
     print(json.dumps(source.about, indent=2, default=str, ensure_ascii=False))
     return 0
+
+
+def _print_columns(columns: Sequence[SurveyedColumn], path: Path) -> None:
+    """Prints what is understood of the columns of a table, and what deserves a look."""
+    heads = ("column", "holds", "missing", "values", "a network gets", "as the target")
+    rows = [(*map(str, column[:-1]),) for column in columns]
+    print_table(str(path), heads, rows, numbers=False)
+    for column in columns:
+        if column.note:
+            print(f"{'refused' if column.holds == 'refused' else 'note'}: {column.note}")

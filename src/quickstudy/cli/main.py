@@ -55,6 +55,7 @@ SEVERAL = {
     "inputs": "Pictures, folders or patterns of them; or one CSV file.",
     "runs": "Run directories.",
 }
+OPTIONAL = {"place": "Folder or file of your own data; the same as --path."}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -108,9 +109,11 @@ def _run(name: str, argv: Sequence[str]) -> int:
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
     for paths in SEVERAL.keys() & parameters.keys():
         parser.add_argument(paths, type=Path, nargs="+", help=SEVERAL[paths])
+    for path in OPTIONAL.keys() & parameters.keys():
+        parser.add_argument(path, type=Path | None, nargs="?", default=None, help=OPTIONAL[path])
     for record in flat.values():
         parser.add_class_arguments(record)
-    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL, *flat})
+    parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL, *OPTIONAL, *flat})
     options = parser.read(argv).as_dict()
     for key, record in records.items():
         own = options if key in flat else options[key]
@@ -135,7 +138,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "generated": (generated, "quickstudy generated mine.task --pictures why"),
     "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
-    "data": (data, f"quickstudy data glyphs\n\nnames: {', '.join(catalog.SOURCES)}"),
+    "data": (data, f"quickstudy data table customers.csv\n\nnames: {', '.join(catalog.SOURCES)}"),
     "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),

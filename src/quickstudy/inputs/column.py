@@ -37,6 +37,7 @@ Words = frozenset[str] | None
 MAX_VALUES = 50
 MOSTLY = 0.8
 FEWEST = 5
+FEWEST_NOTED = 10
 AS_TRUTH: Final = {"1": "True", "true": "True", "0": "False", "false": "False"}
 _INFINITE: Final = (float("inf"), float("-inf"))
 TINY = 8 * float(np.finfo(np.float64).eps)
@@ -202,10 +203,32 @@ def column_of(
         values = values[np.asarray(train, dtype=np.int64)]
         known = ~np.isnan(values)
         return Numeric.of(values[known], indicators and not known.all(), content)
-    names = [name_of(cells[i]) for i in train]
+    names = names_in([cells[i] for i in train], missing, content)
+    return Categorical.of([each for each in names if each])
+
+
+def names_in(
+    cells: Sequence[Cell], missing: Words, content: Literal["truths", "names"] = "names"
+) -> list[str]:
+    """The names in cells, truth values in one spelling, and `""` where one is missing."""
+    names = [name_of(value) for value in cells]
     absent = _missing(missing, MARKS if content == "truths" else frozenset())
-    names = [each for each in names if each.lower() not in absent]
-    return Categorical.of([AS_TRUTH[n.lower()] for n in names] if content == "truths" else names)
+    names = ["" if each.lower() in absent else each for each in names]
+    return [AS_TRUTH.get(each.lower(), "") for each in names] if content == "truths" else names
+
+
+def note_of(name: str, cells: Sequence[Cell], missing: Words) -> str:
+    """A note on a column of names of which very many or all are different; `""` for others."""
+    names = [each for each in names_in(cells, missing) if each]
+    different = len(set(names))
+    if different <= MAX_VALUES and not different == len(names) >= FEWEST_NOTED:
+        return ""
+    rare = f", of which {MAX_VALUES} are told apart and the others are like missing ones"
+    return (
+        f"the column {name} holds {different} different words in {len(names)} rows"
+        f"{rare if different > MAX_VALUES else ''}; leave it out if it only names the rows, or "
+        "give what it stands for in numbers or fewer words"
+    )
 
 
 def holds(

@@ -137,6 +137,11 @@ class InputKind(ABC):
         return self, X, x_shape
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user on the data that the kind was made of."""
+        return ()
+
+    @property
     def features(self) -> list[str] | None:
         """The name of each number of an encoded input; None where they have none."""
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import LARGEST, Cell, cell
-from quickstudy.inputs.column import MAX_VALUES, Categorical, Numeric, column_of
+from quickstudy.inputs.column import MAX_VALUES, Categorical, Numeric, column_of, note_of
 from quickstudy.inputs.delimited import labelled_rows, read_rows
 from quickstudy.inputs.frames import (
     AS_KNOWN,
@@ -52,6 +52,8 @@ class Columns(InputKind):
 
     Attributes:
         columns: How each column is taken, by name, in the order of the table.
+        missing: Words that say that a value is missing, where the user said which.
+        notes: Notes for the user, such as that a column holds thousands of different words.
 
     Example:
         >>> columns = Columns.of_task([["red", 1.5], ["blue", None], ["red", 2.5]])
@@ -65,6 +67,7 @@ class Columns(InputKind):
 
     columns: dict[str, Numeric | Categorical]
     missing: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def fit(
@@ -116,7 +119,13 @@ class Columns(InputKind):
             name: column_of(name, cells, train, missing, types.get(name), rows.where, indicators)
             for name, cells in zip(rows.names, rows.columns, strict=True)
         }
-        return cls(columns, None if missing is None else tuple(sorted(missing)))
+        notes = [
+            note_of(name, cells, missing)
+            for name, cells in zip(rows.names, rows.columns, strict=True)
+            if isinstance(columns[name], Categorical)
+        ]
+        words = None if missing is None else tuple(sorted(missing))
+        return cls(columns, words, tuple(note for note in notes if note))
 
     @classmethod
     def of_task(cls, X: Any) -> Self:

@@ -105,5 +105,9 @@ class TaskColumns(InputKind):
         return self.current.columns if isinstance(self.current, Columns) else {}
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return self.current.notes
+
+    @property
     def features(self) -> list[str] | None:
         return self.current.features

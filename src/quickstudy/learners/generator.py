@@ -197,7 +197,7 @@ class LearnerGenerator(Learner[GeneratorState]):
         plain = columns[0] * (1 - (1 - TWO_VALUED) * two)
         kernel, hidden = columns[1] * favoured, columns[2] * favoured
         # Columns in the order of relevance take the first random directions.
-        place = (described.relevance - (1 - varies)).argsort(descending=True, stable=True).argsort()
+        place = described.order.argsort(descending=True, stable=True).argsort()
         of_columns = (described.deviation, place)
         gains = 1 + of_task[4 * n + 2 :].tanh()
         return Chosen(

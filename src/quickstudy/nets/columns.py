@@ -66,7 +66,7 @@ class Described(NamedTuple):
 
     Shapes: classes (d, way, stats); columns (d, stats); task (stats,); relevance (d,), the share of
     a column's variance that is between the classes; deviation (d,), of u; two_valued (d,), 1 for a
-    column of two values.
+    column of two values; order (d,), by which columns are put in order, wherever they stand.
     """
 
     classes: Tensor
@@ -75,6 +75,7 @@ class Described(NamedTuple):
     relevance: Tensor
     deviation: Tensor
     two_valued: Tensor
+    order: Tensor
 
 
 CLASS_STATS, COLUMN_STATS, TASK_STATS = 5, 12, 11
@@ -105,7 +106,8 @@ def describe(scaled: Scaled, y: Tensor, weight: Tensor, varies: Tensor) -> Descr
     free = (n - way).clamp(min=1)
     ratios = [eta / (1 - eta) * free / (way - 1).clamp(min=1) for eta in (of_z, of_u, of_middle)]
     by_chance = (way - 1) / (n - 1).clamp(min=1)
-    relevance = (torch.maximum(of_z, of_u) - by_chance).clamp(min=0) * varies
+    excess = torch.maximum(of_z, of_u) - by_chance
+    relevance = excess.clamp(min=0) * varies
     deviation = ((w * u.square()).sum(dim=0) / n - ((w * u).sum(dim=0) / n).square()).clamp(0)
     # Kurtosis is at least squared skewness + 1, and is that for two values alone.
     skewness, kurtosis = ((w * v**k).sum(dim=0) / n for k in (3, 4))
@@ -146,6 +148,8 @@ def describe(scaled: Scaled, y: Tensor, weight: Tensor, varies: Tensor) -> Descr
         relevance,
         (deviation + TINY).sqrt() * varies,
         two_valued,
+        # Columns below chance differ too; one and its complement do in their skewness alone.
+        torch.where(varies > 0, excess + 1e-5 * skewness.tanh(), -2.0),
     )
 
 

@@ -85,7 +85,7 @@ def table(
     known = known if isinstance(known, Columns) else None
     if recorded and known:
         _check_names(known, inputs.names, path, recorded.run)
-    targets = (_kind(y) if numeric else "classification") if kind == "auto" else kind
+    targets = (kind_of(y.tolist()) if numeric else "classification") if kind == "auto" else kind
     name = Path(path).name.split(".")[0]
 
     if task is None:
@@ -158,7 +158,8 @@ def _text(rows: Rows) -> list[list[str]]:
     return [["" if cell is None else str(cell) for cell in row.values()] for row in rows]
 
 
-def _kind(values: Array) -> Kind:
+def kind_of(values: Sequence[float]) -> Kind:
+    """The kind of a target of numbers: classes where few are different and all are whole."""
     distinct = np.unique(values)
     many = len(distinct) > FEW_VALUES or (distinct % 1).any()
     return "regression" if many else "classification"

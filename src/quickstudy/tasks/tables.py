@@ -11,7 +11,8 @@ from typing import get_args
 import numpy as np
 
 from quickstudy.errors import DataError, UserError
-from quickstudy.inputs.cells import BLANK, Cell, name_of
+from quickstudy.inputs.cells import Cell
+from quickstudy.inputs.column import names_in
 from quickstudy.inputs.delimited import read_rows, read_table
 from quickstudy.inputs.frames import Reading, Rows, Type
 from quickstudy.inputs.numerals import PLAIN
@@ -163,9 +164,7 @@ def _text(column: Numeric | Categorical, cells: Sequence[Cell], name: str, rows:
     """The cells of a column as plain text: numbers as programs write them, `""` where missing."""
     missing = rows.reading.missing
     if isinstance(column, Categorical):
-        absent = BLANK if missing is None else missing | {""}
-        names = [name_of(cell) for cell in cells]
-        return ["" if text.lower() in absent else text for text in names]
+        return names_in(cells, missing)
     values = column.values(cells, missing, name, rows.where)
     return [
         "" if np.isnan(value) else str(cell) if PLAIN.number(str(cell)) == value else repr(value)

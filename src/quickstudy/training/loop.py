@@ -162,6 +162,7 @@ class _Run:
         started_cpu = time.process_time() - self.at.cpu_seconds
         losses: list[float] = []
         recent = (time.monotonic(), self.at.step)
+        kind = self.source.preprocess
         with (
             Progress(self.settings.steps, self.at.step, show and self.rank == 0) as progress,
             self.interrupts,
@@ -170,7 +171,8 @@ class _Run:
             for note in self.source.describe().get("notes", ()):
                 progress.say(note)
             self.learner.train()
-            for note in self.notes:
+            of_inputs = () if kind is None or self.at.step else kind.notes
+            for note in (*self.notes, *of_inputs):
                 progress.say(f"note: {note}")
             while stopped == "steps" and self.at.step < self.settings.steps:
                 losses.append(self._step())
