@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -149,6 +149,21 @@ def test_pictures_of_any_kind(tmp_path: Path) -> None:
     assert clf.update(paths[0], "e").predict(forms["PIL"]).tolist()[1:] == list("bcd")
 
 
+class Column:
+    """A column of a data frame, as far as arrays know it."""
+
+    ndim = 1
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return np.array(self.values, dtype=dtype or object)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+
 def test_update_returns_a_new_model() -> None:
     old = CENTROIDS.adapt(X[:4], ["a", "a", "b", "b"])
     before = old.predict_proba(X)
@@ -159,6 +174,7 @@ def test_update_returns_a_new_model() -> None:
     whole = adapted(["a", "a", "b", "b", "c"])
     np.testing.assert_allclose(new.predict_proba(X), whole.predict_proba(X), rtol=1e-5, atol=1e-7)
     assert old.update(X[4], "c").predict(X[4]) == "c"
+    assert old.update(X[4], Column(["c"])).predict(X[4]) == "c"
     assert old.update([X[4], X[4] + 1], np.array(["c", "d"])).labels[-2:] == ["c", "d"]
     with pytest.raises(UserError, match=r"1 examples and 2 labels"):
         old.update(X[4:], ["c", "d"])

@@ -8,6 +8,8 @@ import sys
 import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import Path as ZipPath
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -178,6 +180,9 @@ def test_files_in_every_form(tmp_path: Path):
     path = tmp_path / "photo.png"
     path.write_bytes(png(PHOTO))
     want = encode(COLOUR, path)[0]
+    with ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.write(path, "photo.png")
+        np.testing.assert_array_equal(encode(COLOUR, ZipPath(archive, "photo.png"))[0], want)
     written = io.BytesIO(path.read_bytes())
     written.seek(0, io.SEEK_END)  # as after `image.save(file)`
     with path.open("rb") as file:

@@ -93,7 +93,9 @@ def test_a_split_that_is_missing_is_taken_out_of_train(tmp_path):
     assert list(folder(tmp_path, valid=0).pools) == ["train", "test"]
     rmtree(tmp_path / "test")
     assert list(folder(tmp_path).pools) == ["train", "valid"]
-    with pytest.raises(UserError, match="classes of train: every split needs at least 2; received"):
+    with pytest.raises(
+        UserError, match="to take meta-valid from: every split needs at least 2; received"
+    ):
         folder(tmp_path, valid=0.9)
 
 

@@ -20,6 +20,7 @@ def test_a_folder_of_tables(tmp_path):
     write(tmp_path, "a.csv")
     (tmp_path / "index.csv").write_text("name,family\na,leaves\n")
     (tmp_path / "schema.json").write_text('{"a": {"categorical": ["width"]}}')
+    (tmp_path / "._a.csv").write_bytes(b"\0\5\x16\7 of macOS")
     a, b = read_tables(tmp_path)
     assert (a.name, a.family, b.name, b.family) == ("a", "leaves", "b", "b")
     assert b.columns == ("width", "colour")

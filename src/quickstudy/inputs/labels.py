@@ -123,7 +123,8 @@ def real_targets(labels: list[Any]) -> Tensor:
 
 def is_many(X: Any) -> bool:
     """Whether X is a sequence rather than one value, path or picture."""
-    return isinstance(X, list | tuple | np.ndarray | Tensor) and getattr(X, "ndim", 1) > 0
+    many = isinstance(X, list | tuple | Tensor) or hasattr(X, "__array__")  # such as a Series
+    return many and getattr(X, "ndim", 1) > 0
 
 
 def label_to_json(label: Any) -> Any:

@@ -62,8 +62,8 @@ def one_or_many(values: Any) -> tuple[bool, list[Any]]:
 
 def _is_file(source: Any) -> bool:
     """Whether something is a path, the bytes of a file, or an open file."""
-    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or callable(
-        getattr(source, "read", None)
+    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or any(
+        callable(getattr(source, name, None)) for name in ("read", "read_bytes")
     )
 
 
@@ -118,6 +118,8 @@ def _content(source: Any) -> tuple[str, bytes]:
             name = os.fspath(source)
             return str(name), Path(source).read_bytes()
         name = str(getattr(source, "name", "an open file"))
+        if callable(getattr(source, "read_bytes", None)):  # a path into an archive
+            return name, source.read_bytes()
         if callable(getattr(source, "seekable", None)) and source.seekable():
             source.seek(0)
         content = source.read()

@@ -110,7 +110,9 @@ def folder(
             return split_names(names, valid, test, seed, what)
         left = {split: [name for name in of if name in names] for split, of in of_split.items()}
         if not left.get("valid") or not left["train"]:
-            left |= split_names(left["train"], valid, 0.0, seed, f"{what} of train")
+            left |= split_names(
+                left["train"], valid, 0.0, seed, f"{what} of train, to take meta-valid from"
+            )
         return {split: left[split] for split in SPLITS if left.get(split)}
 
     if splits is not None and recorded is not None:

@@ -14,6 +14,7 @@ from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.cells import Cell
 from quickstudy.inputs.column import names_in
 from quickstudy.inputs.delimited import read_rows, read_table
+from quickstudy.inputs.files import visible
 from quickstudy.inputs.frames import Reading, Rows, Type
 from quickstudy.inputs.numerals import PLAIN
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
@@ -74,12 +75,12 @@ def read_tables(
         raise DataError(
             f"tables: {folder} must be a folder of CSV tables; received none; check the path."
         )
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
+    paths = [path for path in visible(folder) if path.name.endswith((".csv", ".csv.gz"))]
     paths = [path for path in paths if path.name != "index.csv"]
     if not paths:
         raise UserError(
             f"tables: {folder} holds no *.csv or *.csv.gz; received "
-            f"{sum(1 for _ in folder.iterdir())} other files; choose the folder of the tables."
+            f"{len(visible(folder))} other files; choose the folder of the tables."
         )
     families, types = _families(folder / "index.csv"), _schema(folder / "schema.json")
     return [
