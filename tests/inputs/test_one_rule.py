@@ -66,6 +66,10 @@ def test_either_order_of_axes_of_one_or_many_of_any_type(numbers, kind):
         assert single
         np.testing.assert_allclose(x, COLOUR(large)[None] / 255, atol=0.003)
     assert encode(GREY, LEVELS[..., None])[1]
+    x, single = encode(COLOUR, SQUARE[0].transpose(2, 0, 1).tolist())
+    assert single
+    np.testing.assert_array_equal(x, encode(COLOUR, SQUARE[0])[0])
+    assert not encode(COLOUR, SQUARE.tolist())[1]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def test_it_is_the_same_from_its_file(selector: AlgorithmSelector, tmp_path: Pat
     for why in (first.why, second.why):
         why.pop("seconds")
     assert first.why == second.why
+    assert repr(selector).endswith("learned from 4 tables by accuracy)")
     assert again.tables == selector.tables == ("line0", "line1", "ring0", "ring1")
 
 
@@ -102,6 +103,7 @@ def test_a_chosen_algorithm_is_the_same_from_its_file(
     chosen = Selected(name, chosen.support, chosen.classes, chosen.seed, chosen.why)
     chosen.save(tmp_path / "a")
     again = Selected.load(tmp_path / "a")
+    assert repr(again) == repr(chosen) == f"Selected({name!r}, 60 rows, 2 classes: 'no', 'yes')"
     asked, _ = rows("ring", 10)
     np.testing.assert_allclose(chosen.scores(asked), again.scores(asked), rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(chosen.predict(asked), again.predict(asked))

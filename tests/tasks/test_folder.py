@@ -107,8 +107,14 @@ def test_folders_that_are_called_as_splits(tmp_path):
     assert "train" in {name for pool in pools for name in pool.names}
     for name in ("train/cat", "train/dog", "test/cow", "test/hen", "unsorted"):
         draw(tmp_path / "pets" / name)
+    (tmp_path / "pets" / "annotations").mkdir()
+    (tmp_path / "pets" / "annotations" / "boxes.json").write_text("{}")
     with pytest.raises(UserError, match=r"the splits test, train and beside them unsorted"):
         folder(tmp_path / "pets")
+    rmtree(tmp_path / "pets" / "unsorted")
+    pets = folder(tmp_path / "pets", valid=0)
+    assert list(pets.pools) == ["train", "test"]
+    assert "passed over: annotations/boxes.json" in pets.about["notes"][0]
     draw(tmp_path / "half" / "test" / "cow")
     with pytest.raises(UserError, match=r"one of them called train.*received the splits test;"):
         folder(tmp_path / "half")

@@ -12,6 +12,7 @@ from quickstudy.inputs.delimited import labelled_rows, read_rows, read_table
 
 __all__ = [
     "folders",
+    "holds_pictures",
     "is_sidecar",
     "labelled_files",
     "labelled_rows",
@@ -140,6 +141,11 @@ def _pictures_at(path: Path) -> list[Path]:
         )
     named = [each for each in matches if not each.is_dir()]
     return [each for each in named if not is_sidecar(each)] or named
+
+
+def holds_pictures(path: Path) -> bool:
+    """Whether a file in a folder or in a folder in it may be a picture."""
+    return any(_files_below(path))
 
 
 def _files_below(path: Path) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from quickstudy.inputs.pixels import (
     as_array,
     flatten,
     from_base64,
+    nested,
     one_or_many,
     read_upload,
     to_plain,
@@ -139,7 +140,7 @@ class Pictures(InputKind):
         return np.stack(inputs), bad
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
-        values = as_array(X)
+        values = as_array(nested(X))
         if isinstance(values, np.ndarray) and values.dtype.kind in "buif":
             single = is_one(values, x_shape)
             encoded = self._encoded(values, x_shape, single)

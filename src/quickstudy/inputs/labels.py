@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ def label_array(labels: list[Any]) -> Array:
     array = np.empty(len(labels), dtype=object)
     array[:] = labels
     return array
+
+
+def some_labels(labels: Sequence[Any]) -> str:
+    """Five labels as Python writes them, and a sign that there are more."""
+    named = [text if len(text := repr(label)) <= 30 else f"{text[:27]}..." for label in labels[:5]]
+    return ", ".join([*named, "..."] if len(labels) > 5 else named)
 
 
 def distinct_classes(labels: list[Any], stored: bool = False) -> list[Any]:

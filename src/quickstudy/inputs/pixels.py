@@ -40,6 +40,17 @@ def as_array(values: Any) -> Any:
     return np.asarray(values)
 
 
+def nested(values: Any) -> Any:
+    """Lists of lists of numbers as an array; all else as it is."""
+    if not (isinstance(values, list | tuple) and values and isinstance(values[0], list | tuple)):
+        return values
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of other lengths
+        return values
+    return array if array.dtype.kind in "buif" else values
+
+
 def one_or_many(values: Any) -> tuple[bool, list[Any]]:
     """Whether something other than an array of numbers is one picture, and the pictures.
 

@@ -19,7 +19,14 @@ from quickstudy.explain import Explanation, Method, Suspect, explain, named, sus
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
-from quickstudy.inputs.labels import Array, is_many, label_array, label_list, label_to_json
+from quickstudy.inputs.labels import (
+    Array,
+    is_many,
+    label_array,
+    label_list,
+    label_to_json,
+    some_labels,
+)
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import flatten_state, locked, state_bytes
 from quickstudy.models.export import exported
@@ -65,7 +72,7 @@ class Adapted:
 
     def __repr__(self) -> str:
         shape, n = tuple(self.support_x.shape[1:]), len(self.labels)
-        of = f"{len(self.classes)} classes: {_some(self.classes)}"
+        of = f"{len(self.classes)} classes: {some_labels(self.classes)}"
         if not self.classes:
             of = f"{self.support.y.shape[1]} value(s) of each"
         return (
@@ -339,9 +346,3 @@ def _as_list(value: Any) -> list[float]:
     """The values of a target of a regression."""
     values: list[float] = torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist()
     return values
-
-
-def _some(classes: Sequence[Any]) -> str:
-    """Five classes as Python writes them, and a sign that there are more."""
-    named = [text if len(text := repr(label)) <= 30 else f"{text[:27]}..." for label in classes[:5]]
-    return ", ".join([*named, "..."] if len(classes) > 5 else named)

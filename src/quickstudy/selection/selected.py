@@ -17,7 +17,12 @@ from quickstudy.errors import CheckpointError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_bytes
-from quickstudy.inputs.labels import label_array, label_from_json, label_to_json
+from quickstudy.inputs.labels import (
+    label_array,
+    label_from_json,
+    label_to_json,
+    some_labels,
+)
 from quickstudy.inputs.rows import Columns
 from quickstudy.selection.configurations import CONFIGURATIONS, class_scores
 from quickstudy.selection.support import Support
@@ -57,6 +62,12 @@ class Selected:
         begin = time.process_time()
         self.estimator = CONFIGURATIONS[name].fitted(support.x, support.y, seed)
         self.seconds = time.process_time() - begin
+
+    def __repr__(self) -> str:
+        return (
+            f"Selected({self.name!r}, {len(self.support.y)} rows, {len(self.classes)} classes: "
+            f"{some_labels(self.classes)})"
+        )
 
     def encode(self, X: Any) -> Array:
         """Rows as numbers `(rows, features)`, by what is known of the support."""

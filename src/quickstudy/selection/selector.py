@@ -84,6 +84,12 @@ class AlgorithmSelector:
         self.tried, self.metric = tuple(tried), metric
         self.protocol, self.tables = protocol, tuple(tables)
 
+    def __repr__(self) -> str:
+        return (
+            f"AlgorithmSelector({len(self.policy.bias)} configurations, {len(self.tried)} tried, "
+            f"learned from {len(self.tables)} tables by {self.metric})"
+        )
+
     @classmethod
     def fit(
         cls,

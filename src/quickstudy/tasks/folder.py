@@ -11,6 +11,7 @@ from typing import Literal
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.files import (
     folders,
+    holds_pictures,
     is_sidecar,
     labelled_files,
     sidecars,
@@ -135,7 +136,7 @@ def _splits(path: Path) -> dict[Split, Path] | None:
     """
     inside = folders(path)
     named = [each for each in inside if each.name.casefold() in SPLIT_FOLDERS]
-    named = [each for each in named if folders(each) and not _holds_pictures(each)]
+    named = [each for each in named if folders(each) and not _pictures_in(each)]
     splits: dict[Split, Path] = {}
     for each in named:
         split = SPLIT_FOLDERS[each.name.casefold()]
@@ -147,7 +148,7 @@ def _splits(path: Path) -> dict[Split, Path] | None:
         splits[split] = each
     if not splits:
         return None
-    others = [each.name for each in inside if each not in named]
+    others = [each.name for each in inside if each not in named and holds_pictures(each)]
     if others or "train" not in splits:
         names = ", ".join(each.name for each in named)
         raise UserError(
@@ -159,7 +160,7 @@ def _splits(path: Path) -> dict[Split, Path] | None:
     return splits
 
 
-def _holds_pictures(path: Path) -> bool:
+def _pictures_in(path: Path) -> bool:
     return any(not each.is_dir() and not is_sidecar(each) for each in visible(path))
 
 
