@@ -68,6 +68,10 @@ class Watched(TaskSource):
     def preprocess(self) -> Any:
         return self.source.preprocess
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return self.source.splits
+
     def task(self, split: Split, index: int) -> Task:
         return self.change(split, index, self.source.task(split, index))
 

@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from small import Watched, blobs, huge, maml, parameters, prototypical, quick, seal_of, sinusoid
@@ -36,7 +37,8 @@ from quickstudy.training.loop import train
     ],
 )
 def test_the_rate_of_each_schedule(schedule: Any, factors: list[float]) -> None:
-    training = Training(steps=40, outer_lr=0.2, schedule=schedule, halve_every=10)
+    halving = {"halve_every": 10} if schedule == "halve" else {}
+    training = Training(steps=40, outer_lr=0.2, schedule=schedule, **halving)
     found = [training.rate(step) for step in (0, 10, 20, 30, 40)]
     assert found == pytest.approx([0.2 * factor for factor in factors])
 
@@ -99,7 +101,7 @@ def test_it_stops_at_the_target() -> None:
 
 
 def test_it_stops_when_nothing_improves() -> None:
-    still = {"outer_optimizer": "SGD", "outer_lr": 0.0, "valid_every": 1, "steps": 20}
+    still = {"outer_optimizer": "SGD", "outer_lr": 1e-30, "valid_every": 1, "steps": 20}
     result = quick(sinusoid(), maml(sinusoid()), None, patience=3, **still)
     assert (result.stopped, result.step) == ("patience", 4)
 
@@ -316,12 +318,91 @@ def test_a_validation_that_is_not_finite_is_no_best() -> None:
     assert math.isfinite(result.best)
 
 
+def without_valid() -> Episodes:
+    X = np.repeat(np.arange(12.0), 10)[:, None] + np.linspace(0, 0.5, 120)[:, None]
+    data = arrays(X, np.arange(12).repeat(10), valid=0)
+    return Episodes(data, n_way=2, n_shot=1, n_query=2)
+
+
+@pytest.mark.parametrize("how", ["no valid classes", "no valid tasks"])
+def test_without_a_validation_the_last_weights_are_kept(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = without_valid() if how == "no valid classes" else blobs()
+    learner = prototypical(source, norm="population")
+    settings = Training(
+        steps=4, meta_batch=2, valid_every=2, valid_tasks=3 if how == "no valid classes" else 0
+    )
+    result = train(learner, source, settings, tmp_path / "run")
+    assert (result.stopped, result.step, result.temperature) == ("steps", 4, 1.0)
+    assert math.isnan(result.best)
+    assert "no validation, and the last weights are kept" in capsys.readouterr().err
+    weights, header = RunDirectory(tmp_path / "run").load("weights")
+    assert header["step"] == 4
+    for name, value in learner.state_dict().items():
+        assert torch.equal(weights[name], value)
+    assert load(tmp_path / "run").temperature == 1.0
+
+
+def test_a_run_without_validation_has_weights_before_its_end(tmp_path: Path) -> None:
+    quick(without_valid(), prototypical(without_valid()), tmp_path / "run", steps=4, valid_every=2)
+    halted = quick(
+        Watched(without_valid(), _interrupting),
+        prototypical(without_valid()),
+        tmp_path / "halted",
+        steps=4,
+        valid_every=2,
+    )
+    assert halted.stopped == "interrupted"
+    assert RunDirectory(tmp_path / "halted").load("weights")[1]["step"] == halted.step
+    quick(
+        without_valid(),
+        prototypical(without_valid()),
+        tmp_path / "halted",
+        steps=4,
+        valid_every=2,
+        resume=True,
+    )
+    assert seal_of(tmp_path / "halted") == seal_of(tmp_path / "run")
+
+
+def _interrupting(split: Split, index: int, task: Task) -> Task:
+    if (split, index) == ("train", 4):
+        signal.raise_signal(signal.SIGINT)
+    return task
+
+
+def test_what_a_validation_decides_is_refused_without_meta_valid_tasks(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="patience has an effect only with a validation"):
+        quick(without_valid(), prototypical(without_valid()), tmp_path / "run", patience=2)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"resume": True}, {"checkpoint_every": 2}])
+def test_what_needs_a_run_directory_is_refused_without_one(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="need a run directory"):
+        quick(sinusoid(), maml(sinusoid()), None, **wrong)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"steps": 0}, "steps"),
         ({"meta_batch": -1}, "meta_batch"),
-        ({"valid_tasks": 0}, "valid_tasks"),
+        ({"valid_tasks": -1}, "valid_tasks must be at least 0"),
+        ({"valid_n_way": 1}, "valid_n_way must be at least 2"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": 2**64}, "seed must be at most"),
+        ({"outer_lr": 0.0}, "outer_lr must be above 0"),
+        ({"outer_lr": math.nan}, "outer_lr must be float"),
+        ({"minutes": -1.0}, "minutes must be at least 0"),
+        ({"target": math.inf}, "target must be float"),
+        ({"steps": 2.5}, "steps must be int"),
+        ({"batching": "vmpa"}, "batching must be Literal"),
+        ({"halve_every": 10}, "halve_every has an effect only with schedule halve"),
+        ({"batching": "loop", "chunk_size": 2}, "chunk_size has an effect only with batching vmap"),
+        ({"valid_tasks": 0, "patience": 2}, "patience has an effect only with a validation"),
+        ({"valid_tasks": 0, "target": 2}, "target has an effect only with a validation"),
         ({"patience": 0}, "patience"),
         ({"max_bad_steps": 0}, "max_bad_steps"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
@@ -347,11 +428,9 @@ def test_wrong_settings_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
-def test_without_valid_tasks_it_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    X, y = torch.randn(60, 2), torch.arange(6).repeat(10)
-    source = Episodes(arrays(X, y, valid=0), 2, 1, 2)
-    with pytest.raises(UserError, match="valid"):
-        quick(source, prototypical(source), tmp_path / "run")
+def test_more_valid_ways_than_classes_are_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(UserError, match="99"):
         quick(blobs(), prototypical(blobs()), tmp_path / "run", valid_n_way=99)
     assert not (tmp_path / "run").exists()

@@ -4,6 +4,8 @@ Every message has three parts: what was wrong and where, what was received, and 
 `exit_code` is what the command line returns for the error.
 """
 
+import math
+
 
 class QuickstudyError(Exception):
     """Anything quickstudy raises on purpose.
@@ -64,3 +66,37 @@ class NonFiniteError(QuickstudyError):
     """
 
     exit_code = 4
+
+
+def at_least(where: str, limit: float, **values: float | None) -> None:
+    """Refuses the first of these values that is below a limit or not finite; None passes.
+
+    Args:
+        where: What the values are options of.
+        limit: The least that each may be.
+        values: The options by name.
+
+    Raises:
+        UserError: One is below the limit, infinite, or no number.
+    """
+    for name, value in values.items():
+        if value is not None and not limit <= value < math.inf:
+            raise UserError(
+                f"{where}: {name} must be at least {limit}; received {value}; correct it."
+            )
+
+
+def above(where: str, limit: float, **values: float | None) -> None:
+    """Refuses the first of these values that is not above a limit or not finite; None passes.
+
+    Args:
+        where: What the values are options of.
+        limit: What each must be above.
+        values: The options by name.
+
+    Raises:
+        UserError: One is not above the limit, infinite, or no number.
+    """
+    for name, value in values.items():
+        if value is not None and not limit < value < math.inf:
+            raise UserError(f"{where}: {name} must be above {limit}; received {value}; correct it.")

@@ -70,6 +70,12 @@ class Recorder:
         repeatable = runs_under_vmap(learner) and not changes
         frugal = learner.meta_gradient == "checkpoint" and not compiled
         self.able = repeatable and not frugal
+        if compiled and not self.able:
+            raise UserError(
+                "compile: is for learners whose steps are the same operations every time; received "
+                f"a {self.learner}, which draws random numbers, changes with the progress of "
+                "meta-training, or looks at values; leave compile out."
+            )
         self._seconds: dict[Any, float] = {}
         self._made: dict[Any, Step] = {}
         self._relied_on: dict[Any, Step] = {}

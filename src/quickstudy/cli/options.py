@@ -13,7 +13,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from quickstudy.errors import UserError
-from quickstudy.training.plan import DEFAULTS, flat, signatures, unknown_option
+from quickstudy.training.plan import DEFAULTS, RESUME, flat, signatures, unknown_option
 from quickstudy.training.settings import Training
 from quickstudy.training.signatures import Option, Signature
 
@@ -24,7 +24,7 @@ examples:
   quickstudy train --tasks folder --tasks.path my_classes/ --net.hidden 32 --out runs/c
   quickstudy train --config recipe.yaml --outer-lr 0.01 --out runs/d
   quickstudy train --resume runs/a --steps 4000
-  torchrun --nproc-per-node 2 -m quickstudy train --tasks glyphs --out runs/e
+  torchrun --nproc-per-node 2 -m quickstudy train --tasks glyphs --out runs/e --resume auto
 """
 ESTIMATE_EXAMPLES = """\
 examples:
@@ -46,7 +46,7 @@ The same command goes on with a search that was stopped, or joins one that runs.
 COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
     "train": (
         TRAIN_EXAMPLES,
-        {"out": "Run directory to write.", "resume": "Run directory to continue, bit by bit."},
+        {"out": "Run directory to write.", "resume": RESUME},
         (),
     ),
     "estimate": (ESTIMATE_EXAMPLES, {"json": "File for the result."}, ()),

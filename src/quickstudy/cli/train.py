@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from quickstudy.batching.processes import joined, json_from_first, world
 from quickstudy.cli.options import train_parser, value_of
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import spelling
-from quickstudy.training.plan import MAY_CHANGE, changed, flat, hyphened, run_training
+from quickstudy.training.plan import changed, flat, hyphened, run_training
+from quickstudy.training.resuming import MAY_CHANGE
 
 
 def train(argv: Sequence[str]) -> int:
     """Meta-train a learner on many tasks."""
+    with joined():
+        return _train(argv)
+
+
+def _train(argv: Sequence[str]) -> int:
     resume = value_of(argv, "--resume")
+    auto = resume == "auto"
     recorded: dict[str, Any] = {}
     words = list(argv)
-    if resume is not None:
-        recorded = RunDirectory(resume).read().get("config") or {}
+    if resume is not None and not auto:
+        run = RunDirectory(resume)
+        recorded = json_from_first(lambda: run.read().get("config")) or {}
         if not recorded:
             raise UserError(
                 f"train --resume {resume}: needs a run that the command line began; received one "
@@ -31,7 +41,12 @@ def train(argv: Sequence[str]) -> int:
     parser.set_defaults(flat({k: v for k, v in recorded.items() if k != "out"}))
     options = parser.read(words).as_dict()
     options.pop("config", None)
-    if resume is not None:
+    if resume is not None and not auto:
+        if options["out"] is not None and Path(options["out"]).resolve() != run.path.resolve():
+            raise UserError(
+                f"train --resume {resume}: a run goes on in its own folder; received --out "
+                f"{options['out']}; leave one of them out."
+            )
         options |= {"out": str(resume)}
         if others := changed(recorded, options):
             raise UserError(
@@ -41,11 +56,15 @@ def train(argv: Sequence[str]) -> int:
             )
     elif options["out"] is None:
         raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
-    result = run_training(options, resume=resume is not None)
-    if int(os.environ.get("RANK", 0)) == 0:
+    result = run_training(options, resume="auto" if auto else resume is not None)
+    if world()[0] == 0:
+        best = (
+            "not validated, so that the last weights are kept"
+            if math.isnan(result.best)
+            else f"best validation {result.best:{spelling(result.best, 4)}}"
+        )
         print(
-            f"stopped: {result.stopped} at step {result.step}, best validation "
-            f"{result.best:{spelling(result.best, 4)}}, "
+            f"stopped: {result.stopped} at step {result.step}, {best}, "
             f"{result.minutes:.1f} minutes, {result.skipped} task(s) skipped; run in "
             f"{options['out']}"
         )

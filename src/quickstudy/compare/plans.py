@@ -17,7 +17,6 @@ from quickstudy.tasks.recorded import PLACES, NewClasses, others_than_places
 from quickstudy.training.plan import (
     DEFAULTS,
     DRAWING,
-    MAY_CHANGE,
     changed,
     hyphened,
     plain,
@@ -25,6 +24,7 @@ from quickstudy.training.plan import (
     run_training,
     without_none,
 )
+from quickstudy.training.resuming import MAY_CHANGE
 
 # Options of the whole comparison, not of one learner.
 SHARED = ("out", "resume", "config", "tasks")

@@ -15,7 +15,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from quickstudy.errors import CheckpointError, UserError
+from quickstudy.files import lock
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
 
@@ -131,6 +132,14 @@ class RunDirectory:
         """Whether a run was saved here."""
         return (self.path / "run.json").is_file()
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Lets one process train this run: it holds a lock, which ends with it.
+
+        Raises:
+            UserError: Another process trains it, or the folder cannot be written.
+        """
+        return lock.locked(self.path, "trained")
+
     def create(self, record: JSON) -> None:
         """Starts a run; `record` says what is trained on what.
 
@@ -138,8 +147,8 @@ class RunDirectory:
             UserError: The folder holds a run, or other files.
         """
         inside = list(self.path.iterdir()) if self.path.is_dir() else []
-        # Temporary files of a killed process do not count.
-        if any(each.suffix != ".tmp" for each in inside):
+        # Temporary files and the lock of a killed process do not count.
+        if any(each.suffix != ".tmp" and each.name != lock.NAME for each in inside):
             what = "a run" if self.exists else "other files"
             raise UserError(
                 f"run directory {self.path}: must be new or empty; received a folder with {what}; "
@@ -154,8 +163,9 @@ class RunDirectory:
         if not self._began:
             return
         for each in self.path.iterdir():
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
-        if self._made_folder:
+            if each.name != lock.NAME:
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        if self._made_folder and not any(self.path.iterdir()):
             self.path.rmdir()
         self._began = False
 
@@ -224,6 +234,15 @@ class RunDirectory:
         Raises:
             CheckpointError: There is none, or it is not the one that was written.
         """
+        content = self.content(role)
+        return tensors_from_bytes(content, str(self.path / self.read()["files"][role]["name"]))
+
+    def content(self, role: str) -> bytes:
+        """The content of a file that the record names.
+
+        Raises:
+            CheckpointError: There is none, or it is not the one that was written.
+        """
         entry = self.read()["files"].get(role)
         if entry is None:
             raise CheckpointError(
@@ -243,7 +262,7 @@ class RunDirectory:
                 f"{path}: expected sha256 {entry['sha256'][:16]}...; received {digest[:16]}...: "
                 "the file is damaged or was altered; restore it from a copy, or train again."
             )
-        return tensors_from_bytes(content, str(path))
+        return content
 
     def log(self, row: JSON) -> None:
         """Appends a record to metrics.jsonl."""

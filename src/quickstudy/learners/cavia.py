@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
+from quickstudy.errors import at_least
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners.gradient_based import GradientBased, check_head_per_class
 from quickstudy.nets.context import insert_context
@@ -66,6 +67,7 @@ class CAVIA(GradientBased):
         meta_gradient: MetaGradient = "exact",
     ) -> None:
         check_head_per_class(net, "CAVIA")
+        at_least("CAVIA", 1, n_context=n_context)
         net = copy.deepcopy(net)
         adapted = [insert_context(net, n_context)]
         super().__init__(net, kind, adapted, inner_lr, inner_steps, adapt_steps, meta_gradient)

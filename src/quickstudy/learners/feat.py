@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import above, at_least
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.prototypical import class_means, squared_distances
 from quickstudy.nets import Norm, width
@@ -67,6 +68,8 @@ class FEAT(EmbeddingLearner[FEATState]):
         self, net: nn.Module, temperature: float = 8.0, balance: float = 0.1, n_heads: int = 1
     ) -> None:
         super().__init__(net)
+        above("FEAT", 0, temperature=temperature)
+        at_least("FEAT", 0, balance=balance)
         self.temperature, self.balance = temperature, balance
         self.attention = Attention(width(net), n_heads)
         self.norm = Norm(width(net), "layer")

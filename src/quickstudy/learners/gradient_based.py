@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, above, at_least
 from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Rate, descend
 from quickstudy.learner import Learner, Tags, locked
 from quickstudy.nets import norm
@@ -54,7 +54,8 @@ class GradientBased(Learner[AdaptedState], ABC):
 
     Raises:
         UserError: The network keeps running statistics, or has dropout where the meta-gradient is
-            `"checkpoint"`; or a task has more classes than outputs.
+            `"checkpoint"`; a number of steps is negative, or a step size not above 0; or a task has
+            more classes than outputs.
     """
 
     tags = Tags(needs_head=True, net_options={"norm": "support"})
@@ -76,6 +77,14 @@ class GradientBased(Learner[AdaptedState], ABC):
         super().__init__()
         name = type(self).__name__
         norm.check_no_running_statistics(net, name)
+        at_least(name, 0, inner_steps=inner_steps, adapt_steps=adapt_steps)
+        if meta_gradient not in get_args(MetaGradient):
+            raise UserError(
+                f"{name}: meta_gradient must be one of {', '.join(get_args(MetaGradient))}; "
+                f"received {meta_gradient!r}; choose one of these."
+            )
+        if not callable(rate):
+            above(name, 0, inner_lr=rate)
         if meta_gradient == "checkpoint" and (layers := dropouts(net)):
             raise UserError(
                 f"{name}: meta_gradient checkpoint runs each step twice, and dropout would leave "
@@ -198,6 +207,7 @@ def usual_rate(inner_lr: float | None, kind: Kind) -> float:
     size it diverges.
     """
     if inner_lr is not None:
+        above("inner loop", 0, inner_lr=inner_lr)
         return inner_lr
     return 0.4 if kind == "classification" else 0.01
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.inner.descent import Context, Parameters, descend
 from quickstudy.inner.implicit import implicit_gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
@@ -80,6 +80,8 @@ class ImplicitMAML(GradientBased):
                 f"ImplicitMAML: lam must be above 0, or theta has no influence on the optimum; "
                 f"received {lam}; give a positive number, and adapt_lam=0 to adapt without a pull."
             )
+        at_least("ImplicitMAML", 0, adapt_lam=adapt_lam, cg_damping=cg_damping)
+        at_least("ImplicitMAML", 1, cg_steps=cg_steps)
         self.lam, self.adapt_lam = lam, lam if adapt_lam is None else adapt_lam
         self.cg_steps, self.cg_damping = cg_steps, cg_damping
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import at_least
 from quickstudy.learner import Contributions
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.prototypical import class_means
@@ -83,6 +84,7 @@ class InContext(EmbeddingLearner[InContextState]):
         n_heads: int = 4,
     ) -> None:
         super().__init__(net, kind)
+        at_least("InContext", 1, hidden=hidden, n_layers=n_layers)
         self.project = nn.Linear(width(net), hidden)
         self.asked = nn.Parameter(torch.zeros(hidden))
         self.blocks = nn.ModuleList(Block(hidden, n_heads) for _ in range(n_layers))

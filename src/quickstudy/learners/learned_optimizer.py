@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, above
 from quickstudy.inner.descent import Context, Loss, Parameters, value_and_gradient
 from quickstudy.inner.evolution import persistent
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
@@ -108,7 +108,7 @@ class LearnedOptimizer(GradientBased):
         start_std: float | None = None,
     ) -> None:
         adapted = trainable_names(net)
-        super().__init__(net, kind, adapted, 0.0, inner_steps, adapt_steps, "first")
+        super().__init__(net, kind, adapted, 1.0, inner_steps, adapt_steps, "first")
         for name, choice, choices in (
             ("objective", objective, get_args(Objective)),
             ("estimator", estimator, get_args(Estimator)),
@@ -118,12 +118,13 @@ class LearnedOptimizer(GradientBased):
                     f"LearnedOptimizer: {name} must be one of {', '.join(choices)}; received "
                     f"{choice!r}; choose one of these."
                 )
-        if min(inner_steps, truncate, batch_size or 1) < 1:
+        if min(inner_steps, truncate, 1 if batch_size is None else batch_size) < 1:
             raise UserError(
                 "LearnedOptimizer: inner_steps and truncate must be at least 1, and batch_size too "
                 f"where it is given; received inner_steps={inner_steps} and truncate={truncate}, "
                 f"batch_size={batch_size}; give positive numbers."
             )
+        above("LearnedOptimizer", 0, pes_std=pes_std, start_std=start_std)
         self.rule = build_rule(rule, rule_options)
         self.batch_size, self.objective, self.truncate = batch_size, objective, truncate
         self.second_derivatives, self.estimator = second_derivatives, estimator

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from quickstudy.errors import UserError, above, at_least
 from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.passing import padding
@@ -70,6 +71,13 @@ class MAMLPlusPlus(GradientBased):
         first_order: float = 0.0,
     ) -> None:
         adapted = trainable_names(net)
+        at_least("MAMLPlusPlus", 1, inner_steps=inner_steps)
+        above("MAMLPlusPlus", 0, inner_lr=inner_lr)
+        if not (0 <= multi_step <= 1 and 0 <= first_order <= 1):
+            raise UserError(
+                "MAMLPlusPlus: multi_step and first_order are parts of meta-training, from 0 to 1; "
+                f"received {multi_step} and {first_order}; correct them."
+            )
         super().__init__(net, kind, adapted, self._rate, inner_steps, adapt_steps, meta_gradient)
         self.rates = nn.Parameter(torch.full((len(adapted), inner_steps), inner_lr))
         self.multi_step, self.first_order = multi_step, first_order

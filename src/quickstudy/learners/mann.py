@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.learner import Tags
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.snail import widened
@@ -105,6 +105,12 @@ class MANN(EmbeddingLearner[MANNState]):
             raise UserError(
                 "MANN: every head needs a row of the memory to write to; received "
                 f"read_heads={read_heads} and a memory of {memory[0]} rows; change one of them."
+            )
+        at_least("MANN", 1, hidden=hidden, memory_width=memory[1])
+        if not 0 <= gamma <= 1:
+            raise UserError(
+                f"MANN: gamma, the part of its use that a row keeps, must be from 0 to 1; received "
+                f"{gamma}; correct it."
             )
         self.n_out = n_out
         self.memory, self.read_heads, self.hidden, self.gamma = memory, read_heads, hidden, gamma

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.metrics import log_density
 from quickstudy.nets import width
@@ -91,6 +91,7 @@ class NeuralProcess(EmbeddingLearner[NeuralProcessState]):
                 f"NeuralProcess: min_std must be between 0 and 1; received {min_std}; scale the "
                 "targets to a standard deviation of about 1 and choose a fraction of it."
             )
+        at_least("NeuralProcess", 1, hidden=hidden)
         self.min_std = min_std
         features = width(net)
         labels, groups, outputs = (n_out, 1, 2 * n_out) if kind == "regression" else (0, 2, 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.learner import Tags
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.nets import Norm, norm, traits
@@ -69,6 +69,7 @@ class RelationNetwork(EmbeddingLearner[RelationState]):
 
     def __init__(self, net: nn.Module, hidden: int = 8) -> None:
         super().__init__(net)
+        at_least("RelationNetwork", 1, hidden=hidden)
         self.feature_shape = traits.feature_shape(net)
         kind = next((m.kind for m in net.modules() if isinstance(m, Norm)), None)
         self.relation = _relation_module(self.feature_shape, hidden, kind)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.inner.descent import Parameters, gradient
 from quickstudy.learners.gradient_based import GradientBased, trainable_names
 from quickstudy.nets.passing import padding
@@ -92,6 +92,7 @@ class Reptile(GradientBased):
                 f"Reptile: inner_optimizer must be one of {', '.join(get_args(InnerOptimizer))}; "
                 f"received {inner_optimizer!r}; choose one of these."
             )
+        at_least("Reptile", 1, inner_batch=inner_batch, adapt_batch=adapt_batch)
         self.inner_optimizer, self.inner_lr = inner_optimizer, inner_lr
         self.inner_batch, self.adapt_batch = inner_batch, adapt_batch
         self.tags = replace(self.tags, order_matters=True)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.learner import Tags
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.nets import width
@@ -89,6 +89,7 @@ class SNAIL(EmbeddingLearner[SNAILState]):
                 f"context at least one example; received keys={tuple(keys)}, "
                 f"values={tuple(values)} and context={context}; correct them."
             )
+        at_least("SNAIL", 1, filters=filters, keys=min(keys), values=min(values))
         self.n_out, self.context = n_out, context
         layers: list[CausalLayer] = []
         n_in = width(net) + n_out

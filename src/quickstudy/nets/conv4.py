@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.nets.norm import Norm, NormKind
 from quickstudy.nets.second_order import Conv2d
 
@@ -54,6 +54,7 @@ class Conv4(nn.Module):
             raise UserError(
                 f"Conv4: pools must be 0 to 4, of four blocks; received {pools}; choose another."
             )
+        at_least("Conv4", 1, hidden=hidden)
         least = 2**pools if pool == "max" else 1
         if len(in_shape) != 3 or min(in_shape[1:]) < least:
             raise UserError(

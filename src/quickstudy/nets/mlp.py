@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.nets.norm import Norm, NormKind
 
 Activation = Literal["relu", "sigmoid", "tanh"]
@@ -53,6 +53,7 @@ class MLP(nn.Module):
                 f"MLP: activation must be one of {', '.join(ACTIVATIONS)}; received "
                 f"{activation!r}; choose one of these."
             )
+        at_least("MLP", 1, hidden=min(hidden, default=1))
         widths = [math.prod(in_shape), *hidden]
         layers: list[nn.Module] = []
         for n_in, n_out in itertools.pairwise(widths):

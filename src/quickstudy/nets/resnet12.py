@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.nets.norm import Norm, NormKind
 from quickstudy.nets.second_order import Conv2d
 
@@ -59,6 +59,7 @@ class ResNet12(nn.Module):
                 f"{halved}x{halved} for {len(hidden)} stages; received {tuple(in_shape)}; resize "
                 "the images, take fewer stages, or use the net MLP."
             )
+        at_least("ResNet12", 1, hidden=min(hidden, default=1))
         widths = [in_shape[0], *hidden]
         self.stages = nn.Sequential(*(Stage(i, o, norm) for i, o in itertools.pairwise(widths)))
         self.pool = pool

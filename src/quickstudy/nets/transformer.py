@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.nets.norm import Norm
 
 
@@ -153,6 +153,7 @@ class Transformer(nn.Module):
         patch: int = 4,
     ) -> None:
         super().__init__()
+        at_least("Transformer", 1, hidden=hidden, n_layers=n_layers)
         self.embed = (
             Patches(in_shape, hidden, patch)
             if len(in_shape) == 3

@@ -108,7 +108,7 @@ def split_names(
     Raises:
         UserError: The parts are out of range, or a split would have fewer than `least` names.
     """
-    if min(valid, test) < 0 or valid + test >= 1:
+    if not (min(valid, test) >= 0 and valid + test < 1):
         raise UserError(
             f"{what}: the parts valid and test must be at least 0 and below 1 together; received "
             f"valid={valid}, test={test}; leave a part for meta-training."

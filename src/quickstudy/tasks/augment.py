@@ -132,6 +132,10 @@ class Augmented(TaskSource):
         return self.source.shares_outputs
 
     @property
+    def splits(self) -> tuple[Split, ...]:
+        return self.source.splits
+
+    @property
     def untouched(self) -> TaskSource:
         return self.source
 

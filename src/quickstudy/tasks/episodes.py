@@ -143,12 +143,13 @@ class Episodes(TaskSource):
     kind: Kind = field(default="classification", init=False)
 
     def __post_init__(self) -> None:
-        for name, value in (("n_way", self.n_way), ("n_shot", self.n_shot)):
+        # Of one class alone every answer is right.
+        for name, value, least in (("n_way", self.n_way, 2), ("n_shot", self.n_shot, 1)):
             low, high = _bounds(value)
-            if low < 1 or high < low:
+            if low < least or high < low:
                 raise UserError(
-                    f"Episodes: {name} must be at least 1 and a range must go upwards; received "
-                    f"{value}; give a positive number, or two in order."
+                    f"Episodes: {name} must be at least {least} and a range must go upwards; "
+                    f"received {value}; give such a number, or two in order."
                 )
         if self.n_query < 1:
             raise UserError(
@@ -194,6 +195,10 @@ class Episodes(TaskSource):
     @property
     def preprocess(self) -> InputKind | None:
         return self.data.preprocess
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return tuple(self.data.pools)
 
     def task(self, split: Split, index: int) -> Task:
         pool, rng = self.pool(split), generator(self.seed, split, index)
@@ -324,6 +329,10 @@ class Flat(TaskSource):
     @property
     def preprocess(self) -> InputKind | None:
         return self.episodes.preprocess
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return self.episodes.splits
 
     def task(self, split: Split, index: int) -> Task:
         episodes, pool = self.episodes, self.episodes.pool(split)

@@ -104,6 +104,10 @@ class GroupedRows(TaskSource):
             return self
         return replace(self, scale=targets)
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return tuple(self.groups)
+
     def task(self, split: Split, index: int) -> Task:
         rng = generator(self.seed, split, index)
         groups = self._groups(split)

@@ -21,6 +21,7 @@ from quickstudy.tasks.rungs import default_rungs
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+LARGEST_SEED = 2**64 - 1
 T = TypeVar("T", bound="TaskSource")
 
 
@@ -29,7 +30,14 @@ def generator(seed: int, stream: str, index: int) -> np.random.Generator:
 
     Counter-based (Philox): no state is kept between tasks, so task 17 of a split is the same in any
     order, on any rank, and after any resume.
+
+    Raises:
+        UserError: The seed is negative or has more than 64 bits.
     """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(
+            f"tasks: seed must be from 0 to {LARGEST_SEED}; received {seed}; choose such a number."
+        )
     key = np.array([seed, zlib.crc32(stream.encode())], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=[0, index, 0, 0]))
 
@@ -112,6 +120,11 @@ class TaskSource(ABC):
         They stand in the record of a run, so that data which changed since are recognised.
         """
         return None
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that there are tasks of."""
+        return SPLITS
 
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
         """The simple opponents that a meta-learner has to beat on these tasks, by name.

@@ -146,10 +146,14 @@ class Subtables(TaskSource):
     def n_out(self) -> int:
         return self.n_classes
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return tuple(split for split, tables in self.tables.items() if tables)
+
     def task(self, split: Split, index: int) -> Task:
-        if split not in self.tables:
+        if split not in self.splits:
             raise UserError(
-                f"tables: {self.name} has the splits {', '.join(self.tables)}; received "
+                f"tables: {self.name} has the splits {', '.join(self.splits)}; received "
                 f"{split!r}; choose one of these."
             )
         rng = generator(self.seed, split, index)

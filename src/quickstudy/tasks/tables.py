@@ -107,7 +107,7 @@ def split_tables(
     """
     names = sorted({table.family for table in tables})
     folds = round(1 / test) if test else 1
-    if min(valid, test) < 0 or valid + test >= 1 or not 0 <= fold < folds:
+    if not (min(valid, test) >= 0 and valid + test < 1 and 0 <= fold < folds):
         raise UserError(
             "tables: the parts valid and test must be at least 0 and below 1 together, and fold "
             f"one of the 1 / test that there are; received valid={valid}, test={test}, "

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from quickstudy.batching.batch import threads
-from quickstudy.batching.processes import gather, own_random_numbers, share, world
+from quickstudy.batching.processes import all_reduce, from_first, own_random_numbers, world
 from quickstudy.batching.record import Recorder
-from quickstudy.errors import CheckpointError, NonFiniteError
-from quickstudy.evaluation.calibration import helpful_temperature
-from quickstudy.evaluation.novelty import Threshold, fit_threshold
-from quickstudy.evaluation.scores import calibrate_population, responses, score
+from quickstudy.errors import NonFiniteError, UserError
+from quickstudy.evaluation.scores import calibrate_population
 from quickstudy.files import rundir
 from quickstudy.files.records import without_nan
 from quickstudy.learner import AnyLearner
@@ -30,30 +27,19 @@ from quickstudy.nets.copies import snapshot
 from quickstudy.nets.norm import check_no_running_statistics
 from quickstudy.nets.passing import bf16
 from quickstudy.nets.traits import check_architectures
-from quickstudy.task import Task, to_like
+from quickstudy.task import to_like
 from quickstudy.tasks.recorded import Recorded
-from quickstudy.tasks.source import TaskSource, flat_batches, of_size
+from quickstudy.tasks.source import TaskSource, flat_batches
+from quickstudy.training.checkpoint import Counters, checkpoint, restore
 from quickstudy.training.facts import facts, on_recorded_scale, places_of
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
 from quickstudy.training.progress import Progress, tensorboard
-from quickstudy.training.result import Result, Stop, Watch
+from quickstudy.training.result import Result, Resume, Stop, Watch
+from quickstudy.training.resuming import begun, check_same, opened
 from quickstudy.training.settings import Training
-
-
-@dataclass
-class _Counters:
-    """Counts and times of a run, which change from step to step."""
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-    since_best: int = 0
-    bad_steps: int = 0
-    skipped: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
+from quickstudy.training.validation import Validation
 
 
 def train(
@@ -63,7 +49,7 @@ def train(
     out: str | Path | None = None,
     *,
     about: dict[str, Any] | None = None,
-    resume: bool = False,
+    resume: Resume = False,
     show: bool = True,
     watch: Watch | None = None,
 ) -> Result:
@@ -79,14 +65,16 @@ def train(
         out: Run directory to write; None to keep nothing.
         about: What the run directory's record holds besides, such as how to make the tasks again.
         resume: Continue the run in `out`, to the same weights as without a pause: bit by bit on the
-            same machine, with the same PyTorch and number of threads, unless compiled.
+            same machine, with the same PyTorch and number of threads, unless compiled. `"auto"`
+            continues the run that is there if it is this very one, and begins it if none is.
         show: Whether progress is shown.
         watch: Called after each validation with the steps done and the best metric so far; training
             ends where it returns true, and can be resumed.
 
     Raises:
-        UserError: `out` holds a run and `resume` is false, a setting is wrong, or the data of
-            meta-train and meta-valid are not those that the run began with.
+        UserError: `out` holds a run and `resume` is false, or another run than this; another
+            process trains it; a setting is wrong; or the data of meta-train and meta-valid are not
+            those that the run began with.
         CheckpointError: The run cannot be resumed.
         NonFiniteError: No task gave a finite loss for many steps in a row.
 
@@ -97,18 +85,27 @@ def train(
         ('steps', 2)
     """
     training = training or Training()
-    if resume and out is not None:
-        source = on_recorded_scale(source, out)
-    pooled = pooled_training(learner, source, training, out)
-    run = _Run(learner, source, training)
-    try:
-        run.open(out, about or {}, resume)
-        result = run.go(show, watch)
-    except Exception:
-        if run.directory is not None and run.at.step == 0:
-            run.directory.discard()
-        raise
-    if pooled is not None and result.stopped not in ("interrupted", "watch") and not pooled.done:
+    if out is None and (resume or training.checkpoint_every):
+        raise UserError(
+            "train: resume and checkpoint_every need a run directory; received none; give out, or "
+            "leave them out."
+        )
+    with opened(out, resume) as continued:
+        if continued and out is not None:
+            source = on_recorded_scale(source, out)
+            if resume is not True:
+                check_same(rundir.RunDirectory(out), facts(learner, source, training))
+        pooled = pooled_training(learner, source, training, out)
+        run = _Run(learner, source, training)
+        try:
+            run.open(out, about or {}, continued)
+            result = run.go(show, watch)
+        except Exception:
+            if run.directory is not None and run.at.step == 0:
+                run.directory.discard()
+            raise
+        if pooled is None or result.stopped in ("interrupted", "watch") or pooled.done:
+            return result
         if train(pooled.learner, source, pooled.settings, show=show).stopped == "interrupted":
             return replace(result, stopped="interrupted")
         pooled.keep()
@@ -126,8 +123,9 @@ class _Run:
         self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
+        self.validation = Validation(learner, source, training)
         self.metric = source.metrics[0]
-        self.at = _Counters()
+        self.at = Counters()
         self.best_weights: dict[str, Tensor] = {}
         self.directory: rundir.RunDirectory | None = None
         self.record: dict[str, Any] = {}
@@ -151,6 +149,7 @@ class _Run:
                     "minutes": 0.0,
                 }
                 self.directory.create(self.record)
+                begun(self.directory)
                 self.record = self.directory.read()
                 self._checkpoint()
         self.writer = open_writer and open_writer(str(Path(out or "runs") / "tensorboard"))
@@ -174,6 +173,8 @@ class _Run:
             of_inputs = () if kind is None or self.at.step else kind.notes
             for note in (*self.notes, *of_inputs):
                 progress.say(f"note: {note}")
+            if not self.validation.n:
+                progress.say("no meta-valid tasks: no validation, and the last weights are kept")
             while stopped == "steps" and self.at.step < self.settings.steps:
                 losses.append(self._step())
                 self.at.seconds = time.monotonic() - started
@@ -190,24 +191,26 @@ class _Run:
                         {"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed}
                     )
                 halt = self._agreed_halt()
-                validated = now % self.settings.valid_every == 0 or now == self.settings.steps
-                if validated:  # Even when interrupted: a resumed run would not come back to it.
+                due = now % self.settings.valid_every == 0 or now == self.settings.steps
+                if due and self.validation.n:
+                    # Even when interrupted: a resumed run would not come back to it.
                     halt = self._validate(progress, watch) or halt
                     recent = (time.monotonic(), now)
+                elif due:
+                    self._keep()
                 every = self.settings.checkpoint_every
-                if validated or halt or (every and now % every == 0):
+                if due or halt or (every and now % every == 0):
                     self._checkpoint()
                 stopped = halt or stopped
         if self.at.best is None:  # Nothing was validated: the latest weights are the best known.
-            calibrate_population(self.learner, self.source)
-            self.best_weights = snapshot(self.learner)
+            self._keep()
         if self.directory is not None and self.rank == 0:
             self.record["stopped"] = stopped
             self._checkpoint()
         temperature, novelty = 1.0, None
         if stopped not in ("interrupted", "watch"):
             self.learner.load_state_dict(self.best_weights)
-            temperature, novelty = self._calibration()
+            temperature, novelty = self.validation.calibration()
             if self.directory is not None and self.rank == 0:
                 fitted = {"temperature": temperature, "novelty": novelty and novelty.to_json()}
                 self.directory.save(self.record | fitted, {})
@@ -217,14 +220,10 @@ class _Run:
         minutes, notes = at.seconds / 60, tuple(self.notes)
         return Result(stopped, at.step, best, minutes, at.skipped, temperature, novelty, notes)
 
-    def _calibration(self) -> tuple[float, Threshold | None]:
-        """The temperature and the threshold of novelty on the meta-valid tasks."""
-        if self.learner.kind == "regression":
-            return 1.0, None
-        with own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
-            tasks = range(self.settings.valid_tasks)
-            temperature = helpful_temperature(responses(self.learner, self._valid_tasks(tasks)))
-            return temperature, fit_threshold(self.learner, self._valid_tasks(tasks))
+    def _keep(self) -> None:
+        """Keeps the latest weights, calibrated, where no validation says which are the best."""
+        calibrate_population(self.learner, self.source)
+        self.best_weights, self.at.best_step = snapshot(self.learner), self.at.step
 
     @torch.no_grad()
     def _try(self) -> None:
@@ -232,7 +231,8 @@ class _Run:
         reference = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
             self.learner(to_like(self.meta_train.task("train", 0), reference))
-            self.learner.respond(to_like(next(self._valid_tasks([0])), reference))
+            for task in self.validation.tasks([0] if self.validation.n else []):
+                self.learner.respond(to_like(task, reference))
 
     def _step(self) -> float:
         """One outer step; its loss."""
@@ -277,13 +277,8 @@ class _Run:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
         settings, at = self.settings, self.at
         calibrate_population(self.learner, self.source)
-        own = share(range(settings.valid_tasks))
-        with self._memory(), own_random_numbers(self.learner, settings.seed, 0, self.rank):
-            values = np.zeros(0)
-            if own:
-                tasks = self._valid_tasks(own)
-                values = score(self.learner, tasks, metrics=[self.metric]).per_task
-        values = gather(values, settings.valid_tasks)
+        with self._memory():
+            values = self.validation.values()
         value = float(values.mean())
         sign = self.metric.sign
         if math.isfinite(value) and (at.best is None or sign * (value - at.best) > 0):
@@ -308,11 +303,6 @@ class _Run:
             return "patience"
         return None
 
-    def _valid_tasks(self, indices: Iterable[int]) -> Iterator[Task]:
-        ways = self.settings.valid_n_way
-        source = self.source if ways is None else of_size(self.source, ways)
-        return (source.task("valid", index) for index in indices)
-
     def _agreed_halt(self) -> Stop | None:
         """Whether to stop now; the same answer on every process."""
         limit = self.settings.minutes
@@ -321,7 +311,7 @@ class _Run:
             dtype=torch.float64,
         )
         if world()[1] > 1:
-            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+            all_reduce(flags, dist.ReduceOp.MAX)
         return "interrupted" if flags[0] else "minutes" if flags[1] else None
 
     def _log(self, values: dict[str, float]) -> None:
@@ -336,11 +326,8 @@ class _Run:
     def _checkpoint(self) -> None:
         if self.directory is None or self.rank != 0:
             return
-        tensors, plain = rundir.optimizer_to(self.optimizer)
-        learner = {f"learner/{name}": t for name, t in self.learner.state_dict().items()}
-        best = {f"best/{name}": t for name, t in self.best_weights.items()}
-        header = {"at": asdict(self.at), "optimizer": plain}
-        files = {"resume": rundir.tensors_to_bytes({**learner, **best, **tensors}, header)}
+        content = checkpoint(self.learner, self.best_weights, self.optimizer, self.at)
+        files = {"resume": content}
         if self.best_weights:
             files["weights"] = rundir.tensors_to_bytes(
                 self.best_weights, {"step": self.at.best_step}
@@ -360,19 +347,12 @@ class _Run:
         self.notes = recorded.notes(self.source)
         self.record |= places_of(about, self.record)
         check_architectures(self.learner, self.record.get("networks"), str(directory.path))
-        if "resume" not in self.record["files"]:  # Killed before the first step: begin anew.
+        saved = "resume" in self.record["files"]
+        content = from_first(lambda: directory.content("resume") if saved else b"")
+        if not content:  # Killed before the first step: begin anew.
             return
-        tensors, header = directory.load("resume")
-        try:
-            self.at = _Counters(**header["at"])
-            self.learner.load_state_dict(rundir.under(tensors, "learner/"))
-            self.best_weights = rundir.under(tensors, "best/")
-            rundir.optimizer_from(self.optimizer, tensors, header["optimizer"])
-        except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
-            raise CheckpointError(
-                f"run directory {directory.path}: expected a checkpoint of this learner and "
-                f"optimizer; received another ({error}); resume with the settings it began with."
-            ) from error
+        where = f"run directory {directory.path}"
+        self.at, self.best_weights = restore(content, self.learner, self.optimizer, where)
         if self.rank == 0:
             directory.forget_metrics_after(self.at.step)
         for key in ("stopped", "temperature", "novelty"):

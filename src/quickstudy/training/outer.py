@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 
 from quickstudy.batching.batch import Batching, meta_gradient, remedies
-from quickstudy.batching.processes import share, world
+from quickstudy.batching.processes import all_reduce, share, world
 from quickstudy.batching.record import Recorder
 from quickstudy.errors import UserError
 from quickstudy.files.machine import out_of_memory
@@ -92,7 +91,7 @@ def outer_step(
         totals += torch.stack([result.losses[counted].double().sum(), counted.sum().double()])
     if world()[1] > 1:
         flat = torch.cat([totals, *(g.double().flatten() for g in sums)])
-        dist.all_reduce(flat)
+        all_reduce(flat)
         totals, rest = flat[:2], flat[2:]
         sums = [
             part.view_as(g).to(g)

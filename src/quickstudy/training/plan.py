@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
-
 from quickstudy import catalog
+from quickstudy.batching.processes import joined, json_from_first
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
@@ -21,17 +18,17 @@ from quickstudy.learner import AnyLearner
 from quickstudy.tasks import Augmented, Episodes, Recorded, TaskSource
 from quickstudy.tasks.recorded import PLACES
 from quickstudy.training.loop import train as meta_train
-from quickstudy.training.result import Result, Watch
+from quickstudy.training.result import Result, Resume, Watch
+from quickstudy.training.resuming import MAY_CHANGE
 from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
 DRAWING = ("n_way", "n_shot", "n_query")
-# What a run may be continued with, though it began with another.
-MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard", "pooled")
+RESUME = "Run directory to continue, bit by bit; or auto: that of out, if it holds this very run."
 OUT = (
     Option("out", Path | None, help="Run directory to write."),
-    Option("resume", Path | None, help="Run directory to continue, bit by bit."),
+    Option("resume", Path | None, help=RESUME),
 )
 
 
@@ -120,7 +117,7 @@ def _value(option: Option, values: JSON) -> Any:
 
 def run_training(
     options: JSON,
-    resume: bool = False,
+    resume: Resume = False,
     show: bool = True,
     watch: Watch | None = None,
     recorded: Recorded | None = None,
@@ -129,26 +126,22 @@ def run_training(
 
     Args:
         options: All of them.
-        resume: Whether a run is continued, on the split that it began with.
+        resume: Whether a run is continued, on the split that it began with; as in
+            `quickstudy.train`.
         show: Whether progress is shown.
         watch: As in `quickstudy.train`.
         recorded: The data of another run, whose split a new one uses.
     """
     options = plain({**options, "resume": None})
-    if resume and RunDirectory(options["out"]).exists:
-        recorded = Recorded.of(options["out"], needs=("train", "valid"))
-    learner, source, training, tasks = build(options, recorded)
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    try:
+    with joined():
+        if resume and json_from_first(lambda: RunDirectory(options["out"]).exists):
+            recorded = Recorded.of(options["out"], needs=("train", "valid"))
+        learner, source, training, tasks = build(options, recorded)
         about = {"config": options, "tasks_spec": tasks}
         out = options["out"]
         return meta_train(
             learner, source, training, out, about=about, resume=resume, show=show, watch=watch
         )
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 def build(
@@ -168,8 +161,15 @@ def tasks_spec(options: JSON) -> JSON:
     """The tasks that the options of training ask for."""
     drawing = {k: options[k] for k in DRAWING if k in options}
     tasks = {**without_none(options["tasks"]), **drawing, "seed": options["seed"]}
-    if not any(tasks.get("augment", {}).get(name) for name in ("rotations", "mix", "warp")):
+    augment = tasks.get("augment", {})
+    if not any(augment.get(name) for name in ("rotations", "mix", "warp")):
         tasks.pop("augment", None)
+    idle = augment.get("mix_share", Augmented.mix_share) != Augmented.mix_share
+    if idle and not augment.get("mix"):
+        raise UserError(
+            "tasks: augment.mix_share has an effect only with augment.mix; received "
+            f"{augment['mix_share']} without it; give mixup or cutmix, or leave it out."
+        )
     return tasks
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import catalog
-from quickstudy.batching.processes import world
+from quickstudy.batching.processes import json_from_first, world
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
 from quickstudy.learner import AnyLearner
@@ -43,7 +43,10 @@ class PooledTraining:
 
     @property
     def done(self) -> bool:
-        """Whether the run holds just this model."""
+        """Whether the run holds just this model; the same answer on every process."""
+        return bool(json_from_first(self._is_kept))
+
+    def _is_kept(self) -> bool:
         trained = ROLE in self.directory.read()["files"]
         return trained and self.directory.load(ROLE)[1] == self.header
 
@@ -88,5 +91,6 @@ def pooled_training(
         target=None,
         minutes=None,
         tensorboard=False,
+        checkpoint_every=None,
     )
     return PooledTraining(pooled, settings, RunDirectory(out))

@@ -10,6 +10,7 @@ from quickstudy.evaluation.novelty import Threshold
 
 Stop = Literal["steps", "target", "patience", "minutes", "watch", "interrupted"]
 Watch = Callable[[int, float], bool]
+Resume = bool | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Result:
         stopped: Why: all steps done, target met, no improvement, out of time, told by `watch`, or
             interrupted.
         step: Outer steps done.
-        best: Best validation metric, and that of the weights kept.
+        best: Best validation metric, and that of the weights kept; NaN without a validation, where
+            the last weights are kept.
         minutes: Wall-clock minutes, over all resumptions.
         skipped: Tasks left out because their loss or gradient was not finite.
         temperature: What the logits are divided by for calibrated probabilities; 1 in regression.

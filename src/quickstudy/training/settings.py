@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from inspect import formatannotation
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from quickstudy.batching.batch import Batching, to_channels_last
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, above, at_least
 from quickstudy.evaluation.scores import CALIBRATION_TASKS
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.second_order import Conv2d
+from quickstudy.tasks.source import LARGEST_SEED
+from quickstudy.training.signatures import Signature, fitted
 
 Schedule = Literal["constant", "cosine", "linear", "halve"]
 Precision = Literal["float32", "float64"]
 COUNTS = (
-    *("steps", "meta_batch", "valid_every", "valid_tasks", "halve_every", "patience"),
+    *("steps", "meta_batch", "valid_every", "halve_every", "patience"),
     *("checkpoint_every", "max_bad_steps", "chunk_size"),
 )
+HALVE_EVERY = 2000
+ONLY_WITH = {"halve_every": "schedule halve", "chunk_size": "batching vmap or auto"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Training:
         halve_every: Steps between halvings.
         clip: Largest norm of the meta-gradient; None for no clipping.
         valid_every: Outer steps between validations.
-        valid_tasks: Meta-valid tasks of a validation, always the same.
+        valid_tasks: Meta-valid tasks of a validation, always the same; 0 for no validation, after
+            which the last weights are kept.
         valid_n_way: Ways of these tasks; as in meta-training where omitted.
         patience: Validations without improvement after which training stops; None for no limit.
         target: Validation accuracy (or mean squared error) at which training stops.
@@ -74,7 +80,7 @@ class Training:
     outer_lr: float = 1e-3
     optimizer_options: dict[str, Any] = field(default_factory=dict)
     schedule: Schedule = "constant"
-    halve_every: int = 2000
+    halve_every: int = HALVE_EVERY
     clip: float | None = None
     valid_every: int = 250
     valid_tasks: int = 100
@@ -95,22 +101,23 @@ class Training:
     pooled: float | None = None
 
     def __post_init__(self) -> None:
-        for name in COUNTS:
-            value = getattr(self, name)
-            if value is not None and value < 1:
+        for option in Signature(type(self)).options():
+            value = getattr(self, option.name)
+            try:
+                object.__setattr__(self, option.name, fitted(value, option.type))
+            except ValueError as error:
                 raise UserError(
-                    f"Training: {name} must be at least 1; received {value}; give a positive "
-                    "number."
-                )
-        if self.clip is not None and not self.clip > 0:
+                    f"Training: {option.name} must be {formatannotation(option.type)}; received "
+                    f"{value!r:.200}; correct it."
+                ) from error
+        at_least("Training", 1, **{name: getattr(self, name) for name in COUNTS})
+        at_least("Training", 2, valid_n_way=self.valid_n_way)
+        at_least("Training", 0, valid_tasks=self.valid_tasks, minutes=self.minutes, seed=self.seed)
+        above("Training", 0, outer_lr=self.outer_lr, clip=self.clip, pooled=self.pooled)
+        if self.seed > LARGEST_SEED:
             raise UserError(
-                f"Training: clip must be above 0; received {self.clip}; leave it out for no "
-                "clipping."
-            )
-        if self.pooled is not None and not self.pooled > 0:
-            raise UserError(
-                f"Training: pooled must be above 0; received {self.pooled}; leave it out for no "
-                "pooled model."
+                f"Training: seed must be at most {LARGEST_SEED}; received {self.seed}; choose a "
+                "smaller one."
             )
         if self.steps * self.meta_batch > CALIBRATION_TASKS:
             raise UserError(
@@ -118,18 +125,30 @@ class Training:
                 f"those of the population statistics; received {self.steps} and "
                 f"{self.meta_batch}; lower one of them."
             )
-        for name, kind in (("schedule", Schedule), ("dtype", Precision)):
-            if getattr(self, name) not in get_args(kind):
-                raise UserError(
-                    f"Training: {name} must be one of {', '.join(get_args(kind))}; received "
-                    f"{getattr(self, name)!r}; choose one of these."
-                )
-
+        self._check_together()
         if self.bf16 and self.dtype != "float32":
             raise UserError(
                 f"Training: bf16 is for dtype float32; received dtype {self.dtype}; leave one of "
                 "them out."
             )
+
+    def _check_together(self) -> None:
+        """Refuses options that have no effect beside the others."""
+        needs = (
+            ("halve_every", self.halve_every != HALVE_EVERY, self.schedule == "halve"),
+            ("chunk_size", self.chunk_size is not None, self.batching != "loop"),
+            ("patience", self.patience is not None, self.valid_tasks > 0),
+            ("target", self.target is not None, self.valid_tasks > 0),
+            ("valid_n_way", self.valid_n_way is not None, self.valid_tasks > 0),
+        )
+        for name, asked, effective in needs:
+            if asked and not effective:
+                need = ONLY_WITH.get(name, "a validation")
+                raise UserError(
+                    f"Training: {name} has an effect only with {need}; received {name} "
+                    f"{getattr(self, name)} and schedule {self.schedule}, batching "
+                    f"{self.batching}, valid_tasks {self.valid_tasks}; leave one of them out."
+                )
 
     def rate(self, step: int) -> float:
         """Step size of outer step `step`, counted from 0."""
