@@ -113,13 +113,17 @@ def compare(argv: Sequence[str]) -> int:
     config = value_of(argv, "--config")
     if config is not None:
         _check_lists(config)
-    training = compare_parser().read(argv).as_dict()
+    parser = compare_parser()
+    training = parser.read(argv).as_dict()
     training.pop("config", None)
     settings = Comparison(**{field.name: training.pop(field.name) for field in fields(Comparison)})
     planned = plans(settings.runs, settings.learners, settings.out)
     runs = {plan.name: plan.run for plan in planned}
     loaded = {plan.name: plan.run for plan in planned if not plan.options}
     new = [plan for plan in planned if plan.options]
+    if not new:
+        of_training = {"net", *training}
+        parser.without_effect(argv, of_training, "where no learner is trained")
     records = {name: RunDirectory(run).read() for name, run in loaded.items()}
     drawing = {"n_query": settings.n_query} if settings.n_query is not None else {}
     drawing |= {"n_way": settings.n_way[0]} if settings.n_way else {}

@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from quickstudy import catalog
 from quickstudy.cli.console import write_json
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
+from quickstudy.errors import at_least
 from quickstudy.figures import plots
 from quickstudy.figures.episode import episode_grid, task_grid
 from quickstudy.figures.evaluation import evaluation_figures
@@ -63,6 +64,7 @@ def demo(out: Path = Path("demo"), steps: int = 600, n_tasks: int = 200) -> int:
         steps: Outer steps.
         n_tasks: Tasks of the evaluation.
     """
+    at_least("demo", 1, steps=steps, n_tasks=n_tasks)
     started = time.monotonic()
     print("drawing the characters (once)")
     catalog.tasks_builder("glyphs")()

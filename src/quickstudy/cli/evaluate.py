@@ -11,7 +11,7 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.cli.console import print_table, status, write_json
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.record import Evaluation as MetaTest
 from quickstudy.evaluation.tuned import transferred
@@ -63,6 +63,11 @@ class Evaluation:
     new_classes: NewClasses = "leave-out"
     baselines: bool = True
     curves: bool = True
+
+    def __post_init__(self) -> None:
+        at_least("evaluate", 1, n_tasks=self.n_tasks, n_shot=self.n_shot, n_query=self.n_query)
+        at_least("evaluate", 2, n_way=self.n_way)
+        at_least("evaluate", 0, seed=self.seed, inner_steps=self.inner_steps)
 
     @property
     def drawing(self) -> JSON:

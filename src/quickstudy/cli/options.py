@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from argparse import ArgumentError, HelpFormatter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,15 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from quickstudy.errors import UserError
-from quickstudy.training.plan import DEFAULTS, RESUME, flat, signatures, unknown_option
+from quickstudy.files.records import JSON
+from quickstudy.training.plan import (
+    DEFAULTS,
+    RESUME,
+    flat,
+    hyphened,
+    signatures,
+    unknown_option,
+)
 from quickstudy.training.settings import Training
 from quickstudy.training.signatures import Option, Signature
 
@@ -91,7 +100,7 @@ class Parser(ArgumentParser):
 
     def _known(self, argv: Sequence[str]) -> list[str]:
         """The words as the parser knows them; `--json` alone is `--json=true`."""
-        words = [_underscored(word, self.aliases) for word in argv]
+        words = [_underscored(word, self.aliases) for word in self.with_config(argv)]
         switches = {
             option
             for action in self._actions
@@ -102,6 +111,69 @@ class Parser(ArgumentParser):
             f"{word}=true" if word in switches and after not in ("true", "false") else word
             for word, after in zip_longest(words, words[1:])
         ]
+
+    def given(self, argv: Sequence[str]) -> set[str]:
+        """Dotted names of the options on the command line and in the YAML file that it names."""
+        words = [_underscored(word, self.aliases) for word in argv if word.startswith("--")]
+        names = {word[2:].partition("=")[0] for word in words} - {"config"}
+        config = value_of(argv, "--config")
+        content = self.checked(config, read_yaml(self.prog, config)) if config else {}
+        return names | flat(content).keys()
+
+    def without_effect(self, argv: Sequence[str], idle: Collection[str], beside: str) -> None:
+        """Refuses options that are given and do nothing beside others.
+
+        Args:
+            argv: The words on the command line.
+            idle: Names of options without effect; of a group, the name before the point.
+            beside: What they have no effect with, in words.
+
+        Raises:
+            UserError: One of them is given.
+        """
+        names = sorted(n for n in self.given(argv) if n in idle or n.split(".")[0] in idle)
+        if names:
+            raise UserError(
+                f"{self.prog}: some options have no effect {beside}; received "
+                f"{', '.join(hyphened(f'--{name}') for name in names)}; leave them out."
+            )
+
+    def with_config(self, argv: Sequence[str]) -> list[str]:
+        """The words, with the content of the file of `--config` in the place of its name."""
+        words = list(argv)
+        for i, word in enumerate(words):
+            option, equals, file = word.partition("=")
+            if option == "--config":
+                place = i if equals else i + 1
+                if place >= len(words):
+                    break
+                file = file if equals else words[place]
+                content = json.dumps(self.checked(file, read_yaml(self.prog, file)), default=str)
+                words[place] = f"--config={content}" if equals else content
+        return words
+
+    def checked(self, file: str, options: Any) -> JSON:
+        """The options of a YAML file, with the names that the parser has for them.
+
+        Raises:
+            UserError: They are not by name, or one is unknown; the nearest is named.
+        """
+        if not isinstance(options, dict):
+            raise UserError(
+                f"{self.prog} --config {file}: expected options by name; received {options!r:.60}; "
+                "see the files in recipes/."
+            )
+        shaped = {}
+        for key, value in options.items():
+            name = str(key).replace("-", "_")
+            kind = self.aliases.get(f"--{name}") == f"--{name}.name"
+            shaped[name] = {"name": value} if kind and not isinstance(value, dict) else value
+        known = {o[2:] for action in self._actions for o in action.option_strings if o[:2] == "--"}
+        known |= {action.dest for action in self._actions}
+        for name in nested_names(shaped, known):
+            if name not in known:
+                raise unknown_option(f"{self.prog} --config {file}", name, known)
+        return shaped
 
     def _explained(self, message: str) -> UserError:
         """The parser's error, in the words of this package."""
@@ -121,13 +193,6 @@ class TrainParser(Parser):
         "--data_dir": "--tasks.data_dir",
         **{f"--{kind}": f"--{kind}.name" for kind in ("learner", "tasks", "net")},
     }
-
-    def given(self, argv: Sequence[str]) -> set[str]:
-        """Dotted names of the options on the command line and in the YAML file that it names."""
-        words = [_underscored(word, self.aliases) for word in argv if word.startswith("--")]
-        names = {word[2:].partition("=")[0] for word in words} - {"config"}
-        config = value_of(argv, "--config")
-        return names | (flat(read_yaml("search", config)).keys() if config else set())
 
 
 def train_parser(argv: Sequence[str], command: str = "train") -> TrainParser:
@@ -169,15 +234,11 @@ def _chosen(argv: Sequence[str]) -> dict[str, Any]:
     config = value_of(argv, "--config")
     if config is not None:
         options = read_yaml("train", config)
-        if not isinstance(options, dict) or any(
-            not isinstance(options.get(kind, {}), dict) for kind in names
-        ):
-            raise UserError(
-                f"train --config {config}: expected options by name, and under learner, tasks and "
-                f"net a name and options; received {options!r:.60}; see the files in recipes/."
-            )
+        specs = options if isinstance(options, dict) else {}
         for kind in names:
-            names[kind] = options.get(kind, {}).get("name", names[kind])
+            spec = specs.get(kind)
+            name = spec.get("name") if isinstance(spec, dict) else spec
+            names[kind] = str(name) if name is not None else names[kind]
     for kind in names:
         names[kind] = value_of(argv, f"--{kind}") or value_of(argv, f"--{kind}.name") or names[kind]
     return names
@@ -196,6 +257,16 @@ def read_yaml(command: str, config: str) -> Any:
             f"{command} --config {config}: expected a YAML file of options; received none that can "
             f"be read ({error}); check its path and content."
         ) from error
+
+
+def nested_names(options: JSON, known: Collection[str], prefix: str = "") -> Iterator[str]:
+    """Dotted names of nested options, as deep as the known ones go."""
+    for key, value in options.items():
+        name = f"{prefix}{str(key).replace('-', '_')}"
+        if isinstance(value, dict) and any(each.startswith(f"{name}.") for each in known):
+            yield from nested_names(value, known, f"{name}.")
+        else:
+            yield name
 
 
 def value_of(argv: Sequence[str], option: str) -> str | None:

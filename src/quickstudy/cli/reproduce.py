@@ -18,7 +18,8 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
-from quickstudy.training.plan import resolve, run_training
+from quickstudy.training.plan import resolve, run_training, typed
+from quickstudy.training.signatures import Signature
 
 Profile = Literal["cpu", "paper"]
 
@@ -62,14 +63,14 @@ def reproduce(
         builder = catalog.tasks_builder(settings["tasks"]["name"])
         option = "data_dir" if "data_dir" in inspect.signature(builder).parameters else "path"
         settings["tasks"] = {**settings["tasks"], option: data_dir}
-    result = run_training(resolve(settings), resume=(out / "run.json").is_file())
+    evaluations = [_checked(recipe, entry) for entry in plan["evaluate"]]
+    result = run_training(resolve(settings), resume="auto")
     if result.stopped == "interrupted":
         return 130
     all_reached = True
     results, rows = [], []
     results_on_tables: dict[tuple[Any, ...], JSON] = {}
-    for entry in plan["evaluate"]:
-        options = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
+    for entry, options in zip(plan["evaluate"], evaluations, strict=True):
         if "splits" in options:
             # Several bars are of one measurement.
             key = tuple(options.items())
@@ -77,8 +78,7 @@ def reproduce(
                 results_on_tables[key] = on_tables(out, **options)
             measured = results_on_tables[key]
         else:
-            evaluation = Evaluation(**{"baselines": False, "curves": False, **options})
-            measured = evaluate_run(out, evaluation).to_json()
+            measured = evaluate_run(out, Evaluation(**options)).to_json()
         results.append(measured)
         bar = entry["expect"]
         metric = bar.get("metric", measured["metric"])
@@ -111,6 +111,26 @@ def reproduce(
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         write_atomically(recipe, text.encode())
     return 0 if all_reached else 1
+
+
+def _checked(recipe: Path, entry: JSON) -> JSON:
+    """The options of an evaluation in a recipe, each of its type.
+
+    Raises:
+        UserError: One is unknown, where the nearest is named, or of another type; or the bar names
+            no bound.
+    """
+    where = f"reproduce {recipe}, evaluate"
+    if not entry["expect"].keys() & {"at_least", "at_most"}:
+        raise UserError(
+            f"{where}: a bar needs at_least or at_most; received {entry['expect']}; give one."
+        )
+    typed({"at_least": float, "at_most": float, "metric": str}, entry["expect"], f"{where}, expect")
+    options = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
+    if "splits" in options:
+        return typed({"splits": int, "seed": int}, options, where)
+    types = {option.name: option.type for option in Signature(Evaluation).options()}
+    return {"baselines": False, "curves": False, **typed(types, options, where)}
 
 
 def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:

@@ -37,6 +37,12 @@ def search(argv: Sequence[str]) -> int:
     out, file = options.pop("out"), options.pop("json")
     options.pop("config", None)
     source = catalog.build_tasks(tasks_spec(options))
+    if "valid" not in source.splits or options["valid_tasks"] == 0:
+        raise UserError(
+            "search: chooses by validation, and needs meta-valid tasks; received tasks of the "
+            f"splits {', '.join(source.splits)} and valid_tasks {options['valid_tasks']}; give "
+            "the tasks meta-valid classes, or train one learner with quickstudy train."
+        )
     every = flat(without_none(options))
     fixed = {name: every[name] for name in sorted(parser.given(argv)) if name in every}
     net = fixed.get("net.name")

@@ -100,7 +100,9 @@ def select(argv: Sequence[str]) -> int:
             "select: needs --train FOLDER to learn from tables, or what that wrote to choose with; "
             f"received {'neither' if run is None else 'both'}; see quickstudy select --help."
         )
+    of_learning, of_choosing = ("metric", "store", "folds", "protocol", "training"), ("support",)
     if settings.train is not None:
+        parser.without_effect(argv, (*of_choosing, "query"), "with --train")
         if out is None:
             raise UserError(
                 "select --train: needs a folder for the selector; received none; give --out "
@@ -116,6 +118,10 @@ def select(argv: Sequence[str]) -> int:
             _print_learned(judged, out)
         return 0
     assert run is not None
+    parser.without_effect(argv, of_learning, "in choosing; they are for --train")
+    if not run.is_dir():
+        beside = "with an algorithm that is chosen already"
+        parser.without_effect(argv, (*of_choosing, "target", "out"), beside)
     if run.is_dir():
         algorithm = _choose(run, settings)
         if out is not None:

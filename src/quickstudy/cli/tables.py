@@ -12,7 +12,7 @@ import torch
 
 from quickstudy import catalog
 from quickstudy.cli.console import print_table, status, write_json
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
@@ -97,6 +97,8 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
         UserError: A run was not meta-trained on `tables`, has no meta-test tables, or two runs have
             one in common.
     """
+    at_least("tables", 1, splits=n_splits)
+    at_least("tables", 0, seed=seed)
     generators = []
     seen: set[str] = set()
     start, cpu_start = time.perf_counter(), time.process_time()

@@ -23,7 +23,7 @@ from quickstudy.compare.entries import (
     given_entries,
     on_their_scale,
 )
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.record import Mean
 from quickstudy.evaluation.scores import norm_name, responses, scores
 from quickstudy.files.machine import machine
@@ -170,10 +170,7 @@ def compare(
 
 def check_request(names: Sequence[str], n_tasks: int, reference: str | None) -> None:
     """Raises UserError for no task, a name that is there twice, or a reference that is not."""
-    if n_tasks < 1:
-        raise UserError(
-            f"compare: n_tasks must be at least 1; received {n_tasks}; give a positive number."
-        )
+    at_least("compare", 1, n_tasks=n_tasks)
     for name in names:
         if names.count(name) > 1:
             raise UserError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from quickstudy.errors import UserError
+from quickstudy.errors import above, at_least
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Search:
         print_space: Whether to print the space and do nothing else.
 
     Raises:
-        UserError: There is no trial or no worker, or a number is negative.
+        UserError: There is no trial or no worker, or a number is negative or none.
     """
 
     space: Path | None = None
@@ -58,11 +58,8 @@ class Search:
     print_space: bool = False
 
     def __post_init__(self) -> None:
-        counts = (self.zoom, self.final_tasks, self.test_tasks, self.warm_start)
-        if min(self.trials, self.workers) < 1 or min(counts) < 0:
-            raise UserError(
-                "search: needs at least one trial and one worker, and no negative number; received "
-                f"trials {self.trials}, workers {self.workers}, zoom {self.zoom}, final_tasks "
-                f"{self.final_tasks}, test_tasks {self.test_tasks}, warm_start {self.warm_start}; "
-                "correct them."
-            )
+        at_least("search", 1, trials=self.trials, workers=self.workers)
+        at_least("search", 1, total_steps=self.total_steps, factor=self.factor, rungs=self.rungs)
+        at_least("search", 0, zoom=self.zoom, warm_start=self.warm_start)
+        at_least("search", 0, final_tasks=self.final_tasks, test_tasks=self.test_tasks)
+        above("search", 0, total_minutes=self.total_minutes)

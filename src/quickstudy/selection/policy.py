@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -106,7 +107,7 @@ class PolicyTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.meta_batch) < 1 or self.draws < 2 or not self.lr > 0:
+        if min(self.steps, self.meta_batch) < 1 or self.draws < 2 or not 0 < self.lr < math.inf:
             raise UserError(
                 "PolicyTraining: needs steps and tasks, a positive rate, and two draws or more, as "
                 f"each is compared with the others; received {self}; raise them."

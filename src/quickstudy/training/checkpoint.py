@@ -1,4 +1,4 @@
-"""The checkpoint that a run goes on from: counters, weights, the best weights and the optimizer, as one file."""
+"""The checkpoint of a run: counters, weights, the best weights and the optimizer, as one file."""
 
 from __future__ import annotations
 

@@ -115,6 +115,32 @@ def _value(option: Option, values: JSON) -> Any:
         ) from error
 
 
+def typed(types: Mapping[str, Any], options: Mapping[str, Any], where: str) -> JSON:
+    """Options as JSON holds them, each of its type.
+
+    Args:
+        types: The type of each option by name.
+        options: Those given, with hyphens or underscores.
+        where: What they are options of, for the message.
+
+    Raises:
+        UserError: One is unknown, where the nearest is named, or of another type.
+    """
+    fitting = {}
+    for key, value in options.items():
+        name = str(key).replace("-", "_")
+        if name not in types:
+            raise unknown_option(where, name, types)
+        try:
+            fitting[name] = fitted(value, types[name])
+        except ValueError as error:
+            raise UserError(
+                f"{where}: {name} must be {inspect.formatannotation(types[name])}; received "
+                f"{value!r:.200}; correct it."
+            ) from error
+    return fitting
+
+
 def run_training(
     options: JSON,
     resume: Resume = False,
