@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from small import draw_classes
 from test_resume import environment
@@ -373,6 +374,23 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         ),
         (["train", "--steps", "many"], "many"),
         (["train", "--steps", "0", "--tasks", "sinusoid", "--learner", "MAML"], "steps"),
+        (["train", "--seed", "-1", "--tasks", "sinusoid", "--learner", "MAML"], "seed must be"),
+        (["train", "--minutes", "-1", "--tasks", "sinusoid", "--learner", "MAML"], "minutes must"),
+        (["train", "--outer-lr", "0", "--tasks", "sinusoid", "--learner", "MAML"], "outer_lr must"),
+        (["train", "--n-way", "1", "--net", "MLP"], "n_way must be at least 2"),
+        (
+            ["train", "--tasks", "sinusoid", "--learner", "MAML", "--learner.inner-lr", "0"],
+            "inner_lr must be above 0",
+        ),
+        (
+            ["train", "--tasks", "sinusoid", "--learner", "MAML", "--tasks.augment.mix-share", "1"],
+            "mix_share has an effect only with",
+        ),
+        (["evaluate", "x", "--n-tasks", "0"], "n_tasks must be at least 1"),
+        (["evaluate", "x", "--n-way", "1"], "n_way must be at least 2"),
+        (["evaluate", "x", "--seed", "-1"], "seed must be at least 0"),
+        (["demo", "--n-tasks", "0"], "n_tasks must be at least 1"),
+        (["tables", "x", "--splits", "0"], "splits must be at least 1"),
         (["train", "--schedule", "cosin"], "cosin"),
         (["train", "--tasks", "sinusoid"], "PrototypicalNetwork"),
         (["train", "--tasks", "sinusoid", "--learner", "MAML", "--n-way", "5"], "n-way"),
@@ -413,14 +431,102 @@ def test_wrong_words(
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 
-@pytest.mark.parametrize("content", ["[1, 2]", "learner: MAML\ntasks: sinusoid", "3", "{", "a: b"])
-def test_a_config_file_of_another_shape(
-    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "expected options by name; received [1, 2]"),
+        ("3", "expected options by name"),
+        ("{", "expected a YAML file"),
+        ("a: b", "received --a"),
+        ("stepz: 3", "received --stepz; did you mean --steps?"),
+        ("learner: {name: MAML, inner_step: 3}", "did you mean --learner.inner-steps?"),
+        ("learner: MALM", "did you mean MAML?"),
+        ("tasks: {name: sinusoid, pth: x}\nlearner: MAML", "received --tasks.pth"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "search"])
+def test_a_config_that_cannot_be_is_named(
+    command: str, content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "c.yaml").write_text(content)
-    words = ["train", "--config", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run")]
-    refused(capsys, words, 2)
+    words = [command, "--config", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "run")]
+    assert message in refused(capsys, words, 2)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_may_name_learner_and_tasks_alone(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("learner: MAML\ntasks: sinusoid\nvalid-tasks: 2\nsteps: 9\n")
+    words = ["--config", str(tmp_path / "c.yaml"), *QUICK, "--net.hidden", "[8]", "--steps", "1"]
+    assert main(["train", *words, "--out", str(tmp_path / "run")]) == 0
+    config = RunDirectory(tmp_path / "run").read()["config"]
+    assert (config["learner"]["name"], config["tasks"]["name"]) == ("MAML", "sinusoid")
+    assert config["steps"] == 1
+
+
+def test_a_table_without_meta_valid_classes_is_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{c}.{i},{9 - c}.{i},k{c}\n" for c in range(8) for i in range(6)]
+    (tmp_path / "t.csv").write_text("a,b,kind\n" + "".join(rows))
+    words = ["train", "--tasks", "table", "--tasks.path", str(tmp_path / "t.csv"), "--n-way", "2"]
+    words += ["--tasks.target", "kind", "--tasks.valid", "0", *QUICK, "--net.hidden", "[4]"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr()
+    assert "no validation, and the last weights are kept" in said.err
+    assert "not validated, so that the last weights are kept" in said.out
+    assert "chooses by validation" in refused(
+        capsys, ["search", *words[1:11], "--n-query", "3", "--out", str(tmp_path / "search")], 2
+    )
+
+
+def test_options_beside_a_resumed_run(
+    sinusoid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resume = ["train", "--resume", str(sinusoid), "--steps", "5"]
+    said = refused(capsys, [*resume, "--out", str(tmp_path / "z")], 2)
+    assert "a run goes on in its own folder" in said
+    assert not (tmp_path / "z").exists()
+    assert "give --out" in refused(capsys, [*SINUSOID, "--resume", "auto"], 2)
+
+
+def test_resume_auto_begins_or_goes_on_or_refuses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SINUSOID, "--out", str(tmp_path / "run"), "--resume", "auto"]
+    assert main(words) == 0
+    assert RunDirectory(tmp_path / "run").read()["step"] == 4
+    assert main([*words, "--steps", "6"]) == 0
+    assert RunDirectory(tmp_path / "run").read()["step"] == 6
+    said = refused(capsys, [*words, "--outer-lr", "0.5"], 2)
+    assert "another training.outer_lr" in said
+    assert "holds a run" not in said
+    assert main([*SINUSOID, "--steps", "6", "--out", str(tmp_path / "straight")]) == 0
+    one, two = (RunDirectory(tmp_path / name).load("resume")[0] for name in ("run", "straight"))
+    assert all(torch.equal(one[name], two[name]) for name in two)
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "message"),
+    [
+        ({"n_taks": 3, "expect": {"at_least": 0}}, "did you mean --n-tasks?"),
+        ({"n_tasks": "many", "expect": {"at_least": 0}}, "n_tasks must be int"),
+        ({"expect": {"at_leest": 0}}, "a bar needs at_least or at_most"),
+        ({"expect": {"at_least": 0, "metrik": "mse"}}, "did you mean --metric?"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_before_training(
+    evaluate: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train = {"learner": {"name": "MAML"}, "tasks": {"name": "sinusoid"}, "steps": 1}
+    recipe = {"profiles": {"cpu": {"train": train, "evaluate": [evaluate]}}}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(capsys, ["reproduce", "r.yaml"], 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.yaml"]
 
 
 def test_bad_data_leaves_nothing_behind(

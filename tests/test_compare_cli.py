@@ -227,6 +227,8 @@ def test_runs_of_different_tasks_are_refused(
     said = refused(capsys, ["compare", maml, "--seed", "3"], 2)  # another split too
     assert "test classes" in said
     assert "same tasks" in refused(capsys, ["compare", maml, str(sinusoid)], 2)
+    said = refused(capsys, ["compare", maml, "--steps", "9", "--net.hidden", "[4]"], 2)
+    assert "have no effect where no learner is trained; received --net.hidden, --steps" in said
     words = ["compare", maml, str(sinusoid), *folder(classes), "--n-query", "3"]
     assert "for regression" in refused(capsys, words, 2)
 

@@ -101,14 +101,14 @@ def test_two_processes_make_the_step_of_one(
     for rank in range(2):
         for module in (outer, processes):
             monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 2))
-        monkeypatch.setattr(outer.dist, "all_reduce", lambda flat: given.append(flat.clone()))
+        monkeypatch.setattr(outer, "all_reduce", lambda flat: given.append(flat.clone()))
         stepped(fresh(), source, range(n))
     # The sums hold the loss, the number of finite tasks, and the gradients.
     assert given[0][1] + given[1][1] == n - want.skipped
     for rank in range(2):
         for module in (outer, processes):
             monkeypatch.setattr(module, "world", lambda rank=rank: (rank, 2))
-        monkeypatch.setattr(outer.dist, "all_reduce", lambda flat: flat.copy_(given[0] + given[1]))
+        monkeypatch.setattr(outer, "all_reduce", lambda flat: flat.copy_(given[0] + given[1]))
         outcome, moved = stepped(fresh(), source, range(n), clip=1.0)
         assert outcome == pytest.approx(want)
         torch.testing.assert_close(moved, expected, rtol=0, atol=1e-12)

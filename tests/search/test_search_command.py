@@ -107,7 +107,10 @@ def test_the_space_is_printed_and_may_be_narrowed(
     ("words", "said"),
     [
         ([], "give --out"),
-        (["--trials", "0", "--out", "x"], "at least one trial"),
+        (["--trials", "0", "--out", "x"], "trials must be at least 1"),
+        (["--total-minutes", "-1", "--out", "x"], "total_minutes must be above 0"),
+        (["--total-steps", "0", "--out", "x"], "total_steps must be at least 1"),
+        (["--seed", "-1", "--out", "x"], "seed must be"),
         (["--steps", "1", "--out", "x"], "halving needs"),
         (["--space", "none.yaml", "--out", "x"], "expected a YAML file"),
         (["--valid-every", "3", "--out", "x"], "unknown option"),

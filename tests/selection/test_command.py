@@ -86,6 +86,10 @@ def test_bad_usage(
         (["--train", "x"], "give --out runs/selector"),
         ([str(run)], "give --support rows.csv"),
         ([str(run), "--support", str(support), "--target", "c99"], "has no column 'c99'"),
+        ([str(run), "--support", str(support), "--folds", "3"], "received --folds"),
+        ([str(run), "--training.steps", "3"], "received --training.steps"),
+        (["--train", "x", "--out", "y", "--support", str(support)], "received --support"),
+        ([str(support), "--query", str(support), "--out", "y"], "received --out"),
     ):
         assert message in said(capsys, words, 2)
     assert "no such file" in said(capsys, [str(tmp_path / "none")], 3)

@@ -80,8 +80,7 @@ class ImplicitMAML(GradientBased):
                 f"ImplicitMAML: lam must be above 0, or theta has no influence on the optimum; "
                 f"received {lam}; give a positive number, and adapt_lam=0 to adapt without a pull."
             )
-        at_least("ImplicitMAML", 0, adapt_lam=adapt_lam, cg_damping=cg_damping)
-        at_least("ImplicitMAML", 1, cg_steps=cg_steps)
+        at_least("ImplicitMAML", 0, adapt_lam=adapt_lam, cg_steps=cg_steps, cg_damping=cg_damping)
         self.lam, self.adapt_lam = lam, lam if adapt_lam is None else adapt_lam
         self.cg_steps, self.cg_damping = cg_steps, cg_damping
 
