@@ -13,6 +13,8 @@ from small import seal_of, write_customers
 import quickstudy as qs
 from quickstudy.cli.main import main
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.serve.samples import sample
+from quickstudy.serve.served import Served
 
 NAMES = [f"c{i:02d}" for i in range(12)]
 TRAIN = (
@@ -162,3 +164,39 @@ def test_runs_of_one_data_set_are_compared_wherever_it_lies(capsys: Any) -> None
     assert call(again) == 0
     assert call(f"compare other third {COMPARED}") == 2
     assert "run third: the data must be those" in capsys.readouterr().err
+
+
+SEARCH = (
+    "search --tasks table --tasks.path {} --tasks.target customer --n-way 2 --n-shot 1 --n-query 3 "
+    "--learner RidgeHead --net MLP --net.hidden [4] --steps 2 --meta-batch 2 --valid-tasks 2 "
+    "--factor 1 --rungs 1 --final-tasks 0 --store store --out found --trials {}"
+)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_search_goes_on_with_the_classes_that_it_began_with(capsys: Any) -> None:
+    assert call(SEARCH.format("t.csv", 1)) == 0
+    Path("moved").mkdir()
+    write_customers(Path("moved/t.csv"), ["a0", *NAMES])
+    capsys.readouterr()
+    assert call(SEARCH.format("moved/t.csv", 2)) == 0
+    assert (
+        "note: new classes, which the run does not know, are left out: a0"
+        in capsys.readouterr().out
+    )
+    trials = [f"found/trials/{number:04d}" for number in range(2)]
+    assert names("train", trials[0]) == names("train", trials[1]) == names("train")
+    gone = names("train")[0]
+    write_customers(Path("t.csv"), [name for name in NAMES if name != gone])
+    assert call(SEARCH.format("t.csv", 3)) == 2
+    assert f"meta-train lacks {gone}" in capsys.readouterr().err
+
+
+def test_a_served_model_shows_tasks_of_its_own_data_only() -> None:
+    served = Served(Path("run"))
+    before = sample(served)
+    assert before is not None
+    write_customers(Path("t.csv"), ["a0", *NAMES])
+    assert sample(served) == before
+    write_customers(Path("t.csv"), [name for name in NAMES if name != names("test")[0]])
+    assert sample(served) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from quickstudy.cli.main import main
 from quickstudy.cli.reproduce import reproduce
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import LearnerGenerator
 from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.measure import OPPONENTS, against, area, measure, splits
@@ -176,6 +178,16 @@ def test_a_recipe_of_whole_tables(run, folder, tmp_path, monkeypatch, capsys):
 def test_two_runs_that_share_tables_are_refused(run):
     with pytest.raises(UserError, match=r"received t\d in two runs"):
         measure_runs([run, run], 1, 0)
+
+
+def test_tables_that_moved_are_those_of_the_run(run, folder, tmp_path):
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    with pytest.raises(UserError, match=r"received t\d in two runs"):
+        measure_runs([run, run], 1, 0, places={"path": str(moved)})
+    gone = RunDirectory(run).read()["data"]["splits"]["test"]["names"][0]
+    (moved / f"{gone}.csv").unlink()
+    with pytest.raises(UserError, match=f"meta-test lacks {gone}; bring"):
+        measure_runs([run, run], 1, 0, places={"path": str(moved)})
 
 
 def test_the_real_tables_have_the_numbers_that_the_readme_of_the_data_gives(data_dir):

@@ -21,6 +21,8 @@ from quickstudy.search.space import read_space, space_text
 from quickstudy.search.spaces import default_space, usual_choices
 from quickstudy.search.store import default_store, remember, task_features, warm_starts
 from quickstudy.search.trial import Budget
+from quickstudy.tasks import Split
+from quickstudy.tasks.recorded import record_of
 from quickstudy.training.plan import flat, plain, tasks_spec, without_none
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def search(argv: Sequence[str]) -> int:
         from quickstudy.search import results
         from quickstudy.search.finals import tested
         from quickstudy.search.rows import rows
-        from quickstudy.search.study import Plan, open_study
+        from quickstudy.search.study import Plan, open_study, recorded_by
     store = settings.store or default_store()
     features = task_features(source)
     default, *others = usual_choices(space, source, fixed)
@@ -81,8 +83,17 @@ def search(argv: Sequence[str]) -> int:
         sampler=settings.sampler,
         zoom=settings.zoom,
         seed=options["seed"],
+        data=record_of(source),
     )
-    open_study(plan)
+    needs: tuple[Split, ...] = (
+        ("train", "valid", "test") if settings.test_tasks else ("train", "valid")
+    )
+    recorded = recorded_by(open_study(plan), plan, needs)
+    if source.contents() != recorded.contents:
+        source = catalog.build_tasks(tasks_spec(options), recorded)
+    for note in recorded.notes(source):
+        print(f"note: {note}")
+    plan = replace(plan, recorded=recorded)
     write_atomically(out / "space.yaml", space_text(space).encode())
     done = _work(plan, settings.workers)
     trials = rows(open_study(plan))

@@ -22,7 +22,8 @@ from quickstudy.models.saved import load, load_task
 from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import METRICS, measure
-from quickstudy.tasks import Subtables
+from quickstudy.tasks import Recorded, Subtables
+from quickstudy.tasks.recorded import others_than_places
 
 
 def tables(
@@ -31,6 +32,7 @@ def tables(
     seed: int = 0,
     json: Path | None = None,
     pictures: Path | None = None,
+    tasks: dict[str, Any] | None = None,
 ) -> int:
     """Measure learner generators on whole unseen tables, beside scikit-learn's classifiers.
 
@@ -44,9 +46,17 @@ def tables(
         seed: Seed of these.
         json: File for the result.
         pictures: Folder for the pictures, as SVG and JSON.
+        tasks: `path`, where the tables of the runs lie now.
     """
+    if others := others_than_places(tasks or {}):
+        raise UserError(
+            f"tables: of the tasks only path may be given; received {', '.join(others)}; leave "
+            "them out."
+        )
     with status() as say:
-        result = measure_runs(runs, splits, seed, say)
+        result = measure_runs(runs, splits, seed, say, tasks)
+    for note in result["notes"]:
+        print(f"note: {note}")
     result |= {"date": today(), "command": "quickstudy " + " ".join(sys.argv[1:]), **machine()}
     write_json(json, result)
     if pictures is not None:
@@ -90,8 +100,21 @@ def generated(task: Path, json: bool = False, pictures: Path | None = None) -> i
     return 0
 
 
-def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda text: None) -> JSON:
+def measure_runs(
+    runs: list[Path],
+    n_splits: int,
+    seed: int,
+    say: Any = lambda text: None,
+    places: JSON | None = None,
+) -> JSON:
     """Measures the learners of run directories, each on its meta-test tables.
+
+    Args:
+        runs: The run directories.
+        n_splits: Random halves of each table.
+        seed: Seed of these.
+        say: Told what is being done.
+        places: Options that say where the tables lie now.
 
     Raises:
         UserError: A run was not meta-trained on `tables`, has no meta-test tables, or two runs have
@@ -100,11 +123,16 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
     at_least("tables", 1, splits=n_splits)
     at_least("tables", 0, seed=seed)
     generators = []
+    notes: list[str] = []
     seen: set[str] = set()
     start, cpu_start = time.perf_counter(), time.process_time()
     for run in runs:
-        spec = RunDirectory(run).read().get("tasks_spec") or {}
-        source = catalog.build_tasks(spec) if spec.get("name") == "tables" else None
+        spec = (RunDirectory(run).read().get("tasks_spec") or {}) | (places or {})
+        source = None
+        if spec.get("name") == "tables":
+            recorded = Recorded.of(run)
+            source = catalog.build_tasks(spec, recorded)
+            notes += recorded.notes(source)
         tables = source.tables.get("test", []) if isinstance(source, Subtables) else []
         repeated = sorted(seen & {table.name for table in tables})
         if not tables or repeated:
@@ -124,6 +152,7 @@ def measure_runs(runs: list[Path], n_splits: int, seed: int, say: Any = lambda t
     return {
         **result.to_json(),
         "runs": [str(run) for run in runs],
+        "notes": notes,
         "minutes": (time.perf_counter() - start) / 60,
         "cpu_minutes": (time.process_time() - cpu_start) / 60,
     }

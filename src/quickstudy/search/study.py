@@ -33,6 +33,8 @@ from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.search.storage import database, open_storage
 from quickstudy.search.trial import Budget, run_trial, whole_options
 from quickstudy.search.zoom import ranked, zoomed
+from quickstudy.tasks import Recorded, Split
+from quickstudy.tasks.recorded import PLACES
 
 ATTEMPTS = 3
 HEARTBEAT, GRACE = 5, 30  # seconds
@@ -57,6 +59,9 @@ class Plan:
         sampler: How choices are made: by the results so far, or at random.
         zoom: Trials after which the space is adjusted, again and again; 0 for never.
         seed: Seed of the search.
+        data: What the splits hold, as `quickstudy.tasks.recorded.record_of` the tasks; None where
+            that is not kept.
+        recorded: The data that the study was begun with, whose split all trials use.
         heartbeat: Seconds between signs of life of a running trial, and after how many without one
             it is taken for dead.
     """
@@ -75,6 +80,8 @@ class Plan:
     sampler: Literal["tpe", "random"] = "tpe"
     zoom: int = 10
     seed: int = 0
+    data: JSON | None = None
+    recorded: Recorded | None = None
     heartbeat: tuple[int, int] = (HEARTBEAT, GRACE)
 
     @property
@@ -134,22 +141,36 @@ def open_study(plan: Plan, wait: float = 10.0) -> optuna.Study:
         if "about" not in study.user_attrs:
             for origin, choices in plan.first[: plan.trials]:
                 study.enqueue_trial(choices, user_attrs={"origin": origin})
+            if plan.data is not None:
+                study.set_user_attr("data", plan.data)
             study.set_user_attr("about", about)
-        check_same(plan, study.user_attrs["about"])
+        check_same(plan, study.user_attrs["about"], moved="data" in study.user_attrs)
     weakref.finalize(study, storage.engine.dispose)  # Optuna leaves its connections open.
     return study
 
 
-def check_same(plan: Plan, about: JSON) -> None:
+def recorded_by(study: optuna.Study, plan: Plan, needs: Sequence[Split]) -> Recorded:
+    """The data that a study was begun with."""
+    record = study.user_attrs.get("data") or {}
+    return Recorded.in_record(record, f"search {plan.out}", needs)
+
+
+def check_same(plan: Plan, about: JSON, moved: bool = False) -> None:
     """Refuses a study of something else.
+
+    Args:
+        plan: The plan.
+        about: What the study was begun with.
+        moved: Whether its data may lie elsewhere, as they are compared by their digests.
 
     Raises:
         UserError: With all differences.
     """
     own = plan.about()
     differences = [*plan.space.differences(space_of(about["space"]))]
+    places = {f"tasks.{place}" for place in PLACES} if moved else set()
     for part, what in (("fixed", ""), ("budget", "the budget's "), ("search", "")):
-        for key in sorted(own[part].keys() | about[part].keys()):
+        for key in sorted((own[part].keys() | about[part].keys()) - places):
             one, two = own[part].get(key), about[part].get(key)
             if one != two:
                 differences.append(f"{what}{key} is {two} instead of {one}")
@@ -218,7 +239,7 @@ def _objective(plan: Plan, space: Space, trial: optuna.Trial) -> float:
     earlier = attempts(trial.study.get_trials(deepcopy=False)[trial.number])
     before = plan.run(earlier[-1]) if earlier else None
     trial.set_user_attr("interrupted", True)  # Until it is not: there may be no time to say so.
-    outcome = run_trial(options, plan.run(trial.number), before, report)
+    outcome = run_trial(options, plan.run(trial.number), before, report, plan.recorded)
     spent = trial.user_attrs.get("cpu_seconds", 0.0) + outcome.cpu_seconds
     trial.set_user_attr("cpu_seconds", spent)
     if outcome.end == "interrupted":

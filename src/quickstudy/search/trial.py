@@ -14,6 +14,7 @@ from quickstudy.files.machine import out_of_memory
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import validation
+from quickstudy.tasks import Recorded
 from quickstudy.training.plan import nested, resolve, run_training, without_none
 
 Report = Callable[[float], bool]
@@ -86,7 +87,13 @@ def whole_options(fixed: JSON, chosen: JSON, budget: Budget) -> JSON:
     return nested(options | budget.training(options["meta_batch"]))
 
 
-def run_trial(options: JSON, out: Path, before: Path | None, report: Report) -> Outcome:
+def run_trial(
+    options: JSON,
+    out: Path,
+    before: Path | None,
+    report: Report,
+    recorded: Recorded | None = None,
+) -> Outcome:
     """Trains as the options say, from where an earlier attempt stopped if there was one.
 
     A configuration that cannot be trained, that diverges or for which there is no memory is a
@@ -97,6 +104,7 @@ def run_trial(options: JSON, out: Path, before: Path | None, report: Report) -> 
         out: Run directory of the trial.
         before: That of an earlier attempt at the same trial, by a process that was killed.
         report: Told of each validation, those of the earlier attempt too.
+        recorded: The data that the search was begun with, whose split is used.
     """
     started = time.process_time()
     best = math.nan
@@ -114,7 +122,9 @@ def run_trial(options: JSON, out: Path, before: Path | None, report: Report) -> 
         if resume and any(watch(*passed) for passed in _validations(out)):
             return ended("given up")
         resolved = resolve({**options, "out": out})
-        stopped = run_training(resolved, resume=resume, show=False, watch=watch).stopped
+        stopped = run_training(
+            resolved, resume=resume, show=False, watch=watch, recorded=recorded
+        ).stopped
     except NonFiniteError as error:
         return ended("failed", f"diverged: {error}")
     except UserError as error:

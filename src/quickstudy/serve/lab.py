@@ -38,6 +38,7 @@ from quickstudy.serve.routes.files import filled
 from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.served import Served
 from quickstudy.task import Task
+from quickstudy.tasks import Recorded
 
 EVALUATION = "evaluation.json"
 N_QUERY = 4  # of the episode that is drawn
@@ -125,7 +126,7 @@ def _own(served: Served) -> Iterable[Figure]:
     """The figures of a run and its tasks, except those that need data it does not have."""
     # The model is loaded again, because requests use the served one at the same time.
     model = load(served.run)
-    task = _task(served.record.get("tasks_spec"), model)
+    task = _task(served.run, served.record.get("tasks_spec"), model)
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
         adapted = model.adapt(task.support.x, task.support.y.argmax(dim=1))
         probabilities = adapted.predict_proba(task.query.x)
@@ -143,12 +144,14 @@ def _own(served: Served) -> Iterable[Figure]:
         yield layers({"layers": [change._asdict() for change in changes]})
 
 
-def _task(spec: JSON | None, model: Model) -> Task | None:
-    """A meta-test task of the run; None where its data are not on this machine."""
+def _task(run: Path, spec: JSON | None, model: Model) -> Task | None:
+    """A meta-test task of the run; None where its data are not on this machine, or changed."""
     try:
         if not spec:
             return None
-        source = catalog.build_tasks(spec | {"n_query": N_QUERY})
+        recorded = Recorded.of(run)
+        source = catalog.build_tasks(spec | {"n_query": N_QUERY}, recorded)
+        recorded.notes(source)
         return source.with_targets(model.targets).task("test", 0)
     except (DataError, UserError, OSError):
         return None

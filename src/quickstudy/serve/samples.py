@@ -13,7 +13,7 @@ from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
 from quickstudy.serve.schema.requests import Example, Input
 from quickstudy.serve.served import Served
-from quickstudy.tasks import Episodes, TaskSource
+from quickstudy.tasks import Episodes, Recorded, TaskSource
 from quickstudy.tasks.glyphs import glyphs
 from quickstudy.tasks.source import generator
 
@@ -51,7 +51,10 @@ def sample(served: Served) -> Sample | None:
             return _flowers()
         if "tasks_spec" not in served.record:
             return None
-        return _own(served, catalog.build_tasks(served.record["tasks_spec"]))
+        recorded = Recorded.of(served.run)
+        source = catalog.build_tasks(served.record["tasks_spec"], recorded)
+        recorded.notes(source)  # Other data than those of the run are no sample of its tasks.
+        return _own(served, source)
     except (QuickstudyError, OSError):
         return None
 

@@ -53,7 +53,7 @@ class Recorded:
     needs: Sequence[Split] = ("test",)
     new_classes: NewClasses = "leave-out"
     counts: JSON | None = None
-    version: str = "?"
+    version: str | None = None
 
     @classmethod
     def of(
@@ -73,15 +73,33 @@ class Recorded:
             CheckpointError: No run is there, or it was altered.
         """
         record = RunDirectory(Path(run)).read()
+        return cls.in_record(record, f"run {os.fspath(run)}", needs, new_classes)
+
+    @classmethod
+    def in_record(
+        cls,
+        record: Mapping[str, Any],
+        name: str,
+        needs: Sequence[Split],
+        new_classes: NewClasses = "leave-out",
+    ) -> Self:
+        """The data that a record tells of: that of a run, or `record_of` a source.
+
+        Args:
+            record: The record.
+            name: What messages call the run.
+            needs: The splits that are used.
+            new_classes: As in `of`.
+        """
         data, tasks = record.get("data"), record.get("tasks") or {}
         return cls(
-            f"run {os.fspath(run)}",
+            name,
             None if data is None else Contents.from_json(data),
             kind_from_json(record.get("preprocess")),
             SPLITS if new_classes == "test" else needs,
             new_classes,
             _counts(tasks),
-            str(record.get("version", "?")),
+            record.get("version"),
         )
 
     @property
@@ -256,16 +274,27 @@ class Recorded:
         """Sentences on a run whose record does not tell what its splits held."""
         if present == COMPUTED or (present is not None and present.fixed):
             return []
+        writer = f"quickstudy {self.version}" if self.version else "an earlier quickstudy"
         note = (
-            f"{self.run} was written by quickstudy {self.version}, which kept no record of its "
-            "data: whether they are the same cannot be known"
+            f"{self.run} was written by {writer}, which kept no record of its data: whether they "
+            "are the same cannot be known"
         )
-        if counts != self.counts:
+        if self.counts is not None and counts != self.counts:
             note += (
                 f"; they are not, {counts} instead of {self.counts}, and what was trained on may "
                 "be in meta-test"
             )
         return [note]
+
+
+def record_of(source: TaskSource) -> JSON:
+    """The record of the tasks and data of a source, as a run keeps it."""
+    preprocess, contents = source.preprocess, source.contents()
+    return {
+        "preprocess": None if preprocess is None else preprocess.to_json(),
+        "tasks": source.describe(),
+        "data": None if contents is None else contents.to_json(),
+    }
 
 
 def others_than_places(options: Mapping[str, Any]) -> JSON:

@@ -11,6 +11,7 @@ from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.traits import architectures
 from quickstudy.targets import TargetScale
+from quickstudy.tasks.recorded import record_of
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.settings import Training
 from quickstudy.version import __version__
@@ -18,8 +19,7 @@ from quickstudy.version import __version__
 
 def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
     """The facts of a run that begins."""
-    preprocess, contents, targets = source.preprocess, source.contents(), source.targets.to_json()
-    networks = architectures(learner)
+    networks, targets = architectures(learner), source.targets.to_json()
     return {
         "version": __version__,
         "learner": type(learner).__name__,
@@ -27,11 +27,9 @@ def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
         **({"networks": networks} if networks else {}),
         "kind": learner.kind,
         "x_shape": list(source.x_shape),
-        "preprocess": None if preprocess is None else preprocess.to_json(),
         # Written only where targets are standardised: older runs lack the key.
         **({} if targets is None else {"targets": targets}),
-        "tasks": source.describe(),
-        "data": None if contents is None else contents.to_json(),
+        **record_of(source),
         "training": asdict(training),
         **machine(),
     }

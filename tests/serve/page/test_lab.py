@@ -87,7 +87,7 @@ def test_a_run_whose_data_are_elsewhere(
 ) -> None:
     """What needs the data is left out; what the run directory holds is shown."""
 
-    def away(spec: object) -> None:
+    def away(spec: object, recorded: object) -> None:
         raise DataError("the folder is not on this machine")
 
     monkeypatch.setattr(catalog, "build_tasks", away)
