@@ -251,7 +251,9 @@ def test_an_interrupted_trial_comes_first_when_the_search_goes_on(
     plan = small_plan(tmp_path / "stopped", trials=2)
     real = studies.run_trial
 
-    def pressed(options: dict, out: Path, before: Path | None, report: Callable) -> object:  # type: ignore[type-arg]
+    def pressed(  # type: ignore[type-arg]
+        options: dict, out: Path, before: Path | None, report: Callable, recorded: object
+    ) -> object:
         def press(best: float) -> bool:
             signal.raise_signal(signal.SIGINT)
             return bool(report(best))
