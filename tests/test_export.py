@@ -28,7 +28,13 @@ from quickstudy.cli.main import main
 from quickstudy.inputs.cells import cell
 from quickstudy.inputs.frames import Reading, Rows
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
-from quickstudy.learners import NearestCentroid, PrototypicalNetwork, RidgeRegression
+from quickstudy.learners import (
+    InContext,
+    NearestCentroid,
+    NeuralProcess,
+    PrototypicalNetwork,
+    RidgeRegression,
+)
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.nets import MLP, Conv4
@@ -138,6 +144,32 @@ def test_in_float32_whatever_it_was_and_the_model_is_left_as_it_is() -> None:
     assert adapted.model.learner.net.training is False  # type: ignore[union-attr]
 
 
+class Folds(nn.Module):
+    """Leaves a size open, which may be any where there is no query."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], 1, -1).unflatten(-1, (2, -1)).reshape(x.shape[0], -1)
+
+
+class NeedsOne(nn.Module):
+    """Torch has no largest value of no rows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0 * x.amax(dim=0)
+
+
+@pytest.mark.parametrize("suffix", RUN)
+@pytest.mark.parametrize(
+    "learner",
+    [PrototypicalNetwork(Folds()), NeuralProcess(nn.Linear(2, 4)), InContext(nn.Linear(2, 4))],
+)
+def test_no_queries_have_no_answers(learner: Any, suffix: str) -> None:
+    adapted = Model(learner, (2,)).adapt(X, ["a", "a", "b", "b", "c"])
+    content = adapted.exported(suffix)
+    assert [each.shape for each in RUN[suffix](content, X[:0])] == [(0, 3), (0, 3)]
+    np.testing.assert_allclose(RUN[suffix](content, X)[1], adapted.predict_proba(X), atol=1e-5)
+
+
 # What cannot be done
 
 
@@ -174,6 +206,7 @@ class Narrows(nn.Module):
     ("net", "error", "words"),
     [
         (Branches(), UserError, "PrototypicalNetwork.*data-dependent.*branches on values.*save"),
+        (NeedsOne(), UserError, "none too.*whose network needs one.*or export to .onnx"),
         (Counts(), UserError, r"Constraints violated.*x\.shape\[0\] for len\(x\)"),
         (Changes(), QuickstudyError, "must say what PyTorch says, within 0.0001; received logits"),
         (
@@ -186,6 +219,9 @@ class Narrows(nn.Module):
 def test_a_file_that_would_be_wrong_is_not_written(
     net: nn.Module, error: type[Exception], words: str, suffix: str, tmp_path: Path
 ) -> None:
+    if isinstance(net, NeedsOne) and suffix == ".onnx":
+        assert in_onnx_runtime(network(net).exported(suffix), X[:0])[0].shape == (0, 3)
+        return
     with pytest.raises(error, match=words):
         network(net).export(tmp_path / f"mine{suffix}")
     assert [*tmp_path.iterdir()] == []
@@ -199,7 +235,7 @@ def test_bad_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
         centroids().export(tmp_path / "file" / "mine.pt2")
-    with pytest.raises(UserError, match=r"labels must be text.*received <class 'object'>"):
+    with pytest.raises(UserError, match=r"labels: must be text.*received <class 'object'>"):
         CENTROIDS.adapt(X[:2], [object, object()]).exported(".pt2")
     for package in ("onnx", "onnxscript", "onnxruntime"):
         with monkeypatch.context() as patch:
@@ -213,7 +249,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adapted = blobs_task(tmp_path)
     task, file = str(tmp_path / "mine.task"), tmp_path / "mine.onnx"
     assert main(["export", task, str(file)]) == 0
-    assert "within 0.0001, on 1, 2 and 7 queries" in capsys.readouterr().out
+    assert "within 0.0001, on 0, 1, 2 and 7 queries" in capsys.readouterr().out
     x = adapted.support_x.numpy()
     found = in_onnx_runtime(file.read_bytes(), x)[1]
     np.testing.assert_allclose(found, adapted.predict_proba(x), atol=1e-5)

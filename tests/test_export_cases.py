@@ -56,10 +56,10 @@ def test_the_file_says_what_the_learner_says(case: Case) -> None:
         return
     content = exported(".onnx", learner, state, task.support.x, temperature=1.7)
     session = onnxruntime.InferenceSession(content)
-    for n in (1, 2, 5, 11):
+    for n in (0, 1, 2, 5, 11):
         x = 2 * torch.randn(n, *case.x_shape)
         with torch.no_grad():
-            want = learner.predict(state, x)
+            want = learner.predict(state, x if n else task.query.x[:2])[:n]
         found, *rest = session.run(None, {"queries": x.numpy()})
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4)
         if learner.kind == "classification":

@@ -209,7 +209,8 @@ class MANN(EmbeddingLearner[MANNState]):
 
     def _look_up(self, M: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """k, a, w^r and r of each head, (..., heads, n), from h (..., hidden)."""
-        k, a = self.heads(h).unflatten(-1, (self.read_heads, -1)).split([M.shape[1], 1], dim=-1)
+        each = (self.read_heads, M.shape[1] + 1)
+        k, a = self.heads(h).unflatten(-1, each).split([M.shape[1], 1], dim=-1)
         k = torch.tanh(k)
         lengths = k.norm(dim=-1, keepdim=True) * M.norm(dim=-1)
         w_r = torch.softmax(k @ M.T / (lengths + 1e-8), dim=-1)

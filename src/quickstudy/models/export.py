@@ -21,11 +21,12 @@ from quickstudy.errors import QuickstudyError, UserError
 from quickstudy.inputs import InputKind
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
+from quickstudy.models.no_queries import ask_one_instead, write_out_sizes
 from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.version import __version__
 
 FORMATS = (".onnx", ".pt2")
-BATCHES = (1, 2, 7)
+BATCHES = (0, 1, 2, 7)
 """Numbers of queries that every exported model is asked at once, to compare it with PyTorch."""
 TOLERANCE = 1e-4
 """Largest difference allowed, relative to the largest number of an output where that is above 1."""
@@ -106,7 +107,7 @@ def exported(
 
     Its input is `queries`, float32, and their number may differ from call to call. Its outputs are
     `logits` and `probabilities`, or `values` in regression. What it says is compared with what the
-    learner says here, for 1, 2 and 7 queries, before the content is given out.
+    learner says here, for 0, 1, 2 and 7 queries, before the content is given out.
 
     Args:
         suffix: `".onnx"`, or `".pt2"` for torch.export.
@@ -143,7 +144,14 @@ def exported(
     queries = [_mixtures(support_x, n) for n in BATCHES]
     try:
         with torch.no_grad():
-            expected = [answers(learner, state, x, temperature) for x in queries]
+            # None has the answers of one, without its row: a network need not answer none here.
+            asked = [
+                answers(learner, state, x if len(x) else support_x[:1], temperature)
+                for x in queries
+            ]
+            expected = [
+                tuple(t[: len(x)] for t in ts) for x, ts in zip(queries, asked, strict=True)
+            ]
     except UserError as error:
         raise UserError(
             f"export: a file must answer any number of queries, one too; received a {name} that "
@@ -155,7 +163,7 @@ def exported(
     write = _as_onnx if suffix == ".onnx" else _as_pt2
     content, run = write(predictor, support_x.shape[1:], metadata)
     for x, outputs in zip(queries, expected, strict=True):
-        results = run(x.cpu().float())
+        results = _asked(run, x.cpu().float(), name, suffix)
         for output, actual, reference in zip(predictor.outputs, results, outputs, strict=True):
             difference = _difference(actual, reference.cpu().float())
             if not difference <= TOLERANCE:
@@ -165,6 +173,20 @@ def exported(
                     f"{len(x)} queries; do not use it, and {ALTERNATIVE}."
                 )
     return content
+
+
+def _asked(run: Run, x: Tensor, name: str, suffix: str) -> Sequence[Tensor]:
+    """Asks a file; a program of PyTorch may find here that there must be a query."""
+    try:
+        return run(x)
+    except NOT_EXPORTED as error:
+        if len(x):
+            raise
+        raise UserError(
+            f"export: a {suffix} file must answer any number of queries, none too; received a "
+            f"{name} whose network needs one ({str(error).strip().splitlines()[0]:.200}); write "
+            "its forward for x.shape[0] of 0 too, or export to .onnx."
+        ) from error
 
 
 def _check_resolution(targets: TargetScale) -> None:
@@ -189,6 +211,8 @@ def _difference(actual: Tensor, reference: Tensor) -> float:
     """Largest difference, relative to the largest number that is known where that is above 1."""
     if actual.shape != reference.shape:
         return math.inf
+    if not len(reference):
+        return 0.0
     return float((actual - reference).abs().max() / reference.abs().max().clamp(min=1))
 
 
@@ -218,6 +242,7 @@ def _as_onnx(
         model.graph.ClearField("value_info")  # runtimes find out the shapes in between
         for part in (*model.graph.input, *model.graph.output):
             part.type.tensor_type.shape.dim[0].dim_param = N_QUERIES
+        ask_one_instead(model, x_shape)
         onnx.helper.set_model_props(model, metadata)
         content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -249,6 +274,8 @@ def _program(predictor: Predictor, x_shape: Sequence[int]) -> torch.export.Expor
     )
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names folders of this machine
+    write_out_sizes(program.graph.nodes)
+    program.graph_module.recompile()
     return program
 
 

@@ -76,7 +76,9 @@ class Attention(nn.Module):
         return attention_shares(self._split(self.query(x)), key, bias)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.n_heads, -1).transpose(-3, -2)
+        # The size of a head is written out: -1 is none where there are no queries.
+        size = x.shape[-1] // self.n_heads
+        return x.view(*x.shape[:-1], self.n_heads, size).transpose(-3, -2)
 
 
 class Block(nn.Module):
@@ -191,7 +193,7 @@ class Patches(nn.Module):
         p = self.patch
         n, channels, height, width = x.shape
         tiles = x.reshape(n, channels, height // p, p, width // p, p).permute(0, 2, 4, 1, 3, 5)
-        pixels = tiles.reshape(n, self.n_tokens, -1)
+        pixels = tiles.reshape(n, self.n_tokens, channels * p**2)
         return self.linear(pixels)
 
 
