@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.cells import LARGEST
 from quickstudy.inputs.column import Categorical, Numeric, column_of
 from quickstudy.inputs.rows import Columns
 
@@ -75,8 +76,9 @@ def test_equally_frequent_names_are_kept_by_name() -> None:
 def test_a_constant_column_is_one_whatever_it_rounds_to() -> None:
     for value in (0.1, 1 / 3, 1e9 + 0.1, -7.7):
         constant = Numeric.of(np.full(10, value))
-        assert constant == Numeric(value, 1.0, value)
+        assert constant == Numeric(value, LARGEST, value)
         assert not constant.encode(np.full(3, value)).any()
+        assert np.abs(constant.encode(np.array([value - 1e6, 1e9]))).max() < 1e-20
     seconds = 1.7e9 + np.arange(10.0)
     assert Numeric.of(seconds).std == pytest.approx(np.arange(10).std())
 

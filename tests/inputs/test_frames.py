@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import LearnerGenerator
 from quickstudy.models.estimators import FewShotClassifier
 from quickstudy.models.model import Model
+from quickstudy.tasks import table
 
 RNG = np.random.default_rng(0)
 X, Q = RNG.normal(size=(40, 4)), RNG.normal(size=(60, 4))
@@ -120,6 +122,33 @@ def test_as_a_scikit_learn_classifier(model: Model) -> None:
             clf.predict_proba(frame), want.predict_proba(pd.DataFrame(table)), atol=1e-6
         )
         assert list(clf.feature_names_in_) == ["visits", "plan"]
+
+
+def test_a_category_of_numbers_in_scikit_learn(model: Model) -> None:
+    frame = pd.DataFrame({"code": pd.Categorical([3, 1, 2, 1] * 5), "size": np.arange(20.0)})
+    clf = FewShotClassifier(model).fit(frame, ["a", "b"] * 10)
+    columns = clf.adapted_.model.preprocess.columns
+    assert columns["code"] == Categorical(("1", "2", "3"))
+    assert clf.predict(frame).shape == (20,)
+
+
+def test_tasks_of_a_data_frame(tmp_path: Path) -> None:
+    data = {
+        "customer": [i % 8 for i in range(48)],
+        "visits": [None if i == 5 else i % 7 + 0.5 for i in range(48)],
+        "plan": ["basic", "plus", "plus"] * 16,
+        "churned": [i // 8 % 2 == 0 for i in range(48)],
+    }
+    path = tmp_path / "table.csv"
+    pd.DataFrame(data).to_csv(path, index=False)
+    want = table(path, target="churned", task="customer")
+    for frame in (pd.DataFrame(data), pl.DataFrame(data)):
+        found = table(frame, target="churned", task="customer")
+        assert found.preprocess == want.preprocess
+        assert torch.equal(found.task("train", 3).query.x, want.task("train", 3).query.x)
+        assert found.contents() == want.contents()
+    coded = pd.DataFrame(data).astype({"visits": "category"})
+    assert table(coded, "churned", "customer").preprocess.columns["visits"].values[0] == "0.5"
 
 
 @pytest.mark.parametrize("X", ["text", 3, [1.0, 2.0], [], {"a": [1]}, pd.Series([1.0, 2.0])])

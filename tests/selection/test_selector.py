@@ -203,6 +203,11 @@ def test_text_where_numbers_are_expected(selector: AlgorithmSelector) -> None:
     chosen = selector.adapt([[0.0], [1.0], [0.2], [0.9]], ["a", "b", "a", "b"])
     with pytest.raises(UserError, match="column x0 holds numbers; received 'high' in row 0"):
         chosen.predict([["high"]])
+    for value in (1e300, "1e300", np.float64(-1e39)):
+        with pytest.raises(
+            UserError, match=r"holds numbers; received .* in row 1; .*single precis"
+        ):
+            chosen.predict([[0.5], [value]])
 
 
 def test_one_table_is_too_few(measured: list[Measured]) -> None:

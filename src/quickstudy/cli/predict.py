@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,14 @@ def predict(
     return 0
 
 
-def queries(model: Model, inputs: list[Path]) -> list[Any]:
+def queries(model: Model, inputs: list[Path]) -> Sequence[Any]:
     """The inputs in the named files."""
     if not inputs:
         raise UserError("predict: needs something to predict; received no input; name some files.")
     return model.preprocess.read_queries(inputs)
 
 
-def readable(model: Model, X: list[Any], skip_bad: bool) -> tuple[Encoded, list[int]]:
+def readable(model: Model, X: Sequence[Any], skip_bad: bool) -> tuple[Encoded, list[int]]:
     """The inputs as the network takes them, and the places of those that can be read.
 
     Args:
@@ -126,7 +127,7 @@ def readable(model: Model, X: list[Any], skip_bad: bool) -> tuple[Encoded, list[
     return Encoded(torch.cat(list(encoded.values()))), list(encoded)
 
 
-def input_names(files: list[Path], X: list[Any]) -> list[str]:
+def input_names(files: list[Path], X: Sequence[Any]) -> list[str]:
     """The names of inputs: those of their files, or numbers of rows where one file holds all."""
     if all(isinstance(x, Path) for x in X):
         return [str(x) for x in X]

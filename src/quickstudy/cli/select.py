@@ -15,7 +15,7 @@ from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
-from quickstudy.inputs.delimited import labelled_rows, read_rows
+from quickstudy.inputs.delimited import labelled_rows, read_table
 from quickstudy.inputs.frames import Reading, Type
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.selection.configurations import CHEAP
@@ -130,7 +130,7 @@ def select(argv: Sequence[str]) -> int:
         algorithm = Selected.load(run)
     answers = None
     if settings.query is not None:
-        answers = [label_to_json(label) for label in algorithm.predict(read_rows(settings.query))]
+        answers = [label_to_json(label) for label in algorithm.predict(read_table(settings.query))]
     if settings.json:
         print(json.dumps(algorithm.explain() | {"answers": answers}, indent=2))
         return 0

@@ -64,12 +64,13 @@ class Numeric:
     def of(cls, known: NDArray[Any], indicator: bool = False, numerals: Numerals = PLAIN) -> Self:
         """The statistics of the values that are known; of none, those of a single 0.
 
-        The values of a constant column differ by rounding at most, and have a deviation of 1.
+        The values of a constant column differ by rounding at most. They tell nothing of what others
+        mean, so its deviation is the largest number, by which all others become 0.
         """
         known = known.astype(np.float64) if len(known) else np.zeros(1)
         low, high, median = float(known.min()), float(known.max()), float(np.median(known))
         if high - low <= TINY * max(abs(low), abs(high)):
-            return cls(median, 1.0, median, indicator, *numerals)
+            return cls(median, LARGEST, median, indicator, *numerals)
         mean, std = float(known.mean()), float(known.std())
         return cls(mean, std, median, indicator, *numerals)
 
@@ -88,7 +89,7 @@ class Numeric:
         """Whether the numbers may be truth values: by their mean and deviation, zeros and ones."""
         spread = self.mean * (1 - self.mean)
         varies = spread > 0 and abs(self.std**2 - spread) <= 1e-9
-        return varies or (self.mean in (0, 1) and self.std == 1)
+        return varies or (self.mean in (0, 1) and self.std in (1, LARGEST))
 
     def values(self, cells: Sequence[Cell], missing: Words, name: str, where: Where) -> Array:
         """The numbers in cells, NaN where one is missing.

@@ -53,8 +53,8 @@ AS_KNOWN: Final = Reading()
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of a table, column by column.
+class Rows(Sequence[dict[str, Cell]]):
+    """The rows of a table, column by column; as a sequence, each by column name.
 
     Attributes:
         names: Name of each column.
@@ -78,8 +78,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.columns[0]) if self.columns else 0
 
+    def __getitem__(self, row: Any) -> Any:
+        return dict(zip(self.names, (column[row] for column in self.columns), strict=True))
+
     def __iter__(self) -> Iterator[dict[str, Cell]]:
-        """The rows, each by column name."""
         return (dict(zip(self.names, row, strict=True)) for row in zip(*self.columns, strict=True))
 
     def where(self, row: int) -> str:

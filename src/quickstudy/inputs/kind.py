@@ -93,7 +93,7 @@ class InputKind(ABC):
         """
 
     @abstractmethod
-    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
+    def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
         """The inputs of files, each as `encode` takes it.
 
         Raises:

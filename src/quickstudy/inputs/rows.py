@@ -15,7 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import LARGEST, Cell, cell
 from quickstudy.inputs.column import MAX_VALUES, Categorical, Numeric, column_of, note_of
-from quickstudy.inputs.delimited import labelled_rows, read_rows
+from quickstudy.inputs.delimited import labelled_rows, read_table
 from quickstudy.inputs.frames import (
     AS_KNOWN,
     Reading,
@@ -258,8 +258,10 @@ class Columns(InputKind):
     ) -> tuple[Any, list[Any]]:
         return labelled_rows(path, target, targets, reading)
 
-    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
-        return [row for path in paths for row in read_rows(path)]
+    def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
+        if len(paths) == 1:  # A table knows its lines.
+            return read_table(paths[0])
+        return [row for path in paths for row in read_table(path)]
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         if form == "values":

@@ -81,7 +81,7 @@ class TaskColumns(InputKind):
     ) -> tuple[Any, list[Any]]:
         return labelled_rows(path, target, targets, reading)
 
-    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
+    def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
         return self.current.read_queries(paths)
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:

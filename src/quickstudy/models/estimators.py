@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from quickstudy.errors import UserError
 from quickstudy.inputs import Columns
+from quickstudy.inputs.frames import is_frame
 from quickstudy.inputs.labels import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
@@ -68,7 +69,9 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
             options |= {"dtype": "numeric" if model is None else None}
         checked = validate_data(self, X, *y, **options)
         x, *rest = checked if y else (checked,)
-        inputs = self._encoded(model, x, shape)
+        # A data frame knows the types of its columns.
+        frame = model is not None and _takes_rows(model) and is_frame(X)
+        inputs = X if frame else self._encoded(model, x, shape)
         return (inputs, *rest) if y else inputs
 
     def _encoded(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.delimited import read_table
-from quickstudy.inputs.frames import Reading, Rows, Type
+from quickstudy.inputs.frames import Reading, Rows, Type, is_frame, rows_of
 from quickstudy.inputs.rows import Columns
 from quickstudy.inputs.target import classes_of, holds_numbers, values_of
 from quickstudy.task import Kind
@@ -48,7 +49,7 @@ def table(
     inputs, with statistics of the meta-train rows only (`Columns`).
 
     Args:
-        path: The file.
+        path: The file; or a data frame of pandas or polars.
         target: Column to predict.
         task: Column that says which task a row belongs to.
         kind: With `task`, what the target is. `"auto"`: classification where a value is not a
@@ -70,7 +71,9 @@ def table(
             infinite, a target missing, a word stands among numbers, numbers are written in several
             ways, or there are too few classes or groups.
     """
-    rows = read_table(Path(path), Reading.of(missing, columns))
+    reading = Reading.of(missing, columns)
+    rows = _of_frame(path, reading) if is_frame(path) else read_table(Path(path), reading)
+    file = rows.file or "table"
     groups = classes_of(rows, target if task is None else task)
     numeric = kind != "classification" and holds_numbers(rows, target)
     y = np.array(values_of(rows, target) if numeric or kind == "regression" else [])
@@ -78,15 +81,15 @@ def table(
     inputs = rows.without(target, task or target)
     if not inputs.names:
         raise UserError(
-            f"table: {path} needs columns besides {target}{f' and {task}' if task else ''}; "
+            f"table: {file} needs columns besides {target}{f' and {task}' if task else ''}; "
             "received none; add the columns to predict from."
         )
     known = recorded.preprocess if recorded else None
     known = known if isinstance(known, Columns) else None
     if recorded and known:
-        _check_names(known, inputs.names, path, recorded.run)
+        _check_names(known, inputs.names, file, recorded.run)
     targets = (kind_of(y.tolist()) if numeric else "classification") if kind == "auto" else kind
-    name = Path(path).name.split(".")[0]
+    name = Path(file).name.split(".")[0]
 
     if task is None:
         if targets == "regression":
@@ -143,7 +146,14 @@ def table(
     )
 
 
-def _check_names(columns: Columns, names: Sequence[str], path: Path, run: str) -> None:
+def _of_frame(frame: Any, reading: Reading) -> Rows:
+    """The rows of a data frame, with its types and those that the user says."""
+    rows = rows_of(frame)
+    types = {**rows.reading.types, **reading.types}
+    return replace(rows, reading=reading._replace(types=types))
+
+
+def _check_names(columns: Columns, names: Sequence[str], path: str, run: str) -> None:
     """Raises where a table has not the columns of a run."""
     if differences := sorted(set(names) ^ columns.columns.keys()):
         raise UserError(
