@@ -130,6 +130,8 @@ def test_a_category_of_numbers_in_scikit_learn(model: Model) -> None:
     columns = clf.adapted_.model.preprocess.columns
     assert columns["code"] == Categorical(("1", "2", "3"))
     assert clf.predict(frame).shape == (20,)
+    by_place = FewShotClassifier(model).fit(X, Y)
+    np.testing.assert_array_equal(by_place.predict(pd.DataFrame(Q)), by_place.predict(Q))
 
 
 def test_tasks_of_a_data_frame(tmp_path: Path) -> None:

@@ -69,8 +69,11 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
             options |= {"dtype": "numeric" if model is None else None}
         checked = validate_data(self, X, *y, **options)
         x, *rest = checked if y else (checked,)
-        # A data frame knows the types of its columns.
-        frame = model is not None and _takes_rows(model) and is_frame(X)
+        # A data frame knows the types of its columns, where it is not asked by their places.
+        frame = self.model is not None and _takes_rows(model) and is_frame(X)
+        if frame and not y:
+            names = self.adapted_.model.preprocess.card()["columns"]
+            frame = {*map(str, X.columns)} >= {*names}
         inputs = X if frame else self._encoded(model, x, shape)
         return (inputs, *rest) if y else inputs
 
