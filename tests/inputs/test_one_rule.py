@@ -17,7 +17,7 @@ import torch
 from PIL import Image, features
 
 from quickstudy.errors import UserError
-from quickstudy.inputs import Pictures, formats
+from quickstudy.inputs import Pictures, formats, pixels
 from quickstudy.inputs.levels import to_8_bits
 
 RNG = np.random.default_rng(0)
@@ -122,12 +122,16 @@ def test_one_rule_of_range_for_every_carrier():
     assert GREY(mask).max() > 200
 
 
-def test_a_dim_picture_among_others_is_refused_unless_the_depth_is_said():
+def test_a_dim_picture_among_others_is_refused_unless_the_depth_is_said(tmp_path):
     bright, dim = np.full((8, 8), 4000, np.uint16), np.full((8, 8), 900, np.uint16)
     assert encode(GREY, [bright, np.zeros_like(bright)])[0].min() == 0
     for two in ([bright, dim], [Image.fromarray(bright), png(dim)]):
         with pytest.raises(UserError, match=r"4095 in example 0, 1023 in example 1.*with bits"):
             encode(GREY, two)
+    for name, values in (("bright", bright), ("dim", dim)):
+        (tmp_path / f"{name}.png").write_bytes(png(values))
+    with pytest.raises(UserError, match=r"4095 in .*bright\.png, 1023 in .*dim\.png"):
+        GREY.stack([tmp_path / "bright.png", tmp_path / "dim.png"])
     said = Pictures(8, bits=12)
     x, _ = said.encode([bright, dim, np.full((8, 8), 51, np.uint8)], (1, 8, 8))
     np.testing.assert_allclose(x[:, 0, 0, 0] * 255, np.rint([249.08, 56.04, 51]), atol=1e-4)
@@ -221,6 +225,17 @@ def test_all_that_cannot_be_read_are_named(tmp_path: Path):
     with pytest.raises(UserError, match=r"example 0, 1, 2: .*negative") as raised:
         encode(GREY, [np.full((8, 8), -1)] * 3)
     assert str(raised.value).count("negative") == 1
+
+
+def test_what_is_decoded_whole_is_scaled_before_anything_else(monkeypatch):
+    values = np.kron(RNG.integers(0, 256, (20, 30, 4), dtype=np.uint8), np.ones((80, 80, 1), "u1"))
+    whole = {kind: kind(values) for kind in (GREY, COLOUR)}
+    deep = GREY(values[..., 0].astype(np.uint16) * 257)
+    monkeypatch.setattr(pixels, "REDUCED_FROM", 1_000_000)
+    monkeypatch.setattr(formats, "WORKING_SIDE", 200)
+    for kind, want in whole.items():
+        assert abs(kind(values).astype(int) - want).max() <= 2
+    assert abs(GREY(png(values[..., 0].astype(np.uint16) * 257)).astype(int) - deep).max() <= 2
 
 
 def test_photographs_are_scaled_while_they_are_decoded(monkeypatch):

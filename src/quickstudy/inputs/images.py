@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -197,7 +198,7 @@ class Pictures(InputKind):
         skip_bad: bool = False,
     ) -> tuple[list[T], dict[int, str]]:
         """All pictures, read; and why pictures were left out, by their place."""
-        inputs, whites = [], []
+        inputs, whites, names = [], [], []
         bad: dict[int, str] = {}
         for place, each in enumerate(read_each(read, pictures, "pictures read")):
             if isinstance(each, UserError):
@@ -207,9 +208,11 @@ class Pictures(InputKind):
             else:
                 inputs.append(each[0])
                 whites.append(each[1])
+                path = isinstance(pictures[place], str | os.PathLike)
+                names.append(str(pictures[place]) if path else f"example {place}")
         if bad and not (skip_bad and inputs):
             raise _unreadable(bad, len(pictures))
-        check_alike(whites)
+        check_alike(whites, names)
         return inputs, bad
 
     @property

@@ -121,22 +121,26 @@ def to_8_bits(
     return levels, inferred
 
 
-def check_alike(whites: Sequence[White | None]) -> None:
+def check_alike(whites: Sequence[White | None], names: Sequence[str]) -> None:
     """Refuses pictures that are given together and were found to mean different values by white.
 
     One of them is then dimmer than the others rather than of another depth, which its own numbers
     cannot tell.
 
+    Args:
+        whites: What was taken for white in each, where it was inferred.
+        names: The name of each.
+
     Raises:
         UserError: Two differ.
     """
-    first: dict[str, dict[float, int]] = {}
-    for i, white in enumerate(whites):
+    first: dict[str, dict[float, str]] = {}
+    for name, white in zip(names, whites, strict=True):
         if white is not None:
-            first.setdefault(white.carrier, {}).setdefault(white.value, i)
+            first.setdefault(white.carrier, {}).setdefault(white.value, name)
     for found in first.values():
         if len(found) > 1:
-            examples = ", ".join(f"{value:g} in example {i}" for value, i in found.items())
+            examples = ", ".join(f"{value:g} in {name}" for value, name in found.items())
             raise UserError(
                 "Pictures: pictures that are given together must have one value for white; "
                 f"received pictures that by their largest pixel have {examples}; {ADVICE}"
