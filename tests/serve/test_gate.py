@@ -79,6 +79,24 @@ def test_a_place_of_a_client_that_left_is_given_up() -> None:
         pass
 
 
+def test_much_work_has_a_queue_of_its_own() -> None:
+    """Whoever asks for little goes first, but not always."""
+    gate, order = Gate(queue=50, wait=60), list[str]()
+
+    def work(is_heavy: bool) -> None:
+        client = Presence()
+        client.is_heavy = is_heavy
+        with gate(client):
+            order.append("much" if is_heavy else "little")
+
+    with ThreadPoolExecutor(22) as threads, gate():
+        for number in range(22):
+            threads.submit(work, number < 2)
+            until(lambda number=number: gate.waiting == number + 1)
+    assert sorted(order) == ["little"] * 20 + ["much"] * 2
+    assert [i for i, what in enumerate(order) if what == "much"] == [7, 15]
+
+
 def test_long_work_lets_others_go_between_its_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "SLICE", 0.0)
     gate, order = Gate(queue=5, wait=60), list[str]()

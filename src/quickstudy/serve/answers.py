@@ -122,13 +122,17 @@ class Answers:
         A row at a time, so that the features of a query do not depend on the others.
         """
         entry = self.entry
-        with self.tasks.gate():
+        with self.tasks.gate() as turn:
             if entry.embedding is None:
                 z = self._features(entry.x)
                 pairs = torch.pdist(z)
                 typical = float(pairs.median()) if len(pairs) else 1.0
                 entry.embedding = z, max(typical, torch.finfo(torch.float64).tiny)
-            return torch.cat([self._features(row.clone()[None]) for row in x])
+            rows = []
+            for row in x:
+                turn.pause()
+                rows.append(self._features(row.clone()[None]))
+            return torch.cat(rows)
 
     def neighbours(self, queries: Tensor, n: int) -> list[list[Neighbour]]:
         """Returns the `n` examples nearest to each query, given its features.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,14 @@ TILE: Final = 16
 MAX_OPERATIONS: Final = 200_000  # of a row in a tile: up to here, a pass is all overhead
 MAX_TILES: Final = 4096  # in the cache
 _tiles: dict[Any, int] = {}
+
+
+class Key(NamedTuple):
+    """A revision of a task, and whether a request about it is much work."""
+
+    uid: str
+    number: int
+    is_heavy: bool
 
 
 class _Part:
@@ -55,7 +63,7 @@ class Passes:
     def __init__(self, gate: Gate) -> None:
         self.gate, self.joined = gate, 0
         self._lock = threading.Lock()
-        self._waiting: dict[tuple[str, int], list[_Part]] = {}
+        self._waiting: dict[Key, list[_Part]] = {}
 
     def __call__(self, entry: Entry, x: Tensor) -> Array:
         """Returns probabilities `(inputs, way)`, or values `(inputs, outputs)` in regression.
@@ -72,7 +80,8 @@ class Passes:
         if entry.tile == 1:
             with self.gate() as turn:
                 return outputs(entry.adapted, x, 1, turn.pause)
-        key, part = (entry.snapshot.uid, entry.snapshot.number), _Part(x)
+        part = _Part(x)
+        key = Key(entry.snapshot.uid, entry.snapshot.number, part.client.is_heavy)
         with self._lock:
             waiting = self._waiting.setdefault(key, [])
             waiting.append(part)
@@ -86,12 +95,14 @@ class Passes:
         assert part.rows is not None
         return part.rows
 
-    def _lead(self, key: tuple[str, int], entry: Entry) -> None:
+    def _lead(self, key: Key, entry: Entry) -> None:
         assert entry.adapted is not None
         parts: list[_Part] = []
         try:
             # The others still wait where the client of this request has left.
-            with self.gate(Presence()) as turn:
+            everyone = Presence()
+            everyone.is_heavy = key.is_heavy
+            with self.gate(everyone) as turn:
                 parts = self._taken(key)
                 present = [part for part in parts if not part.client.left]
                 x = torch.cat([part.x for part in present or parts])
@@ -106,7 +117,7 @@ class Passes:
             for part in parts:
                 part.done.set()
 
-    def _taken(self, key: tuple[str, int]) -> list[_Part]:
+    def _taken(self, key: Key) -> list[_Part]:
         with self._lock:
             parts = self._waiting.pop(key)
             self.joined += len(parts) - 1

@@ -1,4 +1,8 @@
-"""Gates: bounded queues of requests, each of which gets its turn in the order in which it came."""
+"""Gates: bounded queues of requests, each of which gets its turn.
+
+First come, first served, but for requests that are much work: they have a queue of their own, and
+one turn in `SHARE` where others wait too.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,13 @@ from quickstudy.serve.problems import Problem
 PROCESSORS: Final = os.cpu_count() or 1
 SLICE: Final = 0.1
 """Seconds of work in pieces after which those who wait go first."""
+SHARE: Final = 8
+"""Turns of which those that are much work have one, where others wait."""
 _thread = threading.local()
 
 
 class Gate:
-    """A lock with a bounded queue, first come, first served.
+    """A lock with a bounded queue.
 
     Where a client leaves, its place in the queue is given up.
 
@@ -36,13 +42,15 @@ class Gate:
     def __init__(self, queue: int, wait: float, name: str = "processor", places: int = 1) -> None:
         self.queue, self.wait, self.name = queue, wait, name
         self._free = places
-        self._line: deque[threading.Event] = deque()
+        # Those that are little work, and those that are much.
+        self._lines: tuple[deque[threading.Event], ...] = (deque(), deque())
+        self._handed = 0
         self._lock = threading.Lock()
 
     @property
     def waiting(self) -> int:
         """Requests that wait."""
-        return len(self._line)
+        return sum(map(len, self._lines))
 
     @contextmanager
     def __call__(self, client: Presence | None = None) -> Iterator[Turn]:
@@ -58,7 +66,7 @@ class Gate:
         """
         client = client or presence()
         client.check()
-        self.take(client, self.queue)
+        self.take(client, client.is_heavy, self.queue)
         turn = Turn(self, client)
         try:
             if not getattr(_thread, "is_set", False):
@@ -70,35 +78,36 @@ class Gate:
             if turn.holds:
                 self.give()
 
-    def take(self, client: Presence, queue: int | None) -> None:
+    def take(self, client: Presence, is_heavy: bool, queue: int | None) -> None:
         """Waits for a place.
 
         Args:
             client: The client without which the place is given up.
+            is_heavy: Whether it is much work.
             queue: Requests that may wait; any number where None.
 
         Raises:
             Problem: Too many wait, or it waited too long.
             ClientLeftError: The client has left.
         """
-        place = threading.Event()
+        place, line = threading.Event(), self._lines[is_heavy]
         with self._lock:
             if self._free:
                 self._free -= 1
                 return
-            if queue is not None and len(self._line) >= queue:
+            if queue is not None and self.waiting >= queue:
                 raise Problem(
                     "QUEUE_FULL",
                     f"{self.name}: at most {queue} requests wait for it; received one more; try "
                     "again later.",
                 )
-            self._line.append(place)
+            line.append(place)
         with client.waking(place.set):
             place.wait(self.wait)
         with self._lock:
-            is_mine = place not in self._line
+            is_mine = place not in line
             if not is_mine:
-                self._line.remove(place)
+                line.remove(place)
         if client.left:
             if is_mine:
                 self.give()
@@ -111,12 +120,15 @@ class Gate:
             )
 
     def give(self) -> None:
-        """Hands a place to the next in the queue."""
+        """Hands a place to the next in a queue."""
+        light, heavy = self._lines
         with self._lock:
-            if self._line:
-                self._line.popleft().set()
-            else:
+            if not light and not heavy:
                 self._free += 1
+                return
+            self._handed += 1
+            is_their_turn = not light or self._handed % SHARE == 0
+            (heavy if heavy and is_their_turn else light).popleft().set()
 
 
 class Turn:
@@ -143,5 +155,5 @@ class Turn:
             return
         self.holds = False
         self.gate.give()
-        self.gate.take(self.client, None)
+        self.gate.take(self.client, True, None)
         self.holds, self._since = True, time.monotonic()

@@ -21,10 +21,14 @@ class Presence:
 
     Args:
         name: What its requests have in common: its address, or the id of its key.
+
+    Attributes:
+        left: Whether the client has left.
+        is_heavy: Whether the request is much work, so that others go first.
     """
 
     def __init__(self, name: str = "") -> None:
-        self.name, self.left = name, False
+        self.name, self.left, self.is_heavy = name, False, False
         self._wake: set[Callable[[], None]] = set()
         self._lock = threading.Lock()
 

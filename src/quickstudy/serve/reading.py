@@ -17,7 +17,9 @@ from quickstudy.serve.schema.requests import Input
 from quickstudy.serve.served import Served
 
 SMALL: Final = 1_000_000
-"""Pixels of a picture, and of all of a request, up to which they are read at once."""
+"""Pixels of all pictures of a request up to which they are read at once."""
+FEW: Final = 32
+"""Inputs of a request up to which they are read at once."""
 LARGE_REQUESTS: Final = 16
 """Requests of more pixels that are read or wait for it at one time: each holds a thread."""
 
@@ -25,7 +27,7 @@ LARGE_REQUESTS: Final = 16
 class Reading:
     """Reads inputs beside the processor's gate, so that pictures keep nobody from computing.
 
-    Large pictures are decoded one by one on half of the processors, where the requests take turns.
+    What is much to read is read on half of the processors, where the requests take turns.
 
     Args:
         limits: Limits of the server.
@@ -34,13 +36,13 @@ class Reading:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         places = max(1, PROCESSORS // 2)
-        self.gate = Gate(LARGE_REQUESTS, limits.wait, "decoding of pictures", places)
+        self.gate = Gate(limits.queue, limits.wait, "reading of inputs", places)
         self._pixels: Counter[str] = Counter()  # of each client's requests that are being read
         self._requests = 0
         self._lock = threading.Lock()
 
     def __call__(self, served: Served, inputs: Sequence[Input], pointer: str) -> Generator[Plain]:
-        """The inputs of a request, one by one.
+        """The inputs of a request, one by one; what is done with each is part of its turn.
 
         Args:
             served: The model they are for.
@@ -61,12 +63,17 @@ class Reading:
                 pointer,
                 "LIMIT_EXCEEDED",
             )
-        with self._large(total) if total > SMALL else contextlib.nullcontext():
-            for i, (x, size) in enumerate(zip(inputs, sizes, strict=True)):
-                presence().check()
-                with self.gate() if size > SMALL else contextlib.nullcontext():
-                    plain = served.plain(x, f"{pointer}/{i}")
-                yield plain
+        client = presence()
+        with contextlib.ExitStack() as held:
+            pause = client.check
+            if total > SMALL or len(inputs) > FEW:
+                client.is_heavy = True
+                if total > SMALL:
+                    held.enter_context(self._large(total))
+                pause = held.enter_context(self.gate()).pause
+            for i, x in enumerate(inputs):
+                pause()
+                yield served.plain(x, f"{pointer}/{i}")
 
     @contextlib.contextmanager
     def _large(self, pixels: int) -> Iterator[None]:

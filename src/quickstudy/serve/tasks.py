@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -90,9 +90,18 @@ class Tasks:
         Raises:
             Problem: One of them is not an input of the model; it says which.
         """
-        plain = list(self.reading(served, inputs, pointer))
-        encoded = None if served.reads_columns else encode(served.model, plain, pointer)
-        return Taken([Content.of(x) for x in plain], encoded)
+        contents: list[Content] = []
+
+        def kept(inputs: Iterable[Plain]) -> Iterator[Plain]:
+            for x in inputs:
+                contents.append(Content.of(x))
+                yield x
+
+        with contextlib.closing(self.reading(served, inputs, pointer)) as plain:
+            if not served.reads_columns:
+                encoded = encode(served.model, kept(plain), pointer)
+                return Taken(contents, encoded)
+            return Taken([Content.of(x) for x in plain], None)
 
     def queries(
         self, served: Served, inputs: Sequence[Input], entry: Entry, pointer: str = "/query"
@@ -278,7 +287,9 @@ class Tasks:
         absent = [i for i, _ in task.examples if i not in rows]
         if absent:
             plain = self._plain(change, absent)
-            rows |= dict(zip(absent, encode(model, plain), strict=True))
+            with self.gate():
+                x = encode(model, plain)
+            rows |= dict(zip(absent, x, strict=True))
         if not task.examples:
             return torch.zeros((0, *model.x_shape))
         return torch.stack([rows[i] for i, _ in task.examples])
