@@ -119,6 +119,9 @@ def test_one_rule_of_range_for_every_carrier():
     mask = LEVELS > 100
     for carrier in (mask * 1, mask.astype(np.uint8), mask * 1.0, png(mask.astype(np.uint8))):
         np.testing.assert_array_equal(GREY(carrier), GREY(mask))
+    palette = Image.fromarray(mask.astype(np.uint8)).convert("P")
+    assert np.asarray(palette).max() == 1
+    np.testing.assert_array_equal(GREY(palette), GREY(mask))
     assert GREY(mask).max() > 200
 
 
@@ -222,6 +225,8 @@ def test_all_that_cannot_be_read_are_named(tmp_path: Path):
     for i in range(10):
         assert f"bad{i:02}.png" in str(raised.value)
     assert str(raised.value).endswith("and 2 more")
+    with pytest.raises(UserError, match=r"negative.*\(example 1 of 2\)"):
+        encode(GREY, [LEVELS, np.full((8, 8), -1)])
     with pytest.raises(UserError, match=r"example 0, 1, 2: .*negative") as raised:
         encode(GREY, [np.full((8, 8), -1)] * 3)
     assert str(raised.value).count("negative") == 1

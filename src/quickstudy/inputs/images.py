@@ -260,7 +260,8 @@ class Pictures(InputKind):
 def _unreadable(bad: dict[int, str], n: int) -> UserError:
     """The error of pictures that cannot be read: each message, and the examples it is about."""
     if len(bad) == 1:
-        return UserError(next(iter(bad.values())))
+        ((place, message),) = bad.items()
+        return UserError(f"{message} (example {place} of {n})" if n > 1 else message)
     places: dict[str, list[str]] = {}
     for place, message in bad.items():
         places.setdefault(message, []).append(str(place))

@@ -173,13 +173,15 @@ def _in_8_bits(
         image = Image.fromarray(levels)
     elif image.mode == "1":
         image = image.convert("L")
-    elif image.mode not in PLAIN:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    elif max(_highest(image)) == 1 or bits is not None:
-        levels, white = to_8_bits(np.asarray(image), bits, any_range)
-        image = Image.fromarray(levels)
     else:
-        white = White(255.0, "uint8") if max(_highest(image)) else None
+        if image.mode not in PLAIN:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        highest = max(_highest(image))
+        if highest == 1 or bits is not None:
+            levels, white = to_8_bits(np.asarray(image), bits, any_range)
+            image = Image.fromarray(levels)
+        else:
+            white = White(255.0, "uint8") if highest else None
     if image.size[0] * image.size[1] > REDUCED_FROM:
         image = image.reduce(max(1, min(image.size) // (2 * formats.WORKING_SIDE)))
     return image, white
