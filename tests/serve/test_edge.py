@@ -120,6 +120,30 @@ def test_bodies_that_are_none(
     assert client.get(TASKS).json()["tasks"] == []
 
 
+def test_bodies_without_a_type(client: Client) -> None:
+    """JSON where nothing else is taken; where a form is taken too, nobody can know."""
+    client.post(f"{TASKS}?task_id=t", json={"support": corners()})
+    said = client.post(f"{TASKS}/t:explain", content=json.dumps({"query": near(0)}))
+    assert "content-type" not in said.request.headers
+    assert said.status_code == 200
+    refused = client.post(f"{TASKS}/t:predict", content=json.dumps({"query": [near(0)]}))
+    assert (refused.status_code, refused.json()["reason"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    for encoding in ("gzip", "deflate", "br"):
+        headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+        refused = client.post(f"{TASKS}/t:explain", content=b"x", headers=headers)
+        assert (refused.status_code, refused.json()["reason"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+        assert encoding in refused.json()["detail"]
+
+
+def test_a_file_of_a_form_has_a_name(client_of: Callable[..., Client]) -> None:
+    client = client_of("drawn")
+    form = b"--x\r\nContent-Disposition: form-data; name=file\r\n\r\nabc\r\n--x--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    refused = client.post("/v1/models/drawn/tasks", content=form, headers=headers)
+    assert (refused.status_code, refused.json()["reason"]) == (422, "INVALID_ARGUMENT")
+    assert "filename" in refused.json()["detail"]
+
+
 def test_bodies_are_counted(client_of: Callable[..., Client]) -> None:
     """Also those that do not say how long they are."""
     client = client_of(limits=Limits(body_bytes=1000))

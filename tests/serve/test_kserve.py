@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from served_runs import Client, b64, corners, drawn, near, picture
 
 from quickstudy.serve.keys import EVERYBODY, Caller
 
 TASKS = "/v1/models/blobs/tasks"
+SIZE = "/inputs/0/parameters/binary_data_size"
 
 
 def tensor(name: str, data: list[object], datatype: str = "FP32", **fields: object) -> object:
@@ -28,7 +31,10 @@ def test_health(client: Client) -> None:
     ready = client.get("/v2/health/ready").json()
     assert (ready["ready"], ready["live"]) == (True, True)
     server = client.get("/v2").json()
-    assert (server["name"], server["extensions"]) == ("quickstudy", ["metatask"])
+    assert (server["name"], server["extensions"]) == (
+        "quickstudy",
+        ["metatask", "binary_tensor_data"],
+    )
 
 
 def test_a_task_is_a_model(client: Client) -> None:
@@ -183,3 +189,134 @@ def test_a_request_looks_its_key_up_once(client: Client, monkeypatch: pytest.Mon
         lookups.clear()
         assert client.get(f"/v2/models/{name}").status_code == 200
         assert len(lookups) == 1
+
+
+def packed(*tensors: tuple[dict[str, object], bytes], **fields: object) -> tuple[bytes, int]:
+    """A body with binary tensors, and the length of its JSON."""
+    inputs = [
+        about | {"parameters": {"binary_data_size": len(content)}} for about, content in tensors
+    ]
+    head = json.dumps({"inputs": inputs, **fields}).encode()
+    return head + b"".join(content for _, content in tensors), len(head)
+
+
+def text(*elements: bytes) -> bytes:
+    """Elements of BYTES."""
+    return b"".join(struct.pack("<I", len(each)) + each for each in elements)
+
+
+def test_binary_tensors(client: Client) -> None:
+    """All types of numbers and text; the answer is that of the same tensors in JSON."""
+    points = np.array([[0, 0], [3, 0], [0, 3]])
+    labels = ["a", "b\u00e9", "a"]
+    query = np.array([[3, 0]])
+    plain = [
+        tensor("support", points.tolist()),
+        tensor("labels", labels, "BYTES"),
+        tensor("query", query.tolist()),
+    ]
+    said = client.post("/v2/models/blobs/infer", json={"inputs": plain, "id": "q"})
+    for kind, name in (
+        ("f2", "FP16"),
+        ("f4", "FP32"),
+        ("f8", "FP64"),
+        ("i1", "INT8"),
+        ("u8", "UINT64"),
+    ):
+        content, length = packed(
+            (
+                {"name": "support", "shape": [3, 2], "datatype": name},
+                points.astype(f"<{kind}").tobytes(),
+            ),
+            (
+                {"name": "labels", "shape": [3], "datatype": "BYTES"},
+                text(*(e.encode() for e in labels)),
+            ),
+            (
+                {"name": "query", "shape": [1, 2], "datatype": name},
+                query.astype(f"<{kind}").tobytes(),
+            ),
+            id="q",
+        )
+        for media in ({}, {"Content-Type": "application/octet-stream"}):
+            headers = {"Inference-Header-Content-Length": str(length), **media}
+            found = client.post("/v2/models/blobs/infer", content=content, headers=headers)
+            assert found.json() == said.json(), name
+    wanted = {"inputs": plain, "outputs": [{"name": "label", "parameters": {"binary_data": True}}]}
+    found = client.post("/v2/models/blobs/infer", json=wanted)
+    assert found.headers["content-type"] == "application/octet-stream"
+    length = int(found.headers["inference-header-content-length"])
+    (output,) = json.loads(found.content[:length])["outputs"]
+    assert output == {
+        "name": "label",
+        "shape": [1],
+        "datatype": "BYTES",
+        "parameters": {"binary_data_size": 7},
+    }
+    assert found.content[length:] == text("b\u00e9".encode())
+
+
+@pytest.mark.parametrize(
+    ("about", "content", "length", "pointer"),
+    [
+        ({}, b"\0" * 7, None, "/inputs/0"),
+        ({"shape": [2, 2]}, b"\0" * 8, None, "/inputs/0"),
+        ({"datatype": "BOOL"}, b"\0" * 8, None, "/inputs/0"),
+        ({"datatype": "BYTES", "shape": [1]}, b"\0" * 3, None, "/inputs/0"),
+        ({"datatype": "BYTES", "shape": [1]}, b"\xff\0\0\0ab", None, "/inputs/0"),
+        ({"datatype": "BYTES", "shape": [1]}, b"\1\0\0\0\xff", None, "/inputs/0"),
+        ({"datatype": "BYTES", "shape": [2**31 - 1] * 9}, b"", None, "/inputs/0"),
+        ({}, np.array([np.nan, 0], "<f4").tobytes(), None, "/inputs/0"),
+        ({}, np.array([np.inf, 0], "<f4").tobytes(), None, "/inputs/0"),
+        ({"data": [1, 2]}, b"\0" * 8, None, SIZE),
+        ({"parameters": {"binary_data_size": -8}}, b"", None, SIZE),
+        ({"parameters": {"binary_data_size": 1e30}}, b"", None, SIZE),
+        ({"parameters": {"binary_data_size": "8"}}, b"", None, SIZE),
+        ({"parameters": {"binary_data_size": 8}}, b"\0" * 9, None, "/inputs"),
+        ({"parameters": {"binary_data_size": 9}}, b"\0" * 8, None, SIZE),
+        ({"parameters": {}}, b"", None, "/inputs/0/data"),
+        ({}, b"\0" * 8, "", None),
+        ({}, b"\0" * 8, "x", None),
+        ({}, b"\0" * 8, "0", None),
+        ({}, b"\0" * 8, "-1", None),
+        ({}, b"\0" * 8, "99999", None),
+        ({}, b"\0" * 8, "9" * 30, None),
+        ({}, b"\0" * 8, "5", None),
+    ],
+)
+def test_binary_tensors_that_are_none(
+    client: Client,
+    about: dict[str, object],
+    content: bytes,
+    length: str | None,
+    pointer: str | None,
+) -> None:
+    client.post(f"{TASKS}?task_id=mine", json={"support": corners()})
+    base: dict[str, object] = {"name": "query", "shape": [1, 2], "datatype": "FP32"}
+    sized = {"parameters": {"binary_data_size": len(content)}}
+    head = json.dumps({"inputs": [base | sized | about]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(head)) if length is None else length}
+    refused = client.post("/v2/models/task.mine/infer", content=head + content, headers=headers)
+    assert refused.status_code == (400 if pointer is None else 422), refused.text
+    if pointer is not None:
+        assert refused.json()["errors"][0]["pointer"] == pointer
+
+
+def test_outputs_by_choice(client: Client) -> None:
+    client.post(f"{TASKS}?task_id=mine", json={"support": corners()})
+    path, inputs = "/v2/models/task.mine/infer", [tensor("query", [[1.0, 2.0]])]
+    asked = [{"name": "probability"}, {"name": "label"}]
+    found = client.post(path, json={"inputs": inputs, "outputs": asked}).json()["outputs"]
+    assert [each["name"] for each in found] == ["probability", "label"]
+    for wrong in ({"name": "logits"}, {"name": "label", "parameters": {"classification": 3}}):
+        refused = client.post(path, json={"inputs": inputs, "outputs": [wrong]})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"].startswith("/outputs/0")
+
+
+def test_raw_bytes_are_no_tensors(client: Client) -> None:
+    client.post(f"{TASKS}?task_id=mine", json={"support": corners()})
+    headers = {"Content-Type": "application/octet-stream"}
+    refused = client.post("/v2/models/task.mine/infer", content=b"\0" * 8, headers=headers)
+    assert refused.status_code == 400
+    assert "binary_data=False" in refused.json()["error"]

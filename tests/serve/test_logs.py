@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -12,20 +11,9 @@ import httpx
 import pytest
 from served_runs import Client, corners, serving
 
-from quickstudy.serve.logs import configure
+from quickstudy.serve.logs import logging_to_stderr
 
 TASKS = "/v1/models/blobs/tasks"
-
-
-@pytest.fixture
-def root() -> Iterator[logging.Logger]:
-    """The root logger, which is set back."""
-    logger = logging.getLogger()
-    handlers, level = logger.handlers[:], logger.level
-    yield logger
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
-    logging.getLogger("quickstudy.serve.access").setLevel(logging.NOTSET)
 
 
 def test_a_line_of_json_for_each_request(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -57,32 +45,36 @@ def test_a_line_of_json_for_each_request(runs: dict[str, Path], tmp_path: Path) 
         assert entry["level"] == "info"
 
 
-def test_a_failure_is_one_line_of_json(
-    root: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
-    configure("json")
-    try:
-        raise RuntimeError("two\nlines")
-    except RuntimeError:
-        logging.getLogger("quickstudy.serve").exception("request %s failed", "7")
+def test_a_failure_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_to_stderr("json"):
+        try:
+            raise RuntimeError("two\nlines")
+        except RuntimeError:
+            logging.getLogger("quickstudy.serve").exception("request %s failed", "7")
     (line,) = capsys.readouterr().err.splitlines()
     entry = json.loads(line)
     assert (entry["level"], entry["message"]) == ("error", "request 7 failed")
     assert "two\nlines" in entry["exception"]
 
 
-def test_text_is_for_people(
-    root: logging.Logger, client: Client, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_text_is_for_people(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     """Without the probes, of which there is one every few seconds, as long as they succeed."""
-    configure("text")
-    client.get("/healthz")
-    client.get("/readyz", headers={"Host": "elsewhere"})
-    refused = client.get("/none")
-    client.get("/healthz")  # the line before is written by now
+    with logging_to_stderr("text"):
+        client.get("/healthz")
+        client.get("/readyz", headers={"Host": "elsewhere"})
+        refused = client.get("/none")
+        client.get("/healthz")  # the line before is written by now
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" INFO ")[1].split(",")[0] for line in lines] == [
         "127.0.0.1 GET /readyz 403",
         "127.0.0.1 GET /none 404",
     ]
     assert lines[-1].endswith(refused.headers["x-request-id"])
+
+
+def test_a_request_keeps_the_name_that_a_proxy_gave_it(client: Client) -> None:
+    named = client.get("/none", headers={"X-Request-Id": "proxy-7_a"})
+    assert named.headers["x-request-id"] == named.json()["request_id"] == "proxy-7_a"
+    for wrong in ("", "two words", "x" * 65, "a\u00e4", "a;b"):
+        headers = {"X-Request-Id": wrong.encode()}
+        assert client.get("/none", headers=headers).headers["x-request-id"] != wrong

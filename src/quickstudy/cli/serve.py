@@ -39,7 +39,7 @@ def serve(
     with needs_extra("serve", "serve"):
         from quickstudy.serve.app import create_app
         from quickstudy.serve.listen import bind, check_port, check_prefix, close, listen
-        from quickstudy.serve.logs import configure
+        from quickstudy.serve.logs import logging_to_stderr
     check_port(port)
     prefix = check_prefix(root_path)
     database = _url(data_dir, database)
@@ -53,9 +53,9 @@ def serve(
     models = ", ".join(app.state.server.tasks.models)
     sockets = bind(host, port)
     address = f"http://{name}:{sockets[0].getsockname()[1]}/"
-    configure(log_format)
     try:
-        listen(app, sockets, lambda: print(f"serving {models} at {address}", flush=True))
+        with logging_to_stderr(log_format):
+            listen(app, sockets, lambda: print(f"serving {models} at {address}", flush=True))
     finally:
         close(sockets)
     return 0

@@ -59,8 +59,15 @@ async def payload(request: Request) -> Payload:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return Payload("form", pictures=await _pictures(request))
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise Problem(
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"Content-Encoding: must be identity; received {encoding[:50]}; send the body as it is "
+            "(request_compression_algorithm=None in tritonclient).",
+        )
     content = await request.body()
-    if kind == "application/json" or not content:
+    if kind == "application/json" or not content or (not kind and _is_json_only(request)):
         return Payload("json", content)
     if kind == "application/octet-stream":
         return Payload("file", content)
@@ -109,6 +116,11 @@ async def _pictures(request: Request) -> tuple[tuple[str | None, bytes], ...]:
                 labels.append(value)
             elif name == "file" and isinstance(value, UploadFile):
                 files.append(await value.read())
+            elif name == "file":
+                raise Problem(
+                    "INVALID_ARGUMENT",
+                    "form: a file must come with its name; received one without; send a filename.",
+                )
             else:
                 raise Problem(
                     "INVALID_ARGUMENT",
@@ -123,6 +135,13 @@ async def _pictures(request: Request) -> tuple[tuple[str | None, bytes], ...]:
             f"{len(files)} files; send as many of one as of the other.",
         )
     return tuple(zip(labels, files, strict=True))
+
+
+def _is_json_only(request: Request) -> bool:
+    """Whether a route takes JSON alone, so that a body without a type is nothing else."""
+    route = request.scope.get("route")
+    extra = getattr(route, "openapi_extra", None) or {}
+    return [*extra.get("requestBody", {}).get("content", {})] == ["application/json"]
 
 
 def _unsupported(kind: str) -> Problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 import uuid
 from typing import Final
@@ -42,6 +43,7 @@ PROBES: Final = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 """Paths that are answered however many requests there are."""
 LEFT: Final = 499
 """Status in logs and metrics of a request whose client left before it was answered."""
+REQUEST_ID: Final = r"[0-9A-Za-z_-]{1,64}"
 RATE: Final = 32 * 1024
 """Bytes of a body for which a client has one second more."""
 SMALL: Final = 1024
@@ -88,13 +90,14 @@ class _Exchange:
         self.edge, self.limits = edge, edge.limits
         self.receive, self.send = receive, send
         self.headers, self.start = Headers(scope=scope), time.monotonic()
+        name = self.headers.get("x-request-id", "")
         root, path, method = edge.server.root_path, scope["path"], scope["method"]
         if root and path != root and not path.startswith(root + "/"):
             path = root + path  # a proxy may leave the prefix out, or not
         self.path = path.removeprefix(root)
         self.scope = {
             **scope,
-            "request_id": uuid.uuid4().hex,
+            "request_id": name if re.fullmatch(REQUEST_ID, name) else uuid.uuid4().hex,
             "root_path": root,
             "path": path,
             "method": "GET" if method == "HEAD" else method,

@@ -1,36 +1,39 @@
-"""Routes of the KServe V2 inference protocol (Open Inference Protocol), in JSON.
+"""Routes of the KServe V2 inference protocol (Open Inference Protocol).
 
 A task is the model `task.<id>`, and its versions are its revisions. Its inputs are one tensor:
 
     query     numbers (n, *x_shape), or BYTES (n,) of base64 pictures or of JSON rows
 
-A meta-trained model takes the support beside it, as tensors `support` of the same kinds and
-`labels`: BYTES (n,) of classes, or numbers (n,) or (n, outputs). Its version is the first digits of
-its digest. The outputs are `label` BYTES (n,) and `probability` FP64 (n, way), whose parameter
-`classes` names the columns; in regression `value` FP64 (n, outputs).
+Where it is binary, an element may also be the file of a picture itself. A meta-trained model takes
+the support beside it, as tensors `support` of the same kinds and `labels`: BYTES (n,) of classes,
+or numbers (n,) or (n, outputs). Its version is the first digits of its digest. The outputs are
+`label` BYTES (n,) and `probability` FP64 (n, way), whose parameter `classes` names the columns; in
+regression `value` FP64 (n, outputs).
 """
 
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from quickstudy.serve.answers import Answers
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
-from quickstudy.serve.change import added, fresh, labels_of
-from quickstudy.serve.limits import MAX_EXAMPLES, MAX_QUERY
+from quickstudy.serve.change import added, fresh, labels_of, needs
+from quickstudy.serve.limits import MAX_EXAMPLES, MAX_PAGE, MAX_QUERY
 from quickstudy.serve.openapi import ASKS, operation
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.routes.about import check_ready
 from quickstudy.serve.schema.requests import Example, Input
 from quickstudy.serve.schema.v2 import (
+    IndexBody,
+    Indexed,
     InferAnswer,
     InferBody,
     InferModel,
@@ -41,18 +44,17 @@ from quickstudy.serve.schema.v2 import (
     TensorKind,
 )
 from quickstudy.serve.served import Served
+from quickstudy.serve.snapshot import Snapshot
 from quickstudy.serve.states import Entry
+from quickstudy.serve.tensors import BINARY, answer, flat, sent_tensors
 from quickstudy.version import __version__
 
-router = APIRouter()
-NUMBERS: Final = {
-    *(f"INT{bits}" for bits in (8, 16, 32, 64)),
-    *(f"UINT{bits}" for bits in (8, 16, 32, 64)),
-    *("FP16", "FP32", "FP64"),
-}
+router = APIRouter(tags=["kserve"])
 DIGITS: Final = 12
 """Digits of a model's digest that are its version."""
 NAMED: Final = "/v2/models/{name}"
+INFER: Final = operation(InferAnswer, problems=ASKS, body=InferBody, media=BINARY)
+EXTENSIONS: Final = ["metatask", "binary_tensor_data"]
 VERSION: Final = NAMED + "/versions/{version}"
 
 
@@ -126,7 +128,7 @@ class ModelOrTask:
 @router.get("/v2", **operation(InferServer, problems=(503,)))
 def server() -> Response:
     """Metadata of the server."""
-    return reply(InferServer(name="quickstudy", version=__version__, extensions=["metatask"]))
+    return reply(InferServer(name="quickstudy", version=__version__, extensions=EXTENSIONS))
 
 
 @router.get("/v2/health/live", **operation(Live, problems=(503,)))
@@ -140,6 +142,30 @@ async def ready(request: Request) -> Response:
     """Whether the server can answer."""
     await check_ready(request)
     return reply(InferReady(ready=True, live=True))
+
+
+@router.post(
+    "/v2/repository/index",
+    **operation(list[Indexed], problems=ASKS, body=IndexBody, required=False),
+)
+def repository_index(request: Request, carried: Carried) -> Response:
+    """All models and tasks, by the names that they have here."""
+    call = Call(request, ("predict",))
+    sent = body(IndexBody, carried)
+    rows: dict[str, Indexed] = {}
+    for served in call.tasks.models.values():
+        version = served.version.removeprefix("sha256:")[:DIGITS]
+        rows[served.id] = Indexed(name=served.id, version=version, state="READY", reason="")
+    for served in call.tasks.models.values():
+        for task in _tasks(call, served):
+            lack = needs(served, task)
+            state: Any = "UNAVAILABLE" if lack else "READY"
+            row = Indexed(
+                name=f"task.{task.id}", version=str(task.number), state=state, reason=lack or ""
+            )
+            rows.setdefault(row.name, row)  # of two models, the first has the name
+    found = [row.model_dump() for row in rows.values() if row.state == "READY" or not sent.ready]
+    return JSONResponse(found)
 
 
 @router.get(NAMED, **operation(InferModel))
@@ -166,16 +192,24 @@ def version_ready(request: Request, name: str, version: str) -> Response:
     return _ready(request, name, version)
 
 
-@router.post(NAMED + "/infer", **operation(InferAnswer, problems=ASKS, body=InferBody))
+@router.post(NAMED + "/infer", **INFER)
 def infer(request: Request, name: str, carried: Carried) -> Response:
     """Answer queries."""
     return _infer(request, name, None, carried)
 
 
-@router.post(VERSION + "/infer", **operation(InferAnswer, problems=ASKS, body=InferBody))
+@router.post(VERSION + "/infer", **INFER)
 def version_infer(request: Request, name: str, version: str, carried: Carried) -> Response:
     """Answer queries by a version."""
     return _infer(request, name, version, carried)
+
+
+def _tasks(call: Call, served: Served) -> Iterator[Snapshot]:
+    """All tasks of a model."""
+    after = ""
+    while page := call.tasks.store.page(call.tenant, served.id, after, MAX_PAGE):
+        yield from page
+        after = page[-1].id
 
 
 def _metadata(request: Request, name: str, version: str | None) -> Response:
@@ -215,7 +249,8 @@ def _ready(request: Request, name: str, version: str | None) -> Response:
 
 def _infer(request: Request, name: str, version: str | None, carried: Payload) -> Response:
     target = ModelOrTask(request, name, version)
-    sent = body(InferBody, carried)
+    has_files = target.served.model.preprocess.form not in ("row", "values")
+    sent = sent_tensors(request, carried, has_files)
     tensors = {tensor.name: (i, tensor) for i, tensor in enumerate(sent.inputs)}
     names = {"query"} if target.task is not None else {"query", "support", "labels"}
     if len(tensors) < len(sent.inputs) or tensors.keys() != names:
@@ -242,14 +277,13 @@ def _infer(request: Request, name: str, version: str | None, carried: Payload) -
         outputs[0].parameters = {"classes": json.dumps(classes)}
         outputs.insert(0, Tensor(name="label", datatype="BYTES", shape=[n], data=labels))
     number = entry.snapshot.number
-    return reply(
-        InferAnswer(
-            model_name=name,
-            model_version=str(number) if target.task is not None else target.versions()[0],
-            id=sent.id,
-            outputs=outputs,
-        )
+    made = InferAnswer(
+        model_name=name,
+        model_version=str(number) if target.task is not None else target.versions()[0],
+        id=sent.id,
+        outputs=outputs,
     )
+    return answer(sent, made)
 
 
 def _learned(target: ModelOrTask, tensors: dict[str, tuple[int, Tensor]]) -> Entry:
@@ -258,7 +292,7 @@ def _learned(target: ModelOrTask, tensors: dict[str, tuple[int, Tensor]]) -> Ent
     support = _inputs(served, *tensors["support"], MAX_EXAMPLES)
     i, tensor = tensors["labels"]
     pointer = f"/inputs/{i}/data"
-    values: Any = _flat(tensor, pointer)
+    values: Any = flat(tensor, pointer)
     if not served.classifies:
         values = np.array(values, dtype=np.float64).reshape(tensor.shape).tolist()
     if len(values) != len(support):
@@ -283,7 +317,7 @@ def _learned(target: ModelOrTask, tensors: dict[str, tuple[int, Tensor]]) -> Ent
 def _inputs(served: Served, index: int, tensor: Tensor, limit: int) -> list[Input]:
     """The inputs that a tensor holds."""
     pointer = f"/inputs/{index}"
-    flat = _flat(tensor, f"{pointer}/data")
+    elements = flat(tensor, f"{pointer}/data")
     n = tensor.shape[0]
     if not 0 < n <= limit:
         raise invalid(
@@ -291,36 +325,16 @@ def _inputs(served: Served, index: int, tensor: Tensor, limit: int) -> list[Inpu
             f"{pointer}/shape",
         )
     if tensor.datatype != "BYTES":
-        arrays = np.array(flat, dtype=np.float64).reshape(tensor.shape)
+        arrays = np.array(elements, dtype=np.float64).reshape(tensor.shape)
         plain: list[dict[str, Any]] = [{"values": values} for values in arrays.tolist()]
     elif served.model.preprocess.form == "row":
         try:
-            plain = [{"row": json.loads(text)} for text in flat]
+            plain = [{"row": json.loads(text)} for text in elements]
         except (ValueError, RecursionError) as error:
             raise invalid(f"{tensor.name}: must hold rows as JSON ({error}).", pointer) from error
     else:
-        plain = [{"image": {"b64": text}} for text in flat]
+        plain = [{"image": {"b64": text}} for text in elements]
     try:
         return [Input.model_validate(x) for x in plain]
     except ValidationError as error:
         raise invalid(f"{tensor.name}: {error.errors()[0]['msg']}; correct it.", pointer) from error
-
-
-def _flat(tensor: Tensor, pointer: str) -> list[Any]:
-    """The elements of a tensor in row-major order.
-
-    Raises:
-        Problem: They are not as many as its shape says, or of another type.
-    """
-    flat: list[Any] = tensor.data
-    while flat and all(isinstance(row, list) for row in flat):
-        flat = [element for row in flat for element in row]
-    types = str if tensor.datatype == "BYTES" else (int, float)
-    fits = tensor.datatype in NUMBERS | {"BYTES"} and math.prod(tensor.shape) == len(flat)
-    if not fits or not all(isinstance(e, types) and not isinstance(e, bool) for e in flat):
-        raise invalid(
-            f"{tensor.name}: must hold {tensor.datatype} of shape {tensor.shape}, as numbers or "
-            f"BYTES; received {len(flat)} elements, or of another type; correct it.",
-            pointer,
-        )
-    return flat

@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 LogFormat = Literal["text", "json"]
@@ -28,8 +30,9 @@ def access(**fields: Any) -> None:
     )
 
 
-def configure(form: LogFormat) -> None:
-    """Sends the logs of this process to its standard error.
+@contextmanager
+def logging_to_stderr(form: LogFormat) -> Iterator[None]:
+    """Sends the logs of this process to its standard error during the block under it.
 
     Args:
         form: `"json"` for an object a line; `"text"` for people, without probes that succeeded.
@@ -38,8 +41,14 @@ def configure(form: LogFormat) -> None:
     handler.setFormatter(_Json() if form == "json" else _Text())
     if form == "text":
         handler.addFilter(_is_for_people)
-    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    root, level = logging.getLogger(), log.level
+    root.addHandler(handler)
     log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        log.setLevel(level)
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import UnionType
+from types import GenericAlias, UnionType
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -24,6 +24,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     requests.EvaluateBody,
     requests.ExamplesBody,
     requests.ExplainBody,
+    v2.IndexBody,
     v2.InferBody,
     requests.MapBody,
     requests.PatchBody,
@@ -48,12 +49,27 @@ IDEMPOTENCY_KEY: Final = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
     "description": "A request that is sent again with its key is done once.",
 }
+REQUEST_ID: Final = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"},
+    "description": "The request's name in the log and in the response; made where there is none.",
+}
 TAG: Final = {
     "ETag": {"description": "Names the revision.", "schema": {"type": "string"}, "required": True}
 }
 LOCATION: Final = {
     "Location": {"description": "The task.", "schema": {"type": "string"}, "required": True}
 }
+TAGS: Final = [
+    {"name": "server", "description": "The server and its models."},
+    {"name": "tasks", "description": "Tasks: to create, list, read, set and erase."},
+    {"name": "changes", "description": "Examples, classes and revisions of a task."},
+    {"name": "questions", "description": "Questions to a model or a task, which change neither."},
+    {"name": "files", "description": "Tasks and pictures as files."},
+    {"name": "kserve", "description": "KServe V2, the Open Inference Protocol."},
+]
 FILE: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 FORM: Final = {
     "schema": {
@@ -68,7 +84,7 @@ FORM: Final = {
 
 
 def operation(
-    answer: type[BaseModel] | UnionType | None = None,
+    answer: type[BaseModel] | UnionType | GenericAlias | type[list[Any]] | None = None,
     *,
     status: int = 200,
     problems: tuple[int, ...] = READS,
@@ -132,7 +148,11 @@ def describe(app: FastAPI, with_keys: bool, root_path: str = "") -> dict[str, An
         root_path: Prefix of all paths.
     """
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=TAGS,
     )
     modes: list[tuple[type[BaseModel], JsonSchemaMode]] = [(b, "validation") for b in BODIES]
     _, bodies = models_json_schema(modes, ref_template=REF + "{model}")
@@ -146,4 +166,6 @@ def describe(app: FastAPI, with_keys: bool, root_path: str = "") -> dict[str, An
             for route in operations.values():
                 if "401" in route["responses"]:
                     route["security"] = [{"key": []}]
+    for operations in document["paths"].values():
+        operations["parameters"] = [REQUEST_ID]
     return document

@@ -18,7 +18,7 @@ from quickstudy.serve.routes.names import MODEL, ModelId
 from quickstudy.serve.schema.responses import Health, LimitsAnswer, ModelCard, Models
 from quickstudy.serve.served import Served
 
-router = APIRouter()
+router = APIRouter(tags=["server"])
 PATIENCE: Final = 5.0  # seconds
 
 

@@ -30,7 +30,7 @@ from quickstudy.serve.schema.responses import (
     StatelessAnswer,
 )
 
-router = APIRouter()
+router = APIRouter(tags=["questions"])
 
 
 @router.post(MODEL + ":predict", **operation(StatelessAnswer, problems=ASKS, body=StatelessBody))

@@ -25,7 +25,7 @@ from quickstudy.serve.schema.responses import Revision, Revisions, Task
 from quickstudy.serve.snapshot import Snapshot
 from quickstudy.serve.views import rfc3339
 
-router = APIRouter()
+router = APIRouter(tags=["changes"])
 
 
 @router.post(

@@ -23,7 +23,7 @@ from quickstudy.serve.routes.names import TASK, TASKS, ExampleId, ModelId, TaskI
 from quickstudy.serve.schema.responses import Task
 from quickstudy.serve.taskfile import read_task, task_file
 
-router = APIRouter()
+router = APIRouter(tags=["files"])
 PAGE: Final = Path(__file__).parents[1] / "page"
 FILE: Final = "application/octet-stream"
 

@@ -25,7 +25,7 @@ from quickstudy.serve.served import Served
 from quickstudy.serve.snapshot import Snapshot
 from quickstudy.serve.views import basic, full
 
-router = APIRouter()
+router = APIRouter(tags=["tasks"])
 OF_TASK: Final = {"model": "$request.path.model", "task": "$response.body#/id"}
 OF_EXAMPLE: Final = OF_TASK | {"example": "$response.body#/examples/0/id"}
 LINKS: Final = {

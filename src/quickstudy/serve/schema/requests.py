@@ -47,13 +47,17 @@ Nested = Annotated[
     WithJsonSchema(
         {
             "type": "array",
-            "items": {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "array"}]},
+            "items": {
+                "anyOf": [{"type": "number"}, {"type": "string"}, {"type": "array", "items": {}}]
+            },
         }
     ),
 ]
 Numbers = Annotated[
     list[Any],
-    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "array"}]}}),
+    WithJsonSchema(
+        {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]}}
+    ),
 ]
 Values = Annotated[list[float], Field(min_length=1, max_length=MAX_COLUMNS)]
 Wanted = Label | float | Values
