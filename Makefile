@@ -32,12 +32,13 @@ figures: $(VENV)/.ready
 	$(BIN)/python docs/figures.py
 
 # The exact torch first and alone: where a CPU build is at hand it serves, and nothing later brings
-# another one.
+# another one. tritonclient, which tests use, asks for older ml-dtypes and greenlet than it needs.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "quickstudy needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps tritonclient
 	touch $@
 
 clean:
