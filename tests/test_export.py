@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import math
 import subprocess
 import sys
 from datetime import date
@@ -27,6 +28,7 @@ from quickstudy import QuickstudyError, UserError
 from quickstudy.cli.main import main
 from quickstudy.inputs.cells import cell
 from quickstudy.inputs.frames import Reading, Rows
+from quickstudy.inputs.labels import label_to_json
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import (
     InContext,
@@ -116,6 +118,7 @@ def test_what_is_in_the_file(tmp_path: Path) -> None:
         "classes": json.dumps([{"tuple": ["b", None]}, {"tuple": ["ä", 1]}]),
         "temperature": "1.5",
         "preprocessing": json.dumps(columns.to_json()),
+        "columns": '["width", "colour"]',
     }
     (given,) = session.get_inputs()
     assert (given.name, given.shape, given.type) == ("queries", ["n_queries", 2], "tensor(float)")
@@ -131,6 +134,57 @@ def test_what_is_in_the_file(tmp_path: Path) -> None:
         assert not any(row.numpy().tobytes() in each for row in adapted.support_x)
         assert str(ROOT).encode() not in each
         assert str(Path(torch.__file__).parent).encode() not in each
+
+
+def strict(text: str) -> Any:
+    """JSON as a reader takes it that has no other numbers than those of float64."""
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(text, parse_int=float, parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ([2**60, 2**60 + 1], [{"int": str(2**60)}, {"int": str(2**60 + 1)}]),
+        ([-(2**70), 2**53 - 1], [{"int": str(-(2**70))}, 2**53 - 1]),
+        ([math.inf, 0.5], [0.5, {"float": "inf"}]),
+        ([(1, 2**60), "a"], [{"tuple": [1, {"int": str(2**60)}]}, "a"]),
+        ([True, False], [False, True]),
+    ],
+)
+def test_labels_are_exact_for_every_reader(
+    labels: list[Any], told: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = Columns({"a": Numeric(0.0, 1.0, 0.0), "b": Numeric(0.0, 1.0, 0.0)})
+    model = Model(prototypical(blobs()), (2,), columns)
+    adapted = model.adapt([{"a": 0, "b": 0}, {"a": 5, "b": 6}], labels)
+    adapted.export(tmp_path / "mine.onnx", metadata_json=True)
+    beside = strict((tmp_path / "mine.onnx.json").read_text())
+    session = onnxruntime.InferenceSession(tmp_path / "mine.onnx")
+    inside = session.get_modelmeta().custom_metadata_map
+    assert beside["classes"] == strict(inside["classes"]) == told
+    assert {**beside, "classes": 0} == {
+        **{key: inside[key] for key in ("quickstudy", "learner", "fingerprint")},
+        **{key: strict(inside[key]) for key in ("temperature", "preprocessing", "columns")},
+        "classes": 0,
+    }
+    adapted.save(tmp_path / "mine.task")
+    loaded = qs.load_task(tmp_path / "mine.task")
+    assert loaded.classes == adapted.classes
+    assert loaded.predict([{"a": 0, "b": 0}]).tolist() == [labels[0]]
+    (tmp_path / "x.csv").write_text("a,b\n0,0\n")
+    for command in ("predict", "explain"):
+        assert main([command, str(tmp_path / "mine.task"), str(tmp_path / "x.csv"), "--json"]) == 0
+        (row,) = strict(capsys.readouterr().out)
+        said = row["prediction" if command == "predict" else "answer"]
+        assert said == (
+            str(labels[0])
+            if isinstance(labels[0], tuple) and command == "explain"
+            else label_to_json(labels[0])
+        )
 
 
 def test_in_float32_whatever_it_was_and_the_model_is_left_as_it_is() -> None:
@@ -248,7 +302,8 @@ def test_bad_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adapted = blobs_task(tmp_path)
     task, file = str(tmp_path / "mine.task"), tmp_path / "mine.onnx"
-    assert main(["export", task, str(file)]) == 0
+    assert main(["export", task, str(file), "--metadata-json"]) == 0
+    assert json.loads((tmp_path / "mine.onnx.json").read_text())["classes"] == [0, 1, 2]
     assert "within 0.0001, on 0, 1, 2 and 7 queries" in capsys.readouterr().out
     x = adapted.support_x.numpy()
     found = in_onnx_runtime(file.read_bytes(), x)[1]

@@ -87,6 +87,11 @@ def write_json(path: Path | None, result: Any) -> None:
         write_atomically(path, json.dumps(without_nan(result), indent=2).encode())
 
 
+def print_json(result: Any) -> None:
+    """Prints a result as JSON that every reader takes, with null for NaN and infinity."""
+    print(json.dumps(without_nan(result), indent=2, allow_nan=False))
+
+
 @contextmanager
 def needs_extra(command: str, extra: str) -> Iterator[None]:
     """Turns a missing package into an error that names the extra to install."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from pathlib import Path
 from typing import Any
 
+from quickstudy.cli.console import print_json
 from quickstudy.cli.predict import input_names, queries
 from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
@@ -52,7 +52,7 @@ def explain(
             for figure in explained_in_figures(adapted, query, explanation):
                 figure.save(folder)
     if json:
-        print(jsonlib.dumps(explanations, indent=2))
+        print_json(explanations)
         return 0
     for explanation in explanations:
         print("\n".join(_lines(explanation)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.cli.console import status
+from quickstudy.cli.console import print_json, status
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs import Encoded
+from quickstudy.inputs.labels import label_to_json
 from quickstudy.inputs.parallel import read_each
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
@@ -68,7 +68,9 @@ def predict(
             )
         ]
     if json:
-        print(jsonlib.dumps(rows, indent=2))
+        classifies = adapted.classes_ is not None
+        told = label_to_json if classifies else (lambda value: value)
+        print_json([row | {"prediction": told(row["prediction"])} for row in rows])
         return 0
     text = dict(zip(adapted.classes, told_apart(adapted.classes), strict=True))
     for row in rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from quickstudy.cli.console import print_table, status, write_json
+from quickstudy.cli.console import print_json, print_table, status, write_json
 from quickstudy.cli.options import Parser
 from quickstudy.errors import UserError
 from quickstudy.files.machine import machine
@@ -113,7 +112,7 @@ def select(argv: Sequence[str]) -> int:
         judged |= {"date": today(), "command": command, **machine()}
         write_json(out / "judged.json", judged)
         if settings.json:
-            print(json.dumps(judged, indent=2))
+            print_json(judged)
         else:
             _print_learned(judged, out)
         return 0
@@ -132,7 +131,7 @@ def select(argv: Sequence[str]) -> int:
     if settings.query is not None:
         answers = [label_to_json(label) for label in algorithm.predict(read_table(settings.query))]
     if settings.json:
-        print(json.dumps(algorithm.explain() | {"answers": answers}, indent=2))
+        print_json(algorithm.explain() | {"answers": answers})
         return 0
     if answers is None or run.is_dir():
         print("\n".join(_lines(algorithm.explain())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from quickstudy import catalog
-from quickstudy.cli.console import print_table, status, write_json
+from quickstudy.cli.console import print_json, print_table, status, write_json
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
@@ -80,7 +79,7 @@ def generated(task: Path, json: bool = False, pictures: Path | None = None) -> i
         shares = {part["name"]: part["share"] for part in learner["parts"]}
         generated_figure(shares, columns, f"What was generated for {task.name}").save(pictures)
     if json:
-        print(jsonlib.dumps(learner, indent=2))
+        print_json(learner)
         return 0
     rows = [
         (

@@ -15,6 +15,7 @@ from quickstudy.explain.attribution import Attribution, Method, attribute
 from quickstudy.explain.comparison import Neighbours
 from quickstudy.explain.layers import LayerChange, layer_changes
 from quickstudy.explain.removal import Counterfactual, Suspect
+from quickstudy.files.records import exact
 from quickstudy.learner import AnyLearner, Contributions
 from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Kind
@@ -189,4 +190,5 @@ def named(suspects: Sequence[Suspect], classes: Sequence[Any]) -> list[Suspect]:
 
 
 def _plain(label: Any) -> Any:
-    return label if label is None or isinstance(label, str | int | float | list) else str(label)
+    known = label is None or isinstance(label, str | int | float | list)
+    return exact(label) if known else str(label)

@@ -12,7 +12,7 @@ from quickstudy.figures.colours import SOFT
 from quickstudy.figures.images import pixels, place
 from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
 from quickstudy.figures.sheet import Figure, drawable, plain, sheet
-from quickstudy.files.records import JSON
+from quickstudy.files.records import JSON, from_exact
 
 
 class Bar(NamedTuple):
@@ -80,4 +80,4 @@ def name_of(label: Any) -> str:
     """A label, or the values of a regression, as people read them."""
     if isinstance(label, list):
         return ", ".join(map(plain, label))
-    return str(label)
+    return str(from_exact(label))

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 JSON = dict[str, Any]
 """A JSON object, where plain JSON is meant."""
+LARGEST_EXACT = 2**53 - 1
 JSONLike = Mapping[str, Any]
 """A JSON object, or a record that reads as one."""
 
@@ -60,7 +61,28 @@ def without_nan(value: Any) -> Any:
         return {key: without_nan(inside) for key, inside in value.items()}
     if isinstance(value, list):
         return [without_nan(inside) for inside in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else exact(value)
+
+
+def exact(value: Any) -> Any:
+    """Returns a number as every reader of JSON holds it: as text with its type where it must.
+
+    JSON has no infinity, and readers such as JavaScript hold all numbers in float64.
+    """
+    if isinstance(value, int) and abs(value) > LARGEST_EXACT:
+        return {"int": str(value)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def from_exact(value: Any) -> Any:
+    """Returns the number that `exact` was given."""
+    if isinstance(value, dict) and len(value) == 1:
+        for name, kind in (("int", int), ("float", float)):
+            if name in value:
+                return kind(value[name])
+    return value
 
 
 def today() -> str:

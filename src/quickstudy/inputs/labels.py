@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import exact, from_exact
 
 Array = NDArray[Any]
 
@@ -31,7 +32,9 @@ def label_list(y: Any) -> list[Any]:
 def label_array(labels: list[Any]) -> Array:
     """Labels as an array: of text or numbers where all are of one such type, else of objects."""
     if len({type(label) for label in labels}) == 1 and isinstance(labels[0], str | int | float):
-        return np.array(labels)
+        array = np.array(labels)
+        if array.tolist() == labels:  # NumPy makes float64 of whole numbers of many digits.
+            return array
     array = np.empty(len(labels), dtype=object)
     array[:] = labels
     return array
@@ -134,7 +137,7 @@ def is_many(X: Any) -> bool:
 
 
 def label_to_json(label: Any) -> Any:
-    """A label as JSON holds it.
+    """A label as JSON holds it, exactly for every reader.
 
     Raises:
         UserError: It cannot.
@@ -146,7 +149,7 @@ def label_to_json(label: Any) -> Any:
     if isinstance(label, np.generic):
         label = label.item()
     if label is None or isinstance(label, str | int | float | bool):
-        return label
+        return exact(label)
     raise UserError(
         "labels: must be text, numbers, truth values or tuples of these, so that they can be "
         f"saved; received {label!r} of type {type(label).__name__}; adapt with other labels."
@@ -157,9 +160,9 @@ def label_from_json(label: Any) -> Any:
     """The label that `label_to_json` gave."""
     if isinstance(label, list):
         return [label_from_json(part) for part in label]
-    if isinstance(label, dict):
+    if isinstance(label, dict) and "tuple" in label:
         return tuple(label_from_json(part) for part in label["tuple"])
-    return label
+    return from_exact(label)
 
 
 def _is_number(label: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.evaluation.novelty import novelty
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.files.atomic import write_atomically
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import (
@@ -29,7 +31,7 @@ from quickstudy.inputs.labels import (
 )
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import flatten_state, locked, state_bytes
-from quickstudy.models.export import exported
+from quickstudy.models.export import describe, exported
 from quickstudy.models.memory import check_memory
 from quickstudy.nets.pieces import in_pieces
 from quickstudy.nets.traits import architectures
@@ -297,11 +299,16 @@ class Adapted:
         header["sha256"] = tensor_seal(header, tensors)
         return tensors_to_bytes(tensors, header)
 
-    def export(self, path: str | os.PathLike[str]) -> None:
+    def export(self, path: str | os.PathLike[str], metadata_json: bool = False) -> None:
         """Writes a file that predicts without quickstudy: `.onnx`, or `.pt2` for torch.export.
 
         It holds the network and the state; the examples are not in it where the learner does not
         keep them.
+
+        Args:
+            path: The file.
+            metadata_json: Whether its metadata are written beside it too, as `mine.onnx.json` for
+                `mine.onnx`: ONNX runtimes of JavaScript do not show those that are in the file.
 
         Raises:
             UserError: Another suffix, a package is missing, or the learner cannot be exported.
@@ -309,6 +316,9 @@ class Adapted:
         """
         path = Path(path)
         write_atomically(path, self.exported(path.suffix))
+        if metadata_json:
+            content = json.dumps(self._description(), indent=2, allow_nan=False)
+            write_atomically(path.with_name(f"{path.name}.json"), content.encode())
 
     def exported(self, suffix: str) -> bytes:
         """The bytes that `export` writes."""
@@ -317,11 +327,21 @@ class Adapted:
             self.model.learner,
             self.state,
             self.support_x,
-            classes=self.classes,
-            temperature=self.model.temperature,
-            preprocess=self.model.preprocess,
-            fingerprint=self.model.fingerprint,
-            targets=self.scale,
+            self._description(),
+            self.model.temperature,
+            self.scale,
+        )
+
+    def _description(self) -> JSON:
+        """How to use what `export` writes."""
+        model = self.model
+        return describe(
+            model.learner,
+            self.classes,
+            model.temperature,
+            model.preprocess,
+            model.fingerprint,
+            self.scale,
         )
 
     def _taught(self, x: Tensor, labels: list[Any]) -> Adapted:

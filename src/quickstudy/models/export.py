@@ -18,6 +18,7 @@ from torch._export.verifier import SpecViolationError
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import QuickstudyError, UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
@@ -92,15 +93,49 @@ def answers(
     return outputs, torch.softmax(outputs / temperature, dim=1)
 
 
+def describe(
+    learner: AnyLearner,
+    classes: Sequence[Any] = (),
+    temperature: float = 1.0,
+    preprocess: InputKind | None = None,
+    fingerprint: str = "",
+    targets: TargetScale = IDENTITY,
+) -> JSON:
+    """How to use an exported model, as JSON that every reader takes.
+
+    Args:
+        learner: What was exported.
+        classes: Labels, in the order of the columns.
+        temperature: What the logits were divided by.
+        preprocess: The kind of its inputs.
+        fingerprint: That of the meta-trained model.
+        targets: The scale of the targets of a regression.
+
+    Raises:
+        UserError: A label cannot be written.
+    """
+    kind = preprocess.to_json() if preprocess else None
+    columns = (kind or {}).get("columns")
+    return {
+        "quickstudy": __version__,
+        "learner": type(learner).__name__,
+        "fingerprint": fingerprint,
+        "classes": [label_to_json(label) for label in classes],
+        "temperature": temperature,
+        "preprocessing": kind,
+        # Their order: JavaScript puts names that are numbers first.
+        **({"columns": [*columns]} if isinstance(columns, dict) else {}),
+        **({} if targets.is_identity else {"targets": targets.to_json()}),
+    }
+
+
 def exported(
     suffix: str,
     learner: AnyLearner,
     state: Any,
     support_x: Tensor,
-    classes: Sequence[Any] = (),
+    description: JSON | None = None,
     temperature: float = 1.0,
-    preprocess: InputKind | None = None,
-    fingerprint: str = "",
     targets: TargetScale = IDENTITY,
 ) -> bytes:
     """An adapted model as the content of a file that runs without quickstudy.
@@ -114,10 +149,8 @@ def exported(
         learner: In eval mode; it is left as it is.
         state: What it adapted to.
         support_x: Inputs `(examples, *x)` of the kind that it will be asked about.
-        classes: Labels, in the order of the columns; written as metadata, like the rest.
+        description: How to use it, see `describe`; written as metadata.
         temperature: Divides the logits before they become probabilities.
-        preprocess: The kind of its inputs; written as metadata.
-        fingerprint: That of the meta-trained model.
         targets: The scale of the targets of a regression: the file answers in the user's units.
 
     Raises:
@@ -132,13 +165,8 @@ def exported(
         )
     name = type(learner).__name__
     metadata = {
-        "quickstudy": __version__,
-        "learner": name,
-        "fingerprint": fingerprint,
-        "classes": json.dumps([label_to_json(label) for label in classes]),
-        "temperature": json.dumps(temperature),
-        "preprocessing": json.dumps(preprocess and preprocess.to_json()),
-        **({} if targets.is_identity else {"targets": json.dumps(targets.to_json())}),
+        key: value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+        for key, value in (description or {}).items()
     }
     _check_resolution(targets)
     queries = [_mixtures(support_x, n) for n in BATCHES]
