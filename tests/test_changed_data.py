@@ -109,6 +109,9 @@ def test_data_that_moved_are_told_by_their_new_place(capsys: Any) -> None:
     assert (after["accuracy"], after["notes"]) == (before["accuracy"], [])
     assert call("train --resume run --steps 4 --tasks.path moved/t.csv") == 0
     assert evaluated()["notes"] == []  # The record of the run has the new place.
+    shutil.move("moved/t.csv", "moved/new.csv")
+    again = TRAIN.replace("t.csv", "moved/new.csv").replace("--steps 2", "--steps 4")
+    assert call(f"{again} --resume auto") == 0
     write_customers(Path("moved/other.csv"), NAMES, scale=0.3048)
     assert call(f"{EVALUATE} --tasks.path moved/other.csv") == 2
     assert "meta-test has other values in all its 2 classes" in capsys.readouterr().err

@@ -294,13 +294,13 @@ def _spec(spec: str | Spec) -> Spec:
 def _call(
     kind: Literal["net", "learner", "tasks"], name: str, builder: Callable[..., T], options: Spec
 ) -> T:
-    known = inspect.signature(builder).parameters
+    known = [name for name in inspect.signature(builder).parameters if name != "recorded"]
     for option in options:
         if option not in known:
             near = get_close_matches(option, known, n=1)
             raise UserError(
                 f"{kind} {name}: unknown option {option!r}; its options are "
-                f"{', '.join(k for k in known if k not in ('net', 'in_shape', 'recorded'))}; "
+                f"{', '.join(k for k in known if k not in ('net', 'in_shape'))}; "
                 + (f"did you mean {near[0]!r}?" if near else "choose one of these.")
             )
     for option, value in options.items():

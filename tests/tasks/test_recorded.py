@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small import draw_classes, write_customers, write_tables
+from small import Watched, draw_classes, write_customers, write_tables
 
 from quickstudy import UserError
+from quickstudy.catalog import build_tasks
 from quickstudy.tasks import (
     Contents,
     Episodes,
@@ -127,7 +128,7 @@ def test_what_is_new_is_left_out_and_said(kept: Kept) -> None:
     assert note.startswith("new ")
     assert note.endswith("are left out: a0")
     # Classes of meta-training that became ones of meta-test are not used in silence.
-    with pytest.raises(UserError, match=r"the data must be those .* meta-test"):
+    with pytest.raises(UserError, match=r"the data must be those .* meta-test .* recorded=quick"):
         recorded.notes(dealt_anew)
 
 
@@ -166,7 +167,8 @@ def test_another_name_is_told_from_another_class(tmp_path: Path) -> None:
     name = names_of(before, "train")[0]
     (kept.path / name).rename(kept.path / "a0")
     recorded = recorded_of(before)
-    assert f"not used here: meta-train calls {name} a0 now" in recorded.notes(kept.source(recorded))
+    said = recorded.notes(kept.source(recorded))
+    assert said == [f"not used here: meta-train calls {name} a0 now"]
     with pytest.raises(UserError, match=f"meta-train calls {name} a0 now; bring"):
         kept.source(recorded_of(before, needs=("train", "valid", "test"), new_classes="test"))
 
@@ -249,10 +251,9 @@ def test_a_run_that_keeps_nothing_of_its_data_says_so(tmp_path: Path) -> None:
     kept = Kept("classes", tmp_path)
     source = kept.source()
     counts = source.describe()["classes"]
-    old = Recorded("run r", None, source.preprocess, counts=counts, version="0.1.0")
+    old = Recorded("run r", None, source.preprocess, counts=counts, untold="was begun by x")
     (note,) = old.notes(kept.source(old))
-    assert note.startswith("run r was written by quickstudy 0.1.0")
-    assert "cannot be known" in note
+    assert note == "run r was begun by x: whether they are the same cannot be known"
     kept.write(["a0", *NAMES])
     (note,) = old.notes(kept.source(old))
     assert "they are not" in note
@@ -263,3 +264,35 @@ def test_a_run_that_keeps_nothing_of_its_data_says_so(tmp_path: Path) -> None:
     assert Recorded("run r", None).notes(published) == []
     with pytest.raises(UserError, match="new classes are put to meta-test where the record"):
         Recorded("run r", None, new_classes="test").notes(source)
+
+
+def test_a_copy_of_a_class_is_told_from_a_new_one(tmp_path: Path) -> None:
+    kept = Kept("folder", tmp_path)
+    before = kept.source()
+    name = names_of(before, "train")[0]
+    shutil.copytree(kept.path / name, kept.path / "a0")
+    recorded = recorded_of(before, needs=("train", "valid", "test"), new_classes="test")
+    assert recorded.notes(kept.source(recorded)) == [
+        "new classes are put to meta-test: a0",
+        f"a0, which is new, has the very examples of {name} in meta-train",
+    ]
+
+
+def test_the_record_of_a_run_is_no_option(tmp_path: Path) -> None:
+    spec = {"name": "table", "path": str(tmp_path), "target": "y", "recorded": "run"}
+    with pytest.raises(UserError, match="unknown option 'recorded'"):
+        build_tasks(spec)
+
+
+def test_a_run_of_tasks_that_tell_nothing_says_so(tmp_path: Path) -> None:
+    source = Kept("arrays", tmp_path).source()
+    silent = Watched(source, lambda split, index, task: task)
+    for record, said in (
+        ({"data": None}, "run r is of tasks that do not tell what they hold: whether"),
+        ({"version": "0.1.0"}, "run r was begun by quickstudy 0.1.0, which kept no record"),
+        ({}, "run r was begun by an earlier quickstudy"),
+    ):
+        (note,) = Recorded.in_record(record, "run r", ["test"]).notes(source)
+        assert note.startswith(said)
+    (note,) = recorded_of(source).notes(silent)
+    assert "do not tell what they hold" in note

@@ -38,7 +38,7 @@ class Recorded:
         needs: The splits that are used, which must be as they were; the others may differ.
         new_classes: What becomes of classes (groups, tables) that the run does not know.
         counts: Number of classes, groups or tables of each split by the record's description.
-        version: The quickstudy that wrote the run.
+        untold: Why the record does not tell what the splits held.
 
     Example:
         >>> recorded = Recorded.of("runs/digits")
@@ -53,7 +53,7 @@ class Recorded:
     needs: Sequence[Split] = ("test",)
     new_classes: NewClasses = "leave-out"
     counts: JSON | None = None
-    version: str | None = None
+    untold: str = ""
 
     @classmethod
     def of(
@@ -99,7 +99,7 @@ class Recorded:
             SPLITS if new_classes == "test" else needs,
             new_classes,
             _counts(tasks),
-            record.get("version"),
+            _untold(record),
         )
 
     @property
@@ -166,10 +166,9 @@ class Recorded:
             return [f"{self.run}: the tasks do not tell what they hold, which may have changed"]
         notes = self.check(present)
         unit = PLURAL.get(str(present.unit), "classes")
-        if present.left_out:
-            notes.append(
-                f"new {unit}, which the run does not know, are left out: {_some(present.left_out)}"
-            )
+        renamed = {other for split in SPLITS for other in self._renamed(split, present).values()}
+        if new := [name for name in present.left_out if name not in renamed]:
+            notes.append(f"new {unit}, which the run does not know, are left out: {_some(new)}")
         same = present.digests == self.contents.digests
         if same and present.order != self.contents.order:
             notes.append(
@@ -206,10 +205,12 @@ class Recorded:
                 f"meta-{split} {difference}" for difference in differences
             )
         if used:
+            dealt_anew = any(name in self.names for name in self._strays(present))
+            again = "give their builder recorded=quickstudy.tasks.Recorded.of(run), "
             raise UserError(
                 f"{self.run}: the data must be those that the run was meta-trained on; received "
-                f"others: {'; '.join(used)}; bring them back as they were, say where they lie now "
-                "(--tasks.path), or train a new run on these."
+                f"others: {'; '.join(used)}; {again * dealt_anew}bring them back as they were, say "
+                "where they lie now (--tasks.path), or train a new run on these."
             )
         notes = []
         if self.new_classes == "test" and self.names and present.splits:
@@ -217,6 +218,7 @@ class Recorded:
             if added:
                 unit = PLURAL.get(str(present.unit), "classes")
                 notes.append(f"new {unit} are put to meta-test: {_some(added)}")
+            notes += self._copies({name: present.splits["test"][name] for name in added})
         return [*notes, *(f"not used here: {difference}" for difference in unused)]
 
     def _differences(self, split: Split, present: Contents) -> Iterator[str]:
@@ -234,14 +236,8 @@ class Recorded:
         known, was = self.names, self.contents.splits.get(split, {})
         now = present.splits.get(split, {})
         elsewhere = {n: s for s, names in present.splits.items() if s != split for n in names}
-        every = [present.left_out, *present.splits.values()]
-        new = {n: h for names in every for n, h in names.items() if n not in known and h.sha256}
-        gone = [name for name in was if name not in now and name not in elsewhere]
-        renamed = {
-            name: same[0]
-            for name in gone
-            if len(same := [n for n, each in new.items() if each == was[name]]) == 1
-        }
+        renamed = self._renamed(split, present)
+        gone = (name for name in was if name not in now and name not in elsewhere)
         missing = [name for name in gone if name not in renamed]
         moved = [f"{name} (now in meta-{elsewhere[name]})" for name in was if name in elsewhere]
         changed = {name: now[name] for name in was if name in now and now[name] != was[name]}
@@ -270,15 +266,41 @@ class Recorded:
             )
             yield f"has other examples in {_some(sizes)}"
 
+    def _renamed(self, split: Split, present: Contents) -> dict[str, str]:
+        """The new name of what a split held under another one, known by its examples."""
+        was = ((self.contents and self.contents.splits) or {}).get(split, {})
+        every = [present.left_out, *(present.splits or {}).values()]
+        names = {name: each for part in every for name, each in part.items()}
+        new = {n: each for n, each in names.items() if n not in self.names and each.sha256}
+        return {
+            name: same[0]
+            for name, held in was.items()
+            if name not in names
+            and len(same := [n for n, each in new.items() if each == held]) == 1
+        }
+
+    def _strays(self, present: Contents) -> list[str]:
+        """Names that are in another split than in the run."""
+        was = ((self.contents and self.contents.splits) or {}).items()
+        split_of = {name: split for split, names in was for name in names}
+        now = (present.splits or {}).items()
+        return [n for split, names in now for n in names if split_of.get(n, split) != split]
+
+    def _copies(self, added: Mapping[str, Held]) -> list[str]:
+        """Sentences on new names whose very examples the run has under another name."""
+        was = ((self.contents and self.contents.splits) or {}).items()
+        by_digest = {h.sha256: (n, split) for split, names in was for n, h in names.items()}
+        known = {name: by_digest[h.sha256] for name, h in added.items() if h.sha256 in by_digest}
+        return [
+            f"{name}, which is new, has the very examples of {other} in meta-{split}"
+            for name, (other, split) in known.items()
+        ]
+
     def _unknown(self, present: Contents | None, counts: JSON | None) -> list[str]:
         """Sentences on a run whose record does not tell what its splits held."""
         if present == COMPUTED or (present is not None and present.fixed):
             return []
-        writer = f"quickstudy {self.version}" if self.version else "an earlier quickstudy"
-        note = (
-            f"{self.run} was written by {writer}, which kept no record of its data: whether they "
-            "are the same cannot be known"
-        )
+        note = f"{self.run} {self.untold}: whether they are the same cannot be known"
         if self.counts is not None and counts != self.counts:
             note += (
                 f"; they are not, {counts} instead of {self.counts}, and what was trained on may "
@@ -317,6 +339,14 @@ def dealt(
     splits = (recorded and recorded.deal(present)) or usual()
     inside = {name for names in splits.values() for name in names}
     return splits, {name: each for name, each in present.items() if name not in inside}
+
+
+def _untold(record: Mapping[str, Any]) -> str:
+    """Why a record does not tell what its splits held."""
+    if "data" in record:
+        return "is of tasks that do not tell what they hold"
+    writer = f"quickstudy {record['version']}" if "version" in record else "an earlier quickstudy"
+    return f"was begun by {writer}, which kept no record of its data"
 
 
 def _counts(about: Mapping[str, Any]) -> JSON | None:

@@ -13,6 +13,7 @@ from quickstudy.batching.processes import json_from_first
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.tasks.recorded import COUNTS
 from quickstudy.training.result import Resume
 from quickstudy.training.settings import Training
 
@@ -20,6 +21,9 @@ MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "ten
 """Settings that a run may be continued with, though it began with others."""
 IDENTITY = ("learner", "specs", "kind", "x_shape", "preprocess", "tasks", "training")
 """Entries of a record that say which run it is."""
+
+OF_DATA = ("name", "notes", "groups_left_out", *COUNTS)
+"""Entries of a description of tasks that follow from data, which are held to their digests."""
 
 
 @contextmanager
@@ -73,7 +77,8 @@ def check_same(directory: RunDirectory, record: JSON) -> None:
         if not (isinstance(old, dict) and isinstance(new, dict)):
             differences += [key] if old != new else []
             continue
-        names = [name for name in new if name not in MAY_CHANGE]
+        by_digest = OF_DATA if key == "tasks" and recorded.get("data") else ()
+        names = [name for name in new if name not in (*MAY_CHANGE, *by_digest)]
         differences += [
             f"{key}.{name}"
             for name in names
