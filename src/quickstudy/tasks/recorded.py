@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,16 +12,25 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.inputs import InputKind, kind_from_json
+from quickstudy.inputs.rows import Columns
 from quickstudy.tasks.contents import COMPUTED, Contents, Held
+from quickstudy.tasks.differences import (
+    PLURAL,
+    copies,
+    differences,
+    names_of,
+    other_means,
+    renamed,
+    some,
+)
 from quickstudy.tasks.source import SPLITS, Split, TaskSource
 
+Fit = Callable[[Sequence[str]], Columns]
 NewClasses = Literal["leave-out", "test"]
-PLURAL = {"class": "classes", "group": "groups", "table": "tables", "part": "parts"}
 # Options of tasks that say where the data lie, not what they are.
 PLACES = ("path", "data_dir", "cache_dir", "download")
 # What a description calls the numbers of what each split holds.
 COUNTS = ("classes", "groups", "tables")
-SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -105,14 +114,16 @@ class Recorded:
     @property
     def names(self) -> frozenset[str]:
         """All names of the run; none where its record holds no names."""
-        splits = (self.contents.splits if self.contents else None) or {}
-        return frozenset(name for names in splits.values() for name in names)
+        return frozenset(names_of(self.contents))
 
-    def deal(self, present: Mapping[str, Held]) -> dict[Split, list[str]] | None:
+    def deal(
+        self, present: Mapping[str, Held], fit: Fit | None = None
+    ) -> dict[Split, list[str]] | None:
         """The names of each split as in the run; None where its record holds no names.
 
         Args:
             present: What the data have now, by name.
+            fit: Gives the columns with the statistics of the examples of these names.
 
         Raises:
             UserError: What is used is not as it was.
@@ -121,8 +132,16 @@ class Recorded:
             return None
         splits = {split: list(names) for split, names in self.contents.splits.items()}
         dealt = {s: {n: present[n] for n in names if n in present} for s, names in splits.items()}
-        others = {name: each for name, each in present.items() if name not in self.names}
-        self.check(Contents(self.contents.unit, dealt, others))
+        known, was = self.names, self.preprocess
+        others = {name: each for name, each in present.items() if name not in known}
+
+        def columns() -> list[str]:
+            whole = len(dealt.get("train", {})) == len(splits.get("train", []))
+            if fit is None or not isinstance(was, Columns) or not whole:
+                return []
+            return other_means(was, fit(splits["train"]))
+
+        self.check(Contents(self.contents.unit, dealt, others), columns)
         named: dict[Split, list[str]] = {s: list(dealt[s]) for s in SPLITS if dealt.get(s)}
         if self.new_classes == "test":
             named["test"] = named.get("test", []) + list(others)
@@ -134,8 +153,7 @@ class Recorded:
         Raises:
             UserError: With the names and their splits.
         """
-        was = {} if self.contents is None else self.contents.splits or {}
-        split_of = {name: split for split, names in was.items() for name in names}
+        split_of = names_of(self.contents)
         moved = [
             f"{name} in {split} instead of {split_of[name]}"
             for split, names in splits.items()
@@ -145,7 +163,7 @@ class Recorded:
         if moved:
             raise UserError(
                 f"{self.run}: what it was meta-trained, validated and tested on must stay apart; "
-                f"received {_some(moved)}; move it back, or train a new run."
+                f"received {some(moved)}; move it back, or train a new run."
             )
 
     def notes(self, source: TaskSource) -> list[str]:
@@ -166,9 +184,9 @@ class Recorded:
             return [f"{self.run}: the tasks do not tell what they hold, which may have changed"]
         notes = self.check(present)
         unit = PLURAL.get(str(present.unit), "classes")
-        renamed = {other for split in SPLITS for other in self._renamed(split, present).values()}
-        if new := [name for name in present.left_out if name not in renamed]:
-            notes.append(f"new {unit}, which the run does not know, are left out: {_some(new)}")
+        known = {n for split in SPLITS for n in renamed(self.contents, present, split).values()}
+        if new := [name for name in present.left_out if name not in known]:
+            notes.append(f"new {unit}, which the run does not know, are left out: {some(new)}")
         same = present.digests == self.contents.digests
         if same and present.order != self.contents.order:
             notes.append(
@@ -190,8 +208,12 @@ class Recorded:
         }
         return [n for n, each in now.get(split, {}).items() if (each.sha256 or n) in others]
 
-    def check(self, present: Contents) -> list[str]:
+    def check(self, present: Contents, columns: Callable[[], list[str]] = list) -> list[str]:
         """Sentences on the splits that are not used, and on what is put to meta-test.
+
+        Args:
+            present: What the splits hold now.
+            columns: Sentences on columns that differ, for the message.
 
         Raises:
             UserError: A split that is used is not as it was.
@@ -200,12 +222,14 @@ class Recorded:
         used: list[str] = []
         unused: list[str] = []
         for split in SPLITS:
-            differences = list(self._differences(split, present))
+            grows = split == "test" and self.new_classes == "test"
             (used if split in self.needs else unused).extend(
-                f"meta-{split} {difference}" for difference in differences
+                f"meta-{split} {each}" for each in differences(self.contents, present, split, grows)
             )
         if used:
-            dealt_anew = any(name in self.names for name in self._strays(present))
+            used += columns()
+            was, now = names_of(self.contents), names_of(present)
+            dealt_anew = any(now.get(name, split) != split for name, split in was.items())
             again = "give their builder recorded=quickstudy.tasks.Recorded.of(run), "
             raise UserError(
                 f"{self.run}: the data must be those that the run was meta-trained on; received "
@@ -213,88 +237,13 @@ class Recorded:
                 "where they lie now (--tasks.path), or train a new run on these."
             )
         notes = []
-        if self.new_classes == "test" and self.names and present.splits:
-            added = [name for name in present.splits.get("test", {}) if name not in self.names]
-            if added:
+        if self.new_classes == "test" and (known := self.names):
+            test = (present.splits or {}).get("test", {})
+            if added := {name: each for name, each in test.items() if name not in known}:
                 unit = PLURAL.get(str(present.unit), "classes")
-                notes.append(f"new {unit} are put to meta-test: {_some(added)}")
-            notes += self._copies({name: present.splits["test"][name] for name in added})
+                notes.append(f"new {unit} are put to meta-test: {some(added)}")
+                notes += copies(self.contents, added)
         return [*notes, *(f"not used here: {difference}" for difference in unused)]
-
-    def _differences(self, split: Split, present: Contents) -> Iterator[str]:
-        """Differences of one split, each as the end of a sentence on it."""
-        assert self.contents is not None
-        unit = PLURAL.get(str(self.contents.unit), "classes")
-        if self.contents.splits is None or present.splits is None:
-            one, two = (c.digests.get(split, Held(0, "")) for c in (self.contents, present))
-            if one != two:
-                yield (
-                    f"had {one.n} {unit}, too many for the record to name them, and has {two.n}"
-                    + " with other names or examples" * (one.n == two.n)
-                )
-            return
-        known, was = self.names, self.contents.splits.get(split, {})
-        now = present.splits.get(split, {})
-        elsewhere = {n: s for s, names in present.splits.items() if s != split for n in names}
-        renamed = self._renamed(split, present)
-        gone = (name for name in was if name not in now and name not in elsewhere)
-        missing = [name for name in gone if name not in renamed]
-        moved = [f"{name} (now in meta-{elsewhere[name]})" for name in was if name in elsewhere]
-        changed = {name: now[name] for name in was if name in now and now[name] != was[name]}
-        added = [name for name in now if name not in known]
-        gained = [
-            f"{name} (of meta-{other})"
-            for other, names in self.contents.splits.items()
-            for name in names
-            if other != split and name in now
-        ]
-        if missing:
-            yield f"lacks {_some(missing)}"
-        if renamed:
-            yield f"calls {_some(f'{name} {other} now' for name, other in renamed.items())}"
-        if moved:
-            yield f"lost {_some(moved)}"
-        if gained:
-            yield f"has {_some(gained)}"
-        if added and not (split == "test" and self.new_classes == "test"):
-            yield f"has the new {_some(added)}"
-        if len(changed) == len(was) > 1 and all(now[name].n == was[name].n for name in was):
-            yield f"has other values in all its {len(was)} {unit}, as in another unit"
-        elif changed:
-            sizes = (
-                f"{name} ({each.n} examples, had {was[name].n})" for name, each in changed.items()
-            )
-            yield f"has other examples in {_some(sizes)}"
-
-    def _renamed(self, split: Split, present: Contents) -> dict[str, str]:
-        """The new name of what a split held under another one, known by its examples."""
-        was = ((self.contents and self.contents.splits) or {}).get(split, {})
-        every = [present.left_out, *(present.splits or {}).values()]
-        names = {name: each for part in every for name, each in part.items()}
-        new = {n: each for n, each in names.items() if n not in self.names and each.sha256}
-        return {
-            name: same[0]
-            for name, held in was.items()
-            if name not in names
-            and len(same := [n for n, each in new.items() if each == held]) == 1
-        }
-
-    def _strays(self, present: Contents) -> list[str]:
-        """Names that are in another split than in the run."""
-        was = ((self.contents and self.contents.splits) or {}).items()
-        split_of = {name: split for split, names in was for name in names}
-        now = (present.splits or {}).items()
-        return [n for split, names in now for n in names if split_of.get(n, split) != split]
-
-    def _copies(self, added: Mapping[str, Held]) -> list[str]:
-        """Sentences on new names whose very examples the run has under another name."""
-        was = ((self.contents and self.contents.splits) or {}).items()
-        by_digest = {h.sha256: (n, split) for split, names in was for n, h in names.items()}
-        known = {name: by_digest[h.sha256] for name, h in added.items() if h.sha256 in by_digest}
-        return [
-            f"{name}, which is new, has the very examples of {other} in meta-{split}"
-            for name, (other, split) in known.items()
-        ]
 
     def _unknown(self, present: Contents | None, counts: JSON | None) -> list[str]:
         """Sentences on a run whose record does not tell what its splits held."""
@@ -328,6 +277,7 @@ def dealt(
     present: Mapping[str, Held],
     recorded: Recorded | None,
     usual: Callable[[], dict[Split, list[str]]],
+    fit: Fit | None = None,
 ) -> tuple[dict[Split, list[str]], dict[str, Held]]:
     """The names of each split, as in a run where one is given; and what is in none of them.
 
@@ -335,8 +285,9 @@ def dealt(
         present: What the data have, by name.
         recorded: The run.
         usual: Deals the names out where there is no run, or its record holds no names.
+        fit: Gives the columns with the statistics of the examples of these names.
     """
-    splits = (recorded and recorded.deal(present)) or usual()
+    splits = (recorded and recorded.deal(present, fit)) or usual()
     inside = {name for names in splits.values() for name in names}
     return splits, {name: each for name, each in present.items() if name not in inside}
 
@@ -351,9 +302,3 @@ def _untold(record: Mapping[str, Any]) -> str:
 
 def _counts(about: Mapping[str, Any]) -> JSON | None:
     return next((about[key] for key in COUNTS if key in about), None)
-
-
-def _some(names: Any) -> str:
-    every = list(names)
-    more = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + more

@@ -102,7 +102,10 @@ def table(
         present = held_by_name(labels, marks)
         what = f"{name}: classes of {target}"
         splits, left_out = dealt(
-            present, recorded, lambda: split_names(list(present), valid, test, seed, what)
+            present,
+            recorded,
+            lambda: split_names(list(present), valid, test, seed, what),
+            lambda classes: Columns.of(inputs, _rows_of(labels, classes)),
         )
         taken = known or Columns.of(inputs, _rows_of(labels, splits["train"]))
         pools = class_pools(taken(inputs), labels, splits, marks)
@@ -114,16 +117,17 @@ def table(
         members[group].append(row)
     usable = sorted(group for group, rows in members.items() if _usable(y[rows], targets))
     # A group of the run that became too small is named as changed rather than as missing.
-    recorded_groups = recorded.names if recorded else frozenset()
+    named = {*usable, *(recorded.names if recorded else ())}
     with_target = rows.without(task or target)
     marks = marks_of_rows(with_target.names, _text(with_target))
     present = held_by_name(groups, marks)
-    present = {
-        group: present[group] for group in present if group in recorded_groups or group in usable
-    }
+    present = {group: each for group, each in present.items() if group in named}
     what = f"{name}: usable groups of {task}"
     splits, left_out = dealt(
-        present, recorded, lambda: split_names(usable, valid, test, seed, what, least=1)
+        present,
+        recorded,
+        lambda: split_names(usable, valid, test, seed, what, least=1),
+        lambda chosen: Columns.of(inputs, _rows_of(groups, chosen)),
     )
     taken = known or Columns.of(inputs, _rows_of(groups, splits["train"]))
     return GroupedRows(
