@@ -125,6 +125,23 @@ def test_one_rule_of_range_for_every_carrier():
     assert GREY(mask).max() > 200
 
 
+def test_a_request_is_read_by_the_same_rule():
+    deep = np.rint(LEVELS * (4095 / 255)).astype(np.uint16)
+    for file in (
+        png(LEVELS),
+        png(deep),
+        png(LEVELS.astype(np.uint16)),
+        png((LEVELS > 9) * np.uint8(1)),
+    ):
+        value = {"b64": base64.b64encode(file).decode()}
+        image = GREY.from_request("image", value, (1, 8, 8))
+        np.testing.assert_array_equal(encode(GREY, image)[0], encode(GREY, file)[0])
+    with pytest.raises(UserError, match="uint16 with values up to 9, which could be a dim"):
+        GREY.from_request(
+            "image", {"b64": base64.b64encode(png(np.full((8, 8), 9, "u2"))).decode()}, (1, 8, 8)
+        )
+
+
 def test_a_dim_picture_among_others_is_refused_unless_the_depth_is_said(tmp_path):
     bright, dim = np.full((8, 8), 4000, np.uint16), np.full((8, 8), 900, np.uint16)
     assert encode(GREY, [bright, np.zeros_like(bright)])[0].min() == 0
