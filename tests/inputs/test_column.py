@@ -44,6 +44,15 @@ def test_numbers_may_mean_missing_where_the_user_says_so() -> None:
     ]
 
 
+@pytest.mark.parametrize("word", ["-", "n.a.", "#N/A", "unknown"])
+def test_a_word_that_most_likely_means_missing_is_refused_among_few_numbers(word: str) -> None:
+    with pytest.raises(UserError, match=f"holds numbers, 2 different ones; received '{word}' in"):
+        column(["1", word, "3"])
+    assert column(["1", word, "3"], missing=[word.lower()]) == Numeric(2.0, 1.0, 2.0)
+    assert column(["1", "some", "3"]) == Categorical(("1", "3", "some"))
+    assert column(["none", word]) == Categorical(tuple(sorted(["none", word])))
+
+
 def test_true_and_one_are_one_value() -> None:
     for cells in ([True, False, True], ["true", "FALSE", "True"], [1, 0, True], [1.0, "0", "true"]):
         truths = column(cells)

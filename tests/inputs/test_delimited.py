@@ -62,6 +62,14 @@ def test_encodings_by_their_byte_order_mark(tmp_path: Path, encoding: str) -> No
     assert read_rows(tmp_path / "t.csv.gz") == [{"größe": "1", "y": "ü"}]
 
 
+def test_encodings_that_are_not_said(tmp_path: Path) -> None:
+    for encoding in ("latin-1", "utf-16-le"):
+        with pytest.raises(
+            UserError, match="must be text in UTF-8, or in UTF-16 with a byte order"
+        ):
+            read_rows(written(tmp_path, "größe,y\n1,ü\n", encoding))
+
+
 def test_labels_are_stripped_and_numbers_are_one_however_written(tmp_path: Path) -> None:
     path = written(tmp_path, "v,y\n1,stays \n2, stays\n3,leaves\n")
     assert labelled_rows(path, "y", "classification")[1] == ["stays", "stays", "leaves"]

@@ -61,6 +61,7 @@ def test_a_column_that_does_not_agree_is_refused(texts: list[str], words: str) -
         "10:30",
         "2024-01-02",
         "1-2",
+        "1_2",
         "$5%",
         "--5",
         "1 2",

@@ -30,6 +30,20 @@ def test_a_folder_of_tables(tmp_path):
     assert b.numeric == (True, False)
 
 
+def test_what_columns_hold_may_be_said(tmp_path):
+    write(tmp_path, "a.csv", rows=['"1,500",a,x', '"2,250",b,y'])
+    write(tmp_path, "b.csv")
+    with pytest.raises(UserError, match="column width holds numbers that may mean two values"):
+        read_tables(tmp_path)
+    (a, _) = read_tables(tmp_path, columns={"width": "comma", "length": "names"})
+    assert (a.rows, a.numeric) == ((("1.5", "a"), ("2.25", "b")), (True, False))
+    (tmp_path / "schema.json").write_text('{"a": {"columns": {"width": "numbers"}}}')
+    assert read_tables(tmp_path, columns={"width": "names"})[0].rows[0] == ("1500.0", "a")
+    (tmp_path / "schema.json").write_text('{"a": {"columns": {"width": "text"}}}')
+    with pytest.raises(DataError, match="columns are numbers, comma, names"):
+        read_tables(tmp_path)
+
+
 def families(folder, sizes):
     lines = ["name,family"]
     for family, size in sizes.items():

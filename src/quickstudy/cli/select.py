@@ -48,7 +48,7 @@ class Selection:
         support: CSV file of labelled rows to choose for.
         query: CSV file of rows to label.
         target: Column to predict.
-        columns: What columns of --support hold, where it is to be said: numbers (with a decimal
+        columns: What columns of the tables hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words that say that a value is missing, parted by commas.
         metric: Score to choose by, in learning.
@@ -143,7 +143,7 @@ def select(argv: Sequence[str]) -> int:
 def _learn(settings: Selection, folder: Path, out: Path) -> JSON:
     """Learns a selector from a folder of tables, judges it and saves it."""
     start = time.process_time()
-    tables = read_tables(folder, settings.target, settings.missing)
+    tables = read_tables(folder, settings.target, settings.missing, settings.columns)
     judged: JSON = {"tables": len(tables)}
     metric, protocol, training = settings.metric, settings.protocol, settings.training
     with status() as say:

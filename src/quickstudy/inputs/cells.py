@@ -17,6 +17,11 @@ BLANK: Final = frozenset({"", "?", "nan"})
 """Texts that are no value, whatever the column holds."""
 MARKS: Final = frozenset({"na", "n/a", "none", "null"})
 """Texts that are no value among numbers, and a value among words: `none` is a severity."""
+DOUBTS: Final = frozenset(
+    {"-", "--", ".", "..", "n.a.", "n. a.", "n.a", "#n/a", "#na", "#value!", "#div/0!", "#ref!"}
+    | {"<na>", "nat", "nil", "missing", "unknown"}
+)
+"""Texts that most likely are no value among numbers, which the user has to say."""
 TRUTHS: Final = {"true": 1.0, "false": 0.0}
 LARGEST: Final = float(np.finfo(np.float32).max)
 WHOLE = re.compile(r"(-?\d+)\.0+")

@@ -14,6 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import (
     BLANK,
+    DOUBTS,
     LARGEST,
     MARKS,
     TRUTHS,
@@ -267,7 +268,8 @@ def holds(
         numerals = numerals_of(texts, column)
         assert numerals is not None
         return numerals
-    if infinite or numbers >= max(FEWEST, MOSTLY * len(distinct)):
+    doubtful = bool(numbers) and all(text.lower() in DOUBTS for text in odd)
+    if infinite or doubtful or numbers >= max(FEWEST, MOSTLY * len(distinct)):
         wrong = min(infinite or odd)
         row = next(i for i, value in enumerate(cells) if str(value) == wrong)
         raise UserError(

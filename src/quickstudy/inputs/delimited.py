@@ -118,7 +118,7 @@ def _text(path: Path) -> str:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
         encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise UserError(
             f"table: {path} must be text in UTF-8, or in UTF-16 with a byte order mark; received a "
@@ -130,6 +130,13 @@ def _text(path: Path) -> str:
             f"table: {path} cannot be read; received: {error}; check the path, or fetch the file "
             "again."
         ) from error
+    if "\0" in text:
+        raise UserError(
+            f"table: {path} must be text in UTF-8, or in UTF-16 with a byte order mark; received "
+            f"zeros between the letters, at position {text.index(chr(0))}; save the table as CSV "
+            "in UTF-8."
+        )
+    return text
 
 
 def _separator(text: str) -> str:

@@ -113,7 +113,7 @@ def is_row(value: Any) -> bool:
 
 def is_frame(X: Any) -> bool:
     """Whether X is a data frame, as pandas and polars have them."""
-    return all(hasattr(X, part) for part in ("columns", "to_numpy", "__getitem__"))
+    return all(hasattr(X, part) for part in ("to_numpy", "columns", "__getitem__"))
 
 
 def is_matrix(X: Any) -> bool:

@@ -148,9 +148,9 @@ def _form(decimal: str, by: str) -> re.Pattern[str]:
 
 
 def _plain(text: str) -> float | None:
-    """The finite number that `float` takes a text for."""
+    """The finite number that `float` takes a text for; `1_2` is a name."""
     try:
-        value = float(text.translate(SIGNS))
+        value = math.nan if "_" in text else float(text.translate(SIGNS))
     except ValueError:
         return None
     return value if math.isfinite(value) else None

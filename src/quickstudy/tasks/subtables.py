@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
+from quickstudy.inputs.frames import Type
 from quickstudy.inputs.rows import MAX_VALUES, Numeric
 from quickstudy.task import Kind, Task
 from quickstudy.tasks.contents import Contents, Held, contents_of, held
@@ -213,6 +214,7 @@ def tables(
     test: float = 0.3,
     fold: int = 0,
     seed: int = 0,
+    columns: dict[str, Type] | None = None,
     missing: list[str] | str | None = None,
     recorded: Recorded | None = None,
 ) -> Subtables:
@@ -233,6 +235,8 @@ def tables(
         test: Part of the families that are meta-test; 0 for none.
         fold: Which of the 1 / test folds is meta-test, counted from 0.
         seed: Seed of the split, and of the tasks.
+        columns: What columns of these names hold, where it is to be said: `"numbers"` with a
+            decimal point, `"comma"` for numbers with a decimal comma, or `"names"`.
         missing: Words that say that a value is missing, besides an empty cell, parted by commas;
             where omitted, ? and NaN, and among numbers also NA, N/A, none and null.
         recorded: The data of a run, whose split is used again.
@@ -242,7 +246,7 @@ def tables(
         UserError: There is no table or one that cannot be learned from, there are too few families,
             or a number is out of range.
     """
-    found = {table.name: table for table in read_tables(path, target, missing)}
+    found = {table.name: table for table in read_tables(path, target, missing, columns)}
     every = list(found.values())
 
     def usual() -> dict[Split, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -50,7 +50,10 @@ class Table:
 
 
 def read_tables(
-    folder: Path, target: str = "target", missing: Collection[str] | str | None = None
+    folder: Path,
+    target: str = "target",
+    missing: Collection[str] | str | None = None,
+    columns: Mapping[str, Type] | None = None,
 ) -> list[Table]:
     """The tables of a folder, in the order of their names.
 
@@ -63,6 +66,7 @@ def read_tables(
         folder: The folder.
         target: Column to predict.
         missing: Words that say that a value is missing, as `tasks.table` takes them.
+        columns: What columns of these names hold, where the schema does not say it.
 
     Raises:
         DataError: There is no such folder, or a file cannot be read.
@@ -84,7 +88,7 @@ def read_tables(
         )
     families, types = _families(folder / "index.csv"), _schema(folder / "schema.json")
     return [
-        _table(path, target, families, Reading.of(missing, types.get(_name(path))))
+        _table(path, target, families, missing, {**(columns or {}), **types.get(_name(path), {})})
         for path in paths
     ]
 
@@ -131,8 +135,16 @@ def split_tables(
     }
 
 
-def _table(path: Path, target: str, families: Mapping[str, str], reading: Reading) -> Table:
-    rows = read_table(path, reading)
+def _table(
+    path: Path,
+    target: str,
+    families: Mapping[str, str],
+    missing: Collection[str] | str | None,
+    types: Mapping[str, Type],
+) -> Table:
+    rows = read_table(path)
+    types = {name: kind for name, kind in types.items() if name in rows.names}
+    rows = replace(rows, reading=Reading.of(missing, types))
     inputs = rows.without(target)
     if target not in rows.names or not inputs.names:
         raise UserError(
