@@ -104,6 +104,11 @@ def test_numbers_beyond_single_precision(value: object) -> None:
             known(rows)
 
 
+def test_a_whole_number_beyond_all_others() -> None:
+    with pytest.raises(UserError, match="received 'inf' in row 1"):
+        Columns.of_task([[1], [10**5000]])
+
+
 def test_numbers_that_are_too_far_once_they_are_standardised() -> None:
     known = Columns.of_task([[1e-30], [2e-30]])
     for rows in ([[1e-30], [1e30]], np.array([[1e-30], [1e30]])):

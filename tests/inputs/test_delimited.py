@@ -41,6 +41,12 @@ def test_separators_are_counted_outside_quotes(tmp_path: Path) -> None:
     assert list(read_rows(written(tmp_path, of_decimals))[0]) == ["width, cm", "height, cm", "y"]
 
 
+def test_empty_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    assert read_rows(written(tmp_path, "a,y,,\n1,b,,\n2,c, ,\n"))[1] == {"a": "2", "y": "c"}
+    with pytest.raises(UserError, match="received the column '' twice"):
+        read_rows(written(tmp_path, "a,y,,\n1,b,,3\n2,c,4,\n"))
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
 def test_rows_end_at_line_ends_alone(tmp_path: Path, mark: str) -> None:
     rows = read_rows(written(tmp_path, f"a,y\none{mark}two,b\n"))

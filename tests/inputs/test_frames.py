@@ -124,6 +124,19 @@ def test_as_a_scikit_learn_classifier(model: Model) -> None:
         assert list(clf.feature_names_in_) == ["visits", "plan"]
 
 
+def test_labels_may_be_a_column_of_a_frame(model: Model) -> None:
+    for frame in (pd.DataFrame({"y": Y}), pl.DataFrame({"y": Y})):
+        for y in (frame, frame["y"]):
+            assert model.adapt(X, y).classes_.tolist() == ["no", "yes"]
+
+
+def test_no_rows_are_no_queries(model: Model) -> None:
+    adapted = model.adapt(pd.DataFrame(X), Y)
+    for none in ([], pd.DataFrame(X)[:0], pl.DataFrame(X)[:0].rename(lambda name: name[7:])):
+        with pytest.raises(UserError, match="need at least one example"):
+            adapted.predict(none)
+
+
 def test_a_category_of_numbers_in_scikit_learn(model: Model) -> None:
     frame = pd.DataFrame({"code": pd.Categorical([3, 1, 2, 1] * 5), "size": np.arange(20.0)})
     clf = FewShotClassifier(model).fit(frame, ["a", "b"] * 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -43,8 +44,10 @@ def cell(value: Any) -> Cell:
             return None
     except TypeError:  # pd.NA says neither yes nor no.
         return None
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | float):
         return value
+    if isinstance(value, int):
+        return value if abs(value) <= LARGEST else math.copysign(math.inf, value)
     if isinstance(value, Decimal | Fraction):
         return float(value)
     if isinstance(value, datetime) and value.timetz() == time():

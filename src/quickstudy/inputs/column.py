@@ -109,9 +109,9 @@ class Numeric:
             elif number is None or not abs(number) <= LARGEST:
                 hint = f" ({numerals.describe()})" if numerals.describe() else ""
                 raise UserError(
-                    f"Columns: the column {name} holds numbers{hint}; received {str(value)!r} in "
-                    f"{where(i)}; give a finite number in single precision, or None where it is "
-                    "missing."
+                    f"Columns: the column {name} holds numbers{hint}; received "
+                    f"{str(value)[:50]!r} in {where(i)}; give a finite number in single "
+                    "precision, or None where it is missing."
                 )
             values[i] = number
         return values
@@ -273,7 +273,7 @@ def holds(
         wrong = min(infinite or odd)
         row = next(i for i, value in enumerate(cells) if str(value) == wrong)
         raise UserError(
-            f"{column} holds numbers, {numbers} different ones; received {wrong!r} in "
+            f"{column} holds numbers, {numbers} different ones; received {wrong[:50]!r} in "
             f"{where(row)}; correct it, leave it empty (None) where a value is missing, name "
             "the word for that (missing), or say that the column holds names (columns)."
         )

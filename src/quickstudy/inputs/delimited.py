@@ -66,6 +66,9 @@ def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
             f"table: {path} is not a CSV table; received in line {reader.line_num}: {error}; save "
             "it again as CSV."
         ) from error
+    # Spreadsheets end every line with separators where columns were emptied.
+    used = [i for i, name in enumerate(header) if name or any(row[i].strip() for row in rows)]
+    header, rows = [header[i] for i in used], [[row[i] for i in used] for row in rows]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if not rows or repeated:
         received = f"the column {repeated[0]!r} twice" if repeated else f"{len(rows)} rows"

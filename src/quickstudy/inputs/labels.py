@@ -12,12 +12,16 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import exact, from_exact
+from quickstudy.inputs.frames import is_frame
 
 Array = NDArray[Any]
 
 
 def label_list(y: Any) -> list[Any]:
     """The labels as a list of plain values."""
+    if is_frame(y):  # A column of a data frame, as a frame.
+        y = y.to_numpy()
+        y = y[:, 0] if y.shape[1] == 1 else y
     if isinstance(y, str | bytes) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) == 0:
         raise UserError(
             f"adapt: y must be a sequence with a label for each example; received {y!r}; pass a "

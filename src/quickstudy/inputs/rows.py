@@ -191,7 +191,9 @@ class Columns(InputKind):
         single = isinstance(rows, Mapping)
         if not single and not is_frame(rows):
             rows = rows if hasattr(rows, "__len__") else list(rows)
-            single = not is_row(next(iter(rows), None))
+            if not len(rows):
+                return np.zeros((0, self.n_features), dtype=np.float32)
+            single = not is_row(next(iter(rows)))
         cells = columns_in([rows] if single else rows, list(self.columns))
         x = self.encoded(cells).x.astype(np.float32)
         return x[0] if single else x
