@@ -47,7 +47,7 @@ def cell(value: Any) -> Cell:
     if isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return value if abs(value) <= LARGEST else math.copysign(math.inf, value)
+        return value if abs(value) <= LARGEST else math.inf if value > 0 else -math.inf
     if isinstance(value, Decimal | Fraction):
         return float(value)
     if isinstance(value, datetime) and value.timetz() == time():
