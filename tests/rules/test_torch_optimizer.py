@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -155,3 +158,83 @@ def test_the_memory_of_another_is_refused(other: str) -> None:
     kept = RuleOptimizer(params, rule_of("lstm" if other == "parameters" else "linear"))
     with pytest.raises(UserError, match="expected the memory of LSTMRule for these parameters"):
         RuleOptimizer(net.parameters(), rule_of("lstm")).load_state_dict(kept.state_dict())
+
+
+SCHEDULERS: dict[str, Callable[[torch.optim.Optimizer], Any]] = {
+    "StepLR": lambda o: torch.optim.lr_scheduler.StepLR(o, 2, gamma=0.5),
+    "LambdaLR": lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda i: 1 / (1 + i)),
+    "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 6),
+    "OneCycleLR": lambda o: torch.optim.lr_scheduler.OneCycleLR(
+        o, 0.2, total_steps=8, cycle_momentum=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_schedulers_drive_a_rule_with_a_step_size_as_they_drive_torch(name: str) -> None:
+    ours, theirs = model().double(), model().double()
+    mine = RuleOptimizer(ours.parameters(), CLASSICAL["Adam"](lr=0.05))
+    other = torch.optim.Adam(theirs.parameters(), lr=0.05)
+    schedules = [SCHEDULERS[name](optimizer) for optimizer in (mine, other)]
+    for _ in range(6):
+        go(ours, mine, 1)
+        other.zero_grad()
+        loss_of(theirs).backward()
+        other.step()
+        for schedule in schedules:
+            schedule.step()
+    torch.testing.assert_close([*ours.parameters()], [*theirs.parameters()])
+    moved = (ours[0].weight - model().double()[0].weight).abs().max()  # type: ignore[operator, index, union-attr]
+    assert moved > 0.01
+
+
+def test_groups_may_have_step_sizes_of_their_own() -> None:
+    net, torchs = model(), model()
+    groups = [{"params": net[0].parameters(), "lr": 0.0}, {"params": net[2].parameters()}]
+    theirs = [{"params": torchs[0].parameters(), "lr": 0.0}, {"params": torchs[2].parameters()}]
+    optimizer = RuleOptimizer(groups, CLASSICAL["momentum"](lr=0.1))
+    go(net, optimizer, 3)
+    sgd = torch.optim.SGD(theirs, lr=0.1, momentum=0.9)
+    for _ in range(3):
+        sgd.zero_grad()
+        loss_of(torchs).backward()
+        sgd.step()
+    torch.testing.assert_close([*net.parameters()], [*torchs.parameters()])
+    assert torch.equal(net[0].weight, model()[0].weight)
+    again = RuleOptimizer(groups, CLASSICAL["momentum"](lr=0.1))
+    again.load_state_dict(optimizer.state_dict())
+    assert [group["lr"] for group in again.param_groups] == [0.0, 0.1]
+
+
+def test_options_that_a_rule_has_not_are_refused() -> None:
+    params = [*model().parameters()]
+    for options, rule, words in (
+        ({"weight_decay": 1.0}, CLASSICAL["SGD"](), "may have lr; received weight_decay"),
+        ({"lr": 0.1}, rule_of("lstm"), "may have no options; received lr"),
+    ):
+        with pytest.raises(UserError, match=words):
+            RuleOptimizer([{"params": params, **options}], rule)
+    learned = RuleOptimizer(params, rule_of("lstm"))
+    for schedule in SCHEDULERS.values():
+        with pytest.raises(UserError, match="LSTMRule chooses its steps itself and has no lr"):
+            schedule(learned)
+    optimizer = RuleOptimizer(params, CLASSICAL["SGD"]())
+    optimizer.param_groups[0]["weight_decay"] = 0.1
+    with pytest.raises(UserError, match="weight_decay would have no effect"):
+        optimizer.step(loss=torch.zeros(()))
+
+
+@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
+@pytest.mark.parametrize("name", ["lstm", "Adam"])
+def test_a_copy_goes_on_as_the_original(name: str, way: str) -> None:
+    net = model()
+    rule = rule_of(name) if name == "lstm" else CLASSICAL[name](lr=0.05)
+    optimizer = RuleOptimizer(net.parameters(), rule)
+    go(net, optimizer, 2)
+    pair = (net, optimizer)
+    copied = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}  # noqa: S301 - our own
+    twin, its = copied[way](pair)
+    go(twin, its, 2)
+    assert not torch.equal(net[0].weight, twin[0].weight)
+    go(net, optimizer, 2)
+    torch.testing.assert_close([*net.parameters()], [*twin.parameters()], rtol=0, atol=0)

@@ -30,6 +30,8 @@ class SGD(CoordinateWise):
         tensor([0.9000, 0.9000])
     """
 
+    lr: float
+
     def __init__(self, lr: float = 0.01, momentum: float = 0.0, nesterov: bool = False) -> None:
         super().__init__()
         self.lr, self.momentum, self.nesterov = lr, momentum, nesterov
@@ -65,6 +67,8 @@ class RMSprop(CoordinateWise):
         tensor([0.5000, 0.5000])
     """
 
+    lr: float
+
     def __init__(self, lr: float = 0.01, beta: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__()
         self.lr, self.beta, self.eps = lr, beta, eps
@@ -98,6 +102,8 @@ class Adam(CoordinateWise):
         >>> theta["w"]
         tensor([0.9000, 0.9000])
     """
+
+    lr: float
 
     def __init__(
         self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8

@@ -30,6 +30,8 @@ class UpdateRule(nn.Module, ABC):
     Attributes:
         learns_start: The parameters that it starts from are learned with it.
         whole_tensors: What it does to a coordinate depends on the tensor around it.
+        lr: The step size, where its steps are that times a direction; None for a rule that has no
+            such number, as learned ones.
 
     Example:
         >>> class Sign(UpdateRule):
@@ -42,6 +44,7 @@ class UpdateRule(nn.Module, ABC):
 
     learns_start: ClassVar[bool] = False
     whole_tensors: ClassVar[bool] = False
+    lr: float | None = None
 
     @abstractmethod
     def start(self, parameters: Parameters) -> RuleState:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, above, at_least
 from quickstudy.rules.rule import Parameters, RuleState, UpdateRule
 
 SERVED = (torch.float32, torch.float64)
+PLAIN = ("params", "param_names")
+NOTES_OF_SCHEDULERS = ("initial_lr", "max_lr", "min_lr", "swa_lr")
+"""Entries that torch's schedulers keep in a group for themselves."""
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -20,14 +23,19 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     The rule computes in the type and on the device of its own weights, and the step is added in
     those of the parameters. Parameters without a gradient are left as they are, as if it were zero.
-    `state_dict` has the memory of the rule, and not its weights.
+    `state_dict` has the memory of the rule, and not its weights; a copy has both.
+
+    A classical rule has a step size, `lr`, which a group of parameters may have for itself and the
+    schedulers of torch may change. A learned rule chooses its steps itself: it has no such option.
 
     Args:
-        params: Parameters, as for any torch optimizer; groups have no options of their own.
+        params: Parameters, as for any torch optimizer; of the options of a group there is `lr`, for
+            a rule with a step size.
         rule: A rule, meta-trained or classical.
 
     Raises:
-        UserError: A parameter or a gradient is complex, integer, sparse, empty or of half
+        UserError: A group has an option that the rule has not, or a scheduler sets one; a parameter
+            or a gradient is complex, integer, sparse, empty or of half
             precision; the rule cannot serve its shape; the memory loaded is that of another rule or
             of other parameters; or the step gets no loss.
 
@@ -40,8 +48,11 @@ class RuleOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, params: ParamsT, rule: UpdateRule) -> None:
-        super().__init__(params, {})
         self.rule = rule
+        if rule.lr is not None:
+            above("RuleOptimizer", 0, **{"lr of the rule": rule.lr})
+        super().__init__(params, {} if rule.lr is None else {"lr": rule.lr})
+        self._answer_for_lr()
         named = self._named()
         for name, p in named.items():
             _check("parameter", name, p)
@@ -70,6 +81,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                 "RuleOptimizer.step: a rule may read the loss; received neither loss nor closure; "
                 "call step(loss=loss), or step(closure)."
             )
+        rates = self._rates()
         named = self._named()
         slopes: Parameters = {}
         for name, p in named.items():
@@ -83,7 +95,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         )
         for name, p in named.items():
             if p.grad is not None:
-                p.add_((moved[name] - read[name]).to(p))
+                p.add_((rates[name.split(".")[0]] * (moved[name] - read[name])).to(p))
         return value
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -107,6 +119,10 @@ class RuleOptimizer(torch.optim.Optimizer):
                 "was saved with the same rule and parameters."
             )
         super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            if self.rule.lr is not None:  # An earlier version saved none.
+                group.setdefault("lr", self.rule.lr)
+        self._answer_for_lr()
         self._memory["rule"] = {name: saved[name].to(memory[name]).clone() for name in memory}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -116,7 +132,41 @@ class RuleOptimizer(torch.optim.Optimizer):
                 "RuleOptimizer: the memory of a rule is one for all parameters; received another "
                 "group of them; make a new optimizer with all."
             )
+        if unknown := sorted(param_group.keys() - {*PLAIN, *self.defaults}):
+            raise UserError(
+                f"RuleOptimizer: a group of parameters of {type(self.rule).__name__} may have "
+                f"{' and '.join(self.defaults) or 'no options'}; received {', '.join(unknown)}, "
+                "which would have no effect; leave it out."
+            )
         super().add_param_group(param_group)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "rule": self.rule}
+
+    def _answer_for_lr(self) -> None:
+        """Lets groups without a step size say so to the schedulers that look for one."""
+        if self.rule.lr is None:
+            name = type(self.rule).__name__
+            self.param_groups = [Options(group, rule=name) for group in self.param_groups]
+
+    def _rates(self) -> dict[str, float]:
+        """The step size of each group, by number, in that of the rule.
+
+        Raises:
+            UserError: A scheduler has set what the rule has not.
+        """
+        rates = {}
+        for i, group in enumerate(self.param_groups):
+            kept = {*PLAIN, *self.defaults, *NOTES_OF_SCHEDULERS}
+            if unknown := sorted(group.keys() - kept):
+                raise UserError(
+                    f"RuleOptimizer.step: {', '.join(unknown)} would have no effect on the steps "
+                    f"of {type(self.rule).__name__}; received it in group {i}; leave the scheduler "
+                    "or the option out."
+                )
+            at_least("RuleOptimizer", 0, lr=group.get("lr"))
+            rates[str(i)] = 1.0 if self.rule.lr is None else float(group["lr"]) / self.rule.lr
+        return rates
 
     @property
     def _memory(self) -> dict[Any, Any]:
@@ -137,6 +187,31 @@ class RuleOptimizer(torch.optim.Optimizer):
         return {
             name: t.detach().to(reference.device, reference.dtype) for name, t in tensors.items()
         }
+
+
+class Options(dict[str, Any]):
+    """Options of a group of parameters, which has no step size.
+
+    Args:
+        options: The options.
+        rule: Name of the rule.
+    """
+
+    def __init__(self, options: Mapping[str, Any], rule: str) -> None:
+        super().__init__(options)
+        self.rule = rule
+
+    def __missing__(self, key: str) -> Any:
+        if key == "lr":
+            raise UserError(
+                f"RuleOptimizer: {self.rule} chooses its steps itself and has no lr; received "
+                "something that asks for it, such as a scheduler; leave it out, or take a rule of "
+                "quickstudy.rules.CLASSICAL."
+            )
+        raise KeyError(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self), self.rule)
 
 
 def _check(what: str, name: str, t: Tensor) -> None:
