@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import os
 import shutil
@@ -390,6 +391,11 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["evaluate", "x", "--n-way", "1"], "n_way must be at least 2"),
         (["evaluate", "x", "--seed", "-1"], "seed must be at least 0"),
         (["demo", "--n-tasks", "0"], "n_tasks must be at least 1"),
+        (["train", "--tasks", "glyphs", "--learner", "LearnerGenerator"], "is for rows of tables"),
+        (
+            ["train", "--tasks", "table_prior", "--learner", "LearnerGenerator", "--net", "MLP"],
+            "with LearnerGenerator, which takes no network; received --net;",
+        ),
         (["tables", "x", "--splits", "0"], "splits must be at least 1"),
         (["train", "--schedule", "cosin"], "cosin"),
         (["train", "--tasks", "sinusoid"], "PrototypicalNetwork"),
@@ -477,6 +483,38 @@ def test_a_table_without_meta_valid_classes_is_trained_on(
     assert "chooses by validation" in refused(
         capsys, ["search", *words[1:11], "--n-query", "3", "--out", str(tmp_path / "search")], 2
     )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_a_console_that_cannot_carry_a_name_gets_escapes(
+    encoding: str,
+    pictures: Path,
+    classes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    support, task = tmp_path / "support", tmp_path / "mine.task"
+    for name, of in (("\u732b\U0001f431", "class00"), ("dog", "class06")):
+        shutil.copytree(classes / of, support / name)
+    queries = [str(path) for path in sorted((support / "\u732b\U0001f431").iterdir())[:3]]
+
+    def printed(*words: str) -> str:
+        console = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", console)
+            assert main([*words]) == 0
+        console.seek(0)
+        return console.read()
+
+    said = printed("adapt", str(pictures), "--support", str(support), "--out", str(task))
+    assert r"classes: dog, \u732b\U0001f431" in said
+    lines = printed("predict", str(task), *queries).splitlines()
+    answers = [str(label) for label in load_task(task).predict(queries)]
+    assert "\u732b\U0001f431" in answers
+    escaped = [answer.encode("ascii", "backslashreplace").decode() for answer in answers]
+    assert [line.split("\t")[1] for line in lines] == escaped
+    rows = json.loads(printed("predict", str(task), *queries, "--json"))
+    assert [row["prediction"] for row in rows] == answers
 
 
 def test_options_beside_a_resumed_run(

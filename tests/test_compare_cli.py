@@ -308,6 +308,8 @@ def test_all_learners_are_checked_before_one_is_trained(
         ({"name": "a", "learner": "MAML", "out": "here"}, "all learners share tasks and folder"),
         ({"name": "a", "run": "somewhere", "outer_lr": 1}, "loaded as it is"),
         ({"name": "a", "run": "somewhere"}, "no such folder"),
+        ({"name": "a", "learner": "MAML", "bf16": True}, "bf16 is for convolutions"),
+        ({"name": "a", "learner": "MAML", "pooled": -1}, "pooled must be above 0"),
         ([1], "learners"),
     ],
     ids=str,
@@ -321,6 +323,30 @@ def test_wrong_entries_of_a_file(
     code = 3 if "folder" in message and "share" not in message else 2
     assert message in refused(capsys, ["compare", "--config", "c.yaml", "--out", "x"], code)
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_a_learner_of_tables_is_refused_on_pictures_before_another_is_trained(
+    classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", "--learners", "PrototypicalNetwork", "LearnerGenerator", *folder(classes)]
+    words += ["--net", "MLP", "--n-way", "2", "--n-query", "3", "--out", str(tmp_path / "x")]
+    assert "LearnerGenerator: is for rows of tables; received inputs of shape" in refused(
+        capsys, words, 2
+    )
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("letter", ["n", "\u732b"])
+def test_a_name_too_long_for_a_folder_is_kept_by_its_digest(letter: str, tmp_path: Path) -> None:
+    names = [letter * 300, letter * 301]
+    entries: list[Any] = [{"name": name, "learner": "MAML"} for name in names]
+    kept = [plan.run for plan in plans.plans([], entries, tmp_path)]
+    assert kept[0] != kept[1]
+    for run, entry in zip(kept, entries, strict=True):
+        assert run.name.startswith(letter * 30)
+        assert len(run.name.encode()) < 200
+        assert run == plans.plans([], [entry], tmp_path)[0].run
+        run.mkdir(parents=True)
 
 
 def test_names_that_would_share_a_folder_are_refused(

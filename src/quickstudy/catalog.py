@@ -196,6 +196,11 @@ def from_specs(specs: Spec) -> AnyLearner:
     """A learner from the `specs` of one that `build` made."""
     learner = dict(specs["learner"])
     builder = lookup("learner", learner.pop("name"), LEARNERS)
+    if builder.tags.reads_columns and len(specs["x_shape"]) != 1:
+        raise UserError(
+            f"{builder.__name__}: is for rows of tables; received inputs of shape "
+            f"{tuple(specs['x_shape'])}; choose another learner, such as PrototypicalNetwork."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(specs["seed"])
         parameters = inspect.signature(builder).parameters

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,20 @@ def write_json(path: Path | None, result: Any) -> None:
         write_atomically(path, json.dumps(without_nan(result), indent=2).encode())
 
 
-def print_json(result: Any) -> None:
-    """Prints a result as JSON that every reader takes, with null for NaN and infinity."""
-    print(json.dumps(without_nan(result), indent=2, allow_nan=False))
+def print_json(result: Any, for_people: bool = False) -> None:
+    """Prints a result as JSON that every reader takes, with null for NaN and infinity.
+
+    Args:
+        result: The result.
+        for_people: Whether letters stand as they are where the terminal can carry them.
+    """
+    write = partial(json.dumps, without_nan(result), indent=2, allow_nan=False, default=str)
+    text = write(ensure_ascii=not for_people)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = write()
+    print(text)
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from quickstudy import catalog
-from quickstudy.cli.console import print_table, status
+from quickstudy.cli.console import print_json, print_table, status
 from quickstudy.errors import UserError
 from quickstudy.inputs.delimited import read_table
 from quickstudy.inputs.frames import Reading, Type
@@ -62,7 +61,7 @@ def data(
                 f"{takes}."
             ) from error
     if not isinstance(source, Dataset):
-        print(json.dumps(source.describe(), indent=2))
+        print_json(source.describe(), for_people=True)
         return 0
     pools = {split: source.pools[split] for split in SPLITS if split in source.pools}
     rows = [
@@ -70,7 +69,7 @@ def data(
         for split, pool in pools.items()
     ]
     print_table(source.name, ("split", "classes", "examples", "fewest of a class"), rows)
-    print(json.dumps(source.about, indent=2, default=str, ensure_ascii=False))
+    print_json(source.about, for_people=True)
     return 0
 
 

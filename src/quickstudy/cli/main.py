@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import get_type_hints
 
@@ -61,6 +62,9 @@ OPTIONAL = {"place": "Folder or file of your own data; the same as --path."}
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # A name that it cannot carry must not end the work.
+            stream.reconfigure(errors="backslashreplace")
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return 0

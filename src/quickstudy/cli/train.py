@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from quickstudy import catalog
 from quickstudy.batching.processes import joined, json_from_first, world
 from quickstudy.cli.options import train_parser, value_of
 from quickstudy.errors import UserError
@@ -56,6 +58,9 @@ def _train(argv: Sequence[str]) -> int:
             )
     elif options["out"] is None:
         raise UserError("train: needs a folder for the run; received none; give --out runs/mine.")
+    if "net" not in inspect.signature(catalog.LEARNERS[options["learner"]["name"]]).parameters:
+        learner = options["learner"]["name"]
+        parser.without_effect(argv, ("net",), f"with {learner}, which takes no network")
     result = run_training(options, resume="auto" if auto else resume is not None)
     if world()[0] == 0:
         best = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.tasks import Recorded, Split, TaskSource
 from quickstudy.tasks.recorded import PLACES, NewClasses, others_than_places
+from quickstudy.training.loop import check_training
 from quickstudy.training.plan import (
     DEFAULTS,
     DRAWING,
@@ -22,10 +24,13 @@ from quickstudy.training.plan import (
     plain,
     resolve,
     run_training,
+    training_of,
     without_none,
 )
 from quickstudy.training.resuming import MAY_CHANGE
 
+# Bytes of a folder's name; file systems take 255.
+LONGEST = 200
 # Options of the whole comparison, not of one learner.
 SHARED = ("out", "resume", "config", "tasks")
 
@@ -82,7 +87,7 @@ def plans(runs: Sequence[Path], learners: Sequence[str | JSON], out: Path | None
 def _plan(entry: str | JSON, out: Path | None) -> Plan:
     options: JSON = {"name": entry} if isinstance(entry, str) else dict(entry)
     name = str(options.pop("name", ""))
-    folder = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    folder = _shortened(re.sub(r"[^\w.-]+", "-", name).strip("-."))
     if not folder:
         raise UserError(
             f"compare: each learner needs a name; received {entry!r:.200}; add a name with letters "
@@ -116,6 +121,14 @@ def _plan(entry: str | JSON, out: Path | None) -> Plan:
             "--out comparison."
         )
     return Plan(name, out / "runs" / folder, options)
+
+
+def _shortened(name: str) -> str:
+    """A name that a file system takes for a folder; of a long one the beginning and a digest."""
+    if len(name.encode()) <= LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return f"{name.encode()[: LONGEST // 2].decode(errors='ignore')}-{digest}"
 
 
 def tasks_spec(records: Mapping[str, JSON], tasks: JSON, drawing: JSON, seed: int | None) -> JSON:
@@ -207,15 +220,17 @@ def training_options(plan: Plan, spec: JSON, net: JSON, training: JSON) -> JSON:
 
 
 def check_plan(plan: Plan, options: JSON, source: TaskSource) -> None:
-    """Checks before training that the learner can be built and that no other run is there.
+    """Checks before training that the learner can be trained and that no other run is there.
 
     Raises:
         UserError: It cannot; or its run was begun with other settings.
     """
-    learner, net = (without_none(options[kind]) for kind in ("learner", "net"))
-    catalog.build(learner, source, net, options["seed"])
+    spec, net = (without_none(options[kind]) for kind in ("learner", "net"))
+    learner = catalog.build(spec, source, net, options["seed"])
     directory = RunDirectory(plan.run)
     if not directory.exists:
+        directory.check_free()
+        check_training(learner, source, training_of(options))
         return
     recorded = directory.read().get("config") or {}
     if not recorded:

@@ -38,7 +38,9 @@ def locked(folder: Path, work: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         number = _taken(path)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
         raise UserError(
             f"{folder}: cannot be written; received: {error.strerror}; choose another place."
         ) from error

@@ -140,11 +140,11 @@ class RunDirectory:
         """
         return lock.locked(self.path, "trained")
 
-    def create(self, record: JSON) -> None:
-        """Starts a run; `record` says what is trained on what.
+    def check_free(self) -> None:
+        """Refuses a folder in which no run can begin.
 
         Raises:
-            UserError: The folder holds a run, or other files.
+            UserError: It holds a run, or other files.
         """
         inside = list(self.path.iterdir()) if self.path.is_dir() else []
         # Temporary files and the lock of a killed process do not count.
@@ -154,6 +154,14 @@ class RunDirectory:
                 f"run directory {self.path}: must be new or empty; received a folder with {what}; "
                 "choose another --out, or continue a run with --resume."
             )
+
+    def create(self, record: JSON) -> None:
+        """Starts a run; `record` says what is trained on what.
+
+        Raises:
+            UserError: The folder holds a run, or other files.
+        """
+        self.check_free()
         self._made_folder = not self.path.exists()
         self._write({"format": FORMAT, "files": {}, **record})
         self._began = True

@@ -131,6 +131,11 @@ class LearnerGenerator(Learner[GeneratorState]):
 
     def adapt(self, support: Examples) -> GeneratorState:
         x, y, weight = support
+        if x.ndim != 2:
+            raise UserError(
+                f"LearnerGenerator: is for rows of tables; received inputs of shape "
+                f"{tuple(x.shape[1:])}; choose another learner, such as PrototypicalNetwork."
+            )
         scaling = fit_scaling(x, weight)
         scaled = scale(scaling, x)
         present = class_present(support)

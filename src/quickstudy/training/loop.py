@@ -112,6 +112,15 @@ def train(
     return result
 
 
+def check_training(learner: AnyLearner, source: TaskSource, training: Training) -> None:
+    """Refuses what could not be trained: tries a task in meta-training and one in validation.
+
+    Raises:
+        UserError: The learner, the tasks and the settings do not go together.
+    """
+    _Run(learner, source, training).try_tasks()
+
+
 class _Run:
     """One meta-training in progress."""
 
@@ -137,7 +146,7 @@ class _Run:
         self.directory = rundir.RunDirectory(out) if out is not None else None
         open_writer = tensorboard() if self.settings.tensorboard and self.rank == 0 else None
         if not resume:
-            self._try()
+            self.try_tasks()
         if self.directory is not None:
             if resume:
                 self._resume(self.directory, about)
@@ -226,7 +235,7 @@ class _Run:
         self.best_weights, self.at.best_step = snapshot(self.learner), self.at.step
 
     @torch.no_grad()
-    def _try(self) -> None:
+    def try_tasks(self) -> None:
         """Tries a task in training and in validation, so that misfits show before files exist."""
         reference = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):

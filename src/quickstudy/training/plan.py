@@ -179,8 +179,13 @@ def build(
     learner = catalog.build(
         without_none(options["learner"]), source, without_none(options["net"]), options["seed"]
     )
+    return learner, source, training_of(options), tasks
+
+
+def training_of(options: JSON) -> Training:
+    """The settings of training among its options."""
     known = inspect.signature(Training).parameters
-    return learner, source, Training(**{k: v for k, v in options.items() if k in known}), tasks
+    return Training(**{k: v for k, v in options.items() if k in known})
 
 
 def tasks_spec(options: JSON) -> JSON:
