@@ -257,7 +257,7 @@ def _looped(
 
     # functional_call puts parameters into a module for a while: each thread has its own learner.
     n = min(_n_parallel(learner), len(queue))
-    learners = _copies(learner, n) if n > 1 else [learner]
+    learners = lanes(learner, n)
     if len(learners) == 1:
         return in_turn(learner, queue)
 
@@ -297,14 +297,16 @@ def _n_parallel(learner: AnyLearner) -> int:
     Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
     draws random numbers would draw them in another order each time.
     """
-    parallel = _on_cpu(learner) and _convolutional(learner) and runs_under_vmap(learner)
+    parallel = convolves_on_cpu(learner) and runs_under_vmap(learner)
     if draws(learner) or not parallel:
         return 1
     return torch.get_num_threads()
 
 
-def _copies(learner: AnyLearner, n: int) -> list[AnyLearner]:
+def lanes(learner: AnyLearner, n: int) -> list[AnyLearner]:
     """The learner and copies that share its tensors; it alone where a module cannot be copied."""
+    if n == 1:
+        return [learner]
     try:
         return sharing_copies(learner, n)
     except UNCOPYABLE as error:
@@ -377,6 +379,11 @@ def _chunks(tasks: Task, chunk_size: int | None) -> Iterator[Task]:
     size = chunk_size or n_tasks
     for start in range(0, n_tasks, size):
         yield Task(*(Examples(*(t[start : start + size] for t in part)) for part in tasks))
+
+
+def convolves_on_cpu(learner: AnyLearner) -> bool:
+    """Whether a learner spends its time in convolutions on a CPU."""
+    return _on_cpu(learner) and _convolutional(learner)
 
 
 def _on_cpu(learner: AnyLearner) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ from quickstudy.tasks.recorded import NewClasses, others_than_places
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
+MINUTES = 1.0
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -49,6 +53,8 @@ class Evaluation:
             or put to meta-test.
         baselines: Whether the baselines are run on the same tasks.
         curves: Whether accuracy is also measured against shots, and against inner steps.
+        minutes: Minutes that baselines and curves may take together, on quiet cores: those that
+            take long are measured on fewer tasks, ten at least, and say so; 0 for no limit.
     """
 
     n_way: int | None = None
@@ -63,6 +69,7 @@ class Evaluation:
     new_classes: NewClasses = "leave-out"
     baselines: bool = True
     curves: bool = True
+    minutes: float = MINUTES
 
     def __post_init__(self) -> None:
         at_least("evaluate", 1, n_tasks=self.n_tasks, n_shot=self.n_shot, n_query=self.n_query)
@@ -77,8 +84,13 @@ class Evaluation:
 
     def words(self) -> str:
         """These settings as they are written on the command line."""
-        options = {"n_tasks": self.n_tasks, "split": self.split, "inner_steps": self.inner_steps}
+        options: dict[str, Any] = {
+            "n_tasks": self.n_tasks,
+            "split": self.split,
+            "inner_steps": self.inner_steps,
+        }
         options |= {"new_classes": "test"} if self.new_classes == "test" else {}
+        options |= {"minutes": self.minutes} if self.minutes != MINUTES else {}
         specs = {"net": self.net, "tasks": self.tasks}
         quoted = {k: shlex.quote(json.dumps(v)) for k, v in specs.items() if v}
         options = without_none({**self.drawing, **options, **quoted})
@@ -150,6 +162,11 @@ class RunEvaluation(Record):
 
 def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> RunEvaluation:
     """Measures a run as `quickstudy evaluate` does."""
+    if not 0 <= settings.minutes < math.inf:
+        raise UserError(
+            "evaluate: minutes must be at least 0, which is no limit; received "
+            f"{settings.minutes}; give a number of minutes."
+        )
     record, model = RunDirectory(run).read(), load(run)
     learner = model.learner
     if "tasks_spec" not in record:
@@ -192,6 +209,8 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
             temperature=model.temperature,
             beside=pooled,
             progress=say,
+            minutes=settings.minutes or None,
+            announce=_announce,
         )
     return RunEvaluation(
         scores,
@@ -252,6 +271,11 @@ def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) ->
     return {}
 
 
+def _announce(text: str) -> None:
+    """Says on stderr what an evaluation will take; tables and JSON have stdout for themselves."""
+    print(f"evaluating: {text}", file=sys.stderr, flush=True)
+
+
 def print_evaluation(result: Mapping[str, Any]) -> None:
     """Prints the headline and the ladder of an evaluation as a table, and the rest as lines."""
     metric = named(result["metric"])
@@ -259,7 +283,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     rows = [(result["learner"], _plus_minus(result[name], result["ci95"], metric), "")]
     for rung, row in result["baselines"].items():
         difference = _plus_minus(row["difference"], row["difference_ci95"], metric)
-        rows.append((rung, _plus_minus(row[name], row["ci95"], metric), difference))
+        label = f"{rung} (first {row['n_tasks']} tasks)" if "n_tasks" in row else rung
+        rows.append((label, _plus_minus(row[name], row["ci95"], metric), difference))
     print_table(
         f"{result['tasks']}/{result['split']}, {setting(result)}, {result['n_tasks']} tasks",
         ("", f"{name} {metric.unit}".strip(), "learner minus it"),

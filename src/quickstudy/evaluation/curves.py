@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,39 +10,37 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.evaluation.record import Curve, Mean
-from quickstudy.evaluation.scores import responses, score, scores
+from quickstudy.evaluation.scores import responses, scores
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import ACCURACY, Metric
+from quickstudy.metrics import ACCURACY, FloatArray, Metric
 from quickstudy.task import Task, to_like, together
 from quickstudy.tasks.source import TaskSource
 
 
-def by_shots(
-    learner: AnyLearner,
-    source: TaskSource,
-    shots: Sequence[int],
-    tasks: Callable[[TaskSource], Iterable[Task]],
-) -> Curve:
-    """The headline metric at each number of shots that the data and the learner allow.
-
-    Args:
-        learner: The learner.
-        source: The tasks.
-        shots: Support examples of a class.
-        tasks: The tasks of a source to measure on.
-    """
-    metric = source.metrics[0]
-    points: dict[int, Mean] = {}
+def at_shots(source: TaskSource, shots: Sequence[int]) -> dict[int, TaskSource]:
+    """The tasks with each of these numbers of shots that the data allow."""
+    sized: dict[int, TaskSource] = {}
     for n_shot in shots:
         try:
-            sized = source.resized(n_shot=n_shot)
-            if sized is None:
-                continue
-            scored = score(learner, tasks(sized), metrics=[metric])
-        except UserError:  # More shots than the data give or the learner takes.
+            resized = source.resized(n_shot=n_shot)
+        except UserError:  # More than the data give.
             continue
-        points[n_shot] = Mean(scored.mean, scored.ci95)
-    return Curve("n_shot", metric, points)
+        if resized is not None:
+            sized[n_shot] = resized
+    return sized
+
+
+def against_shots(metric: Metric, per_task: Mapping[int, FloatArray], wanted: int) -> Curve:
+    """The headline metric at each number of shots, from its values on the first tasks.
+
+    Args:
+        metric: The metric.
+        per_task: Its values by the number of shots.
+        wanted: Tasks of a point; one on fewer says so.
+    """
+    points = {n_shot: Mean.of(values) for n_shot, values in per_task.items()}
+    fewer = {n_shot: len(v) for n_shot, v in per_task.items() if len(v) < wanted}
+    return Curve("n_shot", metric, points, fewer)
 
 
 @torch.no_grad()

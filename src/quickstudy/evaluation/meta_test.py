@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
 from itertools import islice
 from types import MappingProxyType
 
@@ -12,15 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.batching.batch import TOGETHER, choose
 from quickstudy.catalog import encoder
-from quickstudy.evaluation.curves import by_instance, by_shots, by_steps
-from quickstudy.evaluation.record import Calibration, Disjoint, Evaluation, Likelihood, Mean, Rung
-from quickstudy.evaluation.scores import Scores, norm_name, responses, score
+from quickstudy.errors import UserError
+from quickstudy.evaluation.curves import against_shots, at_shots, by_instance, by_steps
+from quickstudy.evaluation.effort import Measurement, fit_into, forecast
+from quickstudy.evaluation.record import (
+    Calibration,
+    Curve,
+    Disjoint,
+    Evaluation,
+    Likelihood,
+    Mean,
+    Rung,
+)
+from quickstudy.evaluation.scores import Scores, n_lanes, norm_name, responses, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.metrics import LOG_LIKELIHOOD, reliability
-from quickstudy.task import Task
+from quickstudy.progress import tell
+from quickstudy.task import Task, setting_name
 from quickstudy.tasks.source import Split, TaskSource
+
+HEADLINE = 3.0
+"""Share of the time for a baseline's headline, relative to that for a point of a curve."""
+STEPS = -1
+"""Stands in for a number of shots where inner steps are measured."""
 
 
 def evaluate(
@@ -35,6 +50,8 @@ def evaluate(
     temperature: float = 1.0,
     beside: Mapping[str, AnyLearner] = MappingProxyType({}),
     progress: Callable[[str], None] = lambda _: None,
+    minutes: float | None = None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Evaluates a learner on new tasks.
 
@@ -56,6 +73,10 @@ def evaluate(
         temperature: That of the meta-trained model, for the calibration.
         beside: More opponents by name, such as a pooled model.
         progress: Called with a word on what is being done.
+        minutes: Minutes that baselines and curves may take together on quiet cores: each is
+            measured on as many of the first tasks as that allows, ten at least, and on all where
+            None. Their number depends on the machine, and stands beside each that has fewer.
+        announce: Called with what will be measured and how long it takes, where `minutes` is given.
 
     Returns:
         The record, which also reads as its JSON: `evaluation["accuracy"]`.
@@ -69,35 +90,91 @@ def evaluate(
     metric = source.metrics[0]
     ladder = {**(ladder_of(learner, source) if with_baselines else {}), **beside}
 
-    def tasks(source: TaskSource = source, n: int = n_tasks) -> Iterator[Task]:
-        return (source.task(split, index) for index in range(n))
+    def tasks(what: str, n: int, source: TaskSource = source) -> Iterator[Task]:
+        for index in range(n):
+            yield source.task(split, index)
+            tell(what, index + 1, n)
 
-    progress(type(learner).__name__)
-    own = score(learner, tasks(), temperature=temperature, metrics=source.metrics)
+    def measured(name: str, of: AnyLearner, source: TaskSource = source) -> Callable[[int], Scores]:
+        return lambda n: score(of, tasks(name, n, source), metrics=[metric], side_by_side=True)
+
+    name, n_curve = type(learner).__name__, min(n_tasks, curve_tasks)
+    parts: dict[tuple[str, int | None], Measurement] = {}
+    for rung, opponent in ladder.items():
+        work = measured(rung, opponent)
+        parts[rung, None] = _measurement(rung, opponent, work, n_tasks, share=HEADLINE)
+    own_shots = source.describe().get("n_shot")
+    sized = at_shots(source, shots)
+    for n_shot, tasks_at in sized.items():
+        for each, of in {name: learner, **ladder}.items():
+            if n_shot != own_shots:  # else the headline's tasks are those of the curve
+                label = f"{each} at {setting_name(None, n_shot)}"
+                work = measured(label, of, tasks_at)
+                parts[each, n_shot] = _measurement(label, of, work, n_curve)
+    if steps and learner.adapt_steps is not None and learner.update_rule is None:
+        parts[name, STEPS] = Measurement(
+            "inner steps",
+            lambda n: by_steps(learner, tasks("inner steps", n), steps, metric),
+            n_curve,
+        )
+    if minutes is not None:
+        headline = _measurement(name, learner, measured(name, learner), n_tasks)
+        for part in (headline, *parts.values()):
+            progress(f"the cost of {part.name}")
+            part.time()
+        parts = {k: part for k, part in parts.items() if k[1] is None or part.seconds is not None}
+        fit_into([*parts.values()], minutes)
+        announce(forecast(n_tasks, [headline, *parts.values()]))
+
+    progress(name)
+    own = score(
+        learner,
+        tasks(name, n_tasks),
+        temperature=temperature,
+        metrics=source.metrics,
+        side_by_side=True,
+    )
     disjoint = _disjoint(learner, source, split, n_tasks, own)
     density = likelihood(learner, source, split, n_tasks)
-    rungs = {}
-    for name, opponent in ladder.items():
-        progress(name)
-        per_task = score(opponent, tasks(), metrics=[metric]).per_task
-        rungs[name] = Rung(metric, Mean.of(per_task), Mean.of(own.per_task - per_task))
-    against_shots, against_steps, against_instances, tuned = None, None, None, None
-    n_curve = min(n_tasks, curve_tasks)
-    if shots:
-        progress("shots")
-        curve = partial(by_shots, source=source, shots=shots, tasks=partial(tasks, n=n_curve))
-        against_shots = curve(learner)
-        rungs = {name: replace(rung, by_shots=curve(ladder[name])) for name, rung in rungs.items()}
+    results = {}
+    for key, part in parts.items():
+        progress(part.name)
+        try:
+            results[key] = part.work(part.n_tasks)
+        except UserError:
+            if key[1] is None:
+                raise
+            continue  # More shots than the learner takes.
+    per_task = {name: own.per_task} | {rung: results[rung, None].per_task for rung in ladder}
+
+    def curve(each: str) -> Curve | None:
+        values = {
+            n: per_task[each][:n_curve] if n == own_shots else results[each, n].per_task
+            for n in sized
+            if n == own_shots or (each, n) in results
+        }
+        return against_shots(metric, values, n_curve) if shots else None
+
+    rungs = {
+        rung: Rung(
+            metric,
+            Mean.of(values),
+            Mean.of(own.per_task[: len(values)] - values),
+            curve(rung),
+            len(values) if len(values) < n_tasks else None,
+        )
+        for rung, values in per_task.items()
+        if rung in ladder
+    }
+    tuned = None
     if learner.update_rule is not None:
         tuned = beside_tuned(learner, source, split, n_tasks, with_baselines, progress)
-    elif steps and learner.adapt_steps is not None:
-        progress("inner steps")
-        against_steps = by_steps(learner, tasks(n=n_curve), steps, metric)
+    against_instances = None
     if learner.kind == "classification" and learner.overrides(Learner.sequence_logits):
         progress("instances")
-        against_instances = by_instance(learner, tasks())
+        against_instances = by_instance(learner, tasks("instances", n_tasks))
     return Evaluation(
-        learner=type(learner).__name__,
+        learner=name,
         split=split,
         norm=norm_name(learner),
         n_tasks=n_tasks,
@@ -110,11 +187,22 @@ def evaluate(
         calibration=_calibration(own, temperature) if metric.kind == "classification" else None,
         likelihood=density,
         rungs=rungs,
-        by_shots=against_shots,
-        by_steps=against_steps,
+        by_shots=curve(name),
+        by_steps=results.get((name, STEPS)),
         by_instance=against_instances,
         tuned=tuned,
     )
+
+
+def _measurement(
+    name: str,
+    learner: AnyLearner,
+    work: Callable[[int], Scores],
+    wanted: int,
+    share: float = 1.0,
+) -> Measurement:
+    together = TOGETHER if choose(learner, "auto") == "vmap" else 1
+    return Measurement(name, work, wanted, share, together, n_lanes(learner))
 
 
 def ladder_of(learner: AnyLearner, source: TaskSource) -> dict[str, AnyLearner]:

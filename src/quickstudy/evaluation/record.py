@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -33,16 +34,19 @@ class Curve:
         against: The number's key.
         metric: What was measured.
         points: The mean at each number.
+        n_tasks: Tasks that a point is measured on, where they are fewer than those of the curve.
     """
 
     against: Literal["n_shot", "inner_steps", "instance"]
     metric: Metric
     points: dict[int, Mean]
+    n_tasks: Mapping[int, int] = field(default_factory=dict)
 
     def to_json(self) -> list[JSON]:
         """Returns a row for each point."""
         return [
             {self.against: at, self.metric.name: mean.value, "ci95": mean.ci95}
+            | ({"n_tasks": self.n_tasks[at]} if at in self.n_tasks else {})
             for at, mean in self.points.items()
         ]
 
@@ -115,12 +119,14 @@ class Rung:
         mean: That of the opponent.
         difference: The learner minus the opponent, paired by task.
         by_shots: The opponent against shots; None where this was not measured.
+        n_tasks: The first tasks that it was measured on, where not on all of them.
     """
 
     metric: Metric
     mean: Mean
     difference: Mean
     by_shots: Curve | None = None
+    n_tasks: int | None = None
 
     def to_json(self) -> JSON:
         """Returns the means by name."""
@@ -130,6 +136,8 @@ class Rung:
             "difference": self.difference.value,
             "difference_ci95": self.difference.ci95,
         }
+        if self.n_tasks is not None:
+            result["n_tasks"] = self.n_tasks
         return result if self.by_shots is None else result | {"by_shots": self.by_shots.to_json()}
 
 

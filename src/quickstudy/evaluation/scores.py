@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,9 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
+from quickstudy.batching.batch import (
+    TOGETHER,
+    choose,
+    convolves_on_cpu,
+    lanes,
+    map_tasks,
+    threads,
+)
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner
+from quickstudy.learner import AnyLearner, draws
 from quickstudy.metrics import DEFAULT, FloatArray, Metric, half_width
 from quickstudy.nets.norm import calibrate, check_calibrated, check_no_running_statistics, kinds
 from quickstudy.task import Task, stack, to_like, unstack
@@ -21,6 +30,8 @@ from quickstudy.tasks.source import TaskSource, flat_batches
 CALIBRATION_TASKS = 1 << 40
 """Index of the first meta-train task that population statistics are estimated on; outer steps take
 those before it."""
+IN_A_LANE = 4
+"""Tasks that a thread is given at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,18 @@ class Scores:
     correct: FloatArray
     uncalibrated: FloatArray
 
+    @classmethod
+    def joined(cls, parts: Sequence[Scores]) -> Scores:
+        """The results on the tasks of all parts, one after the other."""
+        names = parts[0].others
+        return cls(
+            np.concatenate([part.per_task for part in parts]),
+            {name: np.concatenate([part.others[name] for part in parts]) for name in names},
+            np.concatenate([part.confidence for part in parts]),
+            np.concatenate([part.correct for part in parts]),
+            np.concatenate([part.uncalibrated for part in parts]),
+        )
+
     @property
     def mean(self) -> float:
         """Mean over the tasks."""
@@ -58,6 +81,7 @@ def score(
     chunk: int = TOGETHER,
     temperature: float = 1.0,
     metrics: Sequence[Metric] = (),
+    side_by_side: bool = False,
 ) -> Scores:
     """Measures the learner on tasks, each adapted to and predicted on its own.
 
@@ -68,9 +92,43 @@ def score(
         temperature: What logits are divided by before they become probabilities.
         metrics: What is measured, the headline first; the default of the learner's targets where
             empty.
+        side_by_side: Whether looped tasks are put to as many copies of the learner as there are
+            cores, each on a thread of its own.
     """
     measured = metrics or DEFAULT[learner.kind]
-    return scores(responses(learner, tasks, chunk), measured, temperature)
+    n = n_lanes(learner) if side_by_side else 1
+    learners = lanes(learner, n)
+    if len(learners) == 1:
+        return scores(responses(learner, tasks, chunk), measured, temperature)
+
+    def lane(learner: AnyLearner, part: list[Task]) -> Scores:
+        return scores(responses(learner, part, chunk), measured, temperature)
+
+    remaining, parts = iter(tasks), []
+    with ThreadPoolExecutor(
+        len(learners), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        while block := list(islice(remaining, IN_A_LANE * len(learners))):
+            size = -(-len(block) // len(learners))
+            slices = [block[start : start + size] for start in range(0, len(block), size)]
+            running = [
+                pool.submit(copy_context().run, lane, copy, part)
+                for copy, part in zip(learners, slices, strict=False)
+            ]
+            parts += [future.result() for future in running]
+    if not parts:
+        return scores((), measured, temperature)
+    return Scores.joined(parts)
+
+
+def n_lanes(learner: AnyLearner) -> int:
+    """Number of tasks that are looked at side by side.
+
+    More than one where tasks are looped over a convolution on a CPU, most of whose time passes
+    outside of Python. A learner that draws random numbers would draw them in another order.
+    """
+    looped = choose(learner, "auto") == "loop" and convolves_on_cpu(learner)
+    return torch.get_num_threads() if looped and not draws(learner) else 1
 
 
 @torch.no_grad()

@@ -14,6 +14,8 @@ def evaluation_figures(result: JSONLike) -> list[Figure]:
     metric, name, ladder = named(result["metric"]), result["learner"], result["baselines"]
     chance = metric.guessing(result.get("n_way"))
     rows = [{"name": name, **result}, *({"name": n, **b} for n, b in ladder.items())]
+    for row in rows[1:]:
+        row["name"] += f" ({row['n_tasks']} tasks)" if "n_tasks" in row else ""
     rows = [{key: row[key] for key in ("name", metric.name, "ci95")} for row in rows]
     figures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
     curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}

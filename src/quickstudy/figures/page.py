@@ -223,7 +223,7 @@ def _result(evaluation: JSONLike) -> str:
     if baselines:
         name, best = baselines[0]
         cards.append((
-            f"Best baseline: {name}",
+            f"Best baseline: {name}{_on_fewer(best)}",
             _value(best, metric, metric.name, "ci95"),
             f"paired difference {_difference(best, metric)}",
         ))  # fmt: skip
@@ -247,7 +247,7 @@ def _ladder(evaluation: JSONLike, baselines: Sequence[tuple[str, JSONLike]], met
         return ""
     learner = str(evaluation.get("learner") or "the learner")
     rows = [(learner, evaluation, "–")]
-    rows += [(name, row, _difference(row, metric)) for name, row in baselines]
+    rows += [(f"{name}{_on_fewer(row)}", row, _difference(row, metric)) for name, row in baselines]
     rows.sort(key=lambda row: metric.rank(row[1].get(metric.name)))
     lines = [
         f'<tr{OWN if row is evaluation else ""}><th scope="row">{escape(name)}</th>'
@@ -260,6 +260,11 @@ def _ladder(evaluation: JSONLike, baselines: Sequence[tuple[str, JSONLike]], met
         f"{escape(learner)} minus the method, paired by task."
     )
     return table_html("ladder", lines, ["method", metric.noun, "difference"], caption)
+
+
+def _on_fewer(row: JSONLike) -> str:
+    """The number of tasks of a baseline, where it was measured on the first of them alone."""
+    return f", on the first {row['n_tasks']} tasks" if "n_tasks" in row else ""
 
 
 def _settings(evaluation: JSONLike, summary: JSONLike) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,7 +58,9 @@ class LogisticRegression(Learner[LinearState]):
         if len(columns) > 1:
             from sklearn import linear_model  # not at `import quickstudy`
 
-            model = linear_model.LogisticRegression(C=self.C, max_iter=1000).fit(x[real], classes)
+            with _blas().limit(limits=1, user_api="blas"):
+                model = linear_model.LogisticRegression(C=self.C, max_iter=1000)
+                model.fit(x[real], classes)
             coef, intercept = model.coef_, model.intercept_
             if len(columns) == 2:  # scikit-learn keeps one row: the log-odds of the second class.
                 coef = np.concatenate([-coef, coef]) / 2
@@ -68,6 +71,18 @@ class LogisticRegression(Learner[LinearState]):
     def predict(self, state: LinearState, x: Tensor) -> Tensor:
         logits = torch.flatten(x, 1) @ state.weight.T + state.bias
         return mask_absent(logits, state.present)
+
+
+@cache
+def _blas() -> Any:
+    """The linear algebra of NumPy and SciPy.
+
+    Products of a task are so small that threads which share them take thirty times longer than one,
+    as soon as other work shares the cores.
+    """
+    from threadpoolctl import ThreadpoolController  # scikit-learn brings it
+
+    return ThreadpoolController()
 
 
 class RidgeRegression(Learner[LinearState]):

@@ -18,6 +18,8 @@ PIECE: Final = 1 << 27
 """Bytes that the layers of a network may put out for the examples of one piece."""
 SMALL: Final = 1 << 16
 """Bytes of inputs that always go through at once."""
+FEW: Final = 8
+"""Pieces up to which nobody is told of them."""
 _costs: WeakKeyDictionary[nn.Module, dict[Any, int]] = WeakKeyDictionary()
 
 
@@ -44,7 +46,8 @@ def in_pieces(
     outputs = []
     for i in range(0, len(x), size):
         outputs.append(f(x[i : i + size]))
-        tell(what, min(i + size, len(x)), len(x))
+        if len(x) > FEW * size:
+            tell(what, min(i + size, len(x)), len(x))
     return torch.cat(outputs)
 
 
