@@ -1,4 +1,4 @@
-"""What an evaluation costs, measured on one task of each kind, and what fits into a given time."""
+"""The cost of an evaluation, measured on one task of each kind, and how much of it fits a time."""
 
 from __future__ import annotations
 
