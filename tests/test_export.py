@@ -357,7 +357,7 @@ def without_quickstudy() -> str:
     page = ROOT / "docs" / "export.md"
     before, after = (
         page.read_text(encoding="utf-8").split(f"## {title} without")[0].count("\n")
-        for title in ("ONNX", "PyTorch")
+        for title in ("ONNX", "JavaScript")
     )
     code = [block.code for block in blocks(page, "python") if before < block.line < after]
     assert len(code) == 3, "to open and answer, drawings, rows"
