@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -180,10 +181,14 @@ def test_large_pictures_keep_nobody_waiting(site: Client) -> None:
     assert site.post(f"{DRAWN}/mine:predict", json=large).status_code == 200
 
 
-def test_few_requests_with_large_pictures_at_one_time(
-    client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "query", [[b64(LARGE)], [b64(picture(0))] * 33, [b64(picture(0)), b64(bytes(300_000))]]
+)
+def test_few_requests_that_are_much_work_at_one_time(
+    query: list[dict], client_of: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quickstudy.serve.reading.LARGE_REQUESTS", 1)
+    """Large pictures, many inputs, or much to parse; the others still get their threads."""
+    monkeypatch.setattr(gates, "_heavy", threading.BoundedSemaphore(1))
     client = client_of("drawn")
     tasks = client.app.state.server.tasks
     body = {"support": drawn(), "query": [b64(LARGE)]}
@@ -191,9 +196,13 @@ def test_few_requests_with_large_pictures_at_one_time(
         with taken(tasks.reading.gate):
             waits = threads.submit(client.post, "/v1/models/drawn:predict", json=body)
             until(lambda: tasks.reading.gate.waiting == 1)
-            refused = client.post("/v1/models/drawn:predict", json=body)
+            refused = client.post("/v1/models/drawn:predict", json=body | {"query": query})
+            small = body | {"query": [b64(picture(0))]}
+            assert client.post("/v1/models/drawn:predict", json=small).status_code == 200
         assert waits.result().status_code == 200
     assert (refused.status_code, refused.json()["reason"]) == (429, "QUEUE_FULL")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert client.post("/v1/models/drawn:predict", json=body).status_code == 200
 
 
 def counted(client: Client, code: int) -> int:

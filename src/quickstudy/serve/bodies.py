@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +14,9 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 
+from quickstudy.serve.gate import weigh
 from quickstudy.serve.limits import MAX_EXAMPLES
+from quickstudy.serve.presence import presence
 from quickstudy.serve.problems import Problem
 
 B = TypeVar("B", bound=BaseModel)
@@ -86,12 +87,15 @@ def body(schema: type[B], carried: Payload, pictures: str | None = None) -> B:
         pictures: The field that the pictures of a form belong to; None where no form is taken.
 
     Raises:
-        Problem: The body does not match the schema; it says where.
+        Problem: The body does not match the schema, or there are too many large ones.
     """
     try:
         if carried.kind == "json":
-            with _parsing if len(carried.content) > LARGE else contextlib.nullcontext():
+            if len(carried.content) <= LARGE:
                 return schema.model_validate_json(carried.content or b"{}")
+            weigh(presence())
+            with _parsing:
+                return schema.model_validate_json(carried.content)
         if carried.kind == "file" or pictures is None:
             raise _unsupported(f"a {carried.kind}")
         items: list[dict[str, Any]] = [

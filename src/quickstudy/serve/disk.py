@@ -9,6 +9,7 @@ for the time of a deletion.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -45,8 +46,7 @@ class Disk:
         """Bytes that are free; not a number where that is not known."""
         if self.database is None:
             return float("nan")
-        about = os.statvfs(self.database.parent)
-        return float(about.f_bavail * about.f_frsize)
+        return float(shutil.disk_usage(self.database.parent).free)
 
     def has_room(self, n: int, spare: int = 0) -> bool:
         """Whether a change of so many bytes can be written, and later leave the log.

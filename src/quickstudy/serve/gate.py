@@ -24,6 +24,9 @@ SLICE: Final = 0.1
 """Seconds of work in pieces after which those who wait go first."""
 SHARE: Final = 8
 """Turns of which those that are much work have one, where others wait."""
+MUCH: Final = 32
+"""Requests at one time that are much work: each holds a thread, and the others need some too."""
+_heavy = threading.BoundedSemaphore(MUCH)
 _thread = threading.local()
 
 
@@ -129,6 +132,24 @@ class Gate:
             self._handed += 1
             is_their_turn = not light or self._handed % SHARE == 0
             (heavy if heavy and is_their_turn else light).popleft().set()
+
+
+def weigh(client: Presence) -> None:
+    """Marks the request of a client as much work, until it is answered.
+
+    Raises:
+        Problem: There are too many of these.
+    """
+    if client.is_heavy or client.ends is None:
+        return
+    if not _heavy.acquire(blocking=False):
+        raise Problem(
+            "QUEUE_FULL",
+            f"server: at most {MUCH} requests at one time that have much to read; received one "
+            "more; try again later, or send less at a time.",
+        )
+    client.is_heavy = True
+    client.ends.append(_heavy.release)
 
 
 class Turn:

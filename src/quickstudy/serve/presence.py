@@ -25,7 +25,10 @@ class Presence:
     Attributes:
         left: Whether the client has left.
         is_heavy: Whether the request is much work, so that others go first.
+        ends: Called when the request has been answered; None where there is no request.
     """
+
+    ends: list[Callable[[], None]] | None = None
 
     def __init__(self, name: str = "") -> None:
         self.name, self.left, self.is_heavy = name, False, False
@@ -86,6 +89,7 @@ class Watch:
             await self.app(scope, receive, send)
             return
         client = Presence(str((scope.get("client") or ("",))[0]))
+        client.ends = []
         watcher: asyncio.Task[None] | None = None
         early: list[Message] = []
 
@@ -113,6 +117,8 @@ class Watch:
             _current.reset(token)
             if watcher is not None:
                 watcher.cancel()
+            for end in client.ends:
+                end()
 
 
 def _is_bodyless(headers: Headers) -> bool:

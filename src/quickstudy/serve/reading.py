@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
 from quickstudy.serve.content import Plain
-from quickstudy.serve.gate import PROCESSORS, Gate
+from quickstudy.serve.gate import PROCESSORS, Gate, weigh
 from quickstudy.serve.limits import Limits
 from quickstudy.serve.presence import presence
 from quickstudy.serve.problems import Problem, invalid
@@ -20,8 +20,6 @@ SMALL: Final = 1_000_000
 """Pixels of all pictures of a request up to which they are read at once."""
 FEW: Final = 32
 """Inputs of a request up to which they are read at once."""
-LARGE_REQUESTS: Final = 16
-"""Requests of more pixels that are read or wait for it at one time: each holds a thread."""
 
 
 class Reading:
@@ -38,7 +36,6 @@ class Reading:
         places = max(1, PROCESSORS // 2)
         self.gate = Gate(limits.queue, limits.wait, "reading of inputs", places)
         self._pixels: Counter[str] = Counter()  # of each client's requests that are being read
-        self._requests = 0
         self._lock = threading.Lock()
 
     def __call__(self, served: Served, inputs: Sequence[Input], pointer: str) -> Generator[Plain]:
@@ -67,7 +64,7 @@ class Reading:
         with contextlib.ExitStack() as held:
             pause = client.check
             if total > SMALL or len(inputs) > FEW:
-                client.is_heavy = True
+                weigh(client)
                 if total > SMALL:
                     held.enter_context(self._large(total))
                 pause = held.enter_context(self.gate()).pause
@@ -77,10 +74,10 @@ class Reading:
 
     @contextlib.contextmanager
     def _large(self, pixels: int) -> Iterator[None]:
-        """Counts a request of many pixels while it is being read.
+        """Counts the pixels of a request while it is being read.
 
         Raises:
-            Problem: Its client has too many, or too many requests do.
+            Problem: Its client has too many.
         """
         client = presence().name
         with self._lock:
@@ -92,19 +89,11 @@ class Reading:
                     f"received {pixels:,} while {before:,} are being read; wait for the answers "
                     "first.",
                 )
-            if self._requests >= LARGE_REQUESTS:
-                raise Problem(
-                    "QUEUE_FULL",
-                    f"pictures: at most {LARGE_REQUESTS} requests with large ones are read at one "
-                    "time; received one more; try again later.",
-                )
             self._pixels[client] += pixels
-            self._requests += 1
         try:
             yield
         finally:
             with self._lock:
-                self._requests -= 1
                 self._pixels[client] -= pixels
                 if not self._pixels[client]:
                     del self._pixels[client]
