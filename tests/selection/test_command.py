@@ -77,6 +77,28 @@ def test_choosing_predicting_and_going_on(
     assert said(capsys, [str(mine)]).splitlines()[0] == lines[0]
 
 
+def test_rows_as_people_write_them(
+    run: Path, support: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file of a spreadsheet, with decimal commas and an id."""
+    header, *rows = [line.split(",") for line in support.read_text().splitlines()]
+    table = [";".join([*header, "id"])]
+    table += [";".join([*(c.replace(".", ",") for c in r), f"u{i}"]) for i, r in enumerate(rows)]
+    mine = tmp_path / "mine.csv"
+    mine.write_bytes("sep=;\r\n".encode("utf-16") + "\r\n".join(table).encode("utf-16-le"))
+    words = [str(run), "--support", str(mine)]
+    assert "note: the column id holds 40 different words in 40 rows" in said(capsys, words)
+    found = json.loads(said(capsys, [*words, "--json"]))["features"]
+    assert found["categorical"] == 2 / 8  # one of the table, and the id
+    text = support.read_text().replace(",yes", ",", 1)
+    mine.write_text(text)
+    line = next(i for i, row in enumerate(text.splitlines(), 1) if row.endswith(","))
+    assert f"the first in line {line} of {mine}" in said(capsys, words, 2)
+    mine.write_text(support.read_text().replace(rows[0][0], "n.a.", 1))
+    assert "received 'n.a.' in line 2" in said(capsys, words, 2)
+    said(capsys, [*words, "--missing", "n.a."])
+
+
 def test_bad_usage(
     run: Path, support: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,6 +135,8 @@ def select(argv: Sequence[str]) -> int:
         return 0
     if answers is None or run.is_dir():
         print("\n".join(_lines(algorithm.explain())))
+        for note in algorithm.support.columns.notes:
+            print(f"note: {note}")
     for i, answer in enumerate(answers or ()):
         print(f"row {i + 1}\t{answer}")
     return 0
