@@ -119,6 +119,10 @@ def test_onnx(client: Client) -> None:
     body = {"query": [near(0, 3)]}
     said = client.post("/v1/models/blobs/tasks/t:predict", json=body).json()["predictions"][0]
     assert probabilities[0].tolist() == pytest.approx([*said["scores"].values()], abs=1e-5)
+    metadata = session.get_modelmeta().custom_metadata_map
+    beside = client.get("/v1/models/blobs/tasks/t:export?format=json").json()
+    assert beside["classes"] == json.loads(metadata["classes"]) == [*said["scores"]]
+    assert beside.keys() == metadata.keys()
     assert client.get("/v1/models/blobs/tasks/t:export?format=exe").status_code == 422
 
 

@@ -317,7 +317,7 @@ class Adapted:
         path = Path(path)
         write_atomically(path, self.exported(path.suffix))
         if metadata_json:
-            content = json.dumps(self._description(), indent=2, allow_nan=False)
+            content = json.dumps(self.metadata(), indent=2, allow_nan=False)
             write_atomically(path.with_name(f"{path.name}.json"), content.encode())
 
     def exported(self, suffix: str) -> bytes:
@@ -327,13 +327,17 @@ class Adapted:
             self.model.learner,
             self.state,
             self.support_x,
-            self._description(),
+            self.metadata(),
             self.model.temperature,
             self.scale,
         )
 
-    def _description(self) -> JSON:
-        """How to use what `export` writes."""
+    def metadata(self) -> JSON:
+        """Classes, temperature and preprocessing of what `export` writes, as JSON for any reader.
+
+        Raises:
+            UserError: A label cannot be written.
+        """
         model = self.model
         return describe(
             model.learner,

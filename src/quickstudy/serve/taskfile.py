@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ def task_file(gate: Gate, adapted: Adapted, format: str) -> bytes:
     if format == "task":
         with gate():
             return adapted.to_bytes()
+    if format == "json":
+        return json.dumps(adapted.metadata(), indent=2, allow_nan=False).encode()
     with _exporting, gate():
         try:
             return adapted.exported(f".{format}")

@@ -30,9 +30,12 @@ FILE: Final = "application/octet-stream"
 
 @router.get(TASK + ":export", **operation(problems=ASKS, media=FILE))
 def export_task(
-    request: Request, model: ModelId, task: TaskId, format: Literal["task", "onnx"] = "task"
+    request: Request, model: ModelId, task: TaskId, format: Literal["task", "onnx", "json"] = "task"
 ) -> Response:
-    """A task as a file: for `quickstudy predict` and `:import`, or for ONNX runtimes."""
+    """A task as a file: for `quickstudy predict` and `:import`, or for ONNX runtimes.
+
+    `json` is how to use the latter: classes, temperature and preprocessing.
+    """
     authorized = Call(request, ("adapt",))
     authorized.need("read")  # the file holds the examples
     call = authorized.about(model)
