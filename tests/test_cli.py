@@ -198,6 +198,13 @@ def test_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = ["adapt", str(out), *support[:3], "nome", "--out", str(tmp_path / "x")]
     assert "'nome'" in refused(capsys, wrong, 2)
     assert not (tmp_path / "x").exists()
+    (tmp_path / "mine.csv").write_text("colour,size,name\nred,1.0,a\nblue,5.0,NA\n")
+    assert main(["adapt", str(out), *support, "--out", str(task)]) == 0
+    said = capsys.readouterr().out
+    assert "classes: NA, a" in said
+    assert "note: NA is taken for a class; --missing NA says that it is none" in said
+    none = ["adapt", str(out), *support, "--missing", "NA", "--out", str(task)]
+    assert "line 3" in refused(capsys, none, 2)
     assert main(["data", "table", *(w.replace("tasks.", "") for w in words)]) == 0
 
 

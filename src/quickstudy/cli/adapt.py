@@ -8,6 +8,7 @@ from pathlib import Path
 from quickstudy.cli.console import status
 from quickstudy.cli.predict import readable
 from quickstudy.errors import UserError
+from quickstudy.inputs.cells import MARKS
 from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.metrics import spelling
@@ -61,6 +62,9 @@ def adapt(
     print(f"learned from {n} examples in {milliseconds:.0f} ms: {out}")
     if adapted.classes_ is not None:
         print(f"classes: {', '.join(told_apart(adapted.classes))}")
+    for label in adapted.classes if model.preprocess.reads_cells and missing is None else ():
+        if str(label).lower() in MARKS:
+            print(f"note: {label} is taken for a class; --missing {label} says that it is none")
     for note in adapted.model.preprocess.notes:
         print(f"note: {note}")
     try:
