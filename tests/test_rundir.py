@@ -287,3 +287,14 @@ def test_what_a_killed_process_left_is_cleared(run: Path) -> None:
     names = {entry["name"] for entry in directory.read()["files"].values()}
     found = {path.name for path in run.iterdir() if path.suffix in (".tmp", ".safetensors")}
     assert found == names
+
+
+def test_tensors_are_written_without_a_copy_as_they_are_with_one(tmp_path):
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.ones(2, dtype=torch.int64)}
+    rundir.save_tensors(tmp_path / "new" / "file", tensors, {"x": 1})
+    content = (tmp_path / "new" / "file").read_bytes()
+    assert content == rundir.tensors_to_bytes(tensors, {"x": 1})
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["file"]
+    with pytest.raises(UserError, match="cannot be written"):
+        rundir.save_tensors(tmp_path / "new", tensors)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]

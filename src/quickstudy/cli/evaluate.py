@@ -31,7 +31,7 @@ from quickstudy.tasks.recorded import NewClasses, others_than_places
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
-MINUTES = 1.0
+MINUTES = 0.75
 
 
 @dataclass(frozen=True)

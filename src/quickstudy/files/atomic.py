@@ -27,14 +27,20 @@ def write_atomically(path: Path, content: bytes) -> str:
         UserError: The place cannot be written.
         OSError: The disk is full or broken; the old file is left as it was.
     """
+    with explained(path), replacing(path) as file:
+        file.write(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns the error of a place that cannot be written into a UserError."""
     try:
-        with replacing(path) as file:
-            file.write(content)
+        yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UserError(
             f"{path}: cannot be written; received: {error.strerror}; choose another place."
         ) from error
-    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager
@@ -44,13 +50,19 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: The file cannot be written; the old one is left as it was.
     """
+    with replaced(path) as temporary, temporary.open("xb") as file:
+        yield file
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Names a temporary file, which whoever asked writes; the rest as in `replacing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Another process or thread may be writing the same path.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
+        yield temporary
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files import lock
-from quickstudy.files.atomic import write_atomically
+from quickstudy.files.atomic import explained, replaced, write_atomically
 from quickstudy.files.records import JSON
 
 FORMAT = 1
@@ -40,6 +40,29 @@ NOT_A_MODEL = (
 
 def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> bytes:
     """Tensors and a JSON header as one safetensors file; tied tensors are written once."""
+    return safetensors.torch.save(*_as_written(tensors, header))
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], header: JSON | None = None) -> None:
+    """Writes the file of `tensors_to_bytes`, of which memory holds no copy.
+
+    Raises:
+        UserError: The place cannot be written.
+        OSError: The disk is full or broken; the old file is left as it was.
+    """
+    own, metadata = _as_written(tensors, header)
+    with explained(path), replaced(path) as temporary:
+        temporary.touch(exist_ok=False)
+        try:
+            safetensors.torch.save_file(own, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+
+def _as_written(
+    tensors: dict[str, Tensor], header: JSON | None
+) -> tuple[dict[str, Tensor], dict[str, str] | None]:
+    """The tensors and the metadata of a safetensors file."""
     # Keys are not sorted: the order of a table's columns is that of the inputs.
     metadata = {} if header is None else {"quickstudy": json.dumps(header)}
     first: dict[Any, str] = {}  # the name under which these numbers in memory are written
@@ -52,7 +75,7 @@ def tensors_to_bytes(tensors: dict[str, Tensor], header: JSON | None = None) -> 
     for (name, t), storage in zip([*own.items()], storages, strict=True):
         if storages.count(storage) > 1:  # parts of one tensor, such as the gates of an LSTM
             own[name] = t.clone()
-    return safetensors.torch.save(own, metadata or None)
+    return own, metadata or None
 
 
 def _place(t: Tensor) -> Any:
@@ -107,7 +130,7 @@ def tensor_seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         t = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
-        digest.update(t.flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(t.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

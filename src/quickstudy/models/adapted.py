@@ -19,7 +19,7 @@ from quickstudy.evaluation.novelty import novelty
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
-from quickstudy.files.rundir import tensor_seal, tensors_to_bytes
+from quickstudy.files.rundir import save_tensors, tensor_seal, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import (
     Array,
@@ -276,10 +276,14 @@ class Adapted:
         Raises:
             UserError: A label is not text, a number, a truth value, None, or a tuple of these.
         """
-        write_atomically(Path(path), self.to_bytes(model))
+        save_tensors(Path(path), *self._written(model))
 
     def to_bytes(self, model: bool = True) -> bytes:
         """The bytes that `save` writes."""
+        return tensors_to_bytes(*self._written(model))
+
+    def _written(self, model: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The tensors and the header of the file."""
         tensors = {
             **{f"state/{name}": t for name, t in flatten_state(self.state).items()},
             "support": self.support_x,
@@ -297,7 +301,7 @@ class Adapted:
             "labels": [label_to_json(label) for label in self.labels],
         }
         header["sha256"] = tensor_seal(header, tensors)
-        return tensors_to_bytes(tensors, header)
+        return tensors, header
 
     def export(self, path: str | os.PathLike[str], metadata_json: bool = False) -> None:
         """Writes a file that predicts without quickstudy: `.onnx`, or `.pt2` for torch.export.
