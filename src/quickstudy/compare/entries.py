@@ -19,7 +19,7 @@ from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.nets.norm import check_calibrated
 from quickstudy.targets import TargetRule
-from quickstudy.tasks.recorded import COUNTS, Recorded
+from quickstudy.tasks.recorded import OF_DATA, Recorded
 from quickstudy.tasks.source import Split, TaskSource
 
 Given = AnyLearner | Model | str | os.PathLike[str]
@@ -179,10 +179,11 @@ def _notes(record: JSON, source: TaskSource) -> tuple[str, ...]:
     # Data that moved have another name, and new classes another number.
     known = bool(
         data
+        and data["splits"]
         and contents
         and data["splits"].get("train") == contents.to_json()["splits"].get("train")
     )
-    passed = {*DRAWING, *(("name", *COUNTS) if known else ())}
+    passed = {*DRAWING, *(OF_DATA if known else ())}
     trained, compared = (
         {k: v for k, v in json.loads(json.dumps(tasks)).items() if k not in passed}
         for tasks in (record["tasks"], source.describe())

@@ -31,6 +31,8 @@ NewClasses = Literal["leave-out", "test"]
 PLACES = ("path", "data_dir", "cache_dir", "download")
 # What a description calls the numbers of what each split holds.
 COUNTS = ("classes", "groups", "tables")
+# Entries of a description that follow from data, which are held to their digests.
+OF_DATA = ("name", "notes", "groups_left_out", *COUNTS)
 
 
 @dataclass(frozen=True)

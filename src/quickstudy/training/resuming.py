@@ -13,7 +13,7 @@ from quickstudy.batching.processes import json_from_first
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
-from quickstudy.tasks.recorded import COUNTS
+from quickstudy.tasks.recorded import OF_DATA
 from quickstudy.training.result import Resume
 from quickstudy.training.settings import Training
 
@@ -21,9 +21,6 @@ MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "ten
 """Settings that a run may be continued with, though it began with others."""
 IDENTITY = ("learner", "specs", "kind", "x_shape", "preprocess", "tasks", "training")
 """Entries of a record that say which run it is."""
-
-OF_DATA = ("name", "notes", "groups_left_out", *COUNTS)
-"""Entries of a description of tasks that follow from data, which are held to their digests."""
 
 
 @contextmanager
