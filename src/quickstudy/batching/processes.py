@@ -51,6 +51,7 @@ def joined() -> Iterator[None]:
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield
+        all_reduce(torch.zeros(1))  # All leave together, or learn that one has failed at the end.
     except PartedError as error:
         reason = "it ended without a word: it was killed, or its machine was lost"
         with suppress(RuntimeError):
