@@ -14,7 +14,7 @@ import torch
 from small import blobs, parameters, quick, sinusoid
 from torch import Tensor, nn
 
-from quickstudy import UserError, build, load, load_task
+from quickstudy import Training, UserError, build, estimate, load, load_task
 from quickstudy.batching.batch import choose, meta_gradient
 from quickstudy.catalog import LEARNERS
 from quickstudy.evaluation.scores import score
@@ -166,6 +166,13 @@ def test_attention_is_differentiated_twice(learn: Any, how: Any) -> None:
     torch.testing.assert_close(found.losses.double(), exact.losses, rtol=1e-4, atol=1e-5)
     for name, want in exact.gradients.items():
         torch.testing.assert_close(found.gradients[name].double(), want, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_its_memory_is_estimated_as_it_is_trained() -> None:
+    for learner in (PrototypicalNetwork(Attending()), MAML(Attending(), inner_steps=1)):
+        needs = estimate(learner, blobs(noise=4), Training(meta_batch=8), measure=False)
+        assert needs.asked.tensors > needs.kept > 0
 
 
 def test_its_meta_gradient_is_the_derivative_and_the_choice_of_kernels_is_put_back() -> None:

@@ -106,7 +106,7 @@ def map_tasks(
     with padding_context(is_padded(tasks)):
         if batching == "vmap":
             mapped: Callable[[Task], T] = vmap(f, chunk_size=chunk_size, randomness="different")
-            with _vectorising(lambda: f(_unstacked(tasks)[0])):
+            with plain_attention(), _vectorising(lambda: f(_unstacked(tasks)[0])):
                 return mapped(tasks)
         results = [f(task) for task in _unstacked(tasks)]
     return tree_map(lambda *parts: torch.stack(parts), *results)
@@ -143,8 +143,7 @@ def meta_gradient(
 def _vectorising(first_alone: Callable[[], object]) -> Iterator[None]:
     """Says what to do where a network does not run under vmap, but on the first task alone."""
     try:
-        with plain_attention():
-            yield
+        yield
     except RuntimeError as error:
         if out_of_memory(error):
             raise
@@ -361,7 +360,8 @@ def _vectorised_step(learner: AnyLearner) -> Step:
             with torch.no_grad():
                 return pullback(torch.ones_like(loss), retain_graph=False)[0], loss
 
-        gradients, losses = vmap(gradient_and_loss, randomness="different")(chunk)
+        with plain_attention():
+            gradients, losses = vmap(gradient_and_loss, randomness="different")(chunk)
         is_finite = torch.isfinite(losses)
         for g in gradients.values():
             is_finite = is_finite & torch.isfinite(g).reshape(len(g), -1).all(dim=1)
