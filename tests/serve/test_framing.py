@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 from served_runs import Client
 from test_slow_clients import connected, rest
@@ -69,6 +71,7 @@ def test_nonsense_is_no_failure(client: Client, caplog: pytest.LogCaptureFixture
         assert sock.recv(65536).startswith(b"HTTP/1.1 404")
         sock.sendall(b"nonsense\r\n\r\n")
         rest(sock)
+    caplog.set_level(logging.WARNING, "uvicorn.error")
     upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     with connected(client, HIDDEN.replace("\r\n\r\n", f"\r\n{upgrade}")) as sock:
         assert sock.recv(65536).startswith(b"HTTP/1.1 200")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPResponse
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +17,9 @@ from served_runs import Client, corners, near
 
 from quickstudy.serve.keys import Caller
 from quickstudy.serve.limits import Limits
+from quickstudy.serve.presence import Presence
 from quickstudy.serve.problems import Problem
+from quickstudy.serve.store import Store
 from quickstudy.serve.tasks import Tasks
 
 TASKS = "/v1/models/blobs/tasks"
@@ -225,19 +228,23 @@ def test_one_that_leaves_while_it_is_answered_is_counted_as_such(
 ) -> None:
     client = client_of()
     begun, go = threading.Event(), threading.Event()
-    prepared = Tasks.prepared
+    page = Store.page
 
-    def slow(*arguments: object) -> object:
+    def slow(*arguments: Any) -> Any:
         begun.set()
         assert go.wait(300)
-        return prepared(*arguments)  # type: ignore[arg-type]
+        return page(*arguments)
 
-    monkeypatch.setattr(Tasks, "prepared", slow)
-    with connected(client, POST.replace("1000", "2") + "\r\n{}"):
+    monkeypatch.setattr(Store, "page", slow)
+    left: list[Presence] = []
+    leave = Presence.leave
+    monkeypatch.setattr(Presence, "leave", lambda self: (left.append(self), leave(self)))
+    with connected(client, f"GET {TASKS} HTTP/1.1\r\nHost: localhost\r\n\r\n"):
         assert begun.wait(300)
+    until(lambda: bool(left))
     go.set()
     until(lambda: counted(client, 499) == 1)
-    assert counted(client, 201) == 0
+    assert counted(client, 200) == 0
 
 
 def test_one_that_does_not_read_is_not_waited_for(client_of: Callable[..., Client]) -> None:
