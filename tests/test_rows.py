@@ -112,7 +112,7 @@ def test_as_a_scikit_learn_classifier(model):
         (np.array([[1.0], [-np.inf]]), [0, 1], "received -inf"),
         ([[1, 2], [3]], [0, 1], r"needs 2 values \(x0, x1\); received 1 in row 1"),
         ([], [], "received \\[\\]; add another class"),
-        ([[], []], [0, 1], "needs columns, each of a name of its own; received no column"),
+        ([[], []], [0, 1], "at least one column, each of a name of its own; received no column"),
         ([[1.0, "b"], [1.0, "b"]], [0, 1], "never differ"),
     ],
 )

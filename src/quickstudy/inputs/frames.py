@@ -221,8 +221,8 @@ def _check_names(names: Sequence[str]) -> None:
     if repeated or not names:
         received = f"the name {repeated[0]!r} twice" if repeated else "no column"
         raise UserError(
-            f"rows: a table needs columns, each of a name of its own; received {received}; rename "
-            "columns, or give some."
+            f"rows: a table needs at least one column, each of a name of its own; received "
+            f"{received}; rename columns, or give some."
         )
 
 
