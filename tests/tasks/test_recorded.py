@@ -299,3 +299,15 @@ def test_a_run_of_tasks_that_tell_nothing_says_so(tmp_path: Path) -> None:
         assert note.startswith(said)
     (note,) = recorded_of(source).notes(silent)
     assert "do not tell what they hold" in note
+
+
+def test_copies_within_the_data_of_a_run_are_its_own() -> None:
+    """A class of meta-test that equals one of meta-train was there when the run was made."""
+    rng = np.random.default_rng(0)
+    X = np.tile(rng.normal(size=(4, 3)).astype(np.float32), (12, 1))  # every class is the same
+    names = np.repeat(NAMES, 4)
+    tasks = Episodes(arrays(X, names), n_way=2, n_shot=1, n_query=1)
+    recorded = Recorded("run", tasks.contents())
+    assert recorded.trained_on(tasks, "test") == []
+    others = Episodes(arrays(X, np.char.add("new", names)), n_way=2, n_shot=1, n_query=1)
+    assert len(recorded.trained_on(others, "test")) >= 2

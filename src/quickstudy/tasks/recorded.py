@@ -198,7 +198,10 @@ class Recorded:
         return notes
 
     def trained_on(self, source: TaskSource, split: Split) -> list[str]:
-        """Names in a split of a source whose very examples were in another split of the run."""
+        """Names in a split of a source whose very examples were in another split of the run.
+
+        What the run itself had in that split is none of them, though it has a copy in another.
+        """
         was = {} if self.contents is None else self.contents.splits or {}
         present = source.contents()
         now = {} if present is None else present.splits or {}
@@ -208,7 +211,12 @@ class Recorded:
             if other != split
             for name, each in names.items()
         }
-        return [n for n, each in now.get(split, {}).items() if (each.sha256 or n) in others]
+        own = was.get(split, {})
+        return [
+            name
+            for name, each in now.get(split, {}).items()
+            if own.get(name) != each and (each.sha256 or name) in others
+        ]
 
     def check(self, present: Contents, columns: Callable[[], list[str]] = list) -> list[str]:
         """Sentences on the splits that are not used, and on what is put to meta-test.

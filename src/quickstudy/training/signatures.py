@@ -10,8 +10,6 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-import yaml
-
 REQUIRED = inspect.Parameter.empty
 
 
@@ -110,6 +108,8 @@ def _first_fit(value: Any, kinds: tuple[Any, ...]) -> Any:
 
 def _read(text: str) -> Any:
     """The number or other value that a text stands for; itself where it is only text."""
+    import yaml  # which `import quickstudy` does not wait for
+
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
