@@ -398,6 +398,8 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["evaluate", "x", "--n-way", "1"], "n_way must be at least 2"),
         (["evaluate", "x", "--seed", "-1"], "seed must be at least 0"),
         (["demo", "--n-tasks", "0"], "n_tasks must be at least 1"),
+        (["keys", "list", "--tenant", "acme"], "keys list: --tenant has no effect here"),
+        (["keys", "create", "--tenant", "acme", "--key", "1a"], "--key has no effect here"),
         (["train", "--tasks", "glyphs", "--learner", "LearnerGenerator"], "is for rows of tables"),
         (
             ["train", "--tasks", "table_prior", "--learner", "LearnerGenerator", "--net", "MLP"],
@@ -522,6 +524,14 @@ def test_a_console_that_cannot_carry_a_name_gets_escapes(
     assert [line.split("\t")[1] for line in lines] == escaped
     rows = json.loads(printed("predict", str(task), *queries, "--json"))
     assert [row["prediction"] for row in rows] == answers
+
+
+def test_a_target_beside_a_folder_is_refused(
+    pictures: Path, classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["adapt", str(pictures), "--support", str(classes), "--out", str(tmp_path / "t.task")]
+    assert "whose class folders are the labels" in refused(capsys, [*words, "--target", "kind"], 2)
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_beside_a_resumed_run(

@@ -44,6 +44,11 @@ def adapt(
             f"adapt: columns and missing are for the cells of a table; received a model of "
             f"{model.preprocess.modality}; leave them out."
         )
+    if target is not None and support.is_dir():
+        raise UserError(
+            f"adapt: target is the column of the labels in a table; received {target!r} and the "
+            f"folder {support}, whose class folders are the labels; leave it out."
+        )
     said = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *said)
     if skip_bad:

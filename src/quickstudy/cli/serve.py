@@ -100,6 +100,12 @@ def keys(
             f"keys {action}: --rate and --expires are of a new key; received them for none; leave "
             "them out."
         )
+    idle = {"create": {"key": key}, "list": {"key": key, "tenant": tenant}}
+    for option, value in idle.get(action, {"tenant": tenant}).items():
+        if value is not None:
+            raise UserError(
+                f"keys {action}: --{option} has no effect here; received {value!r}; leave it out."
+            )
     engine = connect(_url(data_dir, database), 1)
     migrate(engine)
     store = Keys(engine)
