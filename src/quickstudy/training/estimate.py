@@ -150,7 +150,10 @@ def estimate(
 
 def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str, Any]) -> Need:
     """The tensors of a step with some settings changed: the meta-batch, and the pieces at work."""
-    settings = replace(training, **{k: v for k, v in change.items() if hasattr(training, k)})
+    changed = {k: v for k, v in change.items() if hasattr(training, k)}
+    if changed.get("batching") == "loop":
+        changed["chunk_size"] = None
+    settings = replace(training, **changed)
     task_bytes = sum(t.nbytes for part in tasks for t in part)
     with _changed(learner, change):
         piece = first_piece(learner, tasks, settings.batching, settings.chunk_size)
