@@ -387,8 +387,8 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["train", "--outer-lr", "0", "--tasks", "sinusoid", "--learner", "MAML"], "outer_lr must"),
         (["train", "--n-way", "1", "--net", "MLP"], "n_way must be at least 2"),
         (
-            ["train", "--tasks", "sinusoid", "--learner", "MAML", "--learner.inner-lr", "0"],
-            "inner_lr must be above 0",
+            ["train", "--tasks", "sinusoid", "--learner", "MAML", "--learner.inner-lr", "-1"],
+            "inner_lr must be at least 0",
         ),
         (
             ["train", "--tasks", "sinusoid", "--learner", "MAML", "--tasks.augment.mix-share", "1"],

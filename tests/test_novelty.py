@@ -17,7 +17,7 @@ from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.evaluation.novelty import Threshold, fit_threshold, novelty
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
-from quickstudy.learners import NearestCentroid
+from quickstudy.learners import NearestCentroid, RidgeRegression
 from quickstudy.task import Examples, Task, examples
 
 CLEAR = Threshold(value=2.0, auroc=0.9, kept=0.95, n_tasks=50)
@@ -160,3 +160,15 @@ def test_the_command_line_says_it(
 def test_values_have_no_novelty() -> None:
     source = sinusoid()
     assert quick(source, maml(source), None).novelty is None
+
+
+@pytest.mark.parametrize(("bound", "said"), [(-1, "at least 0"), (math.nan, "at least 0")])
+def test_a_bound_that_cannot_be_is_refused(bound: float, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        taught().predict([0.0, 0.0], max_novelty=bound)
+
+
+def test_a_bound_on_values_is_refused() -> None:
+    adapted = qs.Model(RidgeRegression(), (1,)).adapt([[0.0], [1.0]], [0.0, 2.0])
+    with pytest.raises(UserError, match="novelty: needs a threshold"):
+        adapted.predict([[0.5]], max_novelty=1)

@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError, above, at_least
+from quickstudy.errors import UserError, at_least
 from quickstudy.inner.descent import Context, Loss, MetaGradient, Parameters, Rate, descend
 from quickstudy.learner import Learner, Tags, locked
 from quickstudy.nets import norm
@@ -84,7 +84,7 @@ class GradientBased(Learner[AdaptedState], ABC):
                 f"received {meta_gradient!r}; choose one of these."
             )
         if not callable(rate):
-            above(name, 0, inner_lr=rate)
+            at_least(name, 0, inner_lr=rate)
         if meta_gradient == "checkpoint" and (layers := dropouts(net)):
             raise UserError(
                 f"{name}: meta_gradient checkpoint runs each step twice, and dropout would leave "
@@ -207,7 +207,7 @@ def usual_rate(inner_lr: float | None, kind: Kind) -> float:
     size it diverges.
     """
     if inner_lr is not None:
-        above("inner loop", 0, inner_lr=inner_lr)
+        at_least("inner loop", 0, inner_lr=inner_lr)
         return inner_lr
     return 0.4 if kind == "classification" else 0.01
 

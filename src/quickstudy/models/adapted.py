@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy.errors import UserError
+from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
-from quickstudy.evaluation.novelty import novelty
+from quickstudy.evaluation.novelty import Threshold, novelty
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
@@ -109,8 +109,8 @@ class Adapted:
                 threshold that meta-training chose.
 
         Raises:
-            UserError: Queries of another shape; or a `min_confidence` in regression, or outside of
-                0 .. 1.
+            UserError: Queries of another shape; a `min_confidence` outside of 0 .. 1, a negative
+                `max_novelty`, or either of them in regression; or a model that cannot tell novelty.
 
         Example:
             >>> adapted = model.adapt(X[:50], y[:50])
@@ -122,6 +122,10 @@ class Adapted:
                 "predict: min_confidence must be a probability, in classification alone; received "
                 f"{min_confidence} in {self.model.kind}; choose one of 0 .. 1, or leave it out."
             )
+        if max_novelty is not None:
+            self._threshold()
+            at_least("predict", 0, max_novelty=max_novelty)
+        X = self.model.inputs(X)
         outputs, single = self._output(X)
         if self.model.kind == "regression":
             values = self.scale.restore(outputs).cpu().numpy()
@@ -166,13 +170,7 @@ class Adapted:
             >>> adapted.novelty(X[50:]).shape if model.novelty else ()
             (50,)
         """
-        threshold = self.model.novelty
-        if threshold is None or not threshold.is_useful:
-            raise UserError(
-                "novelty: needs a threshold, which meta-training chooses by leaving classes out; "
-                f"received {'none' if threshold is None else f'an AUROC of {threshold.auroc:.2f}'};"
-                " meta-train a classifier of three or more ways, or leave it out."
-            )
+        threshold = self._threshold()
         x, single = self.model.inputs(X)
         with torch.no_grad(), locked(self.model.learner):
             scores = novelty(self.model.learner, self.support, self.state, x)
@@ -355,6 +353,22 @@ class Adapted:
     def _taught(self, x: Tensor, labels: list[Any]) -> Adapted:
         """The model of a task of these encoded examples."""
         return Adapted(self.model, self.model.read(Encoded(x), labels))
+
+    def _threshold(self) -> Threshold:
+        """The threshold of novelty.
+
+        Raises:
+            UserError: There is none that tells taught from untaught.
+        """
+        threshold = self.model.novelty
+        if threshold is None or not threshold.is_useful:
+            received = "none" if threshold is None else f"an AUROC of {threshold.auroc:.2f}"
+            raise UserError(
+                "novelty: needs a threshold, which meta-training chooses by leaving classes out; "
+                f"received {received}; meta-train a classifier of three or more ways, or leave it "
+                "out."
+            )
+        return threshold
 
     def _probabilities(self, out: Tensor) -> Tensor:
         return torch.softmax(out.double() / self.model.temperature, dim=1)
