@@ -432,7 +432,7 @@ def pictures_run(out: Path) -> Path:
         ({"a": prototypical(blobs(), norm="population")}, {}, "population"),
         ({"a": NearestCentroid()}, {"n_way": (3, 50)}, "needs 50 classes"),
         ({"a": NearestCentroid()}, {"n_shot": 30}, "n_shot"),
-        ({"a": NearestCentroid()}, {"n_way": 0}, "n_way must be at least 1"),
+        ({"a": NearestCentroid()}, {"n_way": 0}, "n_way must be at least 2"),
         ({"a": NearestCentroid()}, {"split": "tset"}, "tset"),
         ({"a": NearestCentroid()}, {"n_tasks": 0}, "n_tasks"),
         ({"a": NearestCentroid()}, {"reference": "b"}, "one of a; received 'b'"),

@@ -73,6 +73,7 @@ EVERY = [
     ("GET", "/v2/models/task.mine/versions/1", None),
     ("GET", "/v2/models/task.mine/versions/1/ready", None),
     ("POST", "/v2/models/task.mine/infer", {}),
+    ("POST", "/v2/repository/index", {}),
 ]
 OPEN = {"/v1/limits", "/healthz", "/readyz", "/v2", "/v2/health/live", "/v2/health/ready"}
 
@@ -84,7 +85,7 @@ def test_all_operations_are_listed_here(client: Client) -> None:
         (method.upper(), path)
         for path, operations in document["paths"].items()
         for method in operations
-        if path not in OPEN
+        if path not in OPEN and method != "parameters"  # those of all methods of a path
     }
     client.post(f"{TASKS}?task_id=mine", json={"support": corners()})
     seen = set()
