@@ -59,9 +59,10 @@ def test_a_metric_of_one_task_by_hand_with_and_without_padding(metric: Metric) -
 
 
 def test_the_name_is_the_key_and_the_better_value_has_the_larger_product_with_the_sign() -> None:
-    assert list(METRICS) == ["accuracy", "mse", "auc", "log_likelihood", "loss"]
+    own = ["accuracy", "mse", "auc", "log_likelihood", "loss"]  # others may register some
+    assert list(METRICS)[: len(own)] == own
     assert all(named(name).name == name for name in METRICS)
-    assert [metric.sign for metric in METRICS.values()] == [1, -1, 1, 1, -1]
+    assert [METRICS[name].sign for name in own] == [1, -1, 1, 1, -1]
     with pytest.raises(UserError, match=r"one of accuracy, mse, .*; received 'acuracy'"):
         named("acuracy")
 

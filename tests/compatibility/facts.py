@@ -12,6 +12,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -303,7 +304,9 @@ def openapi(data_dir: Path) -> JSON:
     with mock.patch.object(listen, "listen", keep):
         code, _ = run(["serve", "runs/flowers", "runs/glyphs", "--port", "0", *words])
     assert code == 0
-    return bare(asyncio.run(_described(apps[0])))
+    # In a thread of its own, as a browser's driver may have a loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        return bare(thread.submit(asyncio.run, _described(apps[0])).result())
 
 
 async def _described(app: Any) -> JSON:

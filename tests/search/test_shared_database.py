@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from small_search import small_plan
 
 from quickstudy.search.study import open_study
-from quickstudy.serve.migrations import VERSION_TABLE, migrate
-from quickstudy.serve.tables import KEYS, connect
+from quickstudy.serve.migrations import FIRST, VERSION_TABLE, migrate
+from quickstudy.serve.tables import KEYS, connect, writing
 
 
 def serve(url: str) -> None:
@@ -42,14 +44,19 @@ def test_servers_and_studies_share_a_database(
 
 
 def test_a_database_with_the_version_in_alembic_s_own_table(storage: str) -> None:
-    serve(storage)
-    engine = connect(storage, 2)
-    with engine.execution_options(writes=True).begin() as connection:
-        connection.exec_driver_sql(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version")
+    """As the first servers made it: at the first version, in a table of Alembic's default name."""
+    engine, config = connect(storage, 2), Config()
+    config.set_main_option("script_location", "quickstudy.serve:migrations")
+    with writing(engine) as connection:
+        config.attributes.update(connection=connection, version_table="alembic_version")
+        command.upgrade(config, FIRST)
     serve(storage)
     search(storage)
     serve(storage)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        assert context.get_current_heads() == ("0001",)
+        assert context.get_current_heads() == ("0002",)
+        assert {"rate", "expire_time"} <= {
+            c["name"] for c in sa.inspect(engine).get_columns("keys")
+        }
     engine.dispose()

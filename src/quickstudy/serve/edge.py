@@ -137,9 +137,10 @@ class _Exchange:
 
     async def receive_bounded(self) -> Message:
         """Receives a part of the body, from a client with a valid key, in limited time."""
-        if self.is_whole:
+        if self.is_whole or self.status:  # what is waited for is only that the client leaves
             return await self.receive()
-        await self._authenticate()
+        if self._has_body():
+            await self._authenticate()
         seconds = self.limits.body_seconds + self.size / RATE
         try:
             with anyio.fail_after(max(0.0, self.start + seconds - time.monotonic())):

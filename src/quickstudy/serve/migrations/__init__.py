@@ -51,5 +51,10 @@ def _own_version_table(connection: sa.Connection) -> None:
     inspector = sa.inspect(connection)
     if not inspector.has_table(shared.name) or inspector.has_table(own.name):
         return
-    if connection.scalars(sa.select(shared.c.version_num)).all() == [FIRST]:
-        connection.exec_driver_sql(f"ALTER TABLE {shared.name} RENAME TO {own.name}")
+    if connection.scalars(sa.select(shared.c.version_num)).all() != [FIRST]:
+        return
+    connection.exec_driver_sql(f"ALTER TABLE {shared.name} RENAME TO {own.name}")
+    if connection.dialect.name == "postgresql":  # the index would stand in a study's way
+        connection.exec_driver_sql(
+            f"ALTER TABLE {own.name} RENAME CONSTRAINT {shared.name}_pkc TO {own.name}_pkc"
+        )

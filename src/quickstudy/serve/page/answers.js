@@ -120,7 +120,7 @@ export function remembered() {
 }
 
 /** Keeps what is asked for a reload; pictures too large for that are forgotten. */
-function remember() {
+export function remember() {
   if (!state.task) return;
   try {
     sessionStorage.setItem(memory(), JSON.stringify(state.queries.map(({ input }) => input)));

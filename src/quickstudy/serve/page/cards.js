@@ -66,6 +66,7 @@ function makeCard(item) {
     if (event.key === "Enter") event.preventDefault(), rename();
   });
   name.addEventListener("input", fit);
+  name.addEventListener("focus", () => name.select());  // as a field of one line is by Tab
   function fit() {
     name.style.height = "auto";
     name.style.height = `${name.scrollHeight}px`;

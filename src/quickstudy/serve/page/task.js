@@ -1,7 +1,7 @@
 // All that changes the task. Writes wait for one another, and each names the revision it changes.
 
 import { Problem, ask, at, request } from "./api.js";
-import { asQuery, forgetQueries, refresh, remembered } from "./answers.js";
+import { asQuery, forgetQueries, refresh, remember, remembered } from "./answers.js";
 import { Unreadable } from "./inputs.js";
 import { changed, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
 import { say } from "./words.js";
@@ -59,6 +59,7 @@ async function adopt(task, etag, queries) {
   accept(task, etag);
   state.minConfidence = task.min_confidence ?? 0;
   state.queries = queries.map(asQuery);
+  remember();
   await completeInputs();
   refresh();  // the task is there; what follows from it may take its time
 }
