@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from quickstudy.cli.main import main
 from quickstudy.errors import DataError, UserError
 from quickstudy.tasks.episodes import Episodes
 from quickstudy.tasks.folder import folder
@@ -97,6 +98,18 @@ def test_a_split_that_is_missing_is_taken_out_of_train(tmp_path):
         UserError, match="to take meta-valid from: every split needs at least 2; received"
     ):
         folder(tmp_path, valid=0.9)
+
+
+def test_where_no_class_can_be_spared_there_is_no_meta_valid(tmp_path):
+    """Training goes on to its end, and says that nothing was validated."""
+    for name in "abc":
+        draw(tmp_path / "train" / name)
+    data = folder(tmp_path)
+    assert list(data.pools) == ["train"]
+    assert "there is no meta-valid: none of the 3 classes" in data.about["notes"][0]
+    words = "train --tasks folder --n-way 2 --n-shot 1 --n-query 1 --net.hidden 4 --steps 1"
+    place = ["--tasks.path", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert main([*words.split(), *place]) == 0
 
 
 def test_folders_that_are_called_as_splits(tmp_path):

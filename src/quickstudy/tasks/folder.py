@@ -36,6 +36,8 @@ SPLIT_FOLDERS: dict[str, Split] = {
     "testing": "test",
 }
 """Names of folders that are splits, in lower case."""
+SPARED = 4
+"""Classes of train from which on some can be spared for a meta-valid that is missing."""
 
 
 def folder(
@@ -110,7 +112,7 @@ def folder(
         if splits is None:
             return split_names(names, valid, test, seed, what)
         left = {split: [name for name in of if name in names] for split, of in of_split.items()}
-        if not left.get("valid") or not left["train"]:
+        if not left["train"] or (not left.get("valid") and len(left["train"]) >= SPARED):
             left |= split_names(
                 left["train"], valid, 0.0, seed, f"{what} of train, to take meta-valid from"
             )
@@ -126,6 +128,11 @@ def folder(
         path.name, x, [labels[place] for place in enough], marks, usual, pictures, recorded
     )
     notes = _notes(path, bad, files, few, min_examples)
+    if splits is not None and valid and "valid" not in data.pools:
+        notes.append(
+            f"there is no meta-valid: none of the {len(data.pools['train'].names)} classes of "
+            "train can be spared"
+        )
     return replace(data, about={"notes": notes}) if notes else data
 
 
