@@ -49,8 +49,8 @@ def adapt(
             f"adapt: target is the column of the labels in a table; received {target!r} and the "
             f"folder {support}, whose class folders are the labels; leave it out."
         )
-    said = () if reading == AS_KNOWN else (reading,)
-    X, y = model.preprocess.read_labelled(support, target, model.kind, *said)
+    with_reading = () if reading == AS_KNOWN else (reading,)
+    X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
     if skip_bad:
         with status("learning: "):
             X, places = readable(model, X, skip_bad)

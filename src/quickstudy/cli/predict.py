@@ -69,8 +69,8 @@ def predict(
         ]
     if json:
         classifies = adapted.classes_ is not None
-        told = label_to_json if classifies else (lambda value: value)
-        print_json([row | {"prediction": told(row["prediction"])} for row in rows])
+        as_json = label_to_json if classifies else (lambda value: value)
+        print_json([row | {"prediction": as_json(row["prediction"])} for row in rows])
         return 0
     text = dict(zip(adapted.classes, told_apart(adapted.classes), strict=True))
     for row in rows:

@@ -103,8 +103,8 @@ class Numeric:
         values = np.empty(len(cells))
         for i, value in enumerate(cells):
             number = _number(value, numerals, truths)
-            said = missing is not None or number is None
-            if value is None or (said and name_of(value).lower() in words):
+            is_told = missing is not None or number is None
+            if value is None or (is_told and name_of(value).lower() in words):
                 number = np.nan
             elif number is None or not abs(number) <= LARGEST:
                 hint = f" ({numerals.describe()})" if numerals.describe() else ""

@@ -43,15 +43,15 @@ def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
         UserError: It is not a table.
     """
     text = _text(path)
-    said = SAID.match(text)
-    body = text if said is None else text[said.end() :]
-    separator = _separator(body) if said is None else said[1]
+    declaration = SAID.match(text)
+    body = text if declaration is None else text[declaration.end() :]
+    separator = _separator(body) if declaration is None else declaration[1]
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, skipinitialspace=True)
     rows, lines = [], []
     try:
         header = [name.strip() for name in next(reader, [])]
         for row in reader:
-            line = reader.line_num + (said is not None)
+            line = reader.line_num + (declaration is not None)
             if row and len(row) != len(header):
                 raise UserError(
                     f"table: every row needs as many cells as the header, {len(header)}; received "

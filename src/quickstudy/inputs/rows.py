@@ -244,8 +244,8 @@ class Columns(InputKind):
             for name, c in self.columns.items()
         }
         # Written only where it is said: older files lack it.
-        said = {} if self.missing is None else {"missing": list(self.missing)}
-        return {"kind": "columns", "columns": columns, **said}
+        words = {} if self.missing is None else {"missing": list(self.missing)}
+        return {"kind": "columns", "columns": columns, **words}
 
     @classmethod
     def from_json(cls, data: JSON) -> Self:

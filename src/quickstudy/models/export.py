@@ -173,12 +173,12 @@ def exported(
     try:
         with torch.no_grad():
             # None has the answers of one, without its row: a network need not answer none here.
-            asked = [
+            answered = [
                 answers(learner, state, x if len(x) else support_x[:1], temperature)
                 for x in queries
             ]
             expected = [
-                tuple(t[: len(x)] for t in ts) for x, ts in zip(queries, asked, strict=True)
+                tuple(t[: len(x)] for t in ts) for x, ts in zip(queries, answered, strict=True)
             ]
     except UserError as error:
         raise UserError(

@@ -49,7 +49,7 @@ def ask_one_instead(model: Any, x_shape: Sequence[int]) -> None:
 
     graph = model.graph
     queries, n = graph.input[0].name, "n_asked"
-    asked = "queries_or_one"
+    one_or_more = "queries_or_one"
     numbers = {"none": [0], "one": [1]}
     graph.initializer.extend(
         helper.make_tensor(name, TensorProto.INT64, [1], value) for name, value in numbers.items()
@@ -58,7 +58,7 @@ def ask_one_instead(model: Any, x_shape: Sequence[int]) -> None:
     graph.initializer.append(
         helper.make_tensor("a_query", TensorProto.FLOAT, [1, *x_shape], zeros, raw=True)
     )
-    renamed = {queries: asked, **{each.name: f"{each.name}_of_all" for each in graph.output}}
+    renamed = {queries: one_or_more, **{each.name: f"{each.name}_of_all" for each in graph.output}}
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [renamed.get(name, name) for name in names]
@@ -67,7 +67,7 @@ def ask_one_instead(model: Any, x_shape: Sequence[int]) -> None:
         helper.make_node("Sub", ["one", n], ["one_less"]),
         helper.make_node("Max", ["one_less", "none"], ["n_missing"]),
         helper.make_node("Slice", ["a_query", "none", "n_missing", "none"], ["filler"]),
-        helper.make_node("Concat", [queries, "filler"], [asked], axis=0),
+        helper.make_node("Concat", [queries, "filler"], [one_or_more], axis=0),
     ]
     after = [
         helper.make_node("Slice", [renamed[name], "none", n, "none"], [name])

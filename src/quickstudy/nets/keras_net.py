@@ -265,8 +265,8 @@ def architecture(model: Any) -> dict[str, Any]:
                 }
         except (NotImplementedError, TypeError, ValueError):  # of a layer that does not say
             config = {}
-    said = {"class_name": type(model).__name__, **plain(config)}
-    return dict(json.loads(json.dumps(said, default=lambda value: type(value).__name__)))
+    description = {"class_name": type(model).__name__, **plain(config)}
+    return dict(json.loads(json.dumps(description, default=lambda value: type(value).__name__)))
 
 
 def _check(model: Any) -> None:

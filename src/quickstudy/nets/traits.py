@@ -63,8 +63,8 @@ def dropouts(net: nn.Module) -> list[str]:
 
 def architectures(net: nn.Module) -> list[Any]:
     """The `architecture` of each part of a network that has one, in order."""
-    said = (getattr(module, "architecture", None) for module in net.modules())
-    return [architecture for architecture in said if architecture is not None]
+    of_each = (getattr(module, "architecture", None) for module in net.modules())
+    return [architecture for architecture in of_each if architecture is not None]
 
 
 def check_architectures(net: nn.Module, saved: list[Any] | None, where: str) -> None:

@@ -157,8 +157,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         """
         rates = {}
         for i, group in enumerate(self.param_groups):
-            kept = {*PLAIN, *self.defaults, *NOTES_OF_SCHEDULERS}
-            if unknown := sorted(group.keys() - kept):
+            allowed = {*PLAIN, *self.defaults, *NOTES_OF_SCHEDULERS}
+            if unknown := sorted(group.keys() - allowed):
                 raise UserError(
                     f"RuleOptimizer.step: {', '.join(unknown)} would have no effect on the steps "
                     f"of {type(self.rule).__name__}; received it in group {i}; leave the scheduler "

@@ -164,8 +164,8 @@ def repository_index(request: Request, carried: Carried) -> Response:
                 name=f"task.{task.id}", version=str(task.number), state=state, reason=lack or ""
             )
             rows.setdefault(row.name, row)  # of two models, the first has the name
-    found = [row.model_dump() for row in rows.values() if row.state == "READY" or not sent.ready]
-    return JSONResponse(found)
+    listed = [row.model_dump() for row in rows.values() if row.state == "READY" or not sent.ready]
+    return JSONResponse(listed)
 
 
 @router.get(NAMED, **operation(InferModel))

@@ -61,13 +61,13 @@ class Reading:
                 "LIMIT_EXCEEDED",
             )
         client = presence()
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as places:
             pause = client.check
             if total > SMALL or len(inputs) > FEW:
                 weigh(client)
                 if total > SMALL:
-                    held.enter_context(self._large(total))
-                pause = held.enter_context(self.gate()).pause
+                    places.enter_context(self._large(total))
+                pause = places.enter_context(self.gate()).pause
             for i, x in enumerate(inputs):
                 pause()
                 yield served.plain(x, f"{pointer}/{i}")

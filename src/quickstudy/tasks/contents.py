@@ -79,10 +79,10 @@ class Contents:
         splits: JSON = {s: {"n": d.n, "sha256": d.sha256} for s, d in self.digests.items()}
         if self.splits is not None and sum(map(len, self.splits.values())) <= MANY:
             for split, names in self.splits.items():
-                held = list(names.values())
-                splits[split] |= {"names": list(names), "examples": [each.n for each in held]}
-                if any(each.sha256 for each in held):
-                    splits[split]["digests"] = [each.sha256 for each in held]
+                numbers = list(names.values())
+                splits[split] |= {"names": list(names), "examples": [each.n for each in numbers]}
+                if any(each.sha256 for each in numbers):
+                    splits[split]["digests"] = [each.sha256 for each in numbers]
         return {
             "unit": self.unit,
             "splits": splits,
@@ -99,7 +99,7 @@ class Contents:
             digests = {split: Held(each["n"], each["sha256"]) for split, each in splits.items()}
             object.__setattr__(contents, "digests", digests)
             return contents
-        held = {
+        by_split = {
             split: {
                 name: Held(n, digest)
                 for name, n, digest in zip(
@@ -111,7 +111,7 @@ class Contents:
             }
             for split, each in splits.items()
         }
-        return cls(data["unit"], held, order=data["order"])
+        return cls(data["unit"], by_split, order=data["order"])
 
 
 COMPUTED = Contents(None, {})

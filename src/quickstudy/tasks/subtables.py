@@ -246,18 +246,18 @@ def tables(
         UserError: There is no table or one that cannot be learned from, there are too few families,
             or a number is out of range.
     """
-    found = {table.name: table for table in read_tables(path, target, missing, columns)}
-    every = list(found.values())
+    by_name = {table.name: table for table in read_tables(path, target, missing, columns)}
+    every = list(by_name.values())
 
     def usual() -> dict[Split, list[str]]:
         splits = split_tables(every, valid, test, seed, fold)
         return {split: [table.name for table in chosen] for split, chosen in splits.items()}
 
-    present = {name: held(table.marks()) for name, table in found.items()}
+    present = {name: held(table.marks()) for name, table in by_name.items()}
     splits, left_out = dealt(present, recorded, usual)
     return Subtables(
         Path(path).name,
-        {split: [found[name] for name in chosen] for split, chosen in splits.items()},
+        {split: [by_name[name] for name in chosen] for split, chosen in splits.items()},
         n_support,
         n_query,
         n_features,

@@ -66,11 +66,11 @@ def check_same(directory: RunDirectory, record: JSON) -> None:
         UserError: Learner, tasks or settings differ; the message names what does.
     """
     recorded = directory.read()
-    asked = json.loads(json.dumps(record))  # Tuples are lists in a file.
+    requested = json.loads(json.dumps(record))  # Tuples are lists in a file.
     defaults = asdict(Training())
     differences = []
     for key in IDENTITY:
-        old, new = recorded.get(key), asked.get(key)
+        old, new = recorded.get(key), requested.get(key)
         if not (isinstance(old, dict) and isinstance(new, dict)):
             differences += [key] if old != new else []
             continue
