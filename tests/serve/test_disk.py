@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from served_runs import Client, corners
 
+from quickstudy.cli.main import main
 from quickstudy.serve.app import sweep_once
 from quickstudy.serve.disk import RESERVE, Disk, is_full
 
@@ -135,3 +136,15 @@ def test_a_full_disk_of_postgresql_is_known() -> None:
     assert not is_full(failed(sqlstate="53300"))  # too_many_connections
     assert not is_full(failed(sqlite_errorname="SQLITE_BUSY"))
     assert not is_full(OSError())
+
+
+def test_a_key_that_finds_no_room_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> str:
+        cause = type("Full", (Exception,), {"sqlite_errorname": "SQLITE_FULL"})()
+        raise sa.exc.OperationalError("", {}, cause)
+
+    monkeypatch.setattr("quickstudy.serve.keys.Keys.create", full)
+    assert main(["keys", "create", "--tenant", "acme", "--data-dir", str(tmp_path)]) == 3
+    assert "received a disk that is full" in capsys.readouterr().err

@@ -88,6 +88,7 @@ def keys(
         database: URL of a PostgreSQL or SQLite database.
     """
     with needs_extra("keys", "serve"):
+        from quickstudy.serve.disk import needs_room
         from quickstudy.serve.keys import Keys
         from quickstudy.serve.migrations import migrate
         from quickstudy.serve.tables import connect
@@ -110,9 +111,11 @@ def keys(
     migrate(engine)
     store = Keys(engine)
     if action == "create":
-        print(store.create(str(tenant), scope.replace(" ", "").split(","), rate, expires))
+        with needs_room("keys create"):
+            print(store.create(str(tenant), scope.replace(" ", "").split(","), rate, expires))
     elif action == "revoke":
-        store.revoke(str(key))
+        with needs_room("keys revoke"):
+            store.revoke(str(key))
     else:
         for row in store.rows():
             day = time.strftime("%Y-%m-%d", time.gmtime(row.create_time))

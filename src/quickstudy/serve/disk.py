@@ -17,6 +17,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from quickstudy.errors import DataError
 from quickstudy.serve.problems import Problem
 
 RESERVE: Final = 2**20
@@ -111,3 +112,21 @@ def is_full(error: BaseException) -> bool:
     return name in ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE") or (
         getattr(cause, "sqlstate", None) == "53100"
     )
+
+
+@contextmanager
+def needs_room(where: str) -> Iterator[None]:
+    """Turns a full disk into an error that says what to do.
+
+    Raises:
+        DataError: The disk of the database is full.
+    """
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        if not is_full(error):
+            raise
+        raise DataError(
+            f"{where}: the database must have room to write; received a disk that is full; delete "
+            "tasks, which needs none, or other files."
+        ) from error
