@@ -10,6 +10,7 @@ import pytest
 from quickstudy.errors import UserError
 from quickstudy.inputs.delimited import labelled_rows, read_rows, read_table
 from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.inputs.target import classes_of, holds_numbers, values_of
 
 BODY = "".join(f"{i}@x{i}@{'ab'[i % 2]}\n" for i in range(4))
@@ -117,3 +118,16 @@ def test_values_are_read_as_numbers_are_written(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="may mean two values"):
         values_of(read_table(path), "y")
     assert values_of(read_table(path, Reading.of(types={"y": "comma"})), "y") == [1.5, 2.25]
+
+
+def test_a_column_that_a_file_lacks_is_named(tmp_path):
+    """When a task is learned and when it is asked about; the order of the others is free."""
+    columns = Columns({"size": Numeric(1.0, 1.0, 1.0), "plan": Categorical(("basic", "plus"))})
+    path = tmp_path / "table.csv"
+    path.write_text("plan,y,size\nbasic,a,1\nplus,b,2\n")
+    rows, _ = columns.read_labelled(path, "y", "classification")
+    assert columns(rows).tolist() == [[0, 1, 0], [1, 0, 1]]
+    path.write_text("plan,y\nbasic,a\nplus,b\n")
+    rows, _ = columns.read_labelled(path, "y", "classification")
+    with pytest.raises(UserError, match=r"table.csv needs the columns size, plan; .*called size"):
+        columns(rows)

@@ -92,6 +92,16 @@ class Rows(Sequence[dict[str, Cell]]):
         """The cells of a column."""
         return self.columns[self.names.index(name)]
 
+    def ordered(self, names: Sequence[str]) -> list[list[Cell]]:
+        """The cells of these columns, in this order.
+
+        Raises:
+            UserError: There is no such column.
+        """
+        if absent := [name for name in names if name not in self.names]:
+            raise _absent(self.file or "a table", names, absent, self.names)
+        return [self.column(name) for name in names]
+
     def without(self, *names: str) -> Rows:
         """The same rows without some columns."""
         rest = [i for i, name in enumerate(self.names) if name not in names]

@@ -186,8 +186,7 @@ class Columns(InputKind):
             columns = [values.astype(np.float64) for values in rows.T]
             return self._stacked(columns, lambda i: f"row {i}").x.astype(np.float32)
         if isinstance(rows, Rows):
-            ordered = [rows.column(name) for name in self.columns]
-            return self.encoded(ordered, rows.where).x.astype(np.float32)
+            return self.encoded(rows.ordered(list(self.columns)), rows.where).x.astype(np.float32)
         single = isinstance(rows, Mapping)
         if not single and not is_frame(rows):
             rows = rows if hasattr(rows, "__len__") else list(rows)

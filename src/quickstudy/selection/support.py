@@ -47,7 +47,7 @@ class Support:
 
 def encode(columns: Columns, rows: Rows, y: Array) -> Support:
     """The rows of a table in columns whose statistics are known."""
-    x, missing = columns.encoded([rows.column(name) for name in columns.columns], rows.where)
+    x, missing = columns.encoded(rows.ordered(list(columns.columns)), rows.where)
     return Support(x.astype(np.float32).astype(np.float64), y, missing, columns)
 
 
