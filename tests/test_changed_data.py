@@ -203,3 +203,20 @@ def test_a_served_model_shows_tasks_of_its_own_data_only() -> None:
     assert sample(served) == before
     write_customers(Path("t.csv"), [name for name in NAMES if name != names("test")[0]])
     assert sample(served) is None
+
+
+def test_ways_that_the_data_fix_are_refused_and_not_reported(capsys: Any) -> None:
+    """Groups of rows have the classes that they have."""
+    rows = [f"c{i // 8},{i % 5},{'ab'[i % 2]}" for i in range(96)]
+    Path("groups.csv").write_text("\n".join(["customer,size,y", *rows]) + "\n")
+    words = (
+        "train --tasks table --tasks.path groups.csv --tasks.target y --tasks.task customer "
+        "--learner RidgeHead --net MLP --net.hidden [4] --steps 1 --n-shot 2 --valid-tasks 2 "
+        "--out g"
+    )
+    assert call(words) == 0
+    assert call("evaluate g --n-way 7 --n-tasks 3 --baselines false") == 2
+    assert "ways and shots are fixed by the data; received n_way=7" in capsys.readouterr().err
+    assert call("evaluate g --n-tasks 3 --baselines false --json g.json") == 0
+    assert "way" not in capsys.readouterr().out
+    assert json.loads(Path("g.json").read_text())["n_way"] is None

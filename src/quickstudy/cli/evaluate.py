@@ -28,6 +28,7 @@ from quickstudy.models.saved import load, load_pooled
 from quickstudy.task import setting_name
 from quickstudy.tasks import Recorded, Split, TaskSource
 from quickstudy.tasks.recorded import NewClasses, others_than_places
+from quickstudy.tasks.source import of_size
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
@@ -191,6 +192,8 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
         learner.adapt_steps = settings.inner_steps
     source, notes = _tasks_of(run, spec, settings, ("valid",) if learner.update_rule else ())
     source = source.with_targets(model.targets)
+    if settings.n_way is not None:
+        source = of_size(source, settings.n_way)
     if settings.net or others_than_places(settings.tasks or {}):
         learner = transferred(learner, source, settings.net)
     for note in notes:
@@ -216,7 +219,8 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
         scores,
         tasks=spec["name"],
         tasks_options={k: v for k, v in spec.items() if k not in ("name", "data_dir")},
-        **{key: spec.get(key) for key in ("seed", "n_way", "n_shot", "n_query")},
+        n_way=None if source.resized(n_way=spec.get("n_way", 2)) is None else spec.get("n_way"),
+        **{key: spec.get(key) for key in ("seed", "n_shot", "n_query")},
         inner_steps=learner.adapt_steps,
         steps=record["step"],
         minutes=record["minutes"],
