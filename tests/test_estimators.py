@@ -232,3 +232,25 @@ def test_messages_from_below(tmp_path: Path) -> None:
     model = Model(NearestCentroid(), (1, 8, 8), Pictures(8))
     with pytest.raises(UserError, match=r"must be in 0 .. 1, .* values up to 16"):
         FewShotClassifier(model).fit(16 * np.ones((2, 64)), [0, 1])
+
+
+def test_without_a_model_a_data_frame_s_names_and_dates_are_names() -> None:
+    """As a person has them: text, truth values, categories and days beside numbers."""
+    pd = pytest.importorskip("pandas")
+    n = 40
+    kind = np.where(np.arange(n) % 3 == 0, "plus", "basic")
+    frame = pd.DataFrame(
+        {
+            "plan": kind,
+            "visits": np.arange(n) % 7,
+            "active": np.arange(n) % 2 == 0,
+            "area": pd.Categorical(["north", "south"] * (n // 2)),
+            "day": pd.to_datetime(["2024-01-01", "2024-02-01"] * (n // 2)),
+        }
+    )
+    y = np.where(kind == "plus", "stays", "leaves")
+    learned = FewShotClassifier().fit(frame, y)
+    assert learned.score(frame, y) == 1
+    assert learned.predict(frame[:3]).tolist() == ["stays", "leaves", "leaves"]
+    values = FewShotRegressor().fit(frame, 10 * (kind == "plus"))
+    assert np.abs(values.predict(frame) - 10 * (kind == "plus")).max() < 3

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from quickstudy.errors import UserError
 from quickstudy.inputs import Columns
-from quickstudy.inputs.frames import is_frame
+from quickstudy.inputs.frames import is_frame, rows_of
 from quickstudy.inputs.labels import Array
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
@@ -49,10 +49,8 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
     def _learn(self, model: Model | None, inputs: Any, y: Array) -> None:
         if model is None:
-            names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(len(inputs[0]))])
-            cells = [[str(value) for value in row] for row in inputs]
-            columns = Columns.fit(names, cells, cells)
-            model = Model(self._baseline, (len(names),), columns, targets="support")
+            columns = Columns.of(rows_of(inputs))
+            model = Model(self._baseline, (columns.n_features,), columns, targets="support")
         self.adapted_: Adapted = model.adapt(inputs, y)
 
     def _queries(self, X: Any) -> Any:
@@ -66,11 +64,12 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
             X = np.reshape(X, (len(X), math.prod(shape)))
         if _takes_rows(model):
             options |= {"ensure_all_finite": "allow-nan"}
-            options |= {"dtype": "numeric" if model is None else None}
-        checked = validate_data(self, X, *y, **options)
-        x, *rest = checked if y else (checked,)
+            options |= {"dtype": "numeric" if model is None and not is_frame(X) else None}
         # A data frame knows the types of its columns, where it is not asked by their places.
-        frame = self.model is not None and _takes_rows(model) and is_frame(X)
+        frame = _takes_rows(model) and is_frame(X)
+        plain = X.astype(object) if frame and hasattr(X, "astype") else X  # dates beside numbers
+        checked = validate_data(self, plain, *y, **options)
+        x, *rest = checked if y else (checked,)
         if frame and not y:
             names = self.adapted_.model.preprocess.card()["columns"]
             frame = {*map(str, X.columns)} >= {*names}
@@ -80,7 +79,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
     def _encoded(self, model: Model | None, x: Array, shape: tuple[int, ...]) -> Any:
         if _takes_rows(model):
             rows: Any = x if model is not None and x.dtype.kind in "fiu" else x.tolist()
-            if model is None or not hasattr(self, "feature_names_in_"):
+            if not hasattr(self, "feature_names_in_"):
                 return rows
             return [dict(zip(self.feature_names_in_, row, strict=True)) for row in rows]
         assert model is not None
@@ -117,7 +116,7 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
 
     Args:
         model: A run directory or a `quickstudy.Model`. None learns without meta-training: logistic
-            regression on standardised columns, any number of them.
+            regression on any number of columns, standardised numbers and, in a data frame, names.
 
     Attributes:
         adapted_: The adapted model, which can be saved, exported and updated.
