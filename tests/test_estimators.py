@@ -234,6 +234,12 @@ def test_messages_from_below(tmp_path: Path) -> None:
         FewShotClassifier(model).fit(16 * np.ones((2, 64)), [0, 1])
 
 
+def test_a_missing_label_is_told_as_one() -> None:
+    X = np.random.default_rng(0).normal(size=(6, 2))
+    with pytest.raises(UserError, match=r"needs a label; received None in example\(s\) \[1\]"):
+        FewShotClassifier().fit(X, ["a", None, "b", "a", "b", "a"])
+
+
 def test_without_a_model_a_data_frame_s_names_and_dates_are_names() -> None:
     """As a person has them: text, truth values, categories and days beside numbers."""
     pd = pytest.importorskip("pandas")

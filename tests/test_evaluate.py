@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from small import Watched, blobs, maml, prototypical, quick, sinusoid
 from torch import Tensor
 
 from quickstudy import UserError
+from quickstudy.cli.main import main
 from quickstudy.evaluation.meta_test import evaluate, ladder_of
 from quickstudy.evaluation.scores import norm_name, responses, score, scores
 from quickstudy.learner import Learner
@@ -263,3 +265,22 @@ def test_an_evaluation_has_typed_fields_and_reads_as_its_json() -> None:
     assert found["n_tasks_disjoint"] == found.disjoint.n_tasks
     assert "log_likelihood" not in found
     assert json.loads(json.dumps(found.to_json())) == found
+
+
+def test_results_that_could_not_be_written_are_refused_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file" / "out.json"):
+        compare = [
+            "compare",
+            "--learners",
+            "MAML",
+            "--tasks",
+            "sinusoid",
+            "--out",
+            str(tmp_path / "c"),
+        ]
+        for words in (["evaluate", "nothere"], compare, ["tables", "x"]):
+            assert main([*words, "--json", str(place)]) == 2, words
+            assert f"--json {place}: must be a file" in capsys.readouterr().err

@@ -131,3 +131,11 @@ def test_a_column_that_a_file_lacks_is_named(tmp_path):
     rows, _ = columns.read_labelled(path, "y", "classification")
     with pytest.raises(UserError, match=r"table.csv needs the columns size, plan; .*called size"):
         columns(rows)
+
+
+def test_a_spreadsheet_is_told_as_one(tmp_path):
+    for start in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1"):
+        path = tmp_path / "table.csv"  # as renamed by hand
+        path.write_bytes(start + bytes(500))
+        with pytest.raises(UserError, match="received a spreadsheet or an archive; save the sheet"):
+            read_table(path)

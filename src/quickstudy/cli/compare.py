@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from quickstudy import catalog
-from quickstudy.cli.console import status, write_json
+from quickstudy.cli.console import check_place, status, write_json
 from quickstudy.cli.options import Parser, read_yaml, value_of
 from quickstudy.compare.entries import given_entries
 from quickstudy.compare.figures import comparison_figures
@@ -138,6 +138,7 @@ def compare(argv: Sequence[str]) -> int:
     for note in notes:
         print(f"note: {note}")
     # All that can be wrong is found out before anything is trained.
+    check_place(settings.json)
     ladder = source.rungs(nn.Identity()) if settings.baselines else {}
     check_request([*runs, *ladder], settings.n_tasks, settings.reference)
     settings_of(source, settings.n_way, settings.n_shot, settings.split)

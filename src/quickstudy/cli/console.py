@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,6 +81,27 @@ def print_table(
     for row in rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def check_place(path: Path | None) -> None:
+    """Refuses a file that cannot be written, before work is done for it; None is none.
+
+    Raises:
+        UserError: It is a folder, or its folder cannot be made or written to.
+    """
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wrong = "a folder" if path.is_dir() else ""
+    except OSError as error:
+        wrong = f"a folder that cannot be made ({error.strerror})"
+    if not wrong and not os.access(path.parent, os.W_OK):
+        wrong = "a folder that may not be written to"
+    if wrong:
+        raise UserError(
+            f"--json {path}: must be a file that can be written; received {wrong}; choose another."
+        )
 
 
 def write_json(path: Path | None, result: Any) -> None:

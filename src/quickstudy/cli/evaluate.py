@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy import catalog
-from quickstudy.cli.console import print_table, status, write_json
+from quickstudy.cli.console import check_place, print_table, status, write_json
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.record import Evaluation as MetaTest
@@ -109,6 +109,7 @@ def evaluate(
         json: File for the results.
         pictures: Folder for the pictures, as SVG and JSON.
     """
+    check_place(json)
     result = evaluate_run(run, settings)
     write_json(json, result)
     if pictures is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from quickstudy import catalog
-from quickstudy.cli.console import print_json, print_table, status, write_json
+from quickstudy.cli.console import check_place, print_json, print_table, status, write_json
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
@@ -52,6 +52,7 @@ def tables(
             f"tables: of the tasks only path may be given; received {', '.join(others)}; leave "
             "them out."
         )
+    check_place(json)
     with status() as say:
         result = measure_runs(runs, splits, seed, say, tasks)
     for note in result["notes"]:

@@ -27,6 +27,8 @@ MARKED: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks and what they say; that of UTF-32 begins like that of UTF-16."""
+SPREADSHEETS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""The first bytes of .xlsx and .ods, and of .xls."""
 SAID = re.compile(r'"?sep=(.)"?[ ,;\t|]*(?:\r\n|\r|\n)', re.IGNORECASE)
 """The line by which Excel is told the separator."""
 
@@ -120,6 +122,11 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
+        if data.startswith(SPREADSHEETS):
+            raise UserError(
+                f"table: {path} must be text; received a spreadsheet or an archive; save the sheet "
+                "as CSV."
+            )
         encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
         text = data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -74,13 +74,22 @@ def distinct_classes(labels: list[Any], stored: bool = False) -> list[Any]:
         return distinct
 
 
-def _check_labels(labels: list[Any]) -> None:
+def check_present(labels: Sequence[Any]) -> None:
+    """Refuses labels of which one is missing.
+
+    Raises:
+        UserError: One is None or NaN.
+    """
     missing = [place for place, label in enumerate(labels) if _is_missing(label)]
     if missing:
         raise UserError(
             f"adapt: every example needs a label; received {labels[missing[0]]!r} in example(s) "
             f"{missing[:5]}; label these, or leave them out."
         )
+
+
+def _check_labels(labels: list[Any]) -> None:
+    check_present(labels)
     first: dict[Any, Any] = {}
     for place, label in enumerate(labels):
         try:

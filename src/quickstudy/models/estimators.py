@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from quickstudy.errors import UserError
 from quickstudy.inputs import Columns
 from quickstudy.inputs.frames import is_frame, rows_of
-from quickstudy.inputs.labels import Array
+from quickstudy.inputs.labels import Array, check_present
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
 from quickstudy.models.adapted import Adapted
@@ -138,6 +138,7 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
             UserError: The model is of another kind or takes other inputs, or there is one class.
         """
         model, inputs, y = self._examples(X, y, ensure_min_samples=2)
+        check_present(y.tolist())
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         self._learn(model, inputs, y)
