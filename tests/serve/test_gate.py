@@ -26,9 +26,9 @@ LARGE = picture(0, size=1100)  # more than a million pixels
 
 def until(is_so: Callable[[], bool]) -> None:
     """Waits for what another thread brings about."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600  # against hanging; how long it takes does not matter
     while not is_so():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, "it did not come about"
         time.sleep(0.002)
 
 
