@@ -25,7 +25,7 @@ LAYERS = {
         "nets",
     ],
     "method": ["inner", "rules", "learner", "learners"],
-    "tasks": ["batching", "inputs", "tasks", "domains", "catalog"],
+    "tasks": ["batching", "encoders", "inputs", "tasks", "domains", "catalog"],
     "doing": ["evaluation", "training", "explain", "models"],
     "tools": ["testing", "compare", "tabular", "selection", "search", "serve"],
     "doors": ["cli", "__init__", "__main__"],
@@ -39,7 +39,7 @@ FORBIDDEN = {
 BANNED_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 BANNED_WORDS = re.compile(r"fast[_ ]weights?|base[_ ]learner|train_inputs", re.IGNORECASE)
 BANNED_CALLS = re.compile(
-    r"\bpickle\b|(?<!safetensors\.)\btorch\.load\b|allow_pickle\s*=\s*True|\bmarshal\b"
+    r"\bpickle\b|(?<!safetensors\.)\btorch\.load\b(?!\(.*weights_only=True\))|allow_pickle\s*=\s*True|\bmarshal\b"
 )
 LONGEST = 400
 EXAMPLE = re.compile(r'\n +Example:\n(?:.*\n)*?(?= *""")')

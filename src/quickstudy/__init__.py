@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from quickstudy import learners, nets, rules, tasks
 from quickstudy.catalog import build
 from quickstudy.compare import compare
+from quickstudy.encoders import Encoder, Text, encoder
 from quickstudy.errors import (
     CheckpointError,
     DataError,
@@ -42,6 +43,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "EmbeddingLearner",
+    "Encoder",
     "Estimate",
     "Examples",
     "FewShotClassifier",
@@ -52,11 +54,13 @@ __all__ = [
     "QuickstudyError",
     "Tags",
     "Task",
+    "Text",
     "Training",
     "UserError",
     "__version__",
     "build",
     "compare",
+    "encoder",
     "estimate",
     "evaluate",
     "learners",

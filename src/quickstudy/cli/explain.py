@@ -67,7 +67,7 @@ def explain(
 
 def explained_in_figures(adapted: Adapted, query: Any, explanation: JSON) -> list[Figure]:
     """The figures of an explanation by `Adapted.explain` of a query."""
-    encoded, _ = adapted.model.inputs(query)
+    encoded = adapted.model.inputs(query).x
     support, x = (t.detach().cpu().numpy() for t in (adapted.support_x, encoded[0]))
     return explanation_figures(explanation, support, x, adapted.model.preprocess)
 

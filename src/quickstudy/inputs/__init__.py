@@ -1,4 +1,4 @@
-"""Inputs as users hand them over and as networks take them: pictures, rows of tables, vectors.
+"""Inputs as users hand them over and as networks take them: pictures, texts, rows, vectors.
 
 `KINDS` maps the name in a run directory or task file to the kind.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from quickstudy.inputs.encoded import EncodedKind, EncodedPictures, EncodedTexts
 from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.kind import InputKind
 from quickstudy.inputs.rows import Columns
@@ -18,6 +19,9 @@ __all__ = [
     "KINDS",
     "Columns",
     "Encoded",
+    "EncodedKind",
+    "EncodedPictures",
+    "EncodedTexts",
     "InputKind",
     "Pictures",
     "SupportSet",
@@ -27,7 +31,12 @@ __all__ = [
     "read",
 ]
 
-KINDS: dict[str, type[InputKind]] = {"columns": Columns, "pictures": Pictures}
+KINDS: dict[str, type[InputKind]] = {
+    "columns": Columns,
+    "pictures": Pictures,
+    "encoded_pictures": EncodedPictures,
+    "encoded_texts": EncodedTexts,
+}
 
 
 def kind_from_json(data: dict[str, Any] | None) -> InputKind:

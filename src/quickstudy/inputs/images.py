@@ -17,7 +17,15 @@ from quickstudy.files.records import JSON
 from quickstudy.inputs.axes import is_one
 from quickstudy.inputs.files import labelled_files, pictures_at
 from quickstudy.inputs.frames import AS_KNOWN, Reading
-from quickstudy.inputs.ink import border, only_ink
+from quickstudy.inputs.framing import (
+    Resize,
+    border_colour,
+    brightest_255,
+    cropped,
+    padded,
+    squashed,
+)
+from quickstudy.inputs.ink import only_ink
 from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
 from quickstudy.inputs.levels import DEPTHS, TOLERANCE, White, check_alike
 from quickstudy.inputs.parallel import read_each
@@ -60,6 +68,9 @@ class Pictures(InputKind):
         bits: Depth of whole numbers: white is `2**bits - 1`, of uint8 at most 255. Where omitted,
             each picture has the fewest of 8, 10, 12 and 16 bits that hold its largest number, and
             one of 0 and 1 alone is a mask; uint8 is 8 bits.
+        resize: Whether a picture that is not square is padded, squashed, or its middle cut out.
+        crop_from: With `"crop"`, the length to which the shorter side is scaled before; `size`
+            where omitted.
 
     Raises:
         UserError: Sizes or bits out of range, or colour with `ink`.
@@ -78,6 +89,8 @@ class Pictures(InputKind):
     ink: bool = False
     fill: float = 0.65
     bits: int | None = None
+    resize: Resize = "pad"
+    crop_from: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("L", "RGB") or (self.ink and self.mode != "L"):
@@ -117,9 +130,16 @@ class Pictures(InputKind):
         flat = flatten(image, self.mode, self.ink)
         if self.ink:
             flat = only_ink(flat, name)
-            return _brightest_255(_framed(flat, self.size, self.fill))[None], None
-        framed = np.asarray(_framed(flat, self.size, 1.0, _border_colour(flat)))
+            return brightest_255(padded(flat, self.size, self.fill))[None], None
+        framed = np.asarray(self._squared(flat))
         return framed[None] if self.mode == "L" else framed.transpose(2, 0, 1).copy(), white
+
+    def _squared(self, image: Image.Image) -> Image.Image:
+        if self.resize == "squash":
+            return squashed(image, self.size)
+        if self.resize == "crop":
+            return cropped(image, self.size, self.crop_from or self.size)
+        return padded(image, self.size, 1.0, border_colour(image))
 
     def stack(
         self, pictures: Sequence[Any], skip_bad: bool = False
@@ -137,8 +157,30 @@ class Pictures(InputKind):
             UserError: Pictures cannot be read, all of which are named; or by their largest numbers
                 they differ in depth.
         """
-        inputs, bad = self._alike(pictures, self._levels, skip_bad)
+        inputs: list[NDArray[np.uint8]] = []
+        bad = self.hand_over(pictures, inputs.append, skip_bad)
         return np.stack(inputs), bad
+
+    def hand_over(
+        self,
+        pictures: Sequence[Any],
+        take: Callable[[NDArray[np.uint8]], None],
+        skip_bad: bool = False,
+    ) -> dict[int, str]:
+        """Hands over pictures one by one as they are read, as inputs in 0 .. 255.
+
+        Args:
+            pictures: Each as one picture is given.
+            take: Called with each input `(channels, size, size)`, in order.
+            skip_bad: Whether those that cannot be read are left out.
+
+        Returns:
+            Why pictures were left out, by their place.
+
+        Raises:
+            UserError: As `stack`.
+        """
+        return self._alike(pictures, self._levels, take, skip_bad)
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         values = as_array(nested(X))
@@ -147,11 +189,7 @@ class Pictures(InputKind):
             encoded = self._encoded(values, x_shape, single)
             if encoded is not None:
                 return encoded, single
-            pictures = [values] if single else list(values)
-        else:
-            single, pictures = one_or_many(values)
-        if not pictures:
-            raise UserError("inputs: need at least one picture; received none; pass some.")
+        pictures, single = pictures_in(values, x_shape)
 
         def read(picture: Any) -> tuple[Array, White | None]:
             array = as_array(picture)
@@ -162,7 +200,8 @@ class Pictures(InputKind):
             return self._levels(picture)
 
         # As levels they take a quarter of the memory, and there is one array of numbers alone.
-        inputs, _ = self._alike(pictures, read)
+        inputs: list[Array] = []
+        self._alike(pictures, read, inputs.append)
         x = np.empty((len(inputs), *inputs[0].shape), dtype=np.float32)
         for row, values in zip(x, inputs, strict=True):
             white = 255 if values.dtype == np.uint8 else 1
@@ -195,10 +234,11 @@ class Pictures(InputKind):
         self,
         pictures: Sequence[Any],
         read: Callable[[Any], tuple[T, White | None]],
+        take: Callable[[T], None],
         skip_bad: bool = False,
-    ) -> tuple[list[T], dict[int, str]]:
-        """All pictures, read; and why pictures were left out, by their place."""
-        inputs, whites, names = [], [], []
+    ) -> dict[int, str]:
+        """Hands over all pictures, read; returns why pictures were left out, by their place."""
+        whites, names = [], []
         bad: dict[int, str] = {}
         for place, each in enumerate(read_each(read, pictures, "pictures read")):
             if isinstance(each, UserError):
@@ -206,14 +246,14 @@ class Pictures(InputKind):
             elif isinstance(each, Exception):
                 raise each
             else:
-                inputs.append(each[0])
+                take(each[0])
                 whites.append(each[1])
                 path = isinstance(pictures[place], str | os.PathLike)
                 names.append(str(pictures[place]) if path else f"example {place}")
-        if bad and not (skip_bad and inputs):
+        if bad and not (skip_bad and whites):
             raise _unreadable(bad, len(pictures))
         check_alike(whites, names)
-        return inputs, bad
+        return bad
 
     @property
     def _shape(self) -> Shape:
@@ -221,8 +261,12 @@ class Pictures(InputKind):
 
     def to_json(self) -> JSON:
         options = asdict(self)
-        if self.bits is None:  # as in files of the time before there were bits
-            del options["bits"]
+        # As in files of the time before there were these options.
+        for name in ("bits", "crop_from"):
+            if options[name] is None:
+                del options[name]
+        if self.resize == "pad":
+            del options["resize"]
         return {"kind": "pictures", **options}
 
     @classmethod
@@ -257,6 +301,26 @@ class Pictures(InputKind):
         return Images(x[:, 0] if x.shape[1] == 1 else np.moveaxis(x, 1, -1), self.ink)
 
 
+def pictures_in(values: Any, x_shape: Shape) -> tuple[list[Any], bool]:
+    """The pictures in what a user hands over, and whether it is one rather than many.
+
+    Args:
+        values: An array, or one picture or several of any form.
+        x_shape: Shape of one input of the network, channels first.
+
+    Raises:
+        UserError: There are none, or one cannot be told from many.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "buif":
+        single = is_one(values, x_shape)
+        pictures = [values] if single else list(values)
+    else:
+        single, pictures = one_or_many(values)
+    if not pictures:
+        raise UserError("inputs: need at least one picture; received none; pass some.")
+    return pictures, single
+
+
 def _unreadable(bad: dict[int, str], n: int) -> UserError:
     """The error of pictures that cannot be read: each message, and the examples it is about."""
     if len(bad) == 1:
@@ -275,28 +339,3 @@ def _unreadable(bad: dict[int, str], n: int) -> UserError:
         f"Pictures: all must be pictures that can be read; received {len(bad)} of {n} that are "
         f"not; correct them or leave them out:\n  {listed}"
     )
-
-
-def _border_colour(image: Image.Image) -> tuple[int, ...]:
-    values = np.asarray(image)
-    return tuple(int(v) for v in np.atleast_1d(np.median(values[border(values)], axis=0)))
-
-
-def _framed(
-    image: Image.Image, size: int, fill: float, ground: tuple[int, ...] = (0,)
-) -> Image.Image:
-    """The picture scaled to fill part of a square frame, in its middle."""
-    side = max(1, round(fill * size))
-    width, height = (max(1, round(side * s / max(image.size))) for s in image.size)
-    colour = ground[0] if len(ground) == 1 else ground
-    frame = Image.new(image.mode, (size, size), colour)
-    small = image.resize((width, height), Image.Resampling.BILINEAR)
-    frame.paste(small, ((size - width) // 2, (size - height) // 2))
-    return frame
-
-
-def _brightest_255(image: Image.Image) -> NDArray[np.uint8]:
-    """Pixels stretched so that strokes thinner than a pixel are as bright as thick ones."""
-    values = np.asarray(image, dtype=np.float32)
-    stretched: NDArray[np.uint8] = np.rint(values * (255 / max(values.max(), 1))).astype(np.uint8)
-    return stretched

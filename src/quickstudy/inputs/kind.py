@@ -16,8 +16,8 @@ from quickstudy.task import Kind
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-Form = Literal["image", "row", "values"]
-Modality = Literal["pictures", "rows", "arrays"]
+Form = Literal["image", "row", "text", "values"]
+Modality = Literal["pictures", "rows", "texts", "arrays"]
 
 
 class Images(NamedTuple):
@@ -136,6 +136,25 @@ class InputKind(ABC):
         """
         return self, X, x_shape
 
+    def raw(self, X: Any, single: bool) -> list[Any] | None:
+        """The inputs in the form in which people read them, to be kept beside their encoding.
+
+        None for a kind whose encoded inputs say all there is to see.
+
+        Args:
+            X: As `encode` takes it.
+            single: Whether it is one example.
+        """
+        return None
+
+    @property
+    def runtime(self) -> JSON | None:
+        """How inputs are encoded on this machine, where that decides no more than rounding.
+
+        It is recorded beside the fingerprint of a model, not in it.
+        """
+        return None
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user on the data that the kind was made of."""
@@ -152,7 +171,7 @@ class InputKind(ABC):
 
     def refusal(self, form: Form) -> UserError:
         """The error of an input that a request gives in a form of another kind."""
-        received = "a row" if form == "row" else "an image"
+        received = {"row": "a row", "text": "a text"}.get(form, "an image")
         return UserError(
             f"input: this model takes {self.modality}; received {received}; give the input as "
             f"{self.form!r}."

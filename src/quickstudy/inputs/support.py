@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ class Encoded(NamedTuple):
     Attributes:
         x: `(examples, *x_shape)`.
         single: Whether they were handed over as one example rather than as many.
+        raw: The inputs as people read them, such as texts, of a kind that has them kept.
 
     Example:
         >>> encoded = Encoded(query.x)
@@ -29,6 +31,17 @@ class Encoded(NamedTuple):
 
     x: Tensor
     single: bool = False
+    raw: list[Any] | None = None
+
+    def chosen(self, places: Sequence[int]) -> Encoded:
+        """The inputs in these places."""
+        raw = None if self.raw is None else [self.raw[place] for place in places]
+        return Encoded(self.x[list(places)], raw=raw)
+
+    def with_more(self, others: Encoded) -> Encoded:
+        """These inputs and others after them."""
+        raw = None if self.raw is None or others.raw is None else [*self.raw, *others.raw]
+        return Encoded(torch.cat([self.x, others.x]), raw=raw)
 
 
 class SupportSet(NamedTuple):
@@ -40,6 +53,7 @@ class SupportSet(NamedTuple):
         examples: What a learner takes: inputs, targets and weights.
         classes: The labels in the order of the targets' columns; empty in regression.
         scale: The scale by which the targets of a regression are standardised.
+        raw: The inputs as people read them, of a kind that has them kept.
 
     Example:
         >>> options = {"targets": "classification", "n_out": None, "like": support.x}
@@ -52,6 +66,12 @@ class SupportSet(NamedTuple):
     examples: Examples
     classes: list[Any]
     scale: TargetScale = IDENTITY
+    raw: list[Any] | None = None
+
+    @property
+    def inputs(self) -> Encoded:
+        """The inputs as the network takes them."""
+        return Encoded(self.examples.x, raw=self.raw)
 
     @property
     def x_shape(self) -> Shape:
@@ -84,7 +104,7 @@ def encode(X: Any, kind: InputKind, x_shape: Shape, like: Tensor) -> Encoded:
             "infinity or too large a number in example(s) "
             f"{torch.nonzero(bad).flatten()[:5].tolist()}; remove or fill these values."
         )
-    return Encoded(x, single)
+    return Encoded(x, single, kind.raw(X, single))
 
 
 def read(
@@ -118,7 +138,7 @@ def read(
     """
     if not isinstance(X, Encoded):
         kind, X, x_shape = kind.for_task(X, y, x_shape)
-    x, single = encode(X, kind, x_shape, like)
+    x, single, raw = encode(X, kind, x_shape, like)
     if single:
         raise UserError(
             f"adapt: X must hold several examples; received one of shape {tuple(x.shape[1:])}; "
@@ -134,7 +154,7 @@ def read(
         classes = distinct_classes(labels, stored)
         column = {label: i for i, label in enumerate(classes)}
         y = torch.tensor([column[label] for label in labels], device=x.device)
-        return SupportSet(kind, labels, examples(x, y, len(classes)), classes)
+        return SupportSet(kind, labels, examples(x, y, len(classes)), classes, raw=raw)
     values = real_targets(labels)
     if n_out is not None and values.shape[1] != n_out:
         raise UserError(
@@ -148,4 +168,4 @@ def read(
             f"adapt: targets must be within {torch.finfo(x.dtype).max:.3g} standard deviations; "
             f"received values up to {float(values.abs().max()):g}; give them in another unit."
         )
-    return SupportSet(kind, labels, examples(x, targets_.to(x.device)), [], scale)
+    return SupportSet(kind, labels, examples(x, targets_.to(x.device)), [], scale, raw)

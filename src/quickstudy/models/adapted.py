@@ -52,6 +52,7 @@ class Adapted:
         labels: The label of each.
         classes: The labels in the order of the columns; empty in regression.
         scale: The scale of the targets of a regression, in which the learner sees them.
+        raw: The examples as people read them, such as texts, of a kind that has them kept.
         state: What the learner made of the examples.
 
     Example:
@@ -65,6 +66,7 @@ class Adapted:
     def __init__(self, model: Model, support: SupportSet, state: Any = None) -> None:
         self.model, self.support = model, support.examples
         self.labels, self.classes, self.scale = support.labels, support.classes, support.scale
+        self.raw = support.raw
         if state is None:
             check_memory(model.learner, self.support.x)
             with torch.no_grad(), locked(model.learner):
@@ -171,7 +173,7 @@ class Adapted:
             (50,)
         """
         threshold = self._threshold()
-        x, single = self.model.inputs(X)
+        x, single, _ = self.model.inputs(X)
         with torch.no_grad(), locked(self.model.learner):
             scores = novelty(self.model.learner, self.support, self.state, x)
         relative: Array = (scores.double() / threshold.value).cpu().numpy()
@@ -184,14 +186,14 @@ class Adapted:
 
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
         """A new model that has learned from these examples too; new classes are allowed."""
-        x, single = self.model.inputs(X)
-        labels = label_list([y] if single and not is_many(y) else y)
-        if len(x) != len(labels):
+        more = self.model.inputs(X)
+        labels = label_list([y] if more.single and not is_many(y) else y)
+        if len(more.x) != len(labels):
             raise UserError(
-                f"update: every example needs a label; received {len(x)} examples and "
+                f"update: every example needs a label; received {len(more.x)} examples and "
                 f"{len(labels)} labels; pass as many of one as of the other."
             )
-        return self._taught(torch.cat([self.support_x, x]), [*self.labels, *labels])
+        return self._taught(self._inputs.with_more(more), [*self.labels, *labels])
 
     def without(self, indices: int | Iterable[int] | Array | Tensor) -> Adapted:
         """A new model that never saw these support examples.
@@ -206,7 +208,7 @@ class Adapted:
         n = len(self.labels)
         removed = chosen(indices, n, "without")
         remaining = [i for i in range(n) if i not in removed]
-        return self._taught(self.support_x[remaining], [self.labels[i] for i in remaining])
+        return self._taught(self._inputs.chosen(remaining), [self.labels[i] for i in remaining])
 
     def quality(self, max_folds: int = 5) -> Quality:
         """How good this model is, by cross-validation on its own support set.
@@ -236,7 +238,7 @@ class Adapted:
         Raises:
             UserError: There are several queries, or no such label.
         """
-        x, _ = self.model.inputs(X)
+        x = self.model.inputs(X).x
         if len(x) != 1:
             raise UserError(
                 f"explain: one query is explained at a time; received {len(x)}; choose one."
@@ -350,9 +352,14 @@ class Adapted:
             self.scale,
         )
 
-    def _taught(self, x: Tensor, labels: list[Any]) -> Adapted:
-        """The model of a task of these encoded examples."""
-        return Adapted(self.model, self.model.read(Encoded(x), labels))
+    def _taught(self, inputs: Encoded, labels: list[Any]) -> Adapted:
+        """The model of a task of these examples."""
+        return Adapted(self.model, self.model.read(inputs, labels))
+
+    @property
+    def _inputs(self) -> Encoded:
+        """The examples as the network takes them, and as people read them."""
+        return Encoded(self.support_x, raw=self.raw)
 
     def _threshold(self) -> Threshold:
         """The threshold of novelty.
@@ -374,7 +381,7 @@ class Adapted:
         return torch.softmax(out.double() / self.model.temperature, dim=1)
 
     def _output(self, X: Any) -> tuple[Tensor, bool]:
-        x, single = self.model.inputs(X)
+        x, single, _ = self.model.inputs(X)
         learner = self.model.learner
         with torch.no_grad(), locked(learner):
             if learner.tags.transductive:

@@ -1,0 +1,23 @@
+"""Frozen pretrained encoders: features of photographs, drawings and texts."""
+
+from __future__ import annotations
+
+from quickstudy.encoders.encoder import Backend, Encoder, PictureRule, TextRule
+from quickstudy.encoders.named import NAMED
+from quickstudy.encoders.network import EncoderNetwork, Tokens, TokenStates
+from quickstudy.encoders.registry import encoder, network
+from quickstudy.encoders.text import Text
+
+__all__ = [
+    "NAMED",
+    "Backend",
+    "Encoder",
+    "EncoderNetwork",
+    "PictureRule",
+    "Text",
+    "TextRule",
+    "TokenStates",
+    "Tokens",
+    "encoder",
+    "network",
+]

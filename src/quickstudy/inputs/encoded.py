@@ -1,0 +1,244 @@
+"""Pictures and texts as the features of a frozen pretrained encoder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from torch import Tensor
+
+from quickstudy.encoders import Backend, Encoder, EncoderNetwork, Text, network
+from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
+from quickstudy.inputs.delimited import labelled_rows, read_table
+from quickstudy.inputs.files import labelled_files, pictures_at
+from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.images import STORED_SIDE, Pictures, pictures_in
+from quickstudy.inputs.kind import Array, Form, InputKind, Shape
+from quickstudy.inputs.pixels import as_array, from_base64, nested, read_upload, upload_pixels
+from quickstudy.inputs.texts import text_of, texts_in
+from quickstudy.inputs.vectors import nested_numbers
+from quickstudy.progress import tell
+from quickstudy.task import Kind
+
+AT_ONCE: Final = 64
+"""Inputs that are in memory as more than their features at a time."""
+
+
+@dataclass(frozen=True)
+class EncodedKind(InputKind):
+    """Inputs of which a network gets the features of a frozen encoder.
+
+    The encoder is loaded when something is first encoded, and shared by all kinds that name it.
+
+    Attributes:
+        encoder: The encoder.
+        backend: What computes its features; they differ by rounding.
+    """
+
+    encoder: Encoder
+    backend: Backend = field(default="torch", compare=False)
+
+    @property
+    def x_shape(self) -> Shape:
+        """Shape of one encoded input `(n_features,)`."""
+        return (self.encoder.n_features,)
+
+    @property
+    def network(self) -> EncoderNetwork:
+        """The loaded encoder."""
+        return network(self.encoder, self.backend)
+
+    @abstractmethod
+    def stack(self, inputs: Sequence[Any], skip_bad: bool = False) -> tuple[Array, dict[int, str]]:
+        """Features `(n, n_features)` of many inputs.
+
+        Args:
+            inputs: Each as one input is given.
+            skip_bad: Whether those that cannot be read are left out.
+
+        Returns:
+            The features, and why inputs were left out, by their place.
+
+        Raises:
+            UserError: Inputs cannot be read.
+        """
+
+    @abstractmethod
+    def separate(self, X: Any) -> tuple[list[Any], bool]:
+        """The inputs in what a user hands over, and whether it is one rather than many.
+
+        Raises:
+            UserError: There are none.
+        """
+
+    def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
+        values = as_array(nested(X))
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim < 3:
+            features = np.atleast_2d(values)
+            if features.shape[1:] == self.x_shape:
+                return features, values.ndim == 1
+        if isinstance(X, Tensor) and X.is_floating_point() and X.ndim < 3:
+            raise UserError(
+                f"inputs: features of the encoder {self.encoder.name} must have the shape "
+                f"(examples, {self.encoder.n_features}); received {tuple(X.shape)}; give the "
+                f"{self.modality} themselves, or such features."
+            )
+        inputs, single = self.separate(values)
+        return self.stack(inputs)[0], single
+
+    def to_json(self) -> JSON:
+        return {"kind": f"encoded_{self.modality}", "encoder": self.encoder.to_json()}
+
+    @classmethod
+    def from_json(cls, data: JSON) -> Self:
+        return cls(Encoder.from_json(data["encoder"]))
+
+    @property
+    def runtime(self) -> JSON:
+        return {"backend": self.backend}
+
+    def to_request(self, x: Any) -> JSON:
+        return {"values": x}
+
+
+@dataclass(frozen=True)
+class EncodedPictures(EncodedKind):
+    """Pictures as the features of a frozen encoder.
+
+    A picture may have any form that `Pictures` takes; floating-point numbers `(n_features,)` or
+    `(examples, n_features)` are features already.
+
+    Example:
+        >>> kind = EncodedPictures(qs.encoder("photos"))
+        >>> kind.x_shape
+        (1280,)
+    """
+
+    form = "image"
+    modality = "pictures"
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """How a picture becomes what the encoder takes."""
+        rule = self.encoder.picture_rule
+        if rule.ink:
+            return Pictures(rule.size, rule.mode, ink=True, fill=rule.fill)
+        return Pictures(rule.size, rule.mode, resize=rule.resize, crop_from=rule.crop_from)
+
+    def separate(self, X: Any) -> tuple[list[Any], bool]:
+        _check_no_texts(X, self.encoder)
+        return pictures_in(X, self.encoder.picture_rule.shape)
+
+    def stack(self, inputs: Sequence[Any], skip_bad: bool = False) -> tuple[Array, dict[int, str]]:
+        features: list[Array] = []
+        waiting: list[Array] = []
+
+        def encode() -> None:
+            features.append(self.network.pictures(np.stack(waiting)))
+            waiting.clear()
+
+        def take(levels: Array) -> None:
+            waiting.append(levels)
+            if len(waiting) == AT_ONCE:
+                encode()
+
+        bad = self.pictures.hand_over(inputs, take, skip_bad)
+        if waiting:
+            encode()
+        return np.concatenate(features), bad
+
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
+        return labelled_files(path)
+
+    def read_queries(self, paths: Sequence[Path]) -> list[Any]:
+        return list(pictures_at(paths))
+
+    def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
+        if form == "values":
+            return nested_numbers(value, x_shape)
+        if form != self.form:
+            raise self.refusal(form)
+        return read_upload(from_base64(value["b64"]), max(STORED_SIDE, 2 * self.pictures.size))
+
+    def pixels(self, form: Form, value: Any) -> int:
+        return upload_pixels(value["b64"]) if form == self.form else 0
+
+    def card(self) -> JSON:
+        return {"columns": None, "drawings": self.encoder.picture_rule.ink}
+
+
+@dataclass(frozen=True)
+class EncodedTexts(EncodedKind):
+    """Texts as the features of a frozen encoder.
+
+    A text is a string, `Text`, or a mapping with `text` and perhaps `spans`; floating-point numbers
+    `(n_features,)` or `(examples, n_features)` are features already.
+
+    Example:
+        >>> kind = EncodedTexts(qs.encoder("sentences"))
+        >>> kind.x_shape
+        (384,)
+    """
+
+    form = "text"
+    modality = "texts"
+
+    def separate(self, X: Any) -> tuple[list[Any], bool]:
+        texts, single = texts_in(X)
+        return list(texts), single
+
+    def stack(self, inputs: Sequence[Any], skip_bad: bool = False) -> tuple[Array, dict[int, str]]:
+        texts, _ = texts_in(list(inputs))
+        parts = []
+        for start in range(0, len(texts), 4 * AT_ONCE):
+            parts.append(self.network.texts(texts[start : start + 4 * AT_ONCE]))
+            tell("texts encoded", min(start + 4 * AT_ONCE, len(texts)), len(texts))
+        return np.concatenate(parts), {}
+
+    def raw(self, X: Any, single: bool) -> list[Any] | None:
+        values = as_array(nested(X))
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            return None
+        return self.separate(values)[0]
+
+    def read_labelled(
+        self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
+    ) -> tuple[Any, list[Any]]:
+        rows, labels = labelled_rows(path, target, targets, reading)
+        return rows, labels
+
+    def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
+        return [row for path in paths for row in read_table(path)]
+
+    def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
+        if form == "values":
+            return nested_numbers(value, x_shape)
+        if form != self.form:
+            raise self.refusal(form)
+        text = text_of(value, "the request")
+        if not text.spans:
+            return text.text
+        return {"text": text.text, "spans": [list(span) for span in text.spans]}
+
+    def card(self) -> JSON:
+        return {"columns": None, "drawings": False}
+
+
+def _check_no_texts(X: Any, encoder: Encoder) -> None:
+    """Raises UserError where pictures are asked for and texts are given."""
+    first = X if isinstance(X, str) else next(iter(X), None) if isinstance(X, list | tuple) else X
+    sentence = isinstance(first, str) and not Path(first).suffix and " " in first.strip()
+    if isinstance(first, Text) or sentence:
+        text = first.text if isinstance(first, Text) else first
+        raise UserError(
+            f"inputs: the encoder {encoder.name} takes pictures; received the text "
+            f"{str(text)[:40]!r}; for texts use the encoder sentences, for pictures give paths."
+        )
