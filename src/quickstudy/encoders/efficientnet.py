@@ -31,7 +31,7 @@ STAGES: Final = (
     Stage(1, 3, 1, 6, 320),
 )
 EPS: Final = 1e-3
-"""What TensorFlow adds to the variances of its batch norms."""
+"""Added to the variances of batch norms, as TensorFlow does."""
 
 
 class EfficientNetLite0(nn.Module):
