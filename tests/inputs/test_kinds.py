@@ -9,11 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from quickstudy.encoders import Encoder, PictureRule, Text, TextRule
 from quickstudy.errors import UserError
 from quickstudy.inputs import (
     KINDS,
     Columns,
     Encoded,
+    EncodedPictures,
+    EncodedTexts,
     InputKind,
     Pictures,
     TaskColumns,
@@ -26,12 +29,18 @@ from quickstudy.inputs.rows import Categorical, Numeric
 from quickstudy.inputs.support import encode
 
 COLUMNS = Columns({"age": Numeric(2.0, 4.0, 1.0), "plan": Categorical(("basic", "plus"))})
-OTHERS = {"image": {"b64": ""}, "row": {"age": 3, "plan": "plus"}, "values": [[1.0]]}
+PHOTOS = Encoder(
+    *("tiny", "a test", "none", "0" * 64, 3, PictureRule(8, "crop", (0.5,) * 3, (0.5,) * 3))
+)
+TEXTS = Encoder("tiny", "a test", "none", "0" * 64, 3, TextRule(8, "mean", True), "1" * 64)
+OTHERS = {"image": {"b64": ""}, "row": {"age": 3, "plan": "plus"}, "text": "plus", "values": [[1.0]]}
 CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[float]]]]] = {
     "pictures": (Pictures(4), (1, 4, 4), np.linspace(0, 1, 16).reshape(1, 4, 4).tolist()),
     "columns": (COLUMNS, (3,), [0.25, 0.0, 1.0]),
     "columns of the task": (TaskColumns(COLUMNS), (3,), [0.25, 0.0, 1.0]),
     "columns not known yet": (TaskColumns(Vectors()), (3,), [0.25, 0.0, 1.0]),
+    "encoded pictures": (EncodedPictures(PHOTOS), (3,), [0.25, -1.0, 1.0]),
+    "encoded texts": (EncodedTexts(TEXTS), (3,), [0.25, -1.0, 1.0]),
     "vectors": (Vectors(), (3,), [0.25, 0.0, 1.0]),
 }
 
@@ -93,6 +102,18 @@ def test_a_picture_is_stored_as_its_pixels():
     np.testing.assert_array_equal(np.asarray(again), np.asarray(picture))
     np.testing.assert_array_equal(np.asarray(stored.from_bytes(data)), np.asarray(picture))
     assert stored.to_png(data, Vectors()) == data
+
+
+@pytest.mark.parametrize(
+    "request_", [{"text": "so\nit is"}, {"text": "so it is", "spans": [[0, 2], [6, 8]]}]
+)
+def test_a_text_is_stored_as_it_was_asked_about(request_):
+    kind = EncodedTexts(TEXTS)
+    value = request_ if "spans" in request_ else request_["text"]
+    data = stored.to_bytes(kind.from_request("text", value, (3,)))
+    assert stored.to_request(data) == request_
+    (text,), _ = kind.separate([stored.from_bytes(data)])
+    assert text == Text(request_["text"], tuple(map(tuple, request_.get("spans", ()))))
 
 
 def test_encoded_drawings_are_shown_dark_on_light():

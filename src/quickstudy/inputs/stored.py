@@ -37,7 +37,10 @@ def to_request(data: bytes) -> JSON:
     if data.startswith(PNG):
         return {"image": {"b64": base64.b64encode(data).decode()}}
     value = json.loads(data)
-    return {"row" if isinstance(value, dict) else "values": value}
+    if isinstance(value, dict) and value.keys() == {"text", "spans"}:
+        return value
+    form = {str: "text", dict: "row"}.get(type(value), "values")
+    return {form: value}
 
 
 def to_png(data: bytes, kind: InputKind) -> bytes | None:
