@@ -33,7 +33,12 @@ PHOTOS = Encoder(
     *("tiny", "a test", "none", "0" * 64, 3, PictureRule(8, "crop", (0.5,) * 3, (0.5,) * 3))
 )
 TEXTS = Encoder("tiny", "a test", "none", "0" * 64, 3, TextRule(8, "mean", True), "1" * 64)
-OTHERS = {"image": {"b64": ""}, "row": {"age": 3, "plan": "plus"}, "text": "plus", "values": [[1.0]]}
+OTHERS = {
+    "image": {"b64": ""},
+    "row": {"age": 3, "plan": "plus"},
+    "text": "plus",
+    "values": [[1.0]],
+}
 CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[float]]]]] = {
     "pictures": (Pictures(4), (1, 4, 4), np.linspace(0, 1, 16).reshape(1, 4, 4).tolist()),
     "columns": (COLUMNS, (3,), [0.25, 0.0, 1.0]),
