@@ -39,8 +39,9 @@ def to_request(data: bytes) -> JSON:
     value = json.loads(data)
     if isinstance(value, dict) and value.keys() == {"text", "spans"}:
         return value
-    form = {str: "text", dict: "row"}.get(type(value), "values")
-    return {form: value}
+    if isinstance(value, str):
+        return {"text": value}
+    return {"row" if isinstance(value, dict) else "values": value}
 
 
 def to_png(data: bytes, kind: InputKind) -> bytes | None:
