@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,14 +21,22 @@ from quickstudy.inputs.files import labelled_files, pictures_at
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.images import STORED_SIDE, Pictures, pictures_in
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
-from quickstudy.inputs.pixels import as_array, from_base64, nested, read_upload, upload_pixels
+from quickstudy.inputs.pixels import (
+    as_array,
+    from_base64,
+    nested,
+    picture_content,
+    read_upload,
+    upload_pixels,
+)
 from quickstudy.inputs.texts import text_of, texts_in
 from quickstudy.inputs.vectors import nested_numbers
 from quickstudy.progress import tell
 from quickstudy.task import Kind
 
 AT_ONCE: Final = 64
-"""Inputs that are in memory as more than their features at a time."""
+"""Pictures that are in memory as more than their features at a time."""
+TEXTS_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True)
@@ -55,18 +64,22 @@ class EncodedKind(InputKind):
         return network(self.encoder, self.backend)
 
     @abstractmethod
-    def stack(self, inputs: Sequence[Any], skip_bad: bool = False) -> tuple[Array, dict[int, str]]:
+    def stack(self, inputs: Sequence[Any]) -> Array:
         """Features `(n, n_features)` of many inputs.
 
         Args:
             inputs: Each as one input is given.
-            skip_bad: Whether those that cannot be read are left out.
-
-        Returns:
-            The features, and why inputs were left out, by their place.
 
         Raises:
             UserError: Inputs cannot be read.
+        """
+
+    @abstractmethod
+    def content(self, value: Any) -> bytes:
+        """The bytes that one input is known by, whatever form it has.
+
+        Raises:
+            UserError: It cannot be read.
         """
 
     @abstractmethod
@@ -90,7 +103,7 @@ class EncodedKind(InputKind):
                 f"{self.modality} themselves, or such features."
             )
         inputs, single = self.separate(values)
-        return self.stack(inputs)[0], single
+        return self.stack(inputs), single
 
     def to_json(self) -> JSON:
         return {"kind": f"encoded_{self.modality}", "encoder": self.encoder.to_json()}
@@ -98,6 +111,10 @@ class EncodedKind(InputKind):
     @classmethod
     def from_json(cls, data: JSON) -> Self:
         return cls(Encoder.from_json(data["encoder"]))
+
+    @property
+    def net(self) -> JSON:
+        return {"name": "Adapter"}
 
     @property
     def runtime(self) -> JSON:
@@ -135,7 +152,7 @@ class EncodedPictures(EncodedKind):
         _check_no_texts(X, self.encoder)
         return pictures_in(X, self.encoder.picture_rule.shape)
 
-    def stack(self, inputs: Sequence[Any], skip_bad: bool = False) -> tuple[Array, dict[int, str]]:
+    def stack(self, inputs: Sequence[Any]) -> Array:
         features: list[Array] = []
         waiting: list[Array] = []
 
@@ -148,10 +165,13 @@ class EncodedPictures(EncodedKind):
             if len(waiting) == AT_ONCE:
                 encode()
 
-        bad = self.pictures.hand_over(inputs, take, skip_bad)
+        self.pictures.hand_over(inputs, take)
         if waiting:
             encode()
-        return np.concatenate(features), bad
+        return np.concatenate(features)
+
+    def content(self, value: Any) -> bytes:
+        return picture_content(value)
 
     def read_labelled(
         self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
@@ -195,13 +215,17 @@ class EncodedTexts(EncodedKind):
         texts, single = texts_in(X)
         return list(texts), single
 
-    def stack(self, inputs: Sequence[Any], skip_bad: bool = False) -> tuple[Array, dict[int, str]]:
+    def stack(self, inputs: Sequence[Any]) -> Array:
         texts, _ = texts_in(list(inputs))
         parts = []
-        for start in range(0, len(texts), 4 * AT_ONCE):
-            parts.append(self.network.texts(texts[start : start + 4 * AT_ONCE]))
-            tell("texts encoded", min(start + 4 * AT_ONCE, len(texts)), len(texts))
-        return np.concatenate(parts), {}
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            parts.append(self.network.texts(texts[start : start + TEXTS_AT_ONCE]))
+            tell("texts encoded", min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
+        return np.concatenate(parts)
+
+    def content(self, value: Any) -> bytes:
+        text = text_of(value, "the text")
+        return json.dumps([text.text, text.spans]).encode()
 
     def raw(self, X: Any, single: bool) -> list[Any] | None:
         values = as_array(nested(X))

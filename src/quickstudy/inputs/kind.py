@@ -148,6 +148,11 @@ class InputKind(ABC):
         return None
 
     @property
+    def net(self) -> JSON | None:
+        """The network that suits these inputs; None where their shape decides."""
+        return None
+
+    @property
     def runtime(self) -> JSON | None:
         """How inputs are encoded on this machine, where that decides no more than rounding.
 

@@ -120,6 +120,19 @@ def to_plain(
         ) from error
 
 
+def picture_content(picture: Any) -> bytes:
+    """The bytes that a picture of any form is known by: of its file, or of its pixels.
+
+    Raises:
+        UserError: Its file cannot be opened, or it is no picture.
+    """
+    if _is_file(picture):
+        return _content(picture)[1]
+    pixels = np.asarray(as_array(picture))
+    mode = picture.mode if isinstance(picture, Image.Image) else ""
+    return f"{mode} {pixels.dtype.str} {pixels.shape} ".encode() + pixels.tobytes()
+
+
 def _content(source: Any) -> tuple[str, bytes]:
     """The name of a file, and its bytes."""
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind, Pictures
 from quickstudy.inputs.axes import channels_first
-from quickstudy.inputs.pixels import as_array
+from quickstudy.inputs.pixels import as_array, nested
 from quickstudy.tasks.contents import Marks, held_by_name, marks_of, told_apart
 from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.features import featured, kind_of
 from quickstudy.tasks.recorded import Recorded, dealt
 from quickstudy.tasks.source import SPLITS, Split, generator
 
@@ -31,6 +33,8 @@ def arrays(
     seed: int = 0,
     preprocess: InputKind | None = None,
     recorded: Recorded | None = None,
+    encoder: str | None = None,
+    backend: Backend = "torch",
 ) -> Dataset:
     """Classes from examples and their labels; the classes, not the examples, are split.
 
@@ -38,7 +42,7 @@ def arrays(
         X: NumPy array or tensor (examples, *x). uint8 of three or four axes is pictures, (examples,
             h, w), (examples, h, w, channels) or (examples, channels, h, w), a mask where it holds 0
             and 1 alone; all else is numbers, which are taken as they are, with 1, 3 or 4 channels
-            that stand last put first.
+            that stand last put first. With an encoder pictures or texts in any form that it takes.
         y: Label of each example, any hashable.
         name: Name for reports.
         valid: Part of the classes that are meta-valid; 0 for none.
@@ -47,12 +51,15 @@ def arrays(
         preprocess: The kind of a user's inputs. Square pictures get `Pictures` of their size where
             omitted.
         recorded: The data of a run, whose split is used again.
+        encoder: The frozen encoder whose features the examples become, such as `"photos"`.
+        backend: What computes these features.
 
     Raises:
         UserError: Lengths differ, values are not finite numbers, or a split would have fewer than
             two classes.
     """
-    x = _inputs(X)
+    kind = None if encoder is None else kind_of(encoder, backend)
+    x: Any = _inputs(X) if kind is None else kind.separate(as_array(nested(X)))[0]
     labels: list[Hashable] = y.tolist() if hasattr(y, "tolist") else list(y)
     if len(x) == 0 or len(x) != len(labels):
         raise UserError(
@@ -65,21 +72,22 @@ def arrays(
                 f"arrays: every label must be hashable and not missing; received {label!r} in "
                 f"example {row}; label this example, or leave it out."
             )
-    if preprocess is None and x.dtype == np.uint8 and x.shape[2] == x.shape[3] and len(x[0]) != 4:
-        preprocess = Pictures(size=x.shape[2], mode="L" if x.shape[1] == 1 else "RGB")
     text = dict(zip(classes := sorted(set(labels), key=str), told_apart(classes), strict=True))
     usual = partial(split_names, valid=valid, test=test, seed=seed, what=f"{name}: classes")
+    names = [text[label] for label in labels]
+    if kind is not None:
+        return dealt_classes(name, *featured(kind, x), names, usual, kind, recorded)
+    if preprocess is None and x.dtype == np.uint8 and x.shape[2] == x.shape[3] and len(x[0]) != 4:
+        preprocess = Pictures(size=x.shape[2], mode="L" if x.shape[1] == 1 else "RGB")
     marks = marks_of(each.tobytes() for each in x)
-    return dealt_classes(
-        name, x, [text[label] for label in labels], marks, usual, preprocess, recorded
-    )
+    return dealt_classes(name, x, marks, names, usual, preprocess, recorded)
 
 
 def dealt_classes(
     name: str,
     x: Array,
-    labels: Sequence[str],
     marks: Marks,
+    labels: Sequence[str],
     usual: Callable[[Sequence[str]], dict[Split, list[str]]],
     preprocess: InputKind | None,
     recorded: Recorded | None,
@@ -89,8 +97,8 @@ def dealt_classes(
     Args:
         name: Name for reports.
         x: The examples.
-        labels: The class of each.
         marks: What each is known by.
+        labels: The class of each.
         usual: Deals the classes out where no run is given.
         preprocess: The kind of a user's inputs.
         recorded: The data of a run, whose split is used again.

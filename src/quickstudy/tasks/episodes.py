@@ -197,6 +197,10 @@ class Episodes(TaskSource):
         return self.data.preprocess
 
     @property
+    def net(self) -> dict[str, Any] | None:
+        return None if self.preprocess is None else self.preprocess.net
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         return tuple(self.data.pools)
 

@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from quickstudy.encoders import Backend
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.files import (
     folders,
@@ -22,6 +26,7 @@ from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.arrays import dealt_classes, split_names
 from quickstudy.tasks.contents import marks_of
 from quickstudy.tasks.episodes import Dataset
+from quickstudy.tasks.features import featured, pictures_kind
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import SPLITS, Split
 
@@ -52,6 +57,8 @@ def folder(
     bits: int | None = None,
     min_examples: int = 1,
     skip_bad: bool = False,
+    encoder: str | None = None,
+    backend: Backend = "torch",
 ) -> Dataset:
     """Classes from a folder with one folder of pictures for each class.
 
@@ -73,6 +80,9 @@ def folder(
         min_examples: Classes with fewer pictures are left out, and named in the notes.
         skip_bad: Files that cannot be read are left out, and named in the notes, rather than
             refused.
+        encoder: The frozen encoder whose features the pictures become, such as `"photos"`; it
+            decides their size and colours.
+        backend: What computes these features.
 
     Raises:
         DataError: There is no such folder.
@@ -89,7 +99,13 @@ def folder(
         raise UserError(
             f"folder: min_examples must be at least 1; received {min_examples}; give a count."
         )
-    pictures = Pictures(size, mode, ink, bits=bits)
+    kind = None if encoder is None else pictures_kind(encoder, backend)
+    if kind is not None and (size, mode, ink, bits) != (28, "L", False, None):
+        raise UserError(
+            f"folder: the encoder {encoder} decides how pictures become inputs; received "
+            f"size={size}, mode={mode!r}, ink={ink}, bits={bits}; leave these out."
+        )
+    pictures = Pictures(size, mode, ink, bits=bits) if kind is None else kind.pictures
     splits = _splits(path)
     parts = [labelled_files(each) for each in ([path] if splits is None else splits.values())]
     files = [file for part, _ in parts for file in part]
@@ -99,13 +115,21 @@ def folder(
     }
     _check_apart(path, of_split)
 
-    x, bad = pictures.stack(files, skip_bad)
+    levels: list[NDArray[np.uint8]] = []
+    # Of pictures that an encoder takes only which can be read is asked here: many are large.
+    take = levels.append if kind is None else (lambda _: None)
+    bad = pictures.hand_over(files, take, skip_bad) if kind is None or skip_bad else {}
     read = [place for place in range(len(files)) if place not in bad]
     counts = Counter(labels[place] for place in read)
     few = {name: counts[name] for name in sorted(set(labels)) if counts[name] < min_examples}
     enough = [place for place in read if labels[place] not in few]
-    x = x[[labels[place] not in few for place in read]]
-    marks = marks_of(files[place].read_bytes() for place in enough)
+    chosen = [files[place] for place in enough]
+    if kind is None:
+        of_place = dict(zip(read, levels, strict=True))
+        x: NDArray[Any] = np.stack([of_place[place] for place in enough])
+        marks = marks_of(file.read_bytes() for file in chosen)
+    else:
+        x, marks = featured(kind, chosen)
 
     def usual(names: Sequence[str]) -> dict[Split, list[str]]:
         what = f"{path.name}: classes"
@@ -125,7 +149,7 @@ def folder(
             {split: [n for n in of if n not in drawn] for split, of in of_split.items()}
         )
     data = dealt_classes(
-        path.name, x, [labels[place] for place in enough], marks, usual, pictures, recorded
+        path.name, x, marks, [labels[place] for place in enough], usual, kind or pictures, recorded
     )
     notes = _notes(path, bad, files, few, min_examples)
     if splits is not None and valid and "valid" not in data.pools:
