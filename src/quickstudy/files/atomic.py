@@ -44,31 +44,37 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Opens a temporary file that takes the place of `path` at the end, or is removed on an error.
+
+    Args:
+        path: The file.
+        durable: Whether it is flushed to the disk, so that it outlives a power failure; it outlives
+            the process in any case.
 
     Raises:
         OSError: The file cannot be written; the old one is left as it was.
     """
-    with replaced(path) as temporary, temporary.open("xb") as file:
+    with replaced(path, durable) as temporary, temporary.open("xb") as file:
         yield file
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replaced(path: Path, durable: bool = True) -> Iterator[Path]:
     """Names a temporary file, which whoever asked writes; the rest as in `replacing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Another process or thread may be writing the same path.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         if temporary.is_file():
             temporary.unlink()
-    folder = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
+    folder = os.open(path.parent, os.O_RDONLY) if durable and os.name == "posix" else None
     if folder is not None:  # so that the new name outlives a power failure
         os.fsync(folder)
         os.close(folder)

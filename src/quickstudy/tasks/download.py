@@ -1,4 +1,4 @@
-"""Files from the network, and where what is made of them is kept."""
+"""Files from the network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,10 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-import platformdirs
-
 from quickstudy.errors import DataError
 
 CHUNK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte
-
-
-def cache_dir(name: str) -> Path:
-    """Folder for what can be made again, under QUICKSTUDY_CACHE or else the user's cache."""
-    root = os.environ.get("QUICKSTUDY_CACHE") or platformdirs.user_cache_dir("quickstudy")
-    return Path(root).expanduser() / name
 
 
 def fetch(urls: Sequence[str], path: Path, md5: str) -> None:

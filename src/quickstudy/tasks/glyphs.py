@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 import PIL
-import platformdirs
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from quickstudy.errors import DataError
 from quickstudy.files.atomic import replacing
+from quickstudy.files.cache_dir import cache_dir as user_cache
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.scripts import (
@@ -80,8 +79,7 @@ def glyphs(cache_dir: Path | None = None) -> Dataset:
     Raises:
         DataError: The fonts are missing or draw too few scripts, or the cache cannot be written.
     """
-    user_cache = platformdirs.user_cache_dir("quickstudy")
-    folder = Path(cache_dir or os.environ.get("QUICKSTUDY_CACHE") or user_cache)
+    folder = Path(cache_dir) if cache_dir else user_cache("")
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     path = folder / f"glyphs-{_key(fonts)[:16]}.npz"
     arrays = _read(path)

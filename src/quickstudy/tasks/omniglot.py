@@ -19,8 +19,9 @@ from PIL import Image
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.atomic import replacing
+from quickstudy.files.cache_dir import cache_dir
 from quickstudy.inputs.images import Pictures
-from quickstudy.tasks.download import cache_dir, fetch
+from quickstudy.tasks.download import fetch
 from quickstudy.tasks.episodes import ClassPool, Dataset
 from quickstudy.tasks.source import Split
 
