@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.encoders.cache import features
+from quickstudy.encoders.cache import Compute, features
+from quickstudy.encoders.encoder import Backend, Encoder, TextRule
 
 
 class FakeEncoder:
@@ -28,33 +29,36 @@ class FakeEncoder:
     """
 
     def __init__(self, name: str = "fake", n_features: int = 6, stop: int | None = None) -> None:
-        self.name, self.n_features, self.stop = name, n_features, stop
+        rule = TextRule(max_length=8, pooling="mean", normalise=False)
+        self.encoder = Encoder(name, "nowhere", "none", "0" * 64, n_features, rule)
+        self.stop, self.fail = stop, False
         self.asked: list[list[int]] = []
-        self.fail = False
-
-    def to_json(self) -> dict[str, Any]:
-        """The description by which its features are told apart."""
-        return {"name": self.name, "source": "nowhere", "n_features": self.n_features}
 
     def expected(self, digests: list[bytes]) -> NDArray[np.float32]:
         """The features of the contents with these digests."""
         first = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-        own = len(self.name) + first[:, :2].astype(np.float32) @ np.float32([1, 1 / 256])
-        scale = np.arange(1, self.n_features + 1, dtype=np.float32) / self.n_features
+        own = len(self.encoder.name) + first[:, :2].astype(np.float32) @ np.float32([1, 1 / 256])
+        scale = np.linspace(0, 1, self.encoder.n_features, dtype=np.float32)
         return (own[:, None] * scale).astype(np.float32)
 
-    def features(self, digests: list[bytes], keep: bool = True, backend: str = "torch") -> Any:
-        """The features through the cache."""
+    def compute(self, digests: list[bytes]) -> Compute:
+        """The callable that computes the features of these contents."""
 
-        def compute(places: list[int]) -> NDArray[np.float32]:
+        def compute(places: list[int]) -> tuple[NDArray[np.float32], dict[int, str]]:
             if self.fail:
                 raise AssertionError("nothing was to be computed")
             if len(self.asked) == self.stop:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.asked.append(places)
-            return self.expected([digests[place] for place in places])
+            return self.expected([digests[place] for place in places]), {}
 
-        return features(self, backend, digests, compute, keep=keep)
+        return compute
+
+    def features(self, digests: list[bytes], keep: bool = True, backend: Backend = "torch") -> Any:
+        """The features through the cache."""
+        rows, bad = features(self.encoder, backend, digests, self.compute(digests), keep=keep)
+        assert not bad
+        return rows
 
     @property
     def computed(self) -> int:

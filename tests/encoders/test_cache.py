@@ -111,10 +111,10 @@ def test_numbers_too_large_for_half_precision(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("QUICKSTUDY_FEATURES", "float16")
 
     def large(places: list[int]) -> Any:
-        return np.full((len(places), 6), 1e6)
+        return np.full((len(places), 6), 1e6), {}
 
     with pytest.raises(UserError, match="within 65504; received 1e"):
-        cache.features(FakeEncoder(), "torch", digests(2), large, keep=True)
+        cache.features(FakeEncoder().encoder, "torch", digests(2), large, keep=True)
 
 
 def test_wrong_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +134,29 @@ def test_wrong_settings_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_features_of_a_wrong_encoder_are_refused(place: Path, rows: Any, words: str) -> None:
     for keep in (True, False):
         with pytest.raises(UserError, match=words):
-            cache.features(FakeEncoder(), "torch", digests(3), lambda _: rows, keep=keep)
+            cache.features(
+                FakeEncoder().encoder, "torch", digests(3), lambda _: (rows, {}), keep=keep
+            )
     assert not files(place)
+
+
+def test_contents_without_features_are_left_out_and_asked_for_again() -> None:
+    encoder, every = FakeEncoder(), digests(600)
+    every += every[:20]
+    broken = {every[10], every[300]}
+
+    def compute(places: list[int]) -> Any:
+        bad = {i: f"broken {place}" for i, place in enumerate(places) if every[place] in broken}
+        good = [place for i, place in enumerate(places) if i not in bad]
+        return encoder.compute(every)(good)[0], bad
+
+    wanted = encoder.expected([each for each in every if each not in broken])
+    for keep, computed in ((False, 598), (True, 598), (True, 0)):
+        before = encoder.computed
+        rows, bad = cache.features(encoder.encoder, "torch", every, compute, keep=keep)
+        assert bad == {10: "broken 10", 300: "broken 300", 610: "broken 10"}
+        np.testing.assert_array_equal(rows, wanted)
+        assert encoder.computed - before == computed
 
 
 def test_a_killed_process_is_resumed(place: Path) -> None:
@@ -169,10 +190,9 @@ def test_what_another_process_adds_meanwhile_is_not_computed() -> None:
     def compute(places: list[int]) -> Any:
         if not encoder.asked:
             check(other, every, len(every))
-        encoder.asked.append(places)
-        return encoder.expected([every[place] for place in places])
+        return encoder.compute(every)(places)
 
-    rows = cache.features(encoder, "torch", every, compute, keep=True)
+    rows, _ = cache.features(encoder.encoder, "torch", every, compute, keep=True)
     np.testing.assert_array_equal(rows, encoder.expected(every))
     assert encoder.computed == cache.CHUNK
 

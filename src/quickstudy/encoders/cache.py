@@ -20,11 +20,12 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quickstudy.encoders.encoder import Backend, Encoder
 from quickstudy.encoders.shards import (
     DIGEST,
     LOOSE,
@@ -47,11 +48,13 @@ from quickstudy.files.atomic import write_atomically
 from quickstudy.files.lock import locked
 from quickstudy.files.records import JSON
 from quickstudy.files.stored_rows import StoredRows, places
-from quickstudy.progress import tell
+from quickstudy.progress import heard_by, tell
 
 Array = NDArray[Any]
 Features = NDArray[np.float32] | StoredRows
-Compute = Callable[[list[int]], Array]
+Bad = dict[int, str]
+"""Why contents have no features, by their place."""
+Compute = Callable[[list[int]], tuple[Array, Bad]]
 
 CHUNK = 256
 """Rows that are computed, and kept, at a time."""
@@ -66,42 +69,32 @@ SETTING = "QUICKSTUDY_FEATURES"
 log = logging.getLogger("quickstudy")
 
 
-class Described(Protocol):
-    """An encoder, as far as its features are told apart by it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def n_features(self) -> int: ...
-
-    def to_json(self) -> JSON: ...
-
-
 def features(
-    encoder: Described,
-    backend: str,
+    encoder: Encoder,
+    backend: Backend,
     digests: Sequence[bytes],
     compute: Compute,
     *,
     keep: bool = False,
-) -> Features:
-    """The features of contents, each computed once.
+) -> tuple[Features, Bad]:
+    """Features of contents, each of which is computed once.
 
-    Only what is kept is written to the disk, so that sources of training data pass `keep`, while
-    a user's few examples and queries leave no trace. The environment variable QUICKSTUDY_FEATURES
+    Nothing is written to the disk but what is kept: sources of training data pass `keep`, while the
+    few examples and queries of a user leave no trace. The environment variable QUICKSTUDY_FEATURES
     says `off` to keep nothing, or `float16` to keep them in half the room, rounded.
 
     Args:
         encoder: The encoder.
         backend: The library that runs it.
         digests: A sha256 of each content.
-        compute: Computes the features of the contents at these places.
-        keep: Whether they are read from the cache and kept there.
+        compute: Gives the features of the contents at these places, and why some of them have none,
+            by their place among these.
+        keep: Whether they are read from the cache, and kept there.
 
     Returns:
-        The rows `(n, n_features)` in the order of the digests: an array, or `StoredRows` where they
-        are many, which read from files what they are asked for.
+        The rows `(n, n_features)` in the order of the digests, without those that have none, and
+        why, by their place. Where they are many they are `StoredRows`, which read from files what
+        they are asked for.
 
     Raises:
         UserError: The encoder gives features of another shape or that are not finite, or
@@ -110,8 +103,11 @@ def features(
     request = _Request(encoder, digests, compute)
     precision = stored_as()
     if not keep or precision is None:
-        return request.in_memory()
-    return _Filling(request, {"encoder": encoder.to_json(), "backend": backend}, precision).rows()
+        rows: Features = request.in_memory()
+    else:
+        about = {"encoder": encoder.to_json(), "backend": backend}
+        rows = _Filling(request, about, precision).rows()
+    return rows, request.left_out
 
 
 def stored_as() -> Precision | None:
@@ -136,17 +132,24 @@ def stored_as() -> Precision | None:
 
 
 class _Request:
-    """Contents of which features are asked for; equal ones are one."""
+    """Contents of which features are asked for; equal ones are one.
 
-    def __init__(self, encoder: Described, digests: Sequence[bytes], compute: Compute) -> None:
+    Attributes:
+        unique: Their digests in order `(unique,)`.
+        number: The unique content of each `(n,)`.
+        bad: Why unique contents have no features, by their number.
+    """
+
+    def __init__(self, encoder: Encoder, digests: Sequence[bytes], compute: Compute) -> None:
         joined = b"".join(digests)
         if len(joined) != DIGEST * len(digests):
             raise ValueError(f"digests must be a sha256 of {DIGEST} bytes for each content")
         every = np.frombuffer(joined, f"S{DIGEST}")
         self.encoder, self._compute = encoder, compute
-        self.unique, self.places, self.number = np.unique(
+        self.unique, self._first, self.number = np.unique(
             every, return_index=True, return_inverse=True
         )
+        self.bad: dict[int, str] = {}
 
     def chunks(self) -> list[Array]:
         """Numbers of the unique contents, a chunk each, in the order in which they are asked for.
@@ -154,37 +157,50 @@ class _Request:
         Chunks do not depend on what is cached, as features differ by rounding with the others that
         are computed beside them.
         """
-        order = np.argsort(self.places)
+        order = np.argsort(self._first)
         return [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
 
-    def compute(self, numbers: Array) -> NDArray[np.float32]:
-        """The features of these unique contents."""
-        places = self.places[numbers].tolist()
-        rows = np.asarray(self._compute(places), dtype=np.float32)
-        expected = (len(places), self.encoder.n_features)
-        finite = rows.shape == expected and bool(np.isfinite(rows).all())
-        if not finite:
-            bad = (
-                "numbers that are not finite"
-                if rows.shape == expected
-                else f"an array of shape {rows.shape}"
-            )
+    def compute(self, numbers: Array) -> tuple[Array, NDArray[np.float32]]:
+        """Computes features of unique contents; returns those that have some, and the features."""
+        asked = self._first[numbers].tolist()
+        with heard_by(lambda _: None):  # how far it is, is said of the whole
+            values, bad = self._compute(asked)
+        self.bad |= {int(numbers[place]): why for place, why in bad.items()}
+        rows = np.asarray(values, dtype=np.float32)
+        expected = (len(asked) - len(bad), self.encoder.n_features)
+        if rows.shape != expected or not np.isfinite(rows).all():
+            shape = f"an array of shape {rows.shape}"
             raise UserError(
                 f"encoder {self.encoder.name}: must give finite features of shape {expected} for "
-                f"{len(places)} inputs; received {bad}, for inputs {places[0]} to {places[-1]}; "
-                "check the encoder, and these inputs."
+                f"{expected[0]} inputs; received "
+                f"{shape if rows.shape != expected else 'numbers that are not finite'}, for inputs "
+                f"{asked[0]} to {asked[-1]}; check the encoder, and these inputs."
             )
-        return rows
+        return np.delete(numbers, list(bad)), rows
 
     def in_memory(self) -> NDArray[np.float32]:
         """Computes all of them, and keeps nothing."""
         rows = np.empty((len(self.unique), self.encoder.n_features), np.float32)
         done = 0
         for chunk in self.chunks():
-            rows[chunk] = self.compute(chunk)
+            good, values = self.compute(chunk)
+            rows[good] = values
             done += len(chunk)
             self.tell(done)
-        return rows[self.number]
+        return rows[self.wanted]
+
+    @property
+    def wanted(self) -> Array:
+        """The unique content of each that has features."""
+        return self.number[~np.isin(self.number, list(self.bad))] if self.bad else self.number
+
+    @property
+    def left_out(self) -> Bad:
+        """Why contents have no features, by their place."""
+        if not self.bad:
+            return {}
+        places = np.flatnonzero(np.isin(self.number, list(self.bad)))
+        return {int(place): self.bad[int(self.number[place])] for place in places}
 
     def tell(self, done: int) -> None:
         """Says how many are had."""
@@ -248,9 +264,10 @@ class _Filling:
             where[numbers] = places(len(parts), np.arange(len(numbers)))
             parts.append(in_memory)
         self.present = where >= 0
+        self.present[list(request.bad)] = True
         if not self.present.all():
             return None
-        return StoredRows(parts, where[request.number], request.encoder.n_features)
+        return StoredRows(parts, where[request.wanted], request.encoder.n_features)
 
     def _fill(self) -> None:
         """Computes and keeps what is missing."""
@@ -264,7 +281,9 @@ class _Filling:
                     self.present[numbers] = True
             missing = chunk[~self.present[chunk]]
             if len(missing):
-                self._add(missing, self._rounded(self.request.compute(missing)))
+                good, rows = self.request.compute(missing)
+                if len(good):
+                    self._add(good, self._rounded(rows))
                 self.present[missing] = True
             self.request.tell(int(self.present.sum()))
         self._gather_loose()
