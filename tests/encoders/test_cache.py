@@ -15,7 +15,7 @@ from fake_encoder import FakeEncoder, digests
 from test_resume import environment
 
 from quickstudy import UserError
-from quickstudy.encoders import cache, shards, stock
+from quickstudy.encoders import cache, filling, request, shards, stock
 from quickstudy.files.stored_rows import StoredRows
 
 FAKE = Path(__file__).resolve().parents[1] / "fake_encoder.py"
@@ -27,7 +27,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path))
     monkeypatch.setenv("QUICKSTUDY_FEATURES_LIMIT", "1GB")
     monkeypatch.delenv("QUICKSTUDY_FEATURES", raising=False)
-    cache._say_once.cache_clear()
+    filling._say_once.cache_clear()
     return tmp_path / "features"
 
 
@@ -45,7 +45,7 @@ def check(encoder: FakeEncoder, wanted: list[bytes], computed: int) -> None:
 def test_rows_are_computed_once_and_in_order(place: Path) -> None:
     encoder, every = FakeEncoder(), digests(1000)
     check(encoder, every, 1000)
-    assert max(map(len, encoder.asked)) == cache.CHUNK
+    assert max(map(len, encoder.asked)) == request.CHUNK
     check(encoder, every, 0)
     check(encoder, every[::-1], 0)
     check(FakeEncoder(), every[300:310] + digests(300, start=5000), 300)
@@ -160,17 +160,17 @@ def test_contents_without_features_are_left_out_and_asked_for_again() -> None:
 
 
 def test_a_killed_process_is_resumed(place: Path) -> None:
-    n, chunks = 5 * cache.CHUNK, 3
+    n, chunks = 5 * request.CHUNK, 3
     words = [sys.executable, str(FAKE), "fake", str(n), str(chunks)]
     killed = subprocess.run(words, env=environment(), capture_output=True, timeout=120)
     assert killed.returncode == -9, killed.stderr.decode()
     assert len(files(place)) == chunks
-    check(FakeEncoder(), digests(n), n - chunks * cache.CHUNK)
+    check(FakeEncoder(), digests(n), n - chunks * request.CHUNK)
     check(FakeEncoder(), digests(n), 0)
 
 
 def test_processes_fill_a_folder_together(place: Path) -> None:
-    n = 20 * cache.CHUNK
+    n = 20 * request.CHUNK
     words = [sys.executable, str(FAKE), "fake", str(n)]
     running = [
         subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -184,7 +184,7 @@ def test_processes_fill_a_folder_together(place: Path) -> None:
 
 
 def test_what_another_process_adds_meanwhile_is_not_computed() -> None:
-    every = digests(4 * cache.CHUNK)
+    every = digests(4 * request.CHUNK)
     encoder, other = FakeEncoder(), FakeEncoder()
 
     def compute(places: list[int]) -> Any:
@@ -194,7 +194,7 @@ def test_what_another_process_adds_meanwhile_is_not_computed() -> None:
 
     rows, _ = cache.features(encoder.encoder, "torch", every, compute, keep=True)
     np.testing.assert_array_equal(rows, encoder.expected(every))
-    assert encoder.computed == cache.CHUNK
+    assert encoder.computed == request.CHUNK
 
 
 @pytest.mark.parametrize("damage", ["cut short", "rows", "digests", "header", "empty"])
@@ -220,7 +220,7 @@ def test_a_damaged_file_is_made_again(
 
 
 def test_a_file_cut_short_while_it_is_read(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "IN_MEMORY", 0)
+    monkeypatch.setattr(filling, "IN_MEMORY", 0)
     encoder, every = FakeEncoder(), digests(600)
     rows = encoder.features(every)
     assert isinstance(rows, StoredRows)
@@ -232,7 +232,7 @@ def test_a_file_cut_short_while_it_is_read(place: Path, monkeypatch: pytest.Monk
 def test_a_cleared_cache_does_not_disturb_who_reads(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "IN_MEMORY", 0)
+    monkeypatch.setattr(filling, "IN_MEMORY", 0)
     encoder, every = FakeEncoder(), digests(600)
     rows = encoder.features(every)
     assert stock.clear() > 600 * 24
@@ -247,7 +247,7 @@ def full(*_: Any, **__: Any) -> Any:
 def test_a_full_disk_costs_time_later(
     place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    encoder, every = FakeEncoder(), digests(5 * cache.CHUNK)
+    encoder, every = FakeEncoder(), digests(5 * request.CHUNK)
     write, written = shards.write_shard, []
 
     def fills_up(*arguments: Any, **options: Any) -> Path:
@@ -255,12 +255,12 @@ def test_a_full_disk_costs_time_later(
         return full() if len(written) > 2 else write(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "write_shard", fills_up)
+        patch.setattr(filling, "write_shard", fills_up)
         check(encoder, every, len(every))
-        check(encoder, digests(cache.CHUNK, start=9000), cache.CHUNK)
+        check(encoder, digests(request.CHUNK, start=9000), request.CHUNK)
     assert caplog.text.count("No space left on device") == 1
     assert not [*place.glob("*/.*")]
-    check(encoder, every, 3 * cache.CHUNK)  # the first two chunks had room
+    check(encoder, every, 3 * request.CHUNK)  # the first two chunks had room
     check(encoder, every, 0)
 
 
@@ -288,7 +288,7 @@ def test_a_read_only_cache_is_read(
     def read_only(*_: Any, **__: Any) -> Any:
         raise PermissionError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(cache, "write_shard", read_only)
+    monkeypatch.setattr(filling, "write_shard", read_only)
     monkeypatch.setattr(os, "utime", read_only)
     check(FakeEncoder(), every, 0)
     assert not caplog.text
@@ -326,16 +326,16 @@ def test_more_than_the_limit_is_held_in_memory(
 
 
 def test_loose_rows_become_one_file(place: Path) -> None:
-    for i in range(cache.MANY_LOOSE):
+    for i in range(filling.MANY_LOOSE):
         check(FakeEncoder(), digests(10, start=10 * i), 10)
-    assert len(files(place)) == cache.MANY_LOOSE
-    check(FakeEncoder(), digests(10 * cache.MANY_LOOSE), 0)
+    assert len(files(place)) == filling.MANY_LOOSE
+    check(FakeEncoder(), digests(10 * filling.MANY_LOOSE), 0)
     assert len(files(place)) == 1
 
 
 def test_shards_are_of_a_size(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "SHARD_BYTES", 2 * cache.CHUNK * 24)
-    check(FakeEncoder(), digests(5 * cache.CHUNK), 5 * cache.CHUNK)
+    monkeypatch.setattr(filling, "SHARD_BYTES", 2 * request.CHUNK * 24)
+    check(FakeEncoder(), digests(5 * request.CHUNK), 5 * request.CHUNK)
     kinds = [path.name[:4] for path in files(place)]
     assert kinds == ["loos", "rows", "rows"]
-    check(FakeEncoder(), digests(5 * cache.CHUNK), 0)
+    check(FakeEncoder(), digests(5 * request.CHUNK), 0)
