@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import io
 import re
-import zlib
 from pathlib import Path
 from typing import Any, Final
 
-from quickstudy.errors import DataError, UserError
+from quickstudy.errors import UserError
 from quickstudy.inputs.cells import cell
+from quickstudy.inputs.decoding import file_text
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Rows
 from quickstudy.inputs.target import classes_of, values_of
 from quickstudy.task import Kind
 
 SEPARATORS: Final = ";\t|,"
 """Of equally frequent ones the first is taken: commas stand in text and numbers too."""
-MARKED: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-"""Byte order marks and what they say; that of UTF-32 begins like that of UTF-16."""
-SPREADSHEETS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""The first bytes of .xlsx and .ods, and of .xls."""
+NO_SEPARATOR: Final = "\x1f"
+"""A sign that stands in no table."""
 SAID = re.compile(r'"?sep=(.)"?[ ,;\t|]*(?:\r\n|\r|\n)', re.IGNORECASE)
 """The line by which Excel is told the separator."""
 
@@ -44,10 +34,12 @@ def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
         DataError: The file cannot be read.
         UserError: It is not a table.
     """
-    text = _text(path)
+    text = file_text(path)
     declaration = SAID.match(text)
     body = text if declaration is None else text[declaration.end() :]
     separator = _separator(body) if declaration is None else declaration[1]
+    # A setting of the whole process, which is never lowered: a cell may hold a long text.
+    csv.field_size_limit(max(csv.field_size_limit(), len(body)))
     reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, skipinitialspace=True)
     rows, lines = [], []
     try:
@@ -116,42 +108,14 @@ def labelled_rows(
     return rows.without(target), labels
 
 
-def _text(path: Path) -> str:
-    """The text of a file, in the encoding that its byte order mark says."""
-    encoding = "utf-8"
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.suffix == ".gz" else data
-        if data.startswith(SPREADSHEETS):
-            raise UserError(
-                f"table: {path} must be text; received a spreadsheet or an archive; save the sheet "
-                "as CSV."
-            )
-        encoding = next((name for mark, name in MARKED if data.startswith(mark)), "utf-8")
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"table: {path} must be text in UTF-8, or in UTF-16 with a byte order mark; received a "
-            f"byte that is not {encoding}, at position {error.start}; save the table as CSV in "
-            "UTF-8."
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"table: {path} cannot be read; received: {error}; check the path, or fetch the file "
-            "again."
-        ) from error
-    if "\0" in text:
-        raise UserError(
-            f"table: {path} must be text in UTF-8, or in UTF-16 with a byte order mark; received "
-            f"zeros between the letters, at position {text.index(chr(0))}; save the table as CSV "
-            "in UTF-8."
-        )
-    return text
-
-
 def _separator(text: str) -> str:
-    """The separator that parts the header and the row after it alike; else the header's most."""
+    """The separator that parts the header and the row after it alike; else the header's most.
+
+    Under a header of one name signs that could part cells are part of the text.
+    """
     header, rest = _record(text)
+    if not any(sign in header for sign in SEPARATORS):
+        return NO_SEPARATOR
     row, _ = _record(rest)
     counts = {sign: (header.count(sign), row.count(sign)) for sign in SEPARATORS}
     return max(
