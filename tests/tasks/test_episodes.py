@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from quickstudy.errors import UserError
-from quickstudy.tasks.episodes import ClassPool, Dataset, Episodes
+from quickstudy.tasks.episodes import Dataset, Episodes
+from quickstudy.tasks.pools import ClassPool
 
 
 def pool(first, n_classes, counts=30, **more):
@@ -152,3 +153,32 @@ def test_bad_requests(data):
         Episodes(data, n_query=0)
     with pytest.raises(UserError, match=r"has the splits train, test; received 'valid'"):
         Episodes(data).task("valid", 0)
+
+
+def of_two_parts(counts=30):
+    """A pool of which every third example is of a test part."""
+    whole = pool(0, 4, counts)
+    test = whole.x[:, 0] % 3 == 0
+    return ClassPool(whole.x, whole.y, whole.names, only_queries=test)
+
+
+def test_queries_of_a_test_part_are_never_in_a_support():
+    episodes = Episodes(Dataset("toy", {"test": of_two_parts()}), n_way=3, n_shot=4, n_query=5)
+    once = list(episodes.disjoint("test"))
+    seen = [i for support, query in once for i in (*ids(support), *ids(query))]
+    assert len(once) == 2
+    assert len(set(seen)) == len(seen)
+    for support, query in (*once, *(episodes.task("test", i) for i in range(20))):
+        assert len(ids(support)) == 12
+        assert len(ids(query)) == 15
+        assert all(i % 3 for i in ids(support))
+        assert not any(i % 3 for i in ids(query))
+
+
+def test_each_part_needs_its_examples():
+    pools = {"test": of_two_parts()}  # 20 + 10 of a class
+    Episodes(Dataset("toy", pools), n_way=3, n_shot=20, n_query=10)
+    with pytest.raises(UserError, match=r"c0 \(20 \+ 10\)"):
+        Episodes(Dataset("toy", pools), n_way=3, n_shot=20, n_query=11)
+    with pytest.raises(UserError, match=r"needs 31 examples .*c0 \(20 \+ 10\)"):
+        Episodes(Dataset("toy", pools), n_way=3, n_shot=21, n_query=10)

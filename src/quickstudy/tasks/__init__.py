@@ -14,11 +14,12 @@ from quickstudy.inputs.rows import Columns
 from quickstudy.tasks.arrays import arrays
 from quickstudy.tasks.augment import Augmented
 from quickstudy.tasks.contents import Contents
-from quickstudy.tasks.episodes import ClassPool, Dataset, Episodes
+from quickstudy.tasks.episodes import Dataset, Episodes
 from quickstudy.tasks.folder import folder
 from quickstudy.tasks.gaussian_process import GaussianProcess
 from quickstudy.tasks.grouped import GroupedRows
 from quickstudy.tasks.omniglot import omniglot
+from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.quadratics import Quadratics
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.sinusoid import Sinusoid

@@ -15,8 +15,9 @@ from quickstudy.inputs import InputKind, Pictures
 from quickstudy.inputs.axes import channels_first
 from quickstudy.inputs.pixels import as_array, nested
 from quickstudy.tasks.contents import Marks, held_by_name, marks_of, told_apart
-from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.episodes import Dataset
 from quickstudy.tasks.features import featured, kind_of
+from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.recorded import Recorded, dealt
 from quickstudy.tasks.source import SPLITS, Split, generator
 
@@ -91,6 +92,7 @@ def dealt_classes(
     usual: Callable[[Sequence[str]], dict[Split, list[str]]],
     preprocess: InputKind | None,
     recorded: Recorded | None,
+    only_queries: Array | None = None,
 ) -> Dataset:
     """Classes from examples, dealt out to the splits as in a run where one is given.
 
@@ -102,10 +104,12 @@ def dealt_classes(
         usual: Deals the classes out where no run is given.
         preprocess: The kind of a user's inputs.
         recorded: The data of a run, whose split is used again.
+        only_queries: True for each example that is never in a support.
     """
     present = held_by_name(labels, marks)
     splits, left_out = dealt(present, recorded, lambda: usual(list(present)))
-    return Dataset(name, class_pools(x, labels, splits, marks), preprocess, left_out=left_out)
+    pools = class_pools(x, labels, splits, marks, only_queries)
+    return Dataset(name, pools, preprocess, left_out=left_out)
 
 
 def split_names(
@@ -141,7 +145,11 @@ def split_names(
 
 
 def class_pools(
-    x: Array, labels: Sequence[str], splits: dict[Split, list[str]], marks: Marks
+    x: Array,
+    labels: Sequence[str],
+    splits: dict[Split, list[str]],
+    marks: Marks,
+    only_queries: Array | None = None,
 ) -> dict[Split, ClassPool]:
     """The examples of each split, with its classes numbered from 0."""
     pools: dict[Split, ClassPool] = {}
@@ -149,7 +157,8 @@ def class_pools(
         number = {label: n for n, label in enumerate(classes)}
         rows = np.array([row for row, label in enumerate(labels) if label in number])
         y = np.array([number[labels[row]] for row in rows])
-        pools[split] = ClassPool(x[rows], y, list(classes), marks=marks[rows])
+        own = None if only_queries is None else only_queries[rows]
+        pools[split] = ClassPool(x[rows], y, list(classes), marks=marks[rows], only_queries=own)
     return pools
 
 

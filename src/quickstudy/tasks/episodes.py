@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -13,57 +13,12 @@ from numpy.typing import NDArray
 from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind
 from quickstudy.task import Examples, Kind, Task, examples
-from quickstudy.tasks.contents import Contents, Held, Marks, contents_of, marks_of, told_apart
+from quickstudy.tasks.contents import Contents, Held, contents_of
+from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.source import Split, TaskSource, generator
 
 Array = NDArray[Any]
 Range = int | tuple[int, int]
-
-
-@dataclass(frozen=True)
-class ClassPool:
-    """The examples of many classes, as arrays.
-
-    Attributes:
-        x: Inputs `(examples, *x)`; uint8 means pictures, which tasks get divided by 255.
-        y: Class of each example `(examples,)`, numbered from 0.
-        names: Name of each class.
-        group: Group of each class `(classes,)`, such as its alphabet; None for no groups.
-        author: Who made each example `(examples,)`, such as its drawer; None where unknown.
-        marks: What each example `(examples,)` is known by; taken from `x` where omitted.
-
-    Example:
-        >>> pool = ClassPool(x=X, y=y, names=[str(digit) for digit in range(10)])
-        >>> int(pool.counts[0])  # examples of the first class
-        178
-    """
-
-    x: Array
-    y: Array
-    names: Sequence[str]
-    group: Array | None = None
-    author: Array | None = None
-    marks: Marks | None = None
-    members: Array = field(init=False, repr=False)
-    counts: Array = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        counts = np.bincount(self.y, minlength=len(self.names))
-        members = np.full((len(self.names), max(counts.max(initial=0), 1)), -1)
-        order = np.argsort(self.y, kind="stable")
-        rank = np.arange(len(self.y)) - np.repeat(np.cumsum(counts) - counts, counts)
-        members[self.y[order], rank] = order
-        object.__setattr__(self, "members", members)
-        object.__setattr__(self, "counts", counts)
-
-    def marks_by_class(self) -> dict[str, Marks]:
-        """The marks of the examples of each class, by its name."""
-        marks = marks_of(each.tobytes() for each in self.x) if self.marks is None else self.marks
-        names = told_apart(self.names)
-        return {
-            name: marks[row[:n]]
-            for name, row, n in zip(names, self.members, self.counts, strict=True)
-        }
 
 
 @dataclass(frozen=True)
@@ -79,6 +34,8 @@ class Dataset:
         about: More for reports: plain JSON.
         fixed: The examples cannot change: they are published, or drawn by code.
         left_out: Classes of the data that are in no split.
+        outside: Inputs `(n, *x)` of none of the classes, to see whether a model says so; None where
+            the data have none.
 
     Example:
         >>> digits = arrays(X, y)  # a Dataset
@@ -94,6 +51,7 @@ class Dataset:
     about: dict[str, Any] = field(default_factory=dict)
     fixed: bool = False
     left_out: Mapping[str, Held] = field(default_factory=dict)
+    outside: Array | None = None
 
     def contents(self) -> Contents:
         """The classes of each split, by name and digest."""
@@ -160,10 +118,12 @@ class Episodes(TaskSource):
             self._check(split, pool)
 
     def _check(self, split: Split, pool: ClassPool) -> None:
-        way, need = _bounds(self.n_way)[1], _bounds(self.n_shot)[1] + self.n_query
-        few = np.flatnonzero(pool.counts < need)
-        if len(few):
-            names = [f"{pool.names[c]} ({pool.counts[c]})" for c in few[:5]]
+        way, shots = _bounds(self.n_way)[1], _bounds(self.n_shot)[1]
+        need = shots + self.n_query
+        every = range(len(pool.names))
+        few = [c for c in every if not pool.enough(pool.rows_of(c), shots, self.n_query)]
+        if few:
+            names = [f"{pool.names[c]} ({_numbers(pool, c)})" for c in few[:5]]
             raise UserError(
                 f"Episodes: every class of {self.data.name}/{split} needs {need} examples "
                 f"(n_shot + n_query); received fewer in {len(few)} class(es): {', '.join(names)}; "
@@ -208,7 +168,7 @@ class Episodes(TaskSource):
         pool, rng = self.pool(split), generator(self.seed, split, index)
         classes = self._classes(pool, rng)
         shots = [_draw(rng, self.n_shot) for _ in classes]
-        rows = [rng.permutation(pool.members[c][: pool.counts[c]]) for c in classes]
+        rows = [rng.permutation(pool.rows_of(c)) for c in classes]
         return _task(pool, rng, *self._parts(pool, rng, rows, shots))
 
     def disjoint(self, split: Split) -> Iterator[Task]:
@@ -223,17 +183,18 @@ class Episodes(TaskSource):
         while True:
             way = _draw(rng, self.n_way)
             shots = [_draw(rng, self.n_shot) for _ in range(way)]
-            able = np.array([len(rows) >= max(shots) + self.n_query for rows in left])
+            able = np.array([pool.enough(rows, max(shots), self.n_query) for rows in left])
             classes = _fullest(groups, able)
             if len(classes) < way:
                 return
             # The fullest classes first, so that few examples are left over.
             size, tie = np.array([len(left[c]) for c in classes]), rng.random(len(classes))
             classes = classes[np.lexsort((tie, -size))[:way]]
-            yield _task(pool, order, *self._parts(pool, rng, [left[c] for c in classes], shots))
-            for c, shot in zip(classes, shots, strict=True):
-                used = len(left[c]) if self.data.other_authors else shot + self.n_query
-                left[c] = left[c][used:]
+            support, query = self._parts(pool, rng, [left[c] for c in classes], shots)
+            yield _task(pool, order, support, query)
+            for c, *used in zip(classes, support, query, strict=True):
+                gone = left[c] if self.data.other_authors else np.concatenate(used)
+                left[c] = left[c][~np.isin(left[c], gone)]
 
     def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self:
         return replace(
@@ -286,6 +247,10 @@ class Episodes(TaskSource):
         """Support and query examples of each class, from its examples in random order."""
         if self.data.other_authors and pool.author is not None:
             return self._by_author(pool.author, rng, rows, shots)
+        if pool.only_queries is not None:
+            parts = [pool.parts(row) for row in rows]
+            first = [of[:shot] for (of, _), shot in zip(parts, shots, strict=True)]
+            return first, [of[: self.n_query] for _, of in parts]
         support = [row[:shot] for row, shot in zip(rows, shots, strict=True)]
         query = [row[shot : shot + self.n_query] for row, shot in zip(rows, shots, strict=True)]
         return support, query
@@ -379,6 +344,12 @@ def _examples(pool: ClassPool, rows: Array, y: Array, n_classes: int) -> Example
     x = np.divide(x, 255, dtype=np.float32)
     # `examples` would check what holds here: bytes are finite, and rows are of the pool.
     return Examples(torch.from_numpy(x), torch.from_numpy(target), torch.ones(len(y)))
+
+
+def _numbers(pool: ClassPool, number: int) -> str:
+    """The examples of a class, for messages: those for a support and those for queries apart."""
+    support, query = pool.parts(pool.rows_of(number))
+    return str(len(support)) if pool.only_queries is None else f"{len(support)} + {len(query)}"
 
 
 def _fullest(groups: Array, able: Array) -> Array:

@@ -20,7 +20,8 @@ from quickstudy.errors import DataError
 from quickstudy.files.atomic import replacing
 from quickstudy.files.cache_dir import cache_dir as user_cache
 from quickstudy.inputs.images import Pictures
-from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.episodes import Dataset
+from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.scripts import (
     BOX,
     FRAME,

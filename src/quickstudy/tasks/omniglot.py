@@ -22,7 +22,8 @@ from quickstudy.files.atomic import replacing
 from quickstudy.files.cache_dir import cache_dir
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.download import fetch
-from quickstudy.tasks.episodes import ClassPool, Dataset
+from quickstudy.tasks.episodes import Dataset
+from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.source import Split
 
 OmniglotSplit = Literal["vinyals", "lake"]
