@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
@@ -16,11 +16,11 @@ from torch import Tensor
 from quickstudy.encoders import Backend, Encoder, EncoderNetwork, Text, network
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.inputs.delimited import labelled_rows, read_table
 from quickstudy.inputs.files import labelled_files, pictures_at
-from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.frames import AS_KNOWN, Reading, is_frame
 from quickstudy.inputs.images import STORED_SIDE, Pictures, pictures_in
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
+from quickstudy.inputs.labels import label_list
 from quickstudy.inputs.pixels import (
     as_array,
     from_base64,
@@ -29,7 +29,9 @@ from quickstudy.inputs.pixels import (
     read_upload,
     upload_pixels,
 )
-from quickstudy.inputs.texts import text_of, texts_in
+from quickstudy.inputs.text_files import labelled_texts, query_texts
+from quickstudy.inputs.texts import notes_of, repeated, text_of, texts_in
+from quickstudy.inputs.token_notes import token_notes
 from quickstudy.inputs.vectors import nested_numbers
 from quickstudy.progress import tell
 from quickstudy.task import Kind
@@ -102,7 +104,7 @@ class EncodedKind(InputKind):
                 f"(examples, {self.encoder.n_features}); received {tuple(X.shape)}; give the "
                 f"{self.modality} themselves, or such features."
             )
-        inputs, single = self.separate(values)
+        inputs, single = self.separate(X if is_frame(X) else values)
         return self.stack(inputs), single
 
     def to_json(self) -> JSON:
@@ -202,6 +204,9 @@ class EncodedTexts(EncodedKind):
     A text is a string, `Text`, or a mapping with `text` and perhaps `spans`; floating-point numbers
     `(n_features,)` or `(examples, n_features)` are features already.
 
+    Attributes:
+        notes: Notes for the user, such as that texts are longer than the encoder reads.
+
     Example:
         >>> kind = EncodedTexts(qs.encoder("sentences"))
         >>> kind.x_shape
@@ -210,6 +215,8 @@ class EncodedTexts(EncodedKind):
 
     form = "text"
     modality = "texts"
+
+    notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def separate(self, X: Any) -> tuple[list[Any], bool]:
         texts, single = texts_in(X)
@@ -231,16 +238,26 @@ class EncodedTexts(EncodedKind):
         values = as_array(nested(X))
         if isinstance(values, np.ndarray) and values.dtype.kind == "f":
             return None
-        return self.separate(values)[0]
+        return self.separate(X if is_frame(X) else values)[0]
+
+    def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
+        """The kind with notes on these texts, where there are some."""
+        texts = self.raw(X, single=False)
+        if texts is None:
+            return self, X, x_shape
+        notes = (*notes_of(X), *token_notes(self.network, texts))
+        labels = label_list(y)
+        if len(labels) == len(texts):
+            notes += tuple(repeated(texts, labels))
+        return (replace(self, notes=notes) if notes else self), X, x_shape
 
     def read_labelled(
         self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
     ) -> tuple[Any, list[Any]]:
-        rows, labels = labelled_rows(path, target, targets, reading)
-        return rows, labels
+        return labelled_texts(path, target, targets, reading)
 
     def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
-        return [row for path in paths for row in read_table(path)]
+        return query_texts(paths)
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         if form == "values":

@@ -43,6 +43,11 @@ class Texts(list[Text]):
         self.where, self.notes = where, tuple(notes)
 
 
+def notes_of(X: Any) -> tuple[str, ...]:
+    """Sentences on how texts were read, where they come from a file."""
+    return X.notes if isinstance(X, Texts) else ()
+
+
 def texts_in(X: Any) -> tuple[list[Text], bool]:
     """Texts in any form, and whether X was one text rather than many.
 
@@ -171,17 +176,17 @@ def repeated(texts: Sequence[Text], labels: Sequence[Any]) -> list[str]:
     for text, label in zip(texts, labels, strict=True):
         if text in of_text:
             of_text[text].append(label)
-    notes = [f"{len(several)} text(s) are there more than once: {some(_short(several))}"]
-    doubtful = [text for text, own in of_text.items() if len(set(own)) > 1]
+    notes = [f"{len(several)} text(s) are there more than once: {some(short(several))}"]
+    doubtful = [text for text, own in of_text.items() if len(set(map(repr, own))) > 1]
     if doubtful:
         notes.append(
-            f"{len(doubtful)} of them have more than one label: {some(_short(doubtful))}; which "
+            f"{len(doubtful)} of them have more than one label: {some(short(doubtful))}; which "
             "is right?"
         )
     return notes
 
 
-def _short(texts: Sequence[Text]) -> list[str]:
+def short(texts: Sequence[Text]) -> list[str]:
     """Texts as they stand in a note, cut where they are long."""
     return [repr(text if len(text) <= 50 else f"{text[:47]}...") for text, _ in texts]
 
