@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from quickstudy.cli.console import status
 from quickstudy.cli.predict import readable
+from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
 from quickstudy.inputs.cells import MARKS
 from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
+from quickstudy.inputs.looks import look
 from quickstudy.metrics import spelling
+from quickstudy.models.frozen import without_training
+from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.tasks.contents import told_apart
 
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """The frozen encoder of a model without meta-training.
+
+    Args:
+        name: photos, drawings or sentences; tables for rows of numbers and names; or auto, which
+            looks at the support and says what it took. Where neither a run nor an encoder is given
+            it is auto.
+        backend: What computes its features: torch, or onnx for ONNX Runtime.
+    """
+
+    name: str | None = None
+    backend: Backend = "torch"
+
+
+NONE = EncoderChoice()
+
 
 def adapt(
-    run: Path,
     support: Path,
     out: Path,
+    run: Path | None = None,
+    encoder: EncoderChoice = NONE,
     target: str | None = None,
     columns: dict[str, Type] | None = None,
     missing: str | None = None,
@@ -28,16 +54,17 @@ def adapt(
     """Learn a new task from a folder of class folders, or a CSV table.
 
     Args:
-        run: Run directory of the meta-trained model.
         support: Folder with a folder of pictures for each class; or a CSV file.
         out: File for the adapted model.
+        run: Run directory of the meta-trained model.
+        encoder: The frozen encoder, in place of a run.
         target: Column of the labels, for a CSV file.
         columns: What columns of a CSV file hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words of a CSV file that say that a value is missing, parted by commas.
         skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
     """
-    model = load(run)
+    model = _model(run, encoder, support)
     reading = Reading.of(missing, columns)
     if reading != AS_KNOWN and not model.preprocess.reads_cells:
         raise UserError(
@@ -87,3 +114,20 @@ def adapt(
         if quality.warning is not None:
             print(f"quality: {quality.warning}")
     return 0
+
+
+def _model(run: Path | None, encoder: EncoderChoice, support: Path) -> Model:
+    """The model of a run, or that of an encoder without meta-training."""
+    if run is not None:
+        if encoder != NONE:
+            raise UserError(
+                f"adapt: a run decides what encodes its inputs; received the run {run} and an "
+                "encoder; leave one of them out."
+            )
+        return load(run)
+    name = encoder.name or AUTO
+    if name == AUTO:
+        fits, reason = look(support)
+        print(f"encoder: {fits}, as {reason}; --encoder NAME takes another")
+        name = fits
+    return without_training(name, encoder.backend)

@@ -56,7 +56,11 @@ SEVERAL = {
     "inputs": "Pictures, folders or patterns of them; or one CSV file.",
     "runs": "Run directories.",
 }
-OPTIONAL = {"place": "Folder or file of your own data; the same as --path."}
+OPTIONAL = {
+    "place": "Folder or file of your own data; the same as --path.",
+    "run": "Run directory of the meta-trained model; none where --encoder needs none.",
+}
+"""Positional arguments of functions that have a default for them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -109,11 +113,12 @@ def _run(name: str, argv: Sequence[str]) -> int:
     types = get_type_hints(function)
     records = {key: types[key] for key in parameters if is_dataclass(types[key])}
     flat = {key: record for key, record in records.items() if parameters[key].default is REQUIRED}
-    others: set[str | int] = {*(parameters.keys() - set(POSITIONAL))}
+    optional = {key for key in OPTIONAL if key in parameters and parameters[key].default is None}
+    others: set[str | int] = {*(parameters.keys() - set(POSITIONAL)), *optional}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
     for paths in SEVERAL.keys() & parameters.keys():
         parser.add_argument(paths, type=Path, nargs="+", help=SEVERAL[paths])
-    for path in OPTIONAL.keys() & parameters.keys():
+    for path in optional:
         parser.add_argument(path, type=Path | None, nargs="?", default=None, help=OPTIONAL[path])
     for record in flat.values():
         parser.add_class_arguments(record)
@@ -135,7 +140,12 @@ PARSERS: dict[str, Callable[..., int]] = {
 """Commands that parse their options themselves."""
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "evaluate": (evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
-    "adapt": (adapt, "quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"),
+    "adapt": (
+        adapt,
+        "quickstudy adapt --encoder photos --support my_pictures/ --out mine.task\n"
+        "  quickstudy adapt --encoder sentences --support intents.csv --out router.task\n"
+        "  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task",
+    ),
     "predict": (predict, "quickstudy predict mine.task photo1.png photo2.png"),
     "explain": (explain, "quickstudy explain mine.task photo1.png --pictures why"),
     "export": (export, "quickstudy export mine.task mine.onnx"),

@@ -73,7 +73,7 @@ COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
 class Parser(ArgumentParser):
     """A parser whose options may have hyphens, and whose errors name the nearest option."""
 
-    aliases: ClassVar[dict[str, str]] = {}
+    aliases: ClassVar[dict[str, str]] = {"--encoder": "--encoder.name"}
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(
@@ -191,6 +191,8 @@ class TrainParser(Parser):
 
     aliases: ClassVar[dict[str, str]] = {
         "--data_dir": "--tasks.data_dir",
+        "--encoder": "--tasks.encoder",
+        "--encoder.backend": "--tasks.backend",
         **{f"--{kind}": f"--{kind}.name" for kind in ("learner", "tasks", "net")},
     }
 

@@ -28,7 +28,8 @@ def only_ink(image: Image.Image, name: str) -> Image.Image:
     if peak < max(MIN_CONTRAST, 10 * noise):  # noise alone reaches 7.5
         raise UserError(
             f"Pictures: {name} shows no ink; received a picture whose grey levels differ from its "
-            f"border by at most {peak:.0f} of 255; give a drawing with more contrast."
+            f"border by at most {peak:.0f} of 255; give a drawing with more contrast; for "
+            "photographs there is the encoder photos (--encoder photos)."
         )
     full = float(np.median(away[away > peak / 2]))
     low = min(5 * noise, full / 2)

@@ -9,15 +9,21 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from quickstudy.errors import UserError
-from quickstudy.inputs import Columns
+from quickstudy.inputs import Columns, EncodedKind
 from quickstudy.inputs.frames import is_frame, rows_of
 from quickstudy.inputs.labels import Array, check_present
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
 from quickstudy.models.adapted import Adapted
+from quickstudy.models.frozen import without_training
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 
@@ -35,9 +41,13 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = _takes_rows(self.model)
         return tags
 
+    def _model(self) -> Any:
+        """The model, loaded where it is one of a name or place."""
+        return load(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+
     def _examples(self, X: Any, y: Any, **options: Any) -> tuple[Model | None, Any, Array]:
         """The model, X as it takes it, and y, all checked."""
-        model = load(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+        model = self._model()
         if not (model is None or (isinstance(model, Model) and model.kind == self._baseline.kind)):
             raise UserError(
                 f"{type(self).__name__}: model must be a run directory or a quickstudy.Model of "
@@ -59,6 +69,12 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
     def _inputs(self, model: Model | None, X: Any, *y: Any, **options: Any) -> Any:
         """X, and y where it is given, checked as scikit-learn does, X as the model takes it."""
+        if _takes_items(model):
+            items = X.tolist() if hasattr(X, "tolist") and X.dtype.kind in "OUT" else X
+            if not y:
+                return items
+            check_consistent_length(items, *y)
+            return items, column_or_1d(*y, warn=True)
         shape = (X if hasattr(X, "shape") else np.asarray(X)).shape[1:]
         if len(shape) > 1:
             X = np.reshape(X, (len(X), math.prod(shape)))
@@ -101,6 +117,11 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         return list(x.reshape(len(x), *shape))  # a list, as one array could be one picture
 
 
+def _takes_items(model: Any) -> bool:
+    """Whether a model takes texts, or pictures of any size, which are no rows of one array."""
+    return isinstance(model, Model) and isinstance(model.preprocess, EncodedKind)
+
+
 def _takes_rows(model: Any) -> bool:
     """Whether a model takes the cells of a table as they are; that without meta-training does."""
     return model is None or (isinstance(model, Model) and model.preprocess.reads_cells)
@@ -114,9 +135,13 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
     pixels of each in one row; a model of a table takes its columns, by name from a data frame,
     missing values too.
 
+    With an encoder X is a list or array of texts, or of pictures: paths, PIL images or arrays.
+
     Args:
         model: A run directory or a `quickstudy.Model`. None learns without meta-training: logistic
             regression on any number of columns, standardised numbers and, in a data frame, names.
+        encoder: The frozen encoder on whose features logistic regression learns, such as
+            `"sentences"`, in place of a model.
 
     Attributes:
         adapted_: The adapted model, which can be saved, exported and updated.
@@ -130,6 +155,24 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
     """
 
     _baseline = LogisticRegression()
+
+    def __init__(
+        self,
+        model: Model | str | os.PathLike[str] | None = None,
+        encoder: str | None = None,
+    ) -> None:
+        super().__init__(model)
+        self.encoder = encoder
+
+    def _model(self) -> Any:
+        if self.encoder is None:
+            return super()._model()
+        if self.model is not None:
+            raise UserError(
+                "FewShotClassifier: a model decides what encodes its inputs; received a model and "
+                f"the encoder {self.encoder!r}; pass one of them."
+            )
+        return without_training(self.encoder)
 
     def fit(self, X: Any, y: Any) -> FewShotClassifier:
         """Learns from labelled examples.
