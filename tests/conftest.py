@@ -23,6 +23,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # No test fills the user's cache; those of the cache have one of their own.
+    os.environ["QUICKSTUDY_FEATURES"] = "off"
     # torch 2.13's own: torch.func.jvp compiles its rules with torch.jit.script at first use.
     config.addinivalue_line(
         "filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"

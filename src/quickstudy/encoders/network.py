@@ -77,11 +77,11 @@ class EncoderNetwork:
                 no token that the encoder reads.
         """
         rule = self.encoder.text_rule
-        for place, text in enumerate(texts):
+        for text in texts:
             if len(text.spans) != rule.spans:
                 raise UserError(
                     f"texts: this encoder takes texts with {rule.spans} marked span(s); received "
-                    f"{len(text.spans)} in text {place}; mark as many in each."
+                    f"{len(text.spans)} in {text.text[:40]!r}; mark as many in each."
                 )
         found = self.token_states([text.text for text in texts])
         return np.concatenate(
@@ -114,7 +114,7 @@ def _of_span(found: TokenStates, texts: Sequence[Text], number: int) -> Features
         text = texts[empty[0]]
         raise UserError(
             f"texts: a span must hold a word that the encoder reads; received the span "
-            f"{text.spans[number]} of text {empty[0]}, which has {len(text.text)} characters; "
+            f"{text.spans[number]} of {text.text[:40]!r}, which has {len(text.text)} characters; "
             "correct it, or shorten the text before it."
         )
     weight = inside[:, :, None].astype(np.float32)

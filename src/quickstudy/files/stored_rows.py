@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,6 +110,10 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(self), BLOCK):
+            yield from self[start : start + BLOCK]
+
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
         """Reads rows: of a number, a slice, an array of numbers or a mask."""
         places = self._places[rows]
@@ -135,3 +139,8 @@ class StoredRows:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Reads all rows into memory."""
         return self[:].astype(dtype or self.dtype, copy=False)
+
+
+def rows_of(x: Array | StoredRows, rows: Array) -> Array | StoredRows:
+    """Rows of an array; of stored rows without reading them."""
+    return x.of(rows) if isinstance(x, StoredRows) else x[rows]

@@ -18,7 +18,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files, pictures_at
 from quickstudy.inputs.frames import AS_KNOWN, Reading, is_frame
-from quickstudy.inputs.images import STORED_SIDE, Pictures, pictures_in
+from quickstudy.inputs.images import STORED_SIDE, Pictures, pictures_in, unreadable
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.labels import label_list
 from quickstudy.inputs.pixels import (
@@ -66,6 +66,16 @@ class EncodedKind(InputKind):
         return network(self.encoder, self.backend)
 
     @abstractmethod
+    def readable(self, inputs: Sequence[Any]) -> tuple[Array, dict[int, str]]:
+        """Features `(n, n_features)` of the inputs that can be read, and why others cannot.
+
+        Args:
+            inputs: Each as one input is given.
+
+        Returns:
+            The features, and the reasons by the places of the others.
+        """
+
     def stack(self, inputs: Sequence[Any]) -> Array:
         """Features `(n, n_features)` of many inputs.
 
@@ -75,6 +85,10 @@ class EncodedKind(InputKind):
         Raises:
             UserError: Inputs cannot be read.
         """
+        features, bad = self.readable(inputs)
+        if bad:
+            raise unreadable(bad, len(inputs), self.modality)
+        return features
 
     @abstractmethod
     def content(self, value: Any) -> bytes:
@@ -154,8 +168,8 @@ class EncodedPictures(EncodedKind):
         _check_no_texts(X, self.encoder)
         return pictures_in(X, self.encoder.picture_rule.shape)
 
-    def stack(self, inputs: Sequence[Any]) -> Array:
-        features: list[Array] = []
+    def readable(self, inputs: Sequence[Any]) -> tuple[Array, dict[int, str]]:
+        features: list[Array] = [np.empty((0, *self.x_shape), np.float32)]
         waiting: list[Array] = []
 
         def encode() -> None:
@@ -167,10 +181,10 @@ class EncodedPictures(EncodedKind):
             if len(waiting) == AT_ONCE:
                 encode()
 
-        self.pictures.hand_over(inputs, take)
+        bad = self.pictures.hand_over(inputs, take, skip_bad=True)
         if waiting:
             encode()
-        return np.concatenate(features)
+        return np.concatenate(features), bad
 
     def content(self, value: Any) -> bytes:
         return picture_content(value)
@@ -222,13 +236,22 @@ class EncodedTexts(EncodedKind):
         texts, single = texts_in(X)
         return list(texts), single
 
-    def stack(self, inputs: Sequence[Any]) -> Array:
+    def readable(self, inputs: Sequence[Any]) -> tuple[Array, dict[int, str]]:
         texts, _ = texts_in(list(inputs))
-        parts = []
+        parts = [np.empty((0, *self.x_shape), np.float32)]
+        bad: dict[int, str] = {}
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            parts.append(self.network.texts(texts[start : start + TEXTS_AT_ONCE]))
+            some = texts[start : start + TEXTS_AT_ONCE]
+            try:
+                parts.append(self.network.texts(some))
+            except UserError:  # Which of them it is, each alone says.
+                for place, text in enumerate(some, start=start):
+                    try:
+                        parts.append(self.network.texts([text]))
+                    except UserError as error:
+                        bad[place] = str(error)
             tell("texts encoded", min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
-        return np.concatenate(parts)
+        return np.concatenate(parts), bad
 
     def content(self, value: Any) -> bytes:
         text = text_of(value, "the text")

@@ -26,7 +26,7 @@ from quickstudy.inputs.framing import (
     squashed,
 )
 from quickstudy.inputs.ink import only_ink
-from quickstudy.inputs.kind import Array, Form, Images, InputKind, Shape
+from quickstudy.inputs.kind import Array, Form, Images, InputKind, Modality, Shape
 from quickstudy.inputs.levels import DEPTHS, TOLERANCE, White, check_alike
 from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.pixels import (
@@ -159,6 +159,8 @@ class Pictures(InputKind):
         """
         inputs: list[NDArray[np.uint8]] = []
         bad = self.hand_over(pictures, inputs.append, skip_bad)
+        if bad and not inputs:
+            raise unreadable(bad, len(pictures))
         return np.stack(inputs), bad
 
     def hand_over(
@@ -172,7 +174,7 @@ class Pictures(InputKind):
         Args:
             pictures: Each as one picture is given.
             take: Called with each input `(channels, size, size)`, in order.
-            skip_bad: Whether those that cannot be read are left out.
+            skip_bad: Whether those that cannot be read are left out, even if they are all.
 
         Returns:
             Why pictures were left out, by their place.
@@ -250,8 +252,8 @@ class Pictures(InputKind):
                 whites.append(each[1])
                 path = isinstance(pictures[place], str | os.PathLike)
                 names.append(str(pictures[place]) if path else f"example {place}")
-        if bad and not (skip_bad and whites):
-            raise _unreadable(bad, len(pictures))
+        if bad and not skip_bad:
+            raise unreadable(bad, len(pictures))
         check_alike(whites, names)
         return bad
 
@@ -321,8 +323,8 @@ def pictures_in(values: Any, x_shape: Shape) -> tuple[list[Any], bool]:
     return pictures, single
 
 
-def _unreadable(bad: dict[int, str], n: int) -> UserError:
-    """The error of pictures that cannot be read: each message, and the examples it is about."""
+def unreadable(bad: dict[int, str], n: int, modality: Modality = "pictures") -> UserError:
+    """The error of inputs that cannot be read: each message, and the examples it is about."""
     if len(bad) == 1:
         ((place, message),) = bad.items()
         return UserError(f"{message} (example {place} of {n})" if n > 1 else message)
@@ -336,6 +338,6 @@ def _unreadable(bad: dict[int, str], n: int) -> UserError:
     more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
     listed = "\n  ".join([*lines[:NAMED], *more])
     return UserError(
-        f"Pictures: all must be pictures that can be read; received {len(bad)} of {n} that are "
-        f"not; correct them or leave them out:\n  {listed}"
+        f"{modality.capitalize()}: all must be {modality} that can be read; received {len(bad)} of "
+        f"{n} that are not; correct them or leave them out:\n  {listed}"
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
+from quickstudy.files.stored_rows import StoredRows, rows_of
 from quickstudy.inputs import InputKind, Pictures
 from quickstudy.inputs.axes import channels_first
 from quickstudy.inputs.pixels import as_array, nested
@@ -86,7 +87,7 @@ def arrays(
 
 def dealt_classes(
     name: str,
-    x: Array,
+    x: Array | StoredRows,
     marks: Marks,
     labels: Sequence[str],
     usual: Callable[[Sequence[str]], dict[Split, list[str]]],
@@ -145,7 +146,7 @@ def split_names(
 
 
 def class_pools(
-    x: Array,
+    x: Array | StoredRows,
     labels: Sequence[str],
     splits: dict[Split, list[str]],
     marks: Marks,
@@ -158,7 +159,9 @@ def class_pools(
         rows = np.array([row for row, label in enumerate(labels) if label in number])
         y = np.array([number[labels[row]] for row in rows])
         own = None if only_queries is None else only_queries[rows]
-        pools[split] = ClassPool(x[rows], y, list(classes), marks=marks[rows], only_queries=own)
+        pools[split] = ClassPool(
+            rows_of(x, rows), y, list(classes), marks=marks[rows], only_queries=own
+        )
     return pools
 
 

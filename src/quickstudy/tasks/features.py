@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.encoders import Backend, encoder
+from quickstudy.encoders.cache import Features, features
 from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedKind, EncodedPictures, EncodedTexts
+from quickstudy.inputs.images import unreadable
+from quickstudy.progress import tell
 from quickstudy.tasks.contents import Marks
+
+SAID = 1000
+"""Inputs after each of which is said how far it is."""
 
 
 class Featured(NamedTuple):
@@ -23,7 +29,7 @@ class Featured(NamedTuple):
         marks: What each is known by: marks of the contents, as features differ by rounding.
     """
 
-    x: NDArray[Any]
+    x: Features
     marks: Marks
 
 
@@ -53,7 +59,7 @@ def pictures_kind(name: str, backend: Backend = "torch") -> EncodedPictures:
 
 
 def featured(kind: EncodedKind, inputs: Sequence[Any]) -> Featured:
-    """The features of many inputs.
+    """The features of many inputs, through the user's cache.
 
     Args:
         kind: What they are, with the encoder.
@@ -62,6 +68,44 @@ def featured(kind: EncodedKind, inputs: Sequence[Any]) -> Featured:
     Raises:
         UserError: One cannot be read.
     """
-    digests = [hashlib.sha256(kind.content(each)).digest() for each in inputs]
-    marks = np.frombuffer(b"".join(each[:8] for each in digests), dtype="<u8").astype(np.uint64)
-    return Featured(kind.stack(inputs), marks)
+    return featured_where_readable(kind, inputs, skip_bad=False)[0]
+
+
+def featured_where_readable(
+    kind: EncodedKind, inputs: Sequence[Any], skip_bad: bool
+) -> tuple[Featured, dict[int, str]]:
+    """The features of the inputs that can be read, and why others were left out, by their place.
+
+    Features that were computed are kept where inputs are refused: once these are corrected, only
+    they are computed.
+
+    Args:
+        kind: What they are, with the encoder.
+        inputs: Each as one input is given.
+        skip_bad: Whether those that cannot be read are left out.
+
+    Raises:
+        UserError: Inputs cannot be read, all of which are named.
+    """
+    digests: list[bytes] = []
+    at: list[int] = []
+    bad: dict[int, str] = {}
+    for place, each in enumerate(inputs):
+        try:
+            digests.append(hashlib.sha256(kind.content(each)).digest())
+            at.append(place)
+        except UserError as error:
+            bad[place] = str(error)
+        if place % SAID == SAID - 1:
+            tell("contents compared", place + 1, len(inputs))
+
+    def compute(numbers: list[int]) -> tuple[NDArray[Any], dict[int, str]]:
+        return kind.readable([inputs[at[number]] for number in numbers])
+
+    x, refused = features(kind.encoder, kind.backend, digests, compute, keep=True)
+    bad |= {at[number]: why for number, why in refused.items()}
+    if bad and not (skip_bad and len(x)):
+        raise unreadable(dict(sorted(bad.items())), len(inputs), kind.modality)
+    readable = [each[:8] for number, each in enumerate(digests) if number not in refused]
+    marks = np.frombuffer(b"".join(readable), dtype="<u8").astype(np.uint64)
+    return Featured(x, marks), bad

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from quickstudy.encoders import Backend
 from quickstudy.errors import DataError, UserError
+from quickstudy.files.stored_rows import StoredRows, rows_of
+from quickstudy.inputs.encoded import EncodedPictures
 from quickstudy.inputs.files import (
     folders,
     holds_pictures,
@@ -24,12 +26,13 @@ from quickstudy.inputs.files import (
 )
 from quickstudy.inputs.images import Pictures
 from quickstudy.tasks.arrays import dealt_classes, split_names
-from quickstudy.tasks.contents import marks_of
+from quickstudy.tasks.contents import Marks, marks_of
 from quickstudy.tasks.episodes import Dataset
-from quickstudy.tasks.features import featured, pictures_kind
+from quickstudy.tasks.features import featured_where_readable, pictures_kind
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import SPLITS, Split
 
+Array = NDArray[Any]
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -115,21 +118,13 @@ def folder(
     }
     _check_apart(path, of_split)
 
-    levels: list[NDArray[np.uint8]] = []
-    # Of pictures that an encoder takes only which can be read is asked here: many are large.
-    take = levels.append if kind is None else (lambda _: None)
-    bad = pictures.hand_over(files, take, skip_bad) if kind is None or skip_bad else {}
+    (x, marks), bad = _examples(kind, pictures, files, skip_bad)
     read = [place for place in range(len(files)) if place not in bad]
     counts = Counter(labels[place] for place in read)
     few = {name: counts[name] for name in sorted(set(labels)) if counts[name] < min_examples}
     enough = [place for place in read if labels[place] not in few]
-    chosen = [files[place] for place in enough]
-    if kind is None:
-        of_place = dict(zip(read, levels, strict=True))
-        x: NDArray[Any] = np.stack([of_place[place] for place in enough])
-        marks = marks_of(file.read_bytes() for file in chosen)
-    else:
-        x, marks = featured(kind, chosen)
+    rows = np.flatnonzero([labels[place] not in few for place in read])
+    x, marks = rows_of(x, rows), marks[rows]
 
     def usual(names: Sequence[str]) -> dict[Split, list[str]]:
         what = f"{path.name}: classes"
@@ -158,6 +153,17 @@ def folder(
             "train can be spared"
         )
     return replace(data, about={"notes": notes}) if notes else data
+
+
+def _examples(
+    kind: EncodedPictures | None, pictures: Pictures, files: Sequence[Path], skip_bad: bool
+) -> tuple[tuple[Array | StoredRows, Marks], dict[int, str]]:
+    """Pictures or their features, with their marks; and why files were left out, by their place."""
+    if kind is not None:
+        return featured_where_readable(kind, files, skip_bad)
+    x, bad = pictures.stack(files, skip_bad)
+    marks = marks_of(file.read_bytes() for place, file in enumerate(files) if place not in bad)
+    return (x, marks), bad
 
 
 def _splits(path: Path) -> dict[Split, Path] | None:

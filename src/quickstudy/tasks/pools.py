@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quickstudy.files.stored_rows import StoredRows
 from quickstudy.tasks.contents import Marks, marks_of, told_apart
 
 Array = NDArray[Any]
@@ -19,7 +20,8 @@ class ClassPool:
     """The examples of many classes, as arrays.
 
     Attributes:
-        x: Inputs `(examples, *x)`; uint8 means pictures, which tasks get divided by 255.
+        x: Inputs `(examples, *x)`; uint8 means pictures, which tasks get divided by 255. Stored
+            rows are read as episodes need them.
         y: Class of each example `(examples,)`, numbered from 0.
         names: Name of each class.
         group: Group of each class `(classes,)`, such as its alphabet; None for no groups.
@@ -34,7 +36,7 @@ class ClassPool:
         178
     """
 
-    x: Array
+    x: Array | StoredRows
     y: Array
     names: Sequence[str]
     group: Array | None = None
