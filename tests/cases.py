@@ -27,6 +27,7 @@ from quickstudy.learners import (
     InContext,
     LearnedOptimizer,
     LearnerGenerator,
+    LinearProbe,
     LogisticHead,
     LogisticRegression,
     MAMLPlusPlus,
@@ -44,7 +45,7 @@ from quickstudy.learners import (
     SimpleShot,
     SVMHead,
 )
-from quickstudy.nets import MLP, Conv4, ResNet12, SharedLinear, Transformer
+from quickstudy.nets import MLP, Adapter, Conv4, ResNet12, SharedLinear, Transformer
 from quickstudy.nets.norm import NormKind
 
 PICTURE, ROW, WAY = (1, 16, 16), (6,), 3
@@ -247,6 +248,14 @@ CASES = [
     ),
     Case("ridge-head-regression", partial(on, RidgeHead, dense, kind="regression"), ROW, 2),
     *(
+        Case(f"linear-probe-{name}", partial(on, LinearProbe, net, **how), x_shape)
+        for name, net, how, x_shape in [
+            ("support", partial(conv, "support"), {}, PICTURE),
+            ("mlp", dense, {}, ROW),
+            ("fixed", partial(MLP, ROW, ()), {"C": 3.0}, ROW),
+        ]
+    ),
+    *(
         Case(f"{name}-{norm}", partial(learner, partial(conv, norm), n_out=WAY))
         for name, learner in [("mann", mann), ("snail", snail)]
         for norm in NORMS[:3:2]
@@ -286,6 +295,7 @@ CASES = [
             ),
         ]
     ),
+    Case("adapter", partial(proto, partial(Adapter, ROW, 5, centre=True)), ROW),
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),
     *(

@@ -35,6 +35,7 @@ LEARNERS: dict[str, type[AnyLearner]] = {
     if (learner := getattr(learners, name)).tags.meta_trained
 }
 NETS: dict[str, type[nn.Module]] = {
+    "Adapter": nets.Adapter,
     "Conv4": nets.Conv4,
     "MLP": nets.MLP,
     "ResNet12": nets.ResNet12,
@@ -176,8 +177,11 @@ def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) 
     """The network's spec with what the learner and the inputs decide filled in."""
     images = len(x_shape) == 3 and min(x_shape[1:]) >= 16
     image_net, other_net = DEFAULT_NETS
-    spec = {"name": image_net if images else other_net, **(_spec(net) if net else {})}
-    preferences = lookup("learner", learner, LEARNERS).tags.net_options
+    tags = lookup("learner", learner, LEARNERS).tags
+    asked = _spec(net) if net else {}
+    usual = tags.net or {"name": image_net if images else other_net}
+    spec = asked if "name" in asked else {**usual, **asked}
+    preferences = tags.net_options
     for option, default in DECIDED_BY_LEARNER.get(spec["name"], {}).items():
         spec.setdefault(option, preferences.get(option, default))
     return spec

@@ -70,6 +70,7 @@ class Tags:
         needs_head: A network that is made for it gives outputs rather than features.
         default_head: The head of such a network: `"shared"` by all classes, or `"per_class"`.
         net_options: Options of such a network, where it has them and nobody gave them.
+        net: Name and options of its network where nobody names one; None where the inputs decide.
 
     Example:
         >>> qs.Tags(order_matters=True).label_equivariant
@@ -88,6 +89,7 @@ class Tags:
     needs_head: bool = False
     default_head: Literal["shared", "per_class"] = "shared"
     net_options: Mapping[str, Any] = field(default_factory=dict)
+    net: Mapping[str, Any] | None = None
 
 
 class Learner(nn.Module, ABC, Generic[State]):

@@ -11,6 +11,7 @@ from quickstudy.learners.implicit_maml import ImplicitMAML
 from quickstudy.learners.in_context import InContext
 from quickstudy.learners.learned_optimizer import LearnedOptimizer
 from quickstudy.learners.linear import LogisticRegression, RidgeRegression
+from quickstudy.learners.linear_probe import LinearProbe
 from quickstudy.learners.logistic_head import LogisticHead
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
@@ -43,6 +44,7 @@ __all__ = [
     "InContext",
     "LearnedOptimizer",
     "LearnerGenerator",
+    "LinearProbe",
     "LogisticHead",
     "LogisticRegression",
     "MAMLPlusPlus",

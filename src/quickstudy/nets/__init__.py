@@ -1,15 +1,18 @@
 """Networks that map inputs to features, and the parts they are made of."""
 
+from quickstudy.nets.adapter import Adapter
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.head import SharedLinear
 from quickstudy.nets.mlp import MLP
-from quickstudy.nets.norm import Norm, calibrate, replace_batch_norm
+from quickstudy.nets.norm import Centre, Norm, calibrate, replace_batch_norm
 from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.nets.traits import width
 from quickstudy.nets.transformer import Transformer
 
 __all__ = [
     "MLP",
+    "Adapter",
+    "Centre",
     "Conv4",
     "Norm",
     "ResNet12",

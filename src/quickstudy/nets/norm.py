@@ -130,6 +130,45 @@ class Norm(nn.Module):
         return f"{len(self.scale)}, kind={self.kind!r}"
 
 
+class Centre(nn.Module):
+    """Subtracts the mean of meta-train examples, and divides each row by its length.
+
+    The mean is estimated with the population statistics of norms, and is the same in train mode:
+    that of features from a frozen encoder does not change. Before, and for a network that is never
+    meta-trained, it is zero: the mean of a support of few examples is worse than none.
+
+    Args:
+        n_features: Number of features.
+
+    Shapes:
+        x (examples, n_features) -> the same, each of length 1.
+
+    Source: Wang, Chao, Weinberger, van der Maaten: SimpleShot: Revisiting Nearest-Neighbor
+    Classification for Few-Shot Learning, 2019 (CL2N).
+
+    Example:
+        >>> net = torch.nn.Sequential(MLP((64,), hidden=()), Centre(64))
+        >>> net(support.x).norm(dim=1)[:2]
+        tensor([1.0000, 1.0000])
+    """
+
+    mean: Tensor
+    calibrated: Tensor
+    kind: NormKind = "population"
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.n_features = n_features
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("calibrated", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        see = passing().observer
+        if see is not None:
+            see(self, moments(x, (passing().record or Record()).weight))
+        return F.normalize(x - self.mean)
+
+
 def moments(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean and (biased) variance of each channel over examples and space. Shape (2, channels)."""
     over = [axis for axis in range(x.ndim) if axis != 1]
@@ -205,8 +244,8 @@ def weights(x: Tensor) -> Tensor:
 
 
 def kinds(net: nn.Module) -> set[str]:
-    """The kinds of `Norm` in a network."""
-    return {module.kind for module in net.modules() if isinstance(module, Norm)}
+    """The kinds of `Norm` in a network, of which `Centre` is one that is `"population"`."""
+    return {module.kind for module in net.modules() if isinstance(module, Norm | Centre)}
 
 
 @torch.no_grad()
@@ -217,11 +256,11 @@ def calibrate(net: nn.Module, passes: Iterable[Callable[[], Any]]) -> None:
     average over all passes (law of total variance). Source: Wu, Johnson: Rethinking "Batch" in
     BatchNorm, 2021 (precise batch norm).
     """
-    sums: dict[Norm, Tensor] = {}
-    counts: dict[Norm, int] = {}
+    sums: dict[Norm | Centre, Tensor] = {}
+    counts: dict[Norm | Centre, int] = {}
 
     def see(norm: nn.Module, statistics: Tensor) -> None:
-        if isinstance(norm, Norm) and norm.kind == "population":
+        if isinstance(norm, Norm | Centre) and norm.kind == "population":
             mean, variance = statistics.double()
             sums[norm] = sums.get(norm, 0) + torch.stack([mean, variance + mean.square()])
             counts[norm] = counts.get(norm, 0) + 1
@@ -237,7 +276,8 @@ def calibrate(net: nn.Module, passes: Iterable[Callable[[], Any]]) -> None:
     for norm, total in sums.items():
         mean, square = total / counts[norm]
         norm.mean.copy_(mean)
-        norm.variance.copy_(square - mean.square())
+        if isinstance(norm, Norm):
+            norm.variance.copy_(square - mean.square())
         norm.calibrated.fill_(1)
 
 
