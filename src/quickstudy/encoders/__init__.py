@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from quickstudy.encoders.backend import use_backend
 from quickstudy.encoders.encoder import Backend, Encoder, PictureRule, TextRule
 from quickstudy.encoders.named import NAMED
 from quickstudy.encoders.network import EncoderNetwork, Tokens, TokenStates
 from quickstudy.encoders.registry import encoder, network
 from quickstudy.encoders.text import Text
+from quickstudy.encoders.tokenizer import Batch, Tokenises
 
 __all__ = [
     "NAMED",
     "Backend",
+    "Batch",
     "Encoder",
     "EncoderNetwork",
     "PictureRule",
     "Text",
     "TextRule",
     "TokenStates",
+    "Tokenises",
     "Tokens",
     "encoder",
     "network",
+    "use_backend",
 ]

@@ -112,6 +112,13 @@ class Encoder:
         return "pictures" if isinstance(self.rule, PictureRule) else "texts"
 
     @property
+    def backends(self) -> tuple[Backend, ...]:
+        """The backends that can compute its features, the usual one first."""
+        if self.architecture == "onnx":
+            return ("onnx",)
+        return ("torch",) if self.architecture in ("python", "transformers") else ("torch", "onnx")
+
+    @property
     def picture_rule(self) -> PictureRule:
         """The rule of an encoder of pictures."""
         assert isinstance(self.rule, PictureRule)

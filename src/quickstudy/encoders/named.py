@@ -121,10 +121,26 @@ def sha256_of(file: Path) -> str:
         with file.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(
-            f"encoder: {file} cannot be read; received: {error.strerror or error}; check its path "
-            "and rights."
-        ) from error
+        raise _unreadable(file, error) from error
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> DataError:
+    return DataError(
+        f"encoder: {file} cannot be read; received: {error.strerror or error}; check its path and "
+        "rights."
+    )
 
 
 def _folders(module: str) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,16 @@ class Batch(NamedTuple):
     ids: NDArray[np.int64]
     mask: NDArray[np.bool_]
     ranges: NDArray[np.int64]
+
+
+class Tokenises(Protocol):
+    """Anything that takes texts apart."""
+
+    def encoded(self, texts: Sequence[str]) -> Batch:
+        """The tokens of texts, cut and padded."""
+
+    def counted(self, texts: Sequence[str]) -> Tokens:
+        """How texts are taken apart."""
 
 
 class Tokenizer:

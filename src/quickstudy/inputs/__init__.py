@@ -39,10 +39,15 @@ KINDS: dict[str, type[InputKind]] = {
 }
 
 
-def kind_from_json(data: dict[str, Any] | None) -> InputKind:
+def kind_from_json(data: dict[str, Any] | None, runtime: dict[str, Any] | None = None) -> InputKind:
     """The kind of input whose `to_json` gave this; null is vectors.
+
+    Args:
+        data: The JSON.
+        runtime: `InputKind.runtime` as it was recorded.
 
     Raises:
         LookupError: There is no such kind.
     """
-    return Vectors() if data is None else KINDS[data["kind"]].from_json(data)
+    kind = Vectors() if data is None else KINDS[data["kind"]].from_json(data)
+    return kind if runtime is None else kind.with_runtime(runtime)

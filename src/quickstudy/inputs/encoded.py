@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from quickstudy.encoders import Backend, Encoder, EncoderNetwork, Text, network
+from quickstudy.encoders.backend import check_backend, chosen_backend, settled
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files, pictures_at
@@ -49,11 +50,16 @@ class EncodedKind(InputKind):
 
     Attributes:
         encoder: The encoder.
-        backend: What computes its features; they differ by rounding.
+        backend: What computes its features; they differ by rounding. Where omitted, the choice of
+            `quickstudy.encoders.use_backend`, or else torch.
     """
 
     encoder: Encoder
-    backend: Backend = field(default="torch", compare=False)
+    backend: Backend = field(default_factory=lambda: chosen_backend() or "torch", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.backend == "torch" and self.backend not in self.encoder.backends:
+            object.__setattr__(self, "backend", self.encoder.backends[0])
 
     @property
     def x_shape(self) -> Shape:
@@ -135,6 +141,11 @@ class EncodedKind(InputKind):
     @property
     def runtime(self) -> JSON:
         return {"backend": self.backend}
+
+    def with_runtime(self, runtime: JSON) -> InputKind:
+        if len(self.encoder.backends) == 1:
+            return self
+        return replace(self, backend=settled(check_backend(runtime["backend"])))
 
     def to_request(self, x: Any) -> JSON:
         return {"values": x}

@@ -160,6 +160,10 @@ class InputKind(ABC):
         """
         return None
 
+    def with_runtime(self, runtime: JSON) -> InputKind:
+        """The same kind that encodes as a record of `runtime` says, where that is possible here."""
+        return self
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user on the data that the kind was made of."""

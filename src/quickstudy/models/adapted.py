@@ -292,12 +292,14 @@ class Adapted:
             weights = self.model.learner.state_dict()
             tensors |= {f"weights/{name}": t for name, t in weights.items()}
         networks = architectures(self.model.learner)
+        runtime = self.model.preprocess.runtime
         header = {
             "format": TASK_FORMAT,
             "has_model": model,
             "fingerprint": self.model.fingerprint,
             **self.model.to_json(),
             **({"networks": networks} if networks else {}),
+            **({} if runtime is None else {"runtime": runtime}),
             "labels": [label_to_json(label) for label in self.labels],
         }
         header["sha256"] = tensor_seal(header, tensors)

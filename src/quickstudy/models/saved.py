@@ -66,7 +66,7 @@ def load(
         return Model(
             learner,
             tuple(record["x_shape"]),
-            kind_from_json(record.get("preprocess")),
+            kind_from_json(record.get("preprocess"), record.get("runtime")),
             float(record.get("temperature", 1.0)),
             _threshold(record),
             rule_from_json(record.get("targets")),
@@ -188,7 +188,8 @@ def task_from_bytes(
 
 
 def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], InputKind]:
-    return tuple(header["x_shape"]), kind_from_json(header["preprocess"])
+    kind = kind_from_json(header["preprocess"], header.get("runtime"))
+    return tuple(header["x_shape"]), kind
 
 
 def _threshold(record: dict[str, Any]) -> Threshold | None:

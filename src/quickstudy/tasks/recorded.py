@@ -106,7 +106,7 @@ class Recorded:
         return cls(
             name,
             None if data is None else Contents.from_json(data),
-            kind_from_json(record.get("preprocess")),
+            kind_from_json(record.get("preprocess"), record.get("runtime")),
             SPLITS if new_classes == "test" else needs,
             new_classes,
             _counts(tasks),
@@ -271,8 +271,10 @@ class Recorded:
 def record_of(source: TaskSource) -> JSON:
     """The record of the tasks and data of a source, as a run keeps it."""
     preprocess, contents = source.preprocess, source.contents()
+    runtime = None if preprocess is None else preprocess.runtime
     return {
         "preprocess": None if preprocess is None else preprocess.to_json(),
+        **({} if runtime is None else {"runtime": runtime}),
         "tasks": source.describe(),
         "data": None if contents is None else contents.to_json(),
     }
