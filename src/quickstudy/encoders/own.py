@@ -204,7 +204,7 @@ def _digest(module: nn.Module | OfTexts, version: str) -> str:
 def _tokenizer(
     tokenizer: Tokenises | str | os.PathLike[str], rule: PictureRule | TextRule, name: str
 ) -> tuple[Tokenises, str]:
-    """What takes texts apart, and its digest."""
+    """The tokenizer and its digest."""
     if not isinstance(rule, TextRule):
         raise UserError(
             f"encoder {name}: a tokenizer is for texts; received one for pictures; leave it out."
