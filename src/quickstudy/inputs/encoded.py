@@ -203,6 +203,12 @@ class EncodedPictures(EncodedKind):
     def read_labelled(
         self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
     ) -> tuple[Any, list[Any]]:
+        if path.is_file():
+            raise UserError(
+                f"adapt: the encoder {self.encoder.name} takes pictures, from a folder with a "
+                f"folder for each class; received the file {path}; for texts there is the encoder "
+                "sentences, and for rows of numbers and names tables."
+            )
         return labelled_files(path)
 
     def read_queries(self, paths: Sequence[Path]) -> list[Any]:

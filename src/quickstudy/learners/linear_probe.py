@@ -40,6 +40,8 @@ class LinearProbe(LinearHead):
         net: The embedding f, any module from inputs to features. It is not trained.
         C: Inverse strength of the L2 penalty, as in scikit-learn; chosen where omitted.
         scale: What the learned scale of the logits starts from.
+        unit: Whether features are centred and scaled to length 1 before; False takes them as they
+            are, for columns that are standardised already.
 
     Shapes:
         state.weight (features, way), prediction (query, way)
@@ -63,8 +65,10 @@ class LinearProbe(LinearHead):
 
     tags = Tags(vmappable=False, net={"name": "MLP", "hidden": []})
 
-    def __init__(self, net: nn.Module, C: float | None = None, scale: float = 1.0) -> None:
-        super().__init__(nn.Sequential(net, Centre(width(net))), scale)
+    def __init__(
+        self, net: nn.Module, C: float | None = None, scale: float = 1.0, unit: bool = True
+    ) -> None:
+        super().__init__(nn.Sequential(net, Centre(width(net))) if unit else net, scale)
         above("LinearProbe", 0, C=C)
         self.C = C
 

@@ -1,0 +1,121 @@
+"""Models without meta-training: a support of any kind of input is enough."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_iris
+from tiny_encoders import tiny_pictures, tiny_texts
+
+import quickstudy as qs
+from quickstudy.cli.main import main
+from quickstudy.errors import UserError
+from quickstudy.models.frozen import frozen, tables
+
+TEXTS = ["where is my card", "card is late", "my card", "reset the pin", "new pin", "forgot a pin"]
+LABELS = ["card"] * 3 + ["pin"] * 3
+
+
+def picture(hue, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 60, (20, 30, 3)) + np.array([150, 0, 0] if hue else [0, 0, 150])
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def test_texts_are_learned_at_once():
+    clf = frozen(tiny_texts()).adapt(TEXTS, LABELS)
+    assert clf.predict(["a card", "my pin"]).tolist() == ["card", "pin"]
+    assert clf.predict("card") == "card"
+    more = clf.update(["hello there", "hello you"], ["greeting"] * 2)
+    assert more.predict("hello") == "greeting"
+    assert [text.text for text in more.raw] == [*TEXTS, "hello there", "hello you"]
+    assert [text.text for text in more.without([0, 6]).raw] == [*TEXTS[1:], "hello you"]
+
+
+def test_pictures_of_any_form_are_learned_at_once(tmp_path):
+    pictures = [picture(i % 2, i) for i in range(6)]
+    pictures[0].save(tmp_path / "0.png")
+    X = [tmp_path / "0.png", *pictures[1:4], *map(np.asarray, pictures[4:])]
+    clf = frozen(tiny_pictures()).adapt(X, [0, 1] * 3)
+    assert clf.predict([picture(0, 9), picture(1, 10)]).tolist() == [0, 1]
+    assert clf.raw is None
+
+
+def test_rows_are_learned_at_once():
+    X, y = load_iris(return_X_y=True)
+    shuffled = np.random.default_rng(0).permutation(150)
+    support, query = shuffled[:15], shuffled[15:]
+    clf = tables().adapt(X[support], y[support])
+    assert (clf.predict(X[query]) == y[query]).mean() > 0.8
+    rows = [["red", 1.0], ["blue", 2.0], ["red", None]]
+    assert tables().adapt(rows, ["a", "b", "a"]).predict([["red", 1.5]]).tolist() == ["a"]
+
+
+def test_what_is_saved_predicts_the_same(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    for model, support, labels in (
+        (frozen(tiny_texts()), TEXTS, LABELS),
+        (tables(), X[::10], y[::10]),
+    ):
+        clf = model.adapt(support, labels)
+        clf.save(tmp_path / "mine.task")
+        again = qs.load_task(tmp_path / "mine.task")
+        assert again.predict_proba(support).tolist() == clf.predict_proba(support).tolist()
+
+
+def test_an_estimator_takes_an_encoder():
+    tiny_texts()
+    clf = qs.FewShotClassifier(encoder="python:tiny-texts").fit(np.array(TEXTS), LABELS)
+    assert clf.predict(["a card", "my pin"]).tolist() == ["card", "pin"]
+    assert clf.predict_proba(TEXTS).shape == (6, 2)
+    with pytest.raises(UserError, match="received a model and the encoder"):
+        qs.FewShotClassifier(frozen(tiny_texts()), encoder="sentences").fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        qs.FewShotClassifier(encoder="python:tiny-texts").fit(TEXTS, LABELS[:-1])
+
+
+def test_adapt_needs_no_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True)
+    with open("rows.csv", "w", newline="") as file:
+        csv.writer(file).writerows(
+            [
+                ["a", "b", "c", "d", "kind"],
+                *([*map(float, x), f"k{k}"] for x, k in zip(X, y, strict=True)),
+            ]
+        )
+    assert main(["adapt", "--support", "rows.csv", "--target", "kind", "--out", "mine.task"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("encoder: tables, as no column of rows.csv holds sentences;")
+    assert main(["predict", "mine.task", "rows.csv"]) == 0
+    assert capsys.readouterr().out.count("\tk1\t") > 40
+    for name in ("card", "pin"):
+        (tmp_path / "texts" / name).mkdir(parents=True)
+    for place, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True)):
+        (tmp_path / "texts" / label / f"{place}.txt").write_text(text)
+    tiny_texts()
+    words = ["--encoder", "python:tiny-texts", "--support", "texts", "--out", "texts.task"]
+    assert main(["adapt", *words]) == 0
+    assert "classes: card, pin" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--encoder", "photos"], "received the run run and an encoder"),
+        (["--encoder", "fotos"], "did you mean photos?"),
+        (["--encoder", "python:tiny-pictures"], r"takes pictures.*received the file .*rows.csv"),
+    ],
+)
+def test_what_does_not_fit_is_told(words, message, tmp_path, capsys):
+    tiny_pictures()
+    (tmp_path / "rows.csv").write_text("text,label\nso it is,a\n")
+    support = ["--support", str(tmp_path / "rows.csv"), "--out", str(tmp_path / "x.task")]
+    assert main(["adapt", *words, *support]) == 2
+    error = capsys.readouterr().err
+
+    assert re.search(message, error), error
