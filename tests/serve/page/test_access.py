@@ -77,11 +77,14 @@ def test_all_of_it_by_keyboard(visit: Visit) -> None:
     expect(page.get_by_label("Name of class Class 2")).to_be_focused()
 
 
-@pytest.mark.parametrize("size", [(360, 640), (768, 1024), (1440, 900), (2560, 1300)])
+@pytest.mark.parametrize("size", [(320, 568), (375, 812), (768, 1024), (1440, 900), (2560, 1300)])
 def test_it_fits_the_window(size: tuple[int, int], visit: Visit) -> None:
     """No horizontal scrolling, and nothing beside the window, empty or full."""
-    for make in (visit, lambda **options: with_example_task(visit, **options)):
-        page = make(viewport={"width": size[0], "height": size[1]})
+    made = [
+        visit(viewport={"width": size[0], "height": size[1]}),
+        with_example_task(visit, viewport={"width": size[0], "height": size[1]}),
+    ]
+    for page in (*made, made[1]):
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
         outside = page.evaluate(
             """() => [...document.querySelectorAll("main *, header *")].filter((each) => {
@@ -90,6 +93,42 @@ def test_it_fits_the_window(size: tuple[int, int], visit: Visit) -> None:
                }).map((each) => each.outerHTML.slice(0, 120))"""
         )
         assert outside == []
+        if size[0] < 960:
+            page.get_by_role("tab", name="Ask").click()
+
+
+def test_teach_and_ask_are_tabs_on_a_phone(visit: Visit) -> None:
+    """One at a time, by pointer or arrows; what is in them stays, also when the phone is turned."""
+    page = with_example_task(visit, viewport={"width": 375, "height": 812})
+    teach, ask = page.get_by_role("tab", name="Teach"), page.get_by_role("tab", name="Ask")
+    expect(teach).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tabpanel", name="Teach")).to_be_visible()
+    expect(page.locator("#ask")).to_be_hidden()
+    n = page.locator(".answer").count()
+    teach.focus()
+    page.keyboard.press("ArrowRight")
+    expect(ask).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="Ask").locator(".answer").first).to_be_visible()
+    expect(page.locator("#examples")).to_be_hidden()
+    assert teach.get_attribute("tabindex") == "-1"
+    page.locator(".answer").first.get_by_text("Why").click()
+    page.keyboard.press("Tab")
+    ask.focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#examples")).to_be_visible()
+    ask.click()
+    expect(page.locator(".answer [open]")).to_have_count(1)
+    assert page.locator(".answer").count() == n
+    assert violations(page) == []
+    page.set_viewport_size({"width": 1280, "height": 800})
+    expect(page.get_by_role("tablist")).to_be_hidden()
+    expect(page.get_by_role("region", name="Ask", exact=True)).to_be_visible()
+    expect(page.locator("#examples")).to_be_visible()
+    page.set_viewport_size({"width": 375, "height": 812})
+    expect(ask).to_have_attribute("aria-selected", "true")
+    page.get_by_role("link", name="Skip to the examples").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#examples")).to_be_visible()
 
 
 def test_motion_is_reduced_where_that_is_asked(visit: Visit) -> None:

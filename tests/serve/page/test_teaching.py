@@ -56,6 +56,39 @@ def test_first_paint_and_example_task(visit: Visit) -> None:
         assert shown.locator("[data-example] img").count() >= 5
 
 
+def test_the_page_follows_the_kind_of_the_model(visit: Visit, site: Site) -> None:
+    """One chooses in plain words what to teach, and gets a model of it; the way back leads back."""
+    page = visit()
+    kinds = page.get_by_role("navigation", name="What to teach")
+    expect(kinds.get_by_role("link")).to_have_text(["Drawings", "Tables", "Numbers"])
+    models = page.get_by_label("Model", exact=True)
+    add_drawing(page, "Class 1", CIRCLE)
+    kinds.get_by_role("link", name="Tables").click()
+    expect(page.locator(".row-form").first).to_be_visible()
+    expect(page.locator("[data-example], .pad")).to_have_count(0)
+    expect(models.locator("option")).to_have_text(["flowers", "tables"])
+    expect(kinds.locator("[aria-current=page]")).to_have_text("Tables")
+    assert "model=flowers" in page.url
+    models.select_option("tables")
+    kinds.get_by_role("link", name="Numbers").click()
+    expect(models).to_have_value("sines")
+    kinds.get_by_role("link", name="Tables").click()
+    expect(models).to_have_value("tables")  # the one used last
+    for _ in range(4):
+        page.go_back()
+    expect(card(page, "Class 1").locator("[data-example]")).to_have_count(1)
+    expect(kinds.locator("[aria-current=page]")).to_have_text("Drawings")
+    link = kinds.get_by_role("link", name="Tables").get_attribute("href")
+    assert link == f"{site.url}/?model=flowers" or link == f"{site.url}/?model=tables"
+    page.route(
+        "**/v1/models",
+        lambda route: route.fulfill(json={"models": get(f"{site.url}/v1/models")["models"][:1]}),
+    )
+    page.goto(site.url)
+    expect(page.locator(".class-card").first).to_be_visible()
+    expect(kinds).to_be_hidden()
+
+
 def test_classes_are_named_added_and_removed(visit: Visit) -> None:
     """Classes can be renamed, added and removed, and the focus moves to where one goes on."""
     page = visit()

@@ -40,6 +40,12 @@ const ICONS = {
   undo: "M9 14L4 9l5-5M4 9h10a5.5 5.5 0 0 1 0 11h-4",
   eraser: "M4 20h16M6 16l9-11 5 4-8 11H8z",
   upload: "M12 16V4M7 9l5-5 5 5M4 16v4h16v-4",
+  photos: "M4 8h3l2-3h6l2 3h3v11H4zM12 16.5a3.5 3.5 0 1 0 0-7a3.5 3.5 0 0 0 0 7z",
+  drawings: "M4 20c3-6 5 1 8-3M13 14l7-9 2 2-7 9-3 1z",
+  texts: "M5 6h14M5 11h14M5 16h9",
+  tables: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 5v14",
+  numbers: "M4 18l5-6 4 3 7-9M4 21h16",
+  turn: "M4 12a8 8 0 0 1 14-5l2 2M20 4v5h-5M20 12a8 8 0 0 1-14 5l-2-2M4 20v-5h5",
 };
 
 /** A button of a look. */

@@ -5,10 +5,13 @@ import { fail, notice, setUpBanners } from "./banners.js";
 import { setUpCards } from "./cards.js";
 import { setUpCarry } from "./carry.js";
 import { setUpHistory } from "./history.js";
+import { alike, setUpKinds } from "./kinds.js";
 import { setUpMap } from "./map.js";
+import { reveal, setUpPanes } from "./panes.js";
 import { setUpQuality } from "./quality.js";
 import { setUpQueries } from "./queries.js";
 import { setUpRecent } from "./recent.js";
+import { setUpVerdict } from "./summary.js";
 import { visible } from "./dom.js";
 import { state, subscribe } from "./state.js";
 import { deleteTask, importTask, loadExample, open, renameTask, startAfresh } from "./task.js";
@@ -18,11 +21,11 @@ const find = (selector) => document.querySelector(selector);
 const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
 
 async function start() {
-  const parts = [setUpBanners, setUpCards, setUpQueries, setUpQuality, setUpMap, setUpCarry, setUpRecent, setUpHistory, setUpHead];
-  for (const setUp of parts) setUp();
+  const parts = [setUpBanners, setUpCards, setUpQueries, setUpVerdict, setUpQuality, setUpMap, setUpCarry];
+  for (const setUp of [...parts, setUpRecent, setUpHistory, setUpHead, setUpPanes]) setUp();
+  setUpKinds(choose);
   const [models, limits] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
   Object.assign(state, { models: models.value.models, limits: limits.value });
-  find("#model").append(...state.models.map(({ id }) => new Option(id)));
   addEventListener("popstate", goThere);
   await goThere();
   find("main").inert = false;
@@ -63,6 +66,7 @@ function setUpHead() {
   const picker = find("#model");
   const name = find("#task-name");
   const chooser = find("#import-file");
+  find(".skip").addEventListener("click", () => reveal(find("#examples")));
   picker.addEventListener("change", () => choose(state.models.find(({ id }) => id === picker.value)));
   name.addEventListener("change", () => renameTask(name.value.trim()).catch(fail));
   for (const button of document.querySelectorAll(".load-example")) {
@@ -85,7 +89,12 @@ function setUpHead() {
   });
   subscribe(() => {
     const { model, task } = state;
+    const ids = alike(model).map(({ id }) => id);
+    if (ids.join() !== [...picker.options].map(({ value }) => value).join()) {
+      picker.replaceChildren(...ids.map((id) => new Option(id)));
+    }
     picker.value = model.id;
+    picker.parentElement.classList.toggle("single", ids.length < 2);
     find("#learner").textContent = model.net ? say("head.learner", model) : model.learner;
     find("#version").textContent = model.version.replace("sha256:", "").slice(0, 12);
     find("#version").title = model.version;
