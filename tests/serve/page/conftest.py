@@ -16,16 +16,18 @@ CHROMIUM = [f"/usr/bin/{name}" for name in ("chromium", "chromium-browser", "goo
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
     "--disable-component-update", "--disable-default-apps", "--no-first-run",
+    "--use-fake-device-for-media-stream=device-count=2",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
 def site(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server of drawings, waves, rows, points, and of any table."""
-    from page_site import Site, make_signs, make_waves
+    """A server of drawings, photos, waves, rows, points, and of any table."""
+    from page_site import Site, make_photos, make_signs, make_waves
 
     folder = tmp_path_factory.mktemp("site")
     learned = [make_signs(folder / "signs"), make_waves(folder / "sines")]
+    learned.append(make_photos(folder / "snaps"))
     site = Site([*learned, runs["flowers"], runs["blobs"], runs["tables"]], folder)
     yield site
     site.stop()

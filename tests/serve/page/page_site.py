@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import colorsys
 import logging
 import threading
 from pathlib import Path
 
 from databases import free_port
+from PIL import Image
+from served_runs import trained
 
 from quickstudy.cli.main import main
 from quickstudy.serve.app import create_app
@@ -60,6 +63,20 @@ def make_waves(out: Path) -> Path:
     """A model of sine waves that adapts all its layers."""
     net = ("--net", "MLP", "--net.hidden", "[16]", "--learner.inner-lr", "0.01")
     return _made(out, "MAML", "sinusoid", *net, "--steps", "60")
+
+
+def make_photos(out: Path) -> Path:
+    """A model of photos in colour, barely meta-trained: it tells colours apart."""
+    pictures = out.parent / "pictures"
+    for c in range(10):
+        (pictures / f"{c}").mkdir(parents=True)
+        for i in range(4):
+            colour = tuple(int(255 * v) for v in colorsys.hsv_to_rgb(c / 10, 1, 0.6 + 0.1 * i))
+            Image.new("RGB", (16, 16), colour).save(pictures / f"{c}" / f"{i}.png")
+    size = ("--tasks.path", str(pictures), "--tasks.mode", "RGB", "--tasks.size", "16")
+    ways = ("--n-way", "2", "--n-shot", "2", "--n-query", "2", "--net.hidden", "8")
+    trained(out, "--learner", "PrototypicalNetwork", "--tasks", "folder", *size, *ways)
+    return out
 
 
 def _made(out: Path, learner: str, tasks: str, *options: str) -> Path:

@@ -50,6 +50,14 @@ export function predictBody(inputs) {
   return isRegression() ? { query } : { query, min_confidence: state.minConfidence };
 }
 
+/** Asks about one input that changes all the time, and about nothing else. */
+export async function look(query, input) {
+  const [prediction] = await predictionsOf([input]);
+  if (!state.queries.includes(query)) return;
+  Object.assign(query, { input, prediction, problem: null, reasons: null });
+  changed();
+}
+
 async function predictionsOf(inputs) {
   const { value } = await ask("POST", `${taskPath()}:predict`, { json: predictBody(inputs) });
   return value.predictions;

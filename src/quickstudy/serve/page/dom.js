@@ -53,6 +53,11 @@ export function button(look, onclick, ...children) {
   return el("button", { type: "button", class: look, onclick }, ...children);
 }
 
+/** A button of an icon alone. */
+export function tool(name, text, onclick) {
+  return el("button", { type: "button", class: "tool", "aria-label": text, title: text, onclick }, icon(name));
+}
+
 /** A quiet paragraph. */
 export function soft(text) {
   return el("p", { class: "soft" }, text);

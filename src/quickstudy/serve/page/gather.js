@@ -1,6 +1,7 @@
 // Where inputs come from: a pad, files and the clipboard; a form; numbers. One for each card.
 
-import { button, complain, el, icon } from "./dom.js";
+import { openCamera } from "./camera.js";
+import { button, complain, el, icon, tool } from "./dom.js";
 import { handOver } from "./files.js";
 import { Unreadable, arraysOf, cell, rowsOf, sizeOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
@@ -14,7 +15,8 @@ import { say } from "./words.js";
  * @property {function(object[]): Promise} onInputs takes inputs, or throws a problem
  * @property {HTMLElement} alerts where they are shown
  * @property {boolean} [valued] whether each input comes with the value that it has
- * @property {function(?object)} [onDrawing] takes what is on the pad after every stroke
+ * @property {function(?object, boolean): Promise} [onDrawing] takes what is on the pad after every stroke, or
+ *   what the camera sees; then with true, and nothing but its answer is asked for
  */
 
 /**
@@ -44,11 +46,10 @@ export function makeGather(options) {
   return { element, take, clear, show };
 }
 
-function tool(name, text, onclick) {
-  return el("button", { type: "button", class: "tool", "aria-label": text, title: text, onclick }, icon(name));
-}
-
-function pictures({ label, verb, onInputs, onDrawing }, hand) {
+/** Files, however they come; `progress` shows how far they are. */
+function pictureFiles({ label, onInputs }, hand) {
+  const progress = el("p", { class: "progress", role: "status" });
+  const show = (done, all) => (progress.textContent = done < all ? say("files.progress", { done, all }) : "");
   const chooser = el("input", {
     type: "file", accept: "image/*", multiple: true, class: "hidden-file", tabindex: "-1",
     "aria-label": say("gather.files", { label }),
@@ -59,15 +60,48 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
   });
   const choose = () => chooser.click();
   const take = ({ files: [...files] }) => {
-    if (files.length) hand(() => handOver(files, state.model, state.limits, onInputs).then(() => []));
+    const { model, limits } = state;
+    if (files.length) hand(() => handOver(files, { model, limits, onInputs, onProgress: show }).then(() => []));
     return files.length > 0;
   };
-  if (!state.model.drawings) {
-    const drop = button("drop", choose, icon("upload"), el("span", {}, say("gather.choose")),
-      el("small", {}, say("gather.drop")));
-    return { parts: [drop, chooser], take, clear: () => {} };
-  }
-  const input = (b64) => ({ image: { b64 } });
+  return { choose, take, parts: [chooser, progress] };
+}
+
+function pictures(options, hand) {
+  return state.model.drawings ? drawings(options, hand) : photos(options, hand);
+}
+
+/** Photos: from the camera, or files. */
+function photos(options, hand) {
+  const { onInputs, onDrawing } = options;
+  const { choose, take, parts } = pictureFiles(options, hand);
+  const start = button("way", () => hand(() => open().then(() => [])), icon("photos"), el("span", {}, say("camera.open")));
+  const ways = el("div", { class: "ways" }, start,
+    button("way", choose, icon("upload"), el("span", {}, say("gather.choose")), el("small", {}, say("gather.drop"))));
+  const onclose = () => {
+    ways.hidden = false;
+    onDrawing?.(null);
+    if (document.activeElement === document.body) start.focus({ preventScroll: true });
+  };
+  const onphotos = (taken) => hand(async () => taken.map(input));
+  const live = onDrawing && { onlook: (b64) => onDrawing(input(b64), true), onkeep: () => onInputs([]) };
+  const open = async () => {
+    const { element } = await openCamera({ ...(live ?? { onphotos }), onclose });
+    ways.hidden = true;
+    ways.after(element);
+    element.querySelector(".main").focus({ preventScroll: true });
+  };
+  return { parts: [ways, ...parts], take, clear: () => {} };
+}
+
+function input(b64) {
+  return { image: { b64 } };
+}
+
+/** Drawings: on a pad, or files. */
+function drawings(options, hand) {
+  const { label, verb, onInputs, onDrawing } = options;
+  const { choose, take, parts } = pictureFiles(options, hand);
   const update = () => {
     if (pad.isEmpty() && tools.contains(document.activeElement)) pad.focus();  // before it is lost
     for (const each of [undo, wipe, main]) each.disabled = pad.isEmpty();
@@ -96,7 +130,7 @@ function pictures({ label, verb, onInputs, onDrawing }, hand) {
   const main = button("main", submit, onDrawing ? say("gather.keep") : verb);
   const tools = el("div", { class: "tools" }, undo, wipe, tool("upload", say("gather.choose_files"), choose), main);
   update();
-  return { parts: [pad.element, tools, chooser], take, clear };
+  return { parts: [pad.element, tools, ...parts], take, clear };
 }
 
 /** The columns of the task's rows, where the model leaves them to the task; null as long as there are none. */

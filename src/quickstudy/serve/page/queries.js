@@ -1,6 +1,6 @@
 // What is asked, and what the model says: label, confidence, neighbours and reasons.
 
-import { asQuery, askAbout, explain, isNovel, refresh } from "./answers.js";
+import { asQuery, askAbout, explain, isNovel, look, refresh } from "./answers.js";
 import { fail } from "./banners.js";
 import { brief, button, el, icon, keyed, markIcon, percent, soft, speak, svg } from "./dom.js";
 import { teachAs } from "./example.js";
@@ -46,7 +46,7 @@ function show() {
   needs.textContent = whatIsMissing();
   keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
   const answered = state.queries.filter(({ prediction }) => prediction);
-  speak(spoken, answered.slice(0, 3).map(({ prediction }) => sentence(prediction)).join(". "));
+  speak(spoken, answered.slice(0, 3).map(sentence).join(". "));
 }
 
 function leastText(confidence) {
@@ -63,17 +63,24 @@ function whatIsMissing() {
 
 /** Takes pictures to ask about; of none, the drawing on the pad becomes one of them. */
 async function take(inputs) {
-  if (inputs.length) await askAbout(inputs);
-  else drawing = null;
+  if (inputs.length) return askAbout(inputs);
+  if (drawing?.live) {
+    drawing.live = false;
+    refresh().catch(fail);
+  }
+  drawing = null;
 }
 
-/** Follows the pad: asks again after every stroke. */
-function follow(input) {
+/** Follows the pad, or the camera: asks again after every stroke, or look. */
+async function follow(input, looks) {
   if (!input) return drawing && forget(drawing);
-  if (!drawing) state.queries = [(drawing = asQuery(input)), ...state.queries];
-  Object.assign(drawing, { input, problem: null });
+  const first = !drawing;
+  if (first) state.queries = [(drawing = asQuery(input)), ...state.queries];
+  Object.assign(drawing, looks ? { live: true } : { input, problem: null });
+  if (looks && state.task?.state === "READY") return look(drawing, input).catch(fail);
+  drawing.input = input;
   changed();
-  refresh().catch(fail);
+  if (first || !looks) await refresh().catch(fail);
 }
 
 function forget(query) {
@@ -82,10 +89,12 @@ function forget(query) {
   refresh().catch(fail);
 }
 
-function sentence(prediction) {
+/** An answer as it is spoken; of one that follows the camera only what changes with its class. */
+function sentence({ prediction, live }) {
   const { label, confidence, abstained } = prediction;
   if (isNovel(prediction)) return say("answer.spoken_none");
   if (abstained) return say("answer.spoken_unsure");
+  if (live) return label;
   return isRegression() ? brief(label) : `${label}, ${percent(confidence)}`;
 }
 
