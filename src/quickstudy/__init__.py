@@ -2,7 +2,7 @@
 
 import quickstudy as qs
 
-model = qs.load("runs/glyphs")
+model = qs.model("drawings")
 clf = model.adapt(X, y)
 clf.predict(X_new)
 """
@@ -26,7 +26,7 @@ from quickstudy.learner import Learner, Tags
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
-from quickstudy.models.saved import load, load_task
+from quickstudy.models.saved import load, load_task, model
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate
 from quickstudy.training.loop import train
@@ -66,6 +66,7 @@ __all__ = [
     "learners",
     "load",
     "load_task",
+    "model",
     "nets",
     "rules",
     "tasks",

@@ -56,7 +56,7 @@ def adapt(
     Args:
         support: Folder with a folder of pictures for each class; or a CSV file.
         out: File for the adapted model.
-        run: Run directory of the meta-trained model.
+        run: Run directory of the meta-trained model, or the name of one (`quickstudy models`).
         encoder: The frozen encoder, in place of a run.
         target: Column of the labels, for a CSV file.
         columns: What columns of a CSV file hold, where it is to be said: numbers (with a decimal

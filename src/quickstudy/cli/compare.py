@@ -30,7 +30,7 @@ from quickstudy.compare.plans import (
 from quickstudy.compare.table import print_comparison
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON, today
-from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import run_of
 from quickstudy.tasks import Split
 from quickstudy.tasks.recorded import NewClasses
 from quickstudy.training.settings import Training
@@ -124,7 +124,7 @@ def compare(argv: Sequence[str]) -> int:
     if not new:
         of_training = {"net", *training}
         parser.without_effect(argv, of_training, "where no learner is trained")
-    records = {name: RunDirectory(run).read() for name, run in loaded.items()}
+    records = {name: run_of(run).read() for name, run in loaded.items()}
     drawing = {"n_query": settings.n_query} if settings.n_query is not None else {}
     drawing |= {"n_way": settings.n_way[0]} if settings.n_way else {}
     drawing |= {"n_shot": settings.n_shot[0]} if settings.n_shot else {}

@@ -20,7 +20,7 @@ from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
-from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import run_of
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
@@ -104,7 +104,7 @@ def evaluate(
     """Measure a run on new tasks, with intervals and baselines.
 
     Args:
-        run: Run directory.
+        run: Run directory, or the name of a model that comes with quickstudy.
         settings: Settings of the evaluation.
         json: File for the results.
         pictures: Folder for the pictures, as SVG and JSON.
@@ -169,7 +169,7 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
             "evaluate: minutes must be at least 0, which is no limit; received "
             f"{settings.minutes}; give a number of minutes."
         )
-    record, model = RunDirectory(run).read(), load(run)
+    record, model = run_of(run).read(), load(run)
     learner = model.learner
     if "tasks_spec" not in record:
         raise UserError(

@@ -22,6 +22,7 @@ from quickstudy.cli.estimate import estimate
 from quickstudy.cli.evaluate import evaluate
 from quickstudy.cli.explain import explain
 from quickstudy.cli.export import export
+from quickstudy.cli.models import models
 from quickstudy.cli.options import Parser
 from quickstudy.cli.predict import predict
 from quickstudy.cli.reproduce import reproduce
@@ -43,22 +44,24 @@ examples:
   quickstudy train --learner PrototypicalNetwork --tasks glyphs --steps 2000 --out runs/glyphs
   quickstudy evaluate runs/glyphs --n-way 20 --json out.json
   quickstudy search --tasks glyphs --trials 30 --out searches/glyphs
-  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task
+  quickstudy models                                        models that come with quickstudy
+  quickstudy adapt drawings --support my_folder/ --out mine.task
   quickstudy predict mine.task photo1.png photo2.png
   quickstudy explain mine.task photo1.png
   quickstudy export mine.task mine.onnx
-  quickstudy serve runs/glyphs                             API and page at http://127.0.0.1:8000
+  quickstudy serve                                         API and page at http://127.0.0.1:8000
 
 commands:
 """
 POSITIONAL = ("run", "task", "file", "recipe", "name", "action")
 SEVERAL = {
     "inputs": "Pictures, folders or patterns of them; or one CSV file.",
-    "runs": "Run directories.",
+    "runs": "Run directories, or names of models that come with quickstudy.",
 }
 OPTIONAL = {
     "place": "Folder or file of your own data; the same as --path.",
-    "run": "Run directory of the meta-trained model; none where --encoder needs none.",
+    "run": "Run directory of the meta-trained model, or the name of one that comes with quickstudy; "
+    "none where --encoder needs none.",
 }
 """Positional arguments of functions that have a default for them."""
 
@@ -117,7 +120,9 @@ def _run(name: str, argv: Sequence[str]) -> int:
     others: set[str | int] = {*(parameters.keys() - set(POSITIONAL)), *optional}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
     for paths in SEVERAL.keys() & parameters.keys():
-        parser.add_argument(paths, type=Path, nargs="+", help=SEVERAL[paths])
+        required = parameters[paths].default is inspect.Parameter.empty
+        nargs = "+" if required else "*"
+        parser.add_argument(paths, type=Path, nargs=nargs, help=SEVERAL[paths])
     for path in optional:
         parser.add_argument(path, type=Path | None, nargs="?", default=None, help=OPTIONAL[path])
     for record in flat.values():
@@ -140,6 +145,7 @@ PARSERS: dict[str, Callable[..., int]] = {
 """Commands that parse their options themselves."""
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "evaluate": (evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
+    "models": (models, "quickstudy models"),
     "adapt": (
         adapt,
         "quickstudy adapt --encoder photos --support my_pictures/ --out mine.task\n"

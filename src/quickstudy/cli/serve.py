@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from quickstudy.cli.console import needs_extra
 from quickstudy.errors import UserError
+from quickstudy.files.shipped import shipped
 from quickstudy.serve.limits import Limits
 
 
 def serve(
-    runs: list[Path],
+    runs: Sequence[Path] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
     data_dir: Path = Path("serving"),
@@ -26,7 +28,8 @@ def serve(
     """Serve meta-trained models over HTTP, with a page.
 
     Args:
-        runs: Run directories; the name of each folder becomes that of its model.
+        runs: Run directories; the name of each folder becomes that of its model. Where omitted, all
+            models that come with quickstudy.
         host: Address to listen at; other than this machine's own only where there are keys.
         port: Port to listen at; 0 for any that is free.
         data_dir: Folder of the SQLite database, where no other is named.
@@ -43,7 +46,9 @@ def serve(
     check_port(port)
     prefix = check_prefix(root_path)
     database = _url(data_dir, database)
-    app = create_app(runs, database, limits, require_if_match, root_path=prefix)
+    app = create_app(
+        runs or [*shipped().values()], database, limits, require_if_match, root_path=prefix
+    )
     if not _is_loopback(host) and not app.state.server.needs_key:
         raise UserError(
             f"serve: without keys only this machine may be served, at 127.0.0.1; received --host "

@@ -14,7 +14,7 @@ from quickstudy.cli.console import check_place, print_json, print_table, status,
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
-from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import run_of
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import named
 from quickstudy.models.saved import load, load_task
@@ -127,7 +127,7 @@ def measure_runs(
     seen: set[str] = set()
     start, cpu_start = time.perf_counter(), time.process_time()
     for run in runs:
-        spec = (RunDirectory(run).read().get("tasks_spec") or {}) | (places or {})
+        spec = (run_of(run).read().get("tasks_spec") or {}) | (places or {})
         source = None
         if spec.get("name") == "tables":
             recorded = Recorded.of(run)

@@ -13,7 +13,7 @@ from quickstudy.catalog import from_specs
 from quickstudy.errors import UserError
 from quickstudy.evaluation.meta_test import ladder_of
 from quickstudy.files.records import JSON
-from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import run_of
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
@@ -118,7 +118,7 @@ def _entry(name: str, given: Given, source: TaskSource, split: Split) -> Entry:
     run, record = None, {}
     if isinstance(given, str | os.PathLike):
         run = Path(given)
-        given, record = load(run), RunDirectory(run).read()
+        given, record = load(run), run_of(run).read()
         _check_unseen(name, run, source, split)
     if not isinstance(given, Model | Learner):
         raise UserError(

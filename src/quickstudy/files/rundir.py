@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,21 @@ def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
+def missing_run(path: Path, models: Sequence[str] = ()) -> CheckpointError:
+    """The error of a path where no run is, and the models that could be named in its place."""
+    is_folder = path.is_dir()
+    received = "a folder without one" if is_folder else "no such folder"
+    advice = "give the --out of a quickstudy train"
+    if is_folder and str(path) in models:
+        received += f", which stands before the model {path} that comes with quickstudy"
+        advice += ", or rename the folder"
+    elif models:
+        advice += f", or the name of a model: {', '.join(models)}"
+    return CheckpointError(
+        f"run directory {path}: expected a run.json; received {received}; {advice}."
+    )
+
+
 class RunDirectory:
     """A run directory opened for reading or writing.
 
@@ -207,11 +222,7 @@ class RunDirectory:
             CheckpointError: No run is here, it is of another format, or it was altered.
         """
         if not self.exists:
-            raise CheckpointError(
-                f"run directory {self.path}: expected a run.json; received "
-                f"{'a folder without one' if self.path.is_dir() else 'no such folder'}; give the "
-                "--out of a quickstudy train."
-            )
+            raise missing_run(self.path)
         try:
             record = json.loads((self.path / "run.json").read_bytes())
             seal = record.pop("sha256")

@@ -138,8 +138,9 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
     With an encoder X is a list or array of texts, or of pictures: paths, PIL images or arrays.
 
     Args:
-        model: A run directory or a `quickstudy.Model`. None learns without meta-training: logistic
-            regression on any number of columns, standardised numbers and, in a data frame, names.
+        model: A run directory, the name of a model or a `quickstudy.Model`. None learns without
+            meta-training: logistic regression on any number of columns, standardised numbers and,
+            in a data frame, names.
         encoder: The frozen encoder on whose features logistic regression learns, such as
             `"sentences"`, in place of a model.
 
@@ -202,8 +203,8 @@ class FewShotRegressor(RegressorMixin, _FewShot):  # type: ignore[misc]
     """A scikit-learn regressor that learns from a few examples with a meta-trained model.
 
     Args:
-        model: A run directory or a `quickstudy.Model`. None learns without meta-training: ridge
-            regression on standardised columns, any number of them.
+        model: A run directory, the name of a model or a `quickstudy.Model`. None learns without
+            meta-training: ridge regression on standardised columns, any number of them.
 
     Attributes:
         adapted_: The adapted model, which can be saved, exported and updated.

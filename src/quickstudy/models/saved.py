@@ -13,17 +13,18 @@ from quickstudy import catalog
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.evaluation.novelty import Threshold
 from quickstudy.files.rundir import (
-    RunDirectory,
     reading_model,
     tensor_seal,
     tensors_from_bytes,
     under,
 )
+from quickstudy.files.shipped import run_of
 from quickstudy.inputs import Encoded, InputKind, kind_from_json
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.models.model import Model
+from quickstudy.models.named import by_name, named_models
 from quickstudy.nets.traits import check_architectures
 from quickstudy.targets import rule_from_json
 
@@ -31,10 +32,11 @@ from quickstudy.targets import rule_from_json
 def load(
     run: str | os.PathLike[str], learner: AnyLearner | None = None, device: str = "cpu"
 ) -> Model:
-    """The meta-trained model of a run directory.
+    """The meta-trained model of a run directory, or the model of a name.
 
     Args:
-        run: Directory that `quickstudy train` or `quickstudy.train` wrote.
+        run: Directory that `quickstudy train` or `quickstudy.train` wrote; or the name of a model,
+            as `quickstudy models` lists them, where no folder has that name.
         learner: The learner that was trained, for one that was not made by name.
         device: Where it computes.
 
@@ -48,7 +50,10 @@ def load(
         ('classification', (64,))
     """
     _check_device(device)
-    directory = RunDirectory(Path(run))
+    named = by_name(run)
+    if named is not None and named.run is None:
+        return named.made_on(device)
+    directory = run_of(run, named_models())
     record = directory.read()
     weights, _ = directory.load("weights")
     if learner is None:
@@ -73,6 +78,27 @@ def load(
         )
 
 
+def model(name: str, device: str = "cpu") -> Model:
+    """The model of a name, whatever folders there are.
+
+    Args:
+        name: One that `quickstudy models` lists.
+        device: Where it computes.
+
+    Raises:
+        UserError: There is no model of that name, or no such device here.
+
+    Example:
+        >>> qs.model("drawings")
+        Model(PrototypicalNetwork, pictures (1, 28, 28), classification)
+    """
+    named = catalog.lookup("model", name, named_models())
+    if named.run is not None:
+        return load(named.run, device=device)
+    _check_device(device)
+    return named.made_on(device)
+
+
 def _check_device(device: str) -> None:
     """Refuses a device on which nothing can be computed here."""
     try:
@@ -90,7 +116,7 @@ def load_pooled(run: str | os.PathLike[str]) -> AnyLearner | None:
     Raises:
         CheckpointError: The directory is missing, incomplete, from another version, or altered.
     """
-    directory = RunDirectory(Path(run))
+    directory = run_of(run)
     if "pooled" not in directory.read()["files"]:
         return None
     weights, header = directory.load("pooled")
@@ -121,8 +147,12 @@ def load_task(
     """
     path = Path(path)
     if not path.is_file():
+        named = by_name(path)
+        received = "no such file" if named is None else "the name of a model, which knows no task"
+        name = "" if named is None else f" {named.name}"
         raise CheckpointError(
-            f"{path}: expected a saved task; received no such file; make one with quickstudy adapt."
+            f"{path}: expected a saved task; received {received}; make one with quickstudy "
+            f"adapt{name}."
         )
     return task_from_bytes(path.read_bytes(), str(path), learner, model)
 

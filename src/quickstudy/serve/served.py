@@ -13,6 +13,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import run_of
 from quickstudy.inputs import SupportSet, stored
 from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
@@ -43,14 +44,14 @@ class Served:
     """A model, by the name of its run directory.
 
     Args:
-        run: Run directory.
+        run: Run directory, or the name of a model that comes with quickstudy.
 
     Raises:
         UserError: The folder's name cannot be that of a resource, or the learner is stochastic.
     """
 
     def __init__(self, run: Path) -> None:
-        self.run = run.resolve()
+        self.run = run_of(run).path.resolve()
         self.id = re.sub(r"[^a-z0-9]+", "-", self.run.name.lower()).strip("-")
         if not re.fullmatch(ID, self.id):
             raise UserError(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import run_of
 from quickstudy.inputs import InputKind, kind_from_json
 from quickstudy.inputs.rows import Columns
 from quickstudy.tasks.contents import COMPUTED, Contents, Held
@@ -76,14 +75,14 @@ class Recorded:
         """The data of a run.
 
         Args:
-            run: Its directory.
+            run: Its directory, or the name of one that comes with quickstudy.
             needs: The splits that are used.
             new_classes: Whether classes that it does not know are left out, or put to meta-test.
 
         Raises:
             CheckpointError: No run is there, or it was altered.
         """
-        record = RunDirectory(Path(run)).read()
+        record = run_of(run).read()
         return cls.in_record(record, f"run {os.fspath(run)}", needs, new_classes)
 
     @classmethod

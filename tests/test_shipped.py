@@ -1,0 +1,177 @@
+"""Models that come with quickstudy: their files, and their names in the place of a run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import draw_classes, prototypical, quick
+from test_cli import refused
+
+import quickstudy as qs
+from quickstudy.cli.main import main
+from quickstudy.files.rundir import RunDirectory
+from quickstudy.files.shipped import FOLDER, run_of, shipped
+from quickstudy.models.named import by_name, named_models
+from quickstudy.tasks import Recorded
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_BYTES = 2_000_000
+NAMES = [*shipped()]
+
+
+@pytest.fixture
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run_named_drawings() -> str:
+    """A small run in the folder `drawings` of the current folder; the fingerprint of its model."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    tasks = qs.tasks.Episodes(qs.tasks.arrays(X, np.arange(12).repeat(5)), 2, 1, 2)
+    quick(tasks, prototypical(tasks), Path("drawings"))
+    return qs.load(Path("drawings").resolve()).fingerprint
+
+
+def test_all_together_are_small() -> None:
+    files = [file for file in FOLDER.rglob("*") if file.is_file()]
+    assert "drawings" in NAMES
+    assert sum(file.stat().st_size for file in files) < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_run_is_whole_and_tells_nothing_of_where_it_was_made(name: str) -> None:
+    run = shipped()[name]
+    record = RunDirectory(run).read()
+    assert record["stopped"] == "steps"
+    assert [*record["files"]] == ["weights"]
+    named = {entry["name"] for entry in record["files"].values()}
+    others = {"run.json", "metrics.jsonl", "card.json", "recipe.yaml"}
+    assert {file.name for file in run.iterdir()} == named | others
+    places = (b"/home/", b"/tmp/", b"/work/", b"/root/")
+    for file in run.iterdir():
+        assert not [place for place in places if place in file.read_bytes()], file.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_says_what_was_measured(name: str) -> None:
+    model = named_models()[name]
+    assert all((model.takes, model.about, model.made, model.licence))
+    assert model.takes == qs.model(name).preprocess.modality
+    assert model.n_bytes == sum(file.stat().st_size for file in shipped()[name].iterdir())
+    assert model.results
+    for row in model.results:
+        assert {"data", "setting", "n_tasks", "seed", "date", "machine", "command"} <= {*row}
+        assert 0 < row["ci95"] < row[row["metric"]] < 1
+
+
+def test_the_numbers_of_drawings_reach_their_bars() -> None:
+    bars = {"Omniglot": (0.90, 0.96), "USPS": (0.785, 0.90), "MNIST": (0.815, 0.92)}
+    rows = {(row["data"], row["setting"]): row for row in named_models()["drawings"].results}
+    for data, two in bars.items():
+        for shots, bar in zip((1, 5), two, strict=True):
+            assert rows[data, f"5-way {shots}-shot"]["accuracy"] >= bar
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_name_stands_for_its_run() -> None:
+    fingerprint = qs.load(shipped()["drawings"]).fingerprint
+    assert qs.load("drawings").fingerprint == fingerprint
+    assert qs.model("drawings").fingerprint == fingerprint
+    assert Recorded.of("drawings").counts == {"train": 2870, "valid": 394, "test": 819}
+
+
+@pytest.mark.usefixtures("_here")
+def test_drawings_are_told_apart_from_two_examples_each() -> None:
+    folder = draw_classes(Path("lines"), 3, 6, size=40)
+    files = sorted(folder.glob("*/*.png"))
+    labels = [file.parent.name for file in files]
+    support = [place for place in range(18) if place % 6 < 2]
+    classifier = qs.model("drawings").adapt(
+        [files[p] for p in support], [labels[p] for p in support]
+    )
+    assert classifier.predict(files).tolist() == labels
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_folder_goes_before_a_name() -> None:
+    own = run_named_drawings()
+    assert qs.load("drawings").fingerprint == own
+    assert by_name("drawings") is None
+    assert qs.model("drawings").fingerprint != own
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_folder_that_is_no_run_is_told_with_the_model_of_its_name() -> None:
+    Path("drawings").mkdir()
+    with pytest.raises(qs.CheckpointError, match=r"stands before the model drawings .* rename"):
+        qs.load("drawings")
+    Path("mine").mkdir()
+    with pytest.raises(qs.CheckpointError, match=r"folder without one; .* of a model: drawings"):
+        run_of("mine")
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_file_of_the_name_is_no_run() -> None:
+    Path("drawings").write_text("a list of drawings")
+    assert run_of("drawings").path == shipped()["drawings"]
+
+
+def test_what_is_neither_names_the_models() -> None:
+    with pytest.raises(qs.CheckpointError, match=r"no such folder; .* of a model: drawings"):
+        qs.load("drawing")
+    with pytest.raises(qs.UserError, match=r"did you mean drawings\?"):
+        qs.model("drawing")
+
+
+def test_the_model_is_no_task() -> None:
+    with pytest.raises(qs.CheckpointError, match="quickstudy adapt drawings"):
+        qs.load_task("drawings")
+
+
+@pytest.mark.usefixtures("_here")
+def test_an_estimator_takes_the_name() -> None:
+    X = np.zeros((4, 28, 28), dtype=np.uint8)
+    X[:2, 4:24, 12:15], X[2:, 12:15, 4:24] = 255, 255
+    X[1] = np.roll(X[1], 2, axis=1)
+    fitted = qs.FewShotClassifier("drawings").fit(X.reshape(4, -1), ["upright"] * 2 + ["flat"] * 2)
+    assert fitted.predict(X.reshape(4, -1)).tolist() == ["upright"] * 2 + ["flat"] * 2
+
+
+@pytest.mark.usefixtures("_here")
+def test_commands_take_the_name(capsys: pytest.CaptureFixture[str]) -> None:
+    draw_classes(Path("mine"), 2, 3, size=40)
+    assert main(["adapt", "drawings", "--support", "mine", "--out", "mine.task"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "mine.task", "mine/class01/0.png"]) == 0
+    assert "\tclass01\t" in capsys.readouterr().out
+    message = refused(capsys, ["train", "--resume", "drawings"], 3)
+    assert "of a model" not in message, "a shipped run is not trained further"
+
+
+def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    text = capsys.readouterr().out
+    assert "drawings: " in text
+    assert "Apache-2.0" in text
+    assert "5-way 1-shot" in text
+    assert main(["models", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed == json.loads(json.dumps(named_models()["drawings"].to_json()))
+
+
+@pytest.mark.more
+def test_the_wheel_holds_them(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    inside = {*zipfile.ZipFile(wheel).namelist()}
+    for run in shipped().values():
+        for file in run.iterdir():
+            assert file.relative_to(ROOT / "src").as_posix() in inside
