@@ -60,8 +60,7 @@ SEVERAL = {
 }
 OPTIONAL = {
     "place": "Folder or file of your own data; the same as --path.",
-    "run": "Run directory of the meta-trained model, or the name of one that comes with quickstudy; "
-    "none where --encoder needs none.",
+    "run": "Run directory or name of the meta-trained model; none where --encoder needs none.",
 }
 """Positional arguments of functions that have a default for them."""
 
