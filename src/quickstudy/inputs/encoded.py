@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,14 @@ from typing import Any, Final, Self
 import numpy as np
 from torch import Tensor
 
-from quickstudy.encoders import Backend, Encoder, EncoderNetwork, Text, network
+from quickstudy.encoders import (
+    Backend,
+    Encoder,
+    EncoderNetwork,
+    Text,
+    encoder_card,
+    network,
+)
 from quickstudy.encoders.backend import check_backend, chosen_backend, settled
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
@@ -54,6 +61,8 @@ class EncodedKind(InputKind):
             `quickstudy.encoders.use_backend`, or else torch.
     """
 
+    has_network = True
+
     encoder: Encoder
     backend: Backend = field(default_factory=lambda: chosen_backend() or "torch", compare=False)
 
@@ -70,6 +79,9 @@ class EncodedKind(InputKind):
     def network(self) -> EncoderNetwork:
         """The loaded encoder."""
         return network(self.encoder, self.backend)
+
+    def prepare(self) -> None:
+        network(self.encoder, self.backend)
 
     @abstractmethod
     def readable(self, inputs: Sequence[Any]) -> tuple[Array, dict[int, str]]:
@@ -225,7 +237,8 @@ class EncodedPictures(EncodedKind):
         return upload_pixels(value["b64"]) if form == self.form else 0
 
     def card(self) -> JSON:
-        return {"columns": None, "drawings": self.encoder.picture_rule.ink}
+        card = encoder_card(self.encoder)
+        return {"columns": None, "drawings": self.encoder.picture_rule.ink, "encoder": card}
 
 
 @dataclass(frozen=True)
@@ -309,8 +322,17 @@ class EncodedTexts(EncodedKind):
             return text.text
         return {"text": text.text, "spans": [list(span) for span in text.spans]}
 
+    def length(self, x: Any) -> int | None:
+        (text,), _ = texts_in(x)
+        n = int(self.network.tokens([text.text]).n[0])
+        return min(n, self.encoder.text_rule.max_length)
+
+    def remarks(self, inputs: Iterable[Any]) -> list[str]:
+        texts = [text_of(x, "the request") for x in inputs if not isinstance(x, list)]
+        return token_notes(self.network, texts) if texts else []
+
     def card(self) -> JSON:
-        return {"columns": None, "drawings": False}
+        return {"columns": None, "drawings": False, "encoder": encoder_card(self.encoder)}
 
 
 def _check_no_texts(X: Any, encoder: Encoder) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -44,6 +44,8 @@ class InputKind(ABC):
         form: Key under which a request gives one input.
         modality: What clients are told that the inputs are.
         reads_cells: Whether an input is cells of a table, which may be text or missing.
+        has_network: Whether a network encodes an input, so that it is worth to remember the result,
+            and to encode several at once.
 
     Example:
         >>> kind = Vectors()  # an InputKind
@@ -55,6 +57,7 @@ class InputKind(ABC):
     form: ClassVar[Form]
     modality: ClassVar[Modality]
     reads_cells: ClassVar[bool] = False
+    has_network: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
@@ -146,6 +149,29 @@ class InputKind(ABC):
             single: Whether it is one example.
         """
         return None
+
+    def prepare(self) -> None:
+        """Loads all that encoding needs, so that the first input does not wait for it.
+
+        Raises:
+            UserError: A package is missing.
+            DataError: It is there, and is not what it should be.
+        """
+        return
+
+    def length(self, x: Any) -> int | None:
+        """The length of an input, as `from_request` gives it: those of one length may share a pass.
+
+        None for one that is to be encoded alone.
+
+        Raises:
+            UserError: It is no input of this kind.
+        """
+        return None
+
+    def remarks(self, inputs: Iterable[Any]) -> list[str]:
+        """Sentences on inputs, as `from_request` gives them, that are not taken as they are."""
+        return []
 
     @property
     def net(self) -> JSON | None:

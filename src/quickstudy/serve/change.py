@@ -41,6 +41,7 @@ class Taken:
 
     contents: list[Content]
     x: Tensor | None
+    notes: tuple[str, ...] = ()
 
 
 def fresh(served: Served, tenant: str, task_id: str) -> Snapshot:
@@ -69,6 +70,7 @@ def added(
         classes=classes,
         next_example=first + len(ids),
         change=change or f"added {len(ids)} example{'' if len(ids) == 1 else 's'}",
+        notes=taken.notes,
     )
     contents = dict(zip(ids, taken.contents, strict=True))
     x = {} if taken.x is None else dict(zip(ids, taken.x, strict=True))

@@ -2,9 +2,10 @@
 
 A task is the model `task.<id>`, and its versions are its revisions. Its inputs are one tensor:
 
-    query     numbers (n, *x_shape), or BYTES (n,) of base64 pictures or of JSON rows
+    query     numbers (n, *x_shape), or BYTES (n,) of base64 pictures, of texts or of JSON rows
 
-Where it is binary, an element may also be the file of a picture itself. A meta-trained model takes
+Where it is binary, an element may also be the file of a picture itself. Texts with marked entities
+are JSON, with `text` and `spans`. A meta-trained model takes
 the support beside it, as tensors `support` of the same kinds and `labels`: BYTES (n,) of classes,
 or numbers (n,) or (n, outputs). Its version is the first digits of its digest. The outputs are
 `label` BYTES (n,) and `probability` FP64 (n, way), whose parameter `classes` names the columns; in
@@ -249,7 +250,7 @@ def _ready(request: Request, name: str, version: str | None) -> Response:
 
 def _infer(request: Request, name: str, version: str | None, carried: Payload) -> Response:
     target = ModelOrTask(request, name, version)
-    has_files = target.served.model.preprocess.form not in ("row", "values")
+    has_files = target.served.model.preprocess.form == "image"
     sent = sent_tensors(request, carried, has_files)
     tensors = {tensor.name: (i, tensor) for i, tensor in enumerate(sent.inputs)}
     names = {"query"} if target.task is not None else {"query", "support", "labels"}
@@ -327,11 +328,14 @@ def _inputs(served: Served, index: int, tensor: Tensor, limit: int) -> list[Inpu
     if tensor.datatype != "BYTES":
         arrays = np.array(elements, dtype=np.float64).reshape(tensor.shape)
         plain: list[dict[str, Any]] = [{"values": values} for values in arrays.tolist()]
-    elif served.model.preprocess.form == "row":
+    elif served.takes_marked_texts or served.model.preprocess.form == "row":
         try:
-            plain = [{"row": json.loads(text)} for text in elements]
+            parsed = [json.loads(text) for text in elements]
         except (ValueError, RecursionError) as error:
-            raise invalid(f"{tensor.name}: must hold rows as JSON ({error}).", pointer) from error
+            raise invalid(f"{tensor.name}: must hold JSON objects ({error}).", pointer) from error
+        plain = parsed if served.takes_marked_texts else [{"row": row} for row in parsed]
+    elif served.model.preprocess.form == "text":
+        plain = [{"text": text} for text in elements]
     else:
         plain = [{"image": {"b64": text}} for text in elements]
     try:

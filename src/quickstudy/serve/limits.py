@@ -17,6 +17,8 @@ MAX_NEAREST: Final = 50  # examples that a prediction names
 MAX_QUERY: Final = 256  # inputs of a request
 MAX_COLUMNS: Final = 1000  # of a row
 MAX_CELL: Final = 1000  # characters of a value of a row
+MAX_TEXT: Final = 20_000  # characters
+MAX_SPANS: Final = 8  # marked entities of a text
 MAX_REVISIONS: Final = 50  # that a task keeps
 MAX_PAGE: Final = 100  # tasks of a page
 MAX_TTL: Final = 10 * 365 * 24 * 3600  # seconds
@@ -40,6 +42,7 @@ class Limits:
         queue: Requests that may wait for the processor.
         wait: Seconds that a request may wait for it.
         cache_bytes: Memory for adapted models.
+        features_bytes: Memory for features of inputs, where a frozen encoder computes them.
 
     Raises:
         UserError: One is not above 0.
@@ -58,6 +61,7 @@ class Limits:
     queue: int = 128
     wait: float = 30.0
     cache_bytes: int = 256 * 2**20
+    features_bytes: int = 64 * 2**20
 
     def __post_init__(self) -> None:
         wrong = [name for name, value in asdict(self).items() if not value > 0]
@@ -79,6 +83,7 @@ class Limits:
             "query": MAX_QUERY,
             "columns": MAX_COLUMNS,
             "cell_characters": MAX_CELL,
+            "text_characters": MAX_TEXT,
             "revisions": MAX_REVISIONS,
             "page_size": MAX_PAGE,
             "ttl_seconds": MAX_TTL,

@@ -22,6 +22,45 @@ N_SHOT: Final = 5
 N_QUERY: Final = 8
 N_FLOWERS: Final = 10  # of a species
 SCALE: Final = 4  # of a glyph, which is stored smaller than a picture is drawn
+MESSAGES: Final = {
+    "delivery": (
+        "Where is my parcel?",
+        "The tracking page has not changed for four days.",
+        "My order should have come yesterday, and nothing is here.",
+        "When will the shoes that I bought on Monday be delivered?",
+        "The courier says I was out, but I was at home all day.",
+        "It is a week now and I am still waiting for my package.",
+        "Can you tell me which day the lamp will be brought?",
+    ),
+    "refund": (
+        "I want my money back.",
+        "How long does it take until a refund is on my account?",
+        "I sent the jacket back and was not paid yet.",
+        "Please return the amount to my card.",
+        "You charged me twice for one order; pay one of them back.",
+        "My refund is smaller than what I had paid.",
+        "Could the money for the cancelled order be sent back soon?",
+    ),
+    "damaged": (
+        "The cup arrived in pieces.",
+        "One leg of the chair is broken.",
+        "The screen has a crack from one side to the other.",
+        "There is a hole in the sweater you sent me.",
+        "The box was wet and everything in it is ruined.",
+        "The mirror was shattered when I opened the carton.",
+        "A button is missing and the zip is torn.",
+    ),
+    "account": (
+        "I cannot log in any more.",
+        "How do I change my password?",
+        "Please delete my account with all my data.",
+        "The mail to confirm my new address never came.",
+        "My user name is wrong; how can I correct it?",
+        "The site says that my password is not right, but it is.",
+        "I would like to use another e-mail address for my profile.",
+    ),
+}
+"""Messages by their reason: the first five of each are examples, the others queries."""
 
 
 class Sample(NamedTuple):
@@ -41,12 +80,17 @@ class Sample(NamedTuple):
 def sample(served: Served) -> Sample | None:
     """A task for a model, or None.
 
-    A model of pictures gets glyphs, and one whose tasks have columns of their own gets flowers;
-    others get a meta-test task of the run, if its tasks have a name and their data are here.
+    A model of drawings gets glyphs, one of texts gets messages, and one whose tasks have columns
+    of their own gets flowers; others get a meta-test task of the run, if its tasks have a name and
+    their data are here.
     """
+    card = served.model.preprocess.card()
+    of_photographs = card.get("encoder") and not card["drawings"]
     try:
-        if served.model.preprocess.form == "image":
+        if served.model.preprocess.form == "image" and not of_photographs:
             return _glyphs()
+        if served.model.preprocess.form == "text" and not served.takes_marked_texts:
+            return _messages()
         if served.reads_columns:
             return _flowers()
         if "tasks_spec" not in served.record:
@@ -71,6 +115,20 @@ def _glyphs() -> Sample:
         support += [Example.model_validate(label | x) for x in pictures[:N_SHOT]]
         queries += [Input.model_validate(x) for x in pictures[N_SHOT:]]
     return Sample("Four characters", support, queries)
+
+
+def _messages() -> Sample:
+    support = [
+        Example.model_validate({"label": label, "text": text})
+        for label, texts in MESSAGES.items()
+        for text in texts[:N_SHOT]
+    ]
+    queries = [
+        Input.model_validate({"text": text})
+        for texts in MESSAGES.values()
+        for text in texts[N_SHOT:]
+    ]
+    return Sample("Four reasons to write to a shop", support, queries)
 
 
 def _flowers() -> Sample:

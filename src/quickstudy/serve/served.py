@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
@@ -47,7 +46,8 @@ class Served:
         run: Run directory, or the name of a model that comes with quickstudy.
 
     Raises:
-        UserError: The folder's name cannot be that of a resource, or the learner is stochastic.
+        UserError: The folder's name cannot be that of a resource, the learner is stochastic, or a
+            package of its encoder is missing.
     """
 
     def __init__(self, run: Path) -> None:
@@ -59,6 +59,7 @@ class Served:
                 f"letter; received {self.run.name!r}; rename the folder."
             )
         self.model = load(self.run)
+        self.model.preprocess.prepare()
         self.record = RunDirectory(self.run).read()
         if self.model.learner.tags.stochastic:
             raise UserError(
@@ -80,6 +81,11 @@ class Served:
     def classifies(self) -> bool:
         """Whether labels are classes rather than values."""
         return self.model.kind == "classification"
+
+    @property
+    def takes_marked_texts(self) -> bool:
+        """Whether an input is a text with entities that are marked in it."""
+        return bool((self.model.preprocess.card().get("encoder") or {}).get("spans"))
 
     def stored(self) -> Version:
         """The stored version of the model."""
@@ -114,6 +120,10 @@ class Served:
         with refusals(pointer, "INPUT_UNREADABLE"):
             return self.model.preprocess.from_request(*x.form, self.model.x_shape)
 
+    def notes(self, inputs: Iterable[Input]) -> list[str]:
+        """Sentences on inputs that the model has taken, but not as they are."""
+        return self.model.preprocess.remarks(self.plain(x, "") for x in inputs)
+
     def pixels(self, x: Input) -> int:
         """How many pixels it takes to decode an input: 0 where it is no picture that is taken."""
         return self.model.preprocess.pixels(*x.form)
@@ -134,21 +144,6 @@ class Served:
                 f"as this model is for {self.model.kind}; received {label!r}; change it.",
                 pointer,
             )
-
-
-def encode(model: Model, inputs: Iterable[Plain], pointer: str = "") -> Tensor:
-    """Inputs as tensors `(inputs, *x_shape)`.
-
-    Raises:
-        Problem: The model cannot take one of them; it says which.
-    """
-    rows = []
-    for i, x in enumerate(inputs):
-        with refusals(f"{pointer}/{i}", "INPUT_UNREADABLE"):
-            # Nested numbers are encoded already.
-            one = torch.tensor([x], dtype=torch.float64) if isinstance(x, list) else [x]
-            rows.append(model.inputs(one).x)
-    return torch.cat(rows)
 
 
 def adapt(model: Model, support: SupportSet) -> Adapted:

@@ -19,6 +19,7 @@ class Snapshot:
         number: Number of the revision.
         classes: Declared labels, with or without examples, in order.
         examples: Id and label of each example, in order.
+        notes: Notes on the inputs of the request that makes it; not stored.
     """
 
     tenant: str
@@ -40,6 +41,7 @@ class Snapshot:
     tag: str = ""
     adapt_ms: float = 0.0
     state_bytes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def etag(self) -> str:

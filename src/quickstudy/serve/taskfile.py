@@ -14,11 +14,12 @@ from quickstudy.inputs.labels import label_from_json
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
 from quickstudy.serve.change import Taken
 from quickstudy.serve.content import Content
+from quickstudy.serve.encoding import Encoding
 from quickstudy.serve.gate import Gate
 from quickstudy.serve.limits import MAX_EXAMPLES
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Label, Wanted
-from quickstudy.serve.served import Served, encode
+from quickstudy.serve.served import Served
 from quickstudy.tasks.contents import told_apart
 
 _exporting: Final = threading.Lock()
@@ -43,7 +44,7 @@ def task_file(gate: Gate, adapted: Adapted, format: str) -> bytes:
             raise Problem("NOT_EXPORTABLE", str(error)) from error
 
 
-def read_task(served: Served, content: bytes) -> tuple[list[Any], Taken]:
+def read_task(served: Served, content: bytes, encoding: Encoding) -> tuple[list[Any], Taken]:
     """Labels and examples of a task's file.
 
     No model is built from the file, as clients are not trusted: the file must be of the served one.
@@ -88,7 +89,7 @@ def read_task(served: Served, content: bytes) -> tuple[list[Any], Taken]:
             f"({error}); export it again."
         ) from error
     contents = [Content.of(row) for row in rows]
-    return labels, Taken(contents, encode(served.model, rows, "/support"))
+    return labels, Taken(contents, encoding(served.model, rows, "/support"))
 
 
 def _label(label: Any, served: Served) -> Any:

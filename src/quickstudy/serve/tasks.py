@@ -17,13 +17,14 @@ from quickstudy.models.model import Model
 from quickstudy.serve.change import Change, Taken, missing, needs, ready
 from quickstudy.serve.compute import Passes, tile
 from quickstudy.serve.content import Content, Plain
+from quickstudy.serve.encoding import Encoding
 from quickstudy.serve.gate import Gate
 from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
 from quickstudy.serve.metrics import Metrics
 from quickstudy.serve.problems import Problem, refusals
 from quickstudy.serve.reading import Reading
 from quickstudy.serve.schema.requests import Input
-from quickstudy.serve.served import Served, adapt, encode
+from quickstudy.serve.served import Served, adapt
 from quickstudy.serve.snapshot import Snapshot, sealed
 from quickstudy.serve.states import Entry, States
 from quickstudy.serve.store import After, ConflictError, ExistsError, FullError, Store
@@ -62,6 +63,7 @@ class Tasks:
         self.limits, self.metrics = limits, metrics
         self.states = States(limits.cache_bytes)
         self.gate = Gate(limits.queue, limits.wait)
+        self.encoding = Encoding(self.gate, limits.features_bytes)
         self.passes, self.reading = Passes(self.gate), Reading(limits)
         self.turns = turns_of(store.engine)
 
@@ -99,8 +101,8 @@ class Tasks:
 
         with contextlib.closing(self.reading(served, inputs, pointer)) as plain:
             if not served.reads_columns:
-                encoded = encode(served.model, kept(plain), pointer)
-                return Taken(contents, encoded)
+                encoded = self.encoding(served.model, kept(plain), pointer)
+                return Taken(contents, encoded, tuple(served.notes(inputs)))
             return Taken([Content.of(x) for x in plain], None)
 
     def queries(
@@ -117,7 +119,7 @@ class Tasks:
         else:
             model = self.versions.get(entry.snapshot.model_version)
         with contextlib.closing(self.reading(served, inputs, pointer)) as plain:
-            return encode(model, plain, pointer)
+            return self.encoding(model, plain, pointer)
 
     def read(
         self, tenant: str, served: Served, task_id: str, number: int | None = None
@@ -286,9 +288,7 @@ class Tasks:
             rows |= {i: cached.x[at] for at, (i, _) in enumerate(cached.snapshot.examples)}
         absent = [i for i, _ in task.examples if i not in rows]
         if absent:
-            plain = self._plain(change, absent)
-            with self.gate():
-                x = encode(model, plain)
+            x = self.encoding.again(model, self._plain(change, absent))
             rows |= dict(zip(absent, x, strict=True))
         if not task.examples:
             return torch.zeros((0, *model.x_shape))

@@ -65,4 +65,5 @@ def _fields(served: Served, task: Snapshot) -> dict[str, Any]:
         "create_time": rfc3339(task.create_time),
         "update_time": rfc3339(task.update_time),
         "expire_time": None if task.expire_time is None else rfc3339(task.expire_time),
+        "notes": list(task.notes),
     }

@@ -45,7 +45,10 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
     entry = tasks.prepared(added(served, task, labels, taken))
     x = tasks.queries(served, sent.query, entry)
     predictions = Answers(tasks, served, entry).predictions(x, sent.min_confidence, sent.nearest)
-    return reply(StatelessAnswer(model_version=served.version, predictions=predictions))
+    notes = [*taken.notes, *served.notes(sent.query)]
+    return reply(
+        StatelessAnswer(model_version=served.version, predictions=predictions, notes=notes)
+    )
 
 
 @router.post(
@@ -66,6 +69,7 @@ def predict(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
             task_revision=entry.snapshot.number,
             model_version=entry.snapshot.model_version,
             predictions=predictions,
+            notes=served.notes(sent.query),
             adapt_ms=took,
             predict_ms=round(1000 * (time.perf_counter() - start), 3),
         )

@@ -62,7 +62,7 @@ def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
     task = replace(fresh(served, call.tenant, f"t{secrets.token_hex(8)}"), display_name="Imported")
 
     def change() -> Change:
-        labels, taken = read_task(served, carried.content)
+        labels, taken = read_task(served, carried.content, call.tasks.encoding)
         return added(served, task, labels, taken, "imported")
 
     return call.created(carried, change)

@@ -23,9 +23,11 @@ from quickstudy.serve.limits import (
     MAX_NAME,
     MAX_NEAREST,
     MAX_QUERY,
+    MAX_SPANS,
+    MAX_TEXT,
 )
 
-FORMS: Final = ("image", "row", "values")
+FORMS: Final = ("image", "row", "text", "values")
 # No control characters: a database cannot keep all of them, and no reader sees them.
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 ID = r"^[a-z][a-z0-9-]{0,62}$"
@@ -60,6 +62,7 @@ Numbers = Annotated[
     ),
 ]
 Values = Annotated[list[float], Field(min_length=1, max_length=MAX_COLUMNS)]
+Span = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 Wanted = Label | float | Values
 Target = str | float | list[float]
 
@@ -76,7 +79,7 @@ class Picture(Body):
 
 def _exactly_one(schema: dict[str, Any]) -> None:
     """Says of a schema that one of the forms of an input is there, and is not null."""
-    for form in FORMS:
+    for form in (*FORMS, "spans"):
         about = schema["properties"][form]
         about |= about.pop("anyOf")[0]
         del about["default"]
@@ -84,13 +87,18 @@ def _exactly_one(schema: dict[str, Any]) -> None:
 
 
 class Input(Body):
-    """One input: a picture, a row or an array of numbers, as the model takes them."""
+    """One input: a picture, a row, a text or an array of numbers, as the model takes them."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
     image: Picture | None = None
     row: dict[Annotated[str, StringConstraints(max_length=MAX_LABEL)], Cell] | None = Field(
         default=None, max_length=MAX_COLUMNS
+    )
+    text: Annotated[str, StringConstraints(max_length=MAX_TEXT)] | None = None
+    spans: Annotated[list[Span], Field(min_length=1, max_length=MAX_SPANS)] | None = Field(
+        default=None,
+        description="Of a text: first character of each marked entity, and the one after its last.",
     )
     values: Numbers | None = None
 
@@ -99,6 +107,9 @@ class Input(Body):
         """The form in which it is given, and the JSON in that form."""
         if self.image is not None:
             return "image", {"b64": self.image.b64}
+        if self.text is not None:
+            spans = {} if self.spans is None else {"spans": self.spans}
+            return "text", {"text": self.text} | spans
         return ("values", self.values) if self.row is None else ("row", self.row)
 
     @model_validator(mode="after")
@@ -106,6 +117,8 @@ class Input(Body):
         given = [form for form in FORMS if form in self.model_fields_set]
         if len(given) != 1 or getattr(self, given[0]) is None:
             raise ValueError(f"expected exactly one of {', '.join(FORMS)}")
+        if "spans" in self.model_fields_set and self.text is None:
+            raise ValueError("spans are places in a text; expected a text beside them")
         return self
 
 

@@ -38,6 +38,9 @@ class Prediction(Answered):
 class StatelessAnswer(Answered):
     model_version: str
     predictions: list[Prediction]
+    notes: list[str] = Field(
+        default=[], description="On inputs that are not read whole, for people."
+    )
 
 
 class Answer(StatelessAnswer):
@@ -138,6 +141,9 @@ class TaskFields(Answered):
     create_time: str
     update_time: str
     expire_time: str | None
+    notes: list[str] = Field(
+        default=[], description="On inputs of this request that are not read whole, for people."
+    )
 
 
 class Task(TaskFields):
@@ -178,6 +184,7 @@ class LimitsAnswer(Answered):
     query: int
     columns: int
     cell_characters: int
+    text_characters: int
     revisions: int
     page_size: int
     ttl_seconds: int
@@ -187,10 +194,23 @@ class LimitsAnswer(Answered):
     picture_formats: list[str]
 
 
+class EncoderCard(Answered):
+    name: str
+    source: str
+    licence: str
+    digest: str = Field(description="A sha256 of all that decides its features.")
+    n_features: int
+    max_tokens: int | None = Field(
+        description="Tokens of a text that are read, a word or part of one each."
+    )
+    spans: int = Field(description="Marked entities that a text must have.")
+    languages: list[str]
+
+
 class ModelCard(Answered):
     name: str
     id: str
-    modality: Literal["pictures", "rows", "arrays"]
+    modality: Literal["pictures", "rows", "texts", "arrays"]
     kind: Literal["classification", "regression"]
     learner: str
     net: str | None
@@ -198,6 +218,9 @@ class ModelCard(Answered):
     x_shape: list[int]
     columns: list[str] | None
     drawings: bool = Field(description="The model looks for ink in pictures.")
+    encoder: EncoderCard | None = Field(
+        default=None, description="The frozen pretrained network that inputs go through."
+    )
     temperature: float
     novelty_auroc: float | None = Field(
         description="How well `novelty` told taught classes from others on meta-valid tasks; null "
