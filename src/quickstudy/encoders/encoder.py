@@ -6,13 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 
 Takes = Literal["pictures", "texts"]
 Backend = Literal["torch", "onnx"]
+
+LATER: Final[JSON] = {"resample": "bicubic", "pooling": None}
+"""Parts of the rule of pictures that JSON has only where they are not these."""
 
 
 class PictureRule(NamedTuple):
@@ -28,6 +31,9 @@ class PictureRule(NamedTuple):
             where omitted.
         ink: The pictures are drawings; see `quickstudy.tasks.Pictures`.
         fill: Part of the frame that the longer side of the ink fills.
+        resample: How pixels are mixed when a picture is scaled.
+        pooling: What a model of `transformers` gives of its states: that of the class token, their
+            mean, or its pooled output; None for an encoder that gives features itself.
 
     Example:
         >>> rule = PictureRule(size=224, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
@@ -43,6 +49,8 @@ class PictureRule(NamedTuple):
     crop_from: int | None = None
     ink: bool = False
     fill: float = 0.65
+    resample: Literal["bicubic", "bilinear"] = "bicubic"
+    pooling: Literal["cls", "mean", "pooled"] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -116,7 +124,11 @@ class Encoder:
         """The backends that can compute its features, the usual one first."""
         if self.architecture == "onnx":
             return ("onnx",)
-        return ("torch",) if self.architecture in ("python", "transformers") else ("torch", "onnx")
+        return (
+            ("torch",)
+            if self.architecture in ("python", "transformers", "timm")
+            else ("torch", "onnx")
+        )
 
     @property
     def picture_rule(self) -> PictureRule:
@@ -163,6 +175,7 @@ class Encoder:
             "rule": {
                 key: list(value) if isinstance(value, tuple) else value
                 for key, value in self.rule._asdict().items()
+                if self.takes == "texts" or key not in LATER or value != LATER[key]
             },
             "licence": self.licence,
         }

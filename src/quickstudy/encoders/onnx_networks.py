@@ -15,7 +15,7 @@ from quickstudy.encoders.in_parts import PicturesInParts, TextsInParts
 from quickstudy.encoders.network import EncoderNetwork, Features
 from quickstudy.encoders.onnx_export import IDS, MASK, exported_file
 from quickstudy.encoders.torch_networks import tokenizer_of, torch_module
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, UserError
 
 
 def onnx_network(encoder: Encoder) -> EncoderNetwork:
@@ -74,8 +74,13 @@ def session(file: Path, name: str) -> Any:
     Raises:
         DataError: It is no graph.
     """
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            f"encoder {name}: a graph needs the package onnxruntime; received an environment "
+            "without it; pip install 'quickstudy[onnx]'."
+        ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Threads that wait for work by spinning would take the cores from everything else.

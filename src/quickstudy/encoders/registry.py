@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from threading import RLock
-from typing import Literal
+from typing import Final, Literal
 
 from torch import nn
 
@@ -19,6 +19,8 @@ from quickstudy.encoders.tokenizer import Tokenises
 from quickstudy.encoders.torch_networks import torch_network
 from quickstudy.errors import UserError
 
+PREFIXES: Final = ("folder:", "onnx:", "timm:", "hf:")
+"""Beginnings of the names of encoders that lie in a folder or file."""
 _networks: dict[tuple[str, Backend], EncoderNetwork] = {}
 _lock = RLock()
 
@@ -47,10 +49,11 @@ def encoder(
 
     Args:
         source: A name, `"photos"` or `"sentences"`, or the name of its network, such as
-            `"minilm-l6"`. Or a `torch.nn.Module`: from standardised pictures `(n, channels, size,
-            size)` to features `(n, n_features)`; or, with a tokenizer, from token numbers and their
-            mask `(n, tokens)` to states `(n, tokens, width)`. Or a function, from a list of texts
-            to features `(n, n_features)`. The rest is for these.
+            `"minilm-l6"`; or `"folder:PATH"`, `"onnx:PATH"`, `"timm:NAME@FILE"` or
+            `"hf:ORG/NAME@COMMIT"`. Or a `torch.nn.Module`: from standardised pictures
+            `(n, channels, size, size)` to features `(n, n_features)`; or, with a tokenizer, from
+            token numbers and their mask `(n, tokens)` to states `(n, tokens, width)`. Or a
+            function, from a list of texts to features `(n, n_features)`. The rest is for these.
         name: Its name, for messages and for files, which hold nothing else of it.
         takes: What its inputs are.
         size: Side of the square picture that it takes.
@@ -67,6 +70,7 @@ def encoder(
         licence: Licence of the weights.
 
     Raises:
+        DataError: Files of an encoder that lies in a place are missing or damaged.
         UserError: There is no such name, of which the nearest is suggested; or the module gives no
             features.
 
@@ -84,14 +88,19 @@ def encoder(
         return own_encoder(source, name or "", rule, tokenizer, version, licence)
     if source.startswith(PREFIX):
         return registered(source)
+    if source.partition(":")[0] + ":" in PREFIXES:
+        # Only here: their packages are needed by nothing else.
+        from quickstudy.encoders.placed import placed_encoder
+
+        return placed_encoder(source)
     by_alias = {named.alias: key for key, named in NAMED.items()}
     key = by_alias.get(source, source)
     if key in NAMED:
         return NAMED[key].encoder
     near = get_close_matches(source, [*NAMED, *by_alias], n=1, cutoff=0.4)
     raise UserError(
-        f"encoder: must be one of {', '.join(NAMED)}; received {source!r}; "
-        + (f"did you mean {near[0]}?" if near else "choose one of these.")
+        f"encoder: must be one of {', '.join(NAMED)}, or begin with {', '.join(PREFIXES)}; "
+        f"received {source!r}; " + (f"did you mean {near[0]}?" if near else "choose one of these.")
     )
 
 
@@ -121,6 +130,10 @@ def network(encoder: Encoder, backend: Backend = "torch") -> EncoderNetwork:
 
 
 def _loaded(encoder: Encoder, backend: Backend) -> EncoderNetwork:
+    if encoder.name.partition(":")[0] + ":" in PREFIXES:
+        from quickstudy.encoders.placed import placed_network
+
+        return placed_network(encoder)
     if backend == "onnx":
         # Only here: what computes with torch needs none of its packages.
         from quickstudy.encoders.onnx_networks import onnx_network

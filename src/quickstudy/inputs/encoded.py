@@ -185,7 +185,13 @@ class EncodedPictures(EncodedKind):
         rule = self.encoder.picture_rule
         if rule.ink:
             return Pictures(rule.size, rule.mode, ink=True, fill=rule.fill)
-        return Pictures(rule.size, rule.mode, resize=rule.resize, crop_from=rule.crop_from)
+        return Pictures(
+            rule.size,
+            rule.mode,
+            resize=rule.resize,
+            crop_from=rule.crop_from,
+            resample=rule.resample,
+        )
 
     def separate(self, X: Any) -> tuple[list[Any], bool]:
         _check_no_texts(X, self.encoder)

@@ -11,6 +11,11 @@ from PIL import Image
 from quickstudy.inputs.ink import border
 
 Resize = Literal["pad", "squash", "crop"]
+Resample = Literal["bicubic", "bilinear"]
+FILTERS: dict[Resample, Image.Resampling] = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+}
 
 
 def border_colour(image: Image.Image) -> tuple[int, ...]:
@@ -32,17 +37,19 @@ def padded(
     return frame
 
 
-def squashed(image: Image.Image, size: int) -> Image.Image:
+def squashed(image: Image.Image, size: int, resample: Resample = "bicubic") -> Image.Image:
     """The picture at the size of the frame, whatever its proportions were."""
-    return image.resize((size, size), Image.Resampling.BICUBIC)
+    return image.resize((size, size), FILTERS[resample])
 
 
-def cropped(image: Image.Image, size: int, crop_from: int) -> Image.Image:
+def cropped(
+    image: Image.Image, size: int, crop_from: int, resample: Resample = "bicubic"
+) -> Image.Image:
     """The middle of the picture, after its shorter side was scaled to `crop_from`."""
     scale = crop_from / min(image.size)
     width, height = (max(size, round(scale * s)) for s in image.size)
     left, top = (width - size) // 2, (height - size) // 2
-    scaled = image.resize((width, height), Image.Resampling.BICUBIC)
+    scaled = image.resize((width, height), FILTERS[resample])
     return scaled.crop((left, top, left + size, top + size))
 
 

@@ -18,6 +18,7 @@ from quickstudy.inputs.axes import is_one
 from quickstudy.inputs.files import labelled_files, pictures_at
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.framing import (
+    Resample,
     Resize,
     border_colour,
     brightest_255,
@@ -71,6 +72,7 @@ class Pictures(InputKind):
         resize: Whether a picture that is not square is padded, squashed, or its middle cut out.
         crop_from: With `"crop"`, the length to which the shorter side is scaled before; `size`
             where omitted.
+        resample: How pixels are mixed where a picture is squashed or cropped.
 
     Raises:
         UserError: Sizes or bits out of range, or colour with `ink`.
@@ -91,6 +93,7 @@ class Pictures(InputKind):
     bits: int | None = None
     resize: Resize = "pad"
     crop_from: int | None = None
+    resample: Resample = "bicubic"
 
     def __post_init__(self) -> None:
         if self.mode not in ("L", "RGB") or (self.ink and self.mode != "L"):
@@ -136,9 +139,9 @@ class Pictures(InputKind):
 
     def _squared(self, image: Image.Image) -> Image.Image:
         if self.resize == "squash":
-            return squashed(image, self.size)
+            return squashed(image, self.size, self.resample)
         if self.resize == "crop":
-            return cropped(image, self.size, self.crop_from or self.size)
+            return cropped(image, self.size, self.crop_from or self.size, self.resample)
         return padded(image, self.size, 1.0, border_colour(image))
 
     def stack(
@@ -267,8 +270,9 @@ class Pictures(InputKind):
         for name in ("bits", "crop_from"):
             if options[name] is None:
                 del options[name]
-        if self.resize == "pad":
-            del options["resize"]
+        for name, usual in (("resize", "pad"), ("resample", "bicubic")):
+            if options[name] == usual:
+                del options[name]
         return {"kind": "pictures", **options}
 
     @classmethod

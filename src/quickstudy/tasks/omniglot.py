@@ -20,8 +20,8 @@ from PIL import Image
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.atomic import replacing
 from quickstudy.files.cache_dir import cache_dir
+from quickstudy.files.download import Checksum, fetch
 from quickstudy.inputs.images import Pictures
-from quickstudy.tasks.download import fetch
 from quickstudy.tasks.episodes import Dataset
 from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.source import Split
@@ -181,7 +181,7 @@ def _find(folder: Path, name: str, may_download: bool) -> Path:
     if path.is_file():
         return path
     if may_download:
-        fetch([mirror + name for mirror in MIRRORS], path, ZIPS[name].md5)
+        fetch([mirror + name for mirror in MIRRORS], path, Checksum("md5", ZIPS[name].md5))
         return path
     raise DataError(
         f"omniglot: {name} is missing; received the folder {folder} without it; download "

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from quickstudy.errors import DataError
 
@@ -16,7 +17,31 @@ CHUNK = 1 << 18
 TIMEOUT = 30.0  # seconds without a byte
 
 
-def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
+class Checksum(NamedTuple):
+    """A checksum of a file, as its publisher gives it.
+
+    Attributes:
+        algorithm: `"md5"`, `"sha256"`, or `"git"`, the sha1 under which git keeps a file.
+        digest: In hexadecimal digits.
+    """
+
+    algorithm: Literal["md5", "sha256", "git"]
+    digest: str
+
+    def of(self, path: Path) -> str:
+        """The checksum of a file by this algorithm."""
+        if self.algorithm == "git":
+            digest = hashlib.sha1(usedforsecurity=False)
+            digest.update(f"blob {path.stat().st_size}\0".encode())
+        else:
+            digest = hashlib.new(self.algorithm, usedforsecurity=False)
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+def fetch(urls: Sequence[str], path: Path, checksum: Checksum, largest: int | None = None) -> None:
     """Downloads one file to `path`, which appears only when it is whole.
 
     What has arrived stays in `path` + `.part`, and a later call goes on from there.
@@ -24,7 +49,8 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
     Args:
         urls: Addresses of the same file, tried in order.
         path: Where the file goes.
-        md5: Checksum of the file, as its publisher gives it.
+        checksum: Of the whole file.
+        largest: Number of bytes after which a download is given up.
 
     Raises:
         DataError: No address gave the file, or the folder cannot be written.
@@ -34,13 +60,15 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
     for url in urls:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _append(url, part)
-            received = hashlib.md5(part.read_bytes(), usedforsecurity=False).hexdigest()
-            if received == md5:
+            _append(url, part, largest)
+            received = checksum.of(part)
+            if received == checksum.digest:
                 os.replace(part, path)
                 return
             part.unlink()
-            failures.append(f"{url}: expected md5 {md5}, received {received}")
+            failures.append(
+                f"{url}: expected {checksum.algorithm} {checksum.digest}, received {received}"
+            )
         except (OSError, HTTPException) as error:
             failures.append(f"{url}: {error or type(error).__name__}")
     raise DataError(
@@ -49,7 +77,7 @@ def fetch(urls: Sequence[str], path: Path, md5: str) -> None:
     )
 
 
-def _append(url: str, part: Path) -> None:
+def _append(url: str, part: Path, largest: int | None) -> None:
     """Downloads the rest of a partial file."""
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
@@ -61,6 +89,8 @@ def _append(url: str, part: Path) -> None:
         ):
             while chunk := response.read(CHUNK):
                 file.write(chunk)
+                if largest is not None and file.tell() > largest:
+                    return  # its checksum tells
             if response.length:
                 raise OSError(f"the connection ended {response.length} bytes early")
     except urllib.error.HTTPError as error:
