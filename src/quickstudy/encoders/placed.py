@@ -15,7 +15,7 @@ from quickstudy.errors import DataError, QuickstudyError, UserError
 
 
 class Placed(NamedTuple):
-    """What can be done with encoders whose names begin alike.
+    """The functions for encoders whose names begin alike.
 
     Attributes:
         describe: The encoder of what stands after the prefix.
