@@ -14,6 +14,7 @@ from typing import get_type_hints
 
 from quickstudy import catalog
 from quickstudy.cli.adapt import adapt
+from quickstudy.cli.cache import cache
 from quickstudy.cli.compare import compare
 from quickstudy.cli.data import data
 from quickstudy.cli.demo import demo
@@ -140,6 +141,7 @@ PARSERS: dict[str, Callable[..., int]] = {
     "compare": compare,
     "select": select,
     "search": search,
+    "cache": cache,
 }
 """Commands that parse their options themselves."""
 FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
