@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, digests
+from safetensors.numpy import load_file
 from test_resume import environment
 
 from quickstudy import UserError
@@ -339,3 +340,18 @@ def test_shards_are_of_a_size(place: Path, monkeypatch: pytest.MonkeyPatch) -> N
     kinds = [path.name[:4] for path in files(place)]
     assert kinds == ["loos", "rows", "rows"]
     check(FakeEncoder(), digests(5 * request.CHUNK), 0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_shards_are_safetensors_files(
+    place: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.setenv("QUICKSTUDY_FEATURES", precision)
+    encoder, every = FakeEncoder(), digests(2 * request.CHUNK)
+    encoder.features(every)
+    [path] = files(place)
+    tensors = load_file(path)
+    assert tensors["rows"].dtype == precision
+    own = [bytes(row) for row in tensors["digests"]]
+    assert sorted(own) == sorted(every)
+    np.testing.assert_allclose(tensors["rows"], encoder.expected(own), rtol=2**-11)

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,7 @@ class Filling:
             digests = self.request.unique[numbers]
             try:
                 self._describe()
-                path = self._written(LOOSE, digests, rows, durable=False)
+                path = self._written(LOOSE, [digests], [rows], durable=False)
             except (OSError, UserError) as error:
                 self.storing = False
                 _say_once(
@@ -193,7 +193,9 @@ class Filling:
             content = json.dumps(self.about, indent=2).encode()
             write_atomically(self.folder / "about.json", content)
 
-    def _written(self, kind: str, digests: Array, rows: Array, durable: bool) -> Path:
+    def _written(
+        self, kind: str, digests: Sequence[Array], rows: Sequence[Array], durable: bool
+    ) -> Path:
         path = write_shard(self.folder, kind, digests, rows, durable)
         self.seen.add(path.name)
         return path
@@ -203,9 +205,9 @@ class Filling:
         loose, self.loose = [*self.loose], []
         if len(loose) < 2:
             return
-        digests, rows = (np.concatenate(each) for each in list(zip(*loose, strict=True))[:2])
+        digests, rows = [each for each, _, _ in loose], [each for _, each, _ in loose]
         with suppress(OSError):  # They stay as they are.
-            whole = rows.nbytes >= SHARD_BYTES // 2
+            whole = sum(each.nbytes for each in rows) >= SHARD_BYTES // 2
             self._written(SHARD if whole else LOOSE, digests, rows, durable=True)
             for _, _, path in loose:
                 path.unlink(missing_ok=True)

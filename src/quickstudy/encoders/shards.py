@@ -6,17 +6,19 @@ CRC-32 of each: enough to notice damage, at the speed of reading.
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from quickstudy.files.atomic import replacing
+from quickstudy.files.records import JSON
 from quickstudy.files.stored_rows import RowFile
 
 Array = NDArray[Any]
@@ -114,25 +116,44 @@ def read_shard(path: Path) -> Shard:
     return Shard(path, n, n_features, precision, starts, checksums)
 
 
-def write_shard(folder: Path, kind: str, digests: Array, rows: Array, durable: bool) -> Path:
+def write_shard(
+    folder: Path, kind: str, digests: Sequence[Array], rows: Sequence[Array], durable: bool
+) -> Path:
     """Writes rows as a file of their own, which is either whole or not there.
 
     Args:
         folder: Where to.
         kind: `SHARD` or `LOOSE`.
-        digests: Digest of the content of each row.
-        rows: The features.
+        digests: Digests of the contents, in as many arrays as they come.
+        rows: The features of each.
         durable: Whether they outlive a power failure.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
     """
     path = folder / f"{kind}-{secrets.token_hex(8)}{SUFFIX}"
-    tensors = {
-        "rows": np.ascontiguousarray(rows),
-        "digests": np.ascontiguousarray(digests).view(np.uint8).reshape(-1, DIGEST),
+    n, (_, n_features) = sum(map(len, rows)), rows[0].shape
+    shapes = {"rows": [n, n_features], "digests": [n, DIGEST]}
+    code = {str(name): code for code, name in NAMES.items()}[rows[0].dtype.name]
+    parts = {
+        "rows": [np.ascontiguousarray(each).view(np.uint8) for each in rows],
+        "digests": [np.ascontiguousarray(each).view(np.uint8) for each in digests],
     }
-    metadata = {name: f"{zlib.crc32(t.data):08x}" for name, t in tensors.items()}
+    header: JSON = {"__metadata__": {}}
+    start = 0
+    for name, arrays in parts.items():
+        checksum = functools.reduce(lambda value, each: zlib.crc32(each.data, value), arrays, 0)
+        end = start + sum(each.nbytes for each in arrays)
+        header["__metadata__"][name] = f"{checksum:08x}"
+        dtype = code if name == "rows" else "U8"
+        header[name] = {"dtype": dtype, "shape": shapes[name], "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    # Written piece by piece, as the format is simple and rows may be many.
     with replacing(path, durable) as file:
-        file.write(safetensors.numpy.save(tensors, metadata))
+        file.write(len(text).to_bytes(8, "little") + text)
+        for arrays in parts.values():
+            for each in arrays:
+                file.write(each.data)
     return path
