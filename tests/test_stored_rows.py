@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quickstudy.files import stored_rows
-from quickstudy.files.stored_rows import RowFile, StoredRows, places, rows_of
+from quickstudy.files.stored_rows import RowFile, RowsInMemory, StoredRows, places, rows_of
 
 N, D = 700, 5
 
@@ -19,7 +19,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[StoredRows, An
     """Stored rows of three parts in a random order, and the array they should be."""
     rng = np.random.default_rng(0)
     content = rng.normal(size=(900, D)).astype(request.param)
-    parts: list[Any] = [content[:300]]
+    parts: list[Any] = [RowsInMemory(content[:300])]
     for i, rows in enumerate((content[300:310], content[310:])):
         (tmp_path / str(i)).write_bytes(b"head" * (i + 1) + rows.tobytes())
         parts.append(RowFile(tmp_path / str(i), 4 * (i + 1), len(rows), D, request.param))
@@ -74,14 +74,17 @@ def test_a_long_run_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.Monkey
     read: list[tuple[int, int]] = []
 
     class Watched:
-        def __getitem__(self, rows: slice) -> Any:
-            read.append((rows.start, rows.stop))
-            return file[rows]
+        def read(self, first: int, out: Any) -> None:
+            read.append((first, first + len(out)))
+            file.read(first, out)
 
     monkeypatch.setattr(stored_rows, "BLOCK", 16)
     rows = StoredRows([Watched()], places(0, np.arange(50)), 2)
     np.testing.assert_array_equal(rows[3:40], content[3:40])
     assert read == [(3, 19), (19, 35), (35, 40)]
+    read.clear()
+    np.testing.assert_array_equal(rows[[9, 2, 8, 3, 30]], content[[9, 2, 8, 3, 30]])
+    assert read == [(2, 4), (8, 10), (30, 31)]
 
 
 @pytest.mark.parametrize("index", [700, -701, [0, 700], (slice(None), 0)])

@@ -41,7 +41,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.lock import locked
 from quickstudy.files.records import JSON
-from quickstudy.files.stored_rows import StoredRows, places
+from quickstudy.files.stored_rows import Rows, RowsInMemory, StoredRows, places
 
 Array = NDArray[Any]
 Features = NDArray[np.float32] | StoredRows
@@ -95,7 +95,7 @@ class Filling:
 
     def _stored(self) -> StoredRows | None:
         """The rows, where files and memory hold all of them; notes which are missing."""
-        request, parts = self.request, list[Any]()
+        request, parts = self.request, list[Rows]()
         where = np.full(len(request.unique), -1)
         self.seen.clear()
         for path, numbers, own in self._new_files():
@@ -111,7 +111,7 @@ class Filling:
                     os.utime(path)
         for numbers, in_memory in self.beside:
             where[numbers] = places(len(parts), np.arange(len(numbers)))
-            parts.append(in_memory)
+            parts.append(RowsInMemory(in_memory))
         self.present = where >= 0
         self.present[list(request.bad)] = True
         if not self.present.all():
@@ -221,7 +221,9 @@ class Filling:
             for path in loose:
                 with self._damage_repaired(path):
                     shard = read_shard(path)
-                    self._hold(shard.digests(), shard.rows()[:], path)
+                    rows = np.empty((shard.n, shard.n_features), np.float32)
+                    shard.rows().read(0, rows)
+                    self._hold(shard.digests(), rows.astype(self.precision, copy=False), path)
             self._gather_loose()
 
     def _hold(self, digests: Array, rows: Array, path: Path) -> None:

@@ -7,7 +7,6 @@ back, and a mapped file that another process cuts short ends this one without a 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -27,9 +26,21 @@ PART = 32
 
 
 class Rows(Protocol):
-    """A part of `StoredRows`: a file, or an array in memory."""
+    """A part of `StoredRows`."""
 
-    def __getitem__(self, rows: slice, /) -> Array: ...
+    def read(self, first: int, out: NDArray[np.float32]) -> None:
+        """Fills `out` with consecutive rows, from the first on."""
+
+
+class RowsInMemory:
+    """The rows of an array."""
+
+    def __init__(self, rows: Array) -> None:
+        self._rows = rows
+
+    def read(self, first: int, out: NDArray[np.float32]) -> None:
+        """Fills `out` with consecutive rows, from the first on."""
+        out[:] = self._rows[first : first + len(out)]
 
 
 class RowFile:
@@ -48,33 +59,34 @@ class RowFile:
 
     def __init__(self, path: Path, offset: int, n: int, n_columns: int, dtype: Any) -> None:
         self.path, self.n = path, n
-        self._offset, self._n_columns, self._dtype = offset, n_columns, np.dtype(dtype)
+        self._offset, self._dtype = offset, np.dtype(dtype)
+        self._row = n_columns * self._dtype.itemsize
         self._file = path.open("rb", buffering=0)
         self._turn = threading.Lock()
         weakref.finalize(self, self._file.close)
 
-    def __getitem__(self, rows: slice, /) -> Array:
-        """Reads consecutive rows.
+    def read(self, first: int, out: NDArray[np.float32]) -> None:
+        """Fills `out` with consecutive rows, from the first on.
 
         Raises:
             DataError: The file was cut short since it was opened.
         """
-        start, stop, _ = rows.indices(self.n)
-        size = self._n_columns * self._dtype.itemsize
-        content = self._read(self._offset + start * size, (stop - start) * size)
-        if len(content) != (stop - start) * size:
+        content = out if self._dtype == out.dtype else np.empty(out.shape, self._dtype)
+        if self._fill(content, self._offset + first * self._row) != content.nbytes:
             raise DataError(
                 f"{self.path}: must stay as it is while it is used; received a file that was cut "
                 "short meanwhile; run this again, and what is missing is computed again."
             )
-        return np.frombuffer(content, self._dtype).reshape(-1, self._n_columns)
+        if content is not out:
+            out[:] = content
 
-    def _read(self, offset: int, size: int) -> bytes:
-        if sys.platform != "win32":
-            return os.pread(self._file.fileno(), size, offset)
-        with self._turn:  # The place in the file belongs to all threads.
-            self._file.seek(offset)
-            return self._file.read(size)
+    def _fill(self, content: Array, place: int) -> int:
+        """Fills an array with the bytes from a place on; returns how many there are."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self._file.fileno(), [content.data], place)
+        with self._turn:  # Where a file is read next belongs to all threads.
+            self._file.seek(place)
+            return self._file.readinto(content.data) or 0
 
 
 def places(part: Array | int, row: Array) -> Array:
@@ -116,21 +128,25 @@ class StoredRows:
 
     def __getitem__(self, rows: Any) -> NDArray[np.float32]:
         """Reads rows: of a number, a slice, an array of numbers or a mask."""
-        places = self._places[rows]
-        every = places.reshape(-1)
-        out = np.empty((len(every), self._n_columns), np.float32)
+        chosen = self._places[rows]
+        every = chosen.reshape(-1)
         order = np.argsort(every, kind="stable")
-        ordered = every[order]
-        # Consecutive rows of a part are read at once.
-        ends = np.flatnonzero(np.diff(ordered, append=-1) != 1) + 1
+        out = np.empty((len(every), self._n_columns), np.float32)
+        for start in range(0, len(every), BLOCK):
+            block = order[start : start + BLOCK]
+            out[block] = self._in_order(every[block])
+        return out.reshape(*chosen.shape, self._n_columns)
+
+    def _in_order(self, ordered: Array) -> NDArray[np.float32]:
+        """Reads rows whose places ascend; those that follow each other are read at once."""
+        content = np.empty((len(ordered), self._n_columns), np.float32)
+        ends = [*(np.flatnonzero(np.diff(ordered) != 1) + 1).tolist(), len(ordered)]
         start = 0
-        for end in ends.tolist():
+        for end in ends:
             part, row = divmod(int(ordered[start]), 1 << PART)
-            for begin in range(start, end, BLOCK):
-                stop = min(begin + BLOCK, end)
-                out[order[begin:stop]] = self._parts[part][row + begin - start : row + stop - start]
+            self._parts[part].read(row, content[start:end])
             start = end
-        return out.reshape(*places.shape, self._n_columns)
+        return content
 
     def of(self, rows: Array) -> StoredRows:
         """These rows, as they are stored: nothing is read."""
