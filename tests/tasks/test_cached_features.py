@@ -12,7 +12,15 @@ from PIL import Image
 from words import WORDS, WordStates, known_words
 
 from quickstudy import UserError
-from quickstudy.encoders import NAMED, Encoder, EncoderNetwork, PictureRule, filling, registry
+from quickstudy.encoders import (
+    NAMED,
+    Encoder,
+    EncoderNetwork,
+    PictureRule,
+    encoder,
+    filling,
+    registry,
+)
 from quickstudy.files.stored_rows import StoredRows
 from quickstudy.tasks import Dataset, Episodes, arrays, folder
 
@@ -180,3 +188,21 @@ def test_tasks_of_stored_rows_are_those_of_an_array(
     stored = arrays(X, y, encoder="words")
     assert all(isinstance(pool.x, StoredRows) for pool in stored.pools.values())
     pools_alike(in_memory, stored)
+
+
+def test_a_function_is_kept_where_a_version_tells_it_apart(place: Path) -> None:
+    X, y = sentences(300)
+    seen: list[str] = []
+
+    def encode(texts: list[str], factor: float = 1.0) -> NDArray[np.float32]:
+        seen.extend(texts)
+        return np.array([[len(text), factor] for text in texts], np.float32)
+
+    for version, encoded in (("", 2 * 300), ("1", 300)):
+        seen.clear()
+        encoder(encode, name="mine", takes="texts", normalise=False, version=version)
+        seen.clear()
+        for _ in range(2):
+            arrays(X, y, encoder="python:mine")
+        assert len(seen) == encoded
+        assert place.exists() == bool(version)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from quickstudy.encoders.encoder import Backend, Encoder
 from quickstudy.encoders.filling import SETTING, Features, Filling
+from quickstudy.encoders.own import is_lasting
 from quickstudy.encoders.request import Bad, Compute, Request
 from quickstudy.encoders.shards import Precision
 from quickstudy.errors import UserError
@@ -42,7 +43,8 @@ def features(
         digests: A sha256 of each content.
         compute: Gives the features of the contents at these places, and why some of them have none,
             by their place among these.
-        keep: Whether they are read from the cache, and kept there.
+        keep: Whether they are read from the cache, and kept there; those of an encoder that was
+            built in Python without a version never are, as its code is no part of its digest.
 
     Returns:
         The rows `(n, n_features)` in the order of the digests, without those that have none, and
@@ -55,7 +57,7 @@ def features(
     """
     request = Request(encoder, digests, compute)
     precision = stored_as()
-    if not keep or precision is None:
+    if not keep or precision is None or not is_lasting(encoder):
         rows: Features = request.in_memory()
     else:
         about = {"encoder": encoder.to_json(), "backend": backend}

@@ -25,6 +25,7 @@ from quickstudy.errors import UserError
 PREFIX: Final = "python:"
 OfTexts = Callable[[list[str]], Any]
 """From texts to their features `(n, n_features)`, as an array or a tensor."""
+_without_version: set[str] = set()
 _own: dict[str, tuple[Encoder, nn.Module | OfTexts, Tokenises | None]] = {}
 
 
@@ -43,7 +44,8 @@ def own_encoder(
         name: Its name, without `python:`.
         rule: How its inputs are made.
         tokenizer: A `tokenizer.json`, or anything that takes texts apart; for a module of tokens.
-        version: Told apart from others of the same weights; counts as part of these.
+        version: Told apart from others of the same weights; counts as part of these. With one,
+            features are kept in the cache.
         licence: Licence of the weights.
 
     Raises:
@@ -70,7 +72,16 @@ def own_encoder(
     n_features = _n_features(_network(about, module, takes_apart))
     encoder = replace(about, n_features=n_features)
     _own[encoder.name] = encoder, module, takes_apart
+    (_without_version.discard if version else _without_version.add)(encoder.name)
     return encoder
+
+
+def is_lasting(encoder: Encoder) -> bool:
+    """Whether another process may take over features that are told apart by the encoder's digest.
+
+    The code of a module or function is no part of the digest: only a version tells it apart.
+    """
+    return encoder.name not in _without_version
 
 
 def registered(name: str) -> Encoder:
