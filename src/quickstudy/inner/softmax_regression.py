@@ -7,10 +7,10 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-EXACT, ROUGH = 1e-10, 1e-3
+EXACT, ROUGH = 1e-12, 1e-3
 """Largest entry of the gradient at the solution, and at one that examples left out are judged by,
-relative to that before the first step."""
-NEWTON, CONJUGATE, HALVINGS = 50, 60, 20
+relative to that at zero."""
+NEWTON, CONJUGATE, HALVINGS = 30, 60, 20
 """Steps at most: of Newton's method, of conjugate gradients within one, and of a line search."""
 
 
