@@ -19,9 +19,9 @@ GRID = tuple(10.0**k for k in (0, 0.5, 1, 1.5, 2, 2.5))
 USUAL = 2
 """The place in the grid of the C that is taken unless another is clearly better."""
 SCALES = (1.0, 2.0, 4.0, 8.0)
-"""What the logits are multiplied by, to choose from."""
+"""Factors of the logits to choose from."""
 ONE_SHOT_SCALE = 2.0
-"""The same where no class has an example to leave out."""
+"""The factor where no class has an example to leave out."""
 FOLDS, FEW_FOLDS, LARGE = 5, 2, 20_000
 """Folds at most; and of a problem with more than so many examples times classes."""
 
@@ -107,7 +107,7 @@ class LinearProbe(LinearHead):
 
 
 class Choice(NamedTuple):
-    """The inverse strength of the penalty, and what the logits are multiplied by."""
+    """The inverse strength of the penalty, and the factor of the logits."""
 
     C: float
     scale: float
