@@ -88,7 +88,12 @@ function makeCard(item) {
     verb: say("example.add"),
     alerts,
     valued: isRegression(),
-    onInputs: (inputs) => addExamples(now.label, inputs),
+    onInputs: async (inputs) => {
+      const added = await addExamples(now.label, inputs);
+      const named = new Set(inputs.map(({ label }) => label).filter((label) => label !== undefined));
+      if (added && !isRegression() && named.size) notice(say("texts.added", { n: inputs.length, classes: named.size }));
+      return added;
+    },
   });
   const body = el("div", { class: "card-body" }, gather.element, examples);
   const head = el("header", {},
@@ -115,7 +120,8 @@ function makeCard(item) {
   return card;
 
   function makeExample({ id, label }) {
-    const example = say("example.of", { id, label });
+    const { text } = state.inputs.get(id) ?? {};
+    const example = text === undefined ? say("example.of", { id, label }) : say("example.text", { text });
     const open = el("button", {
       type: "button", "data-example": id, "aria-label": say("example.open", { example }),
       onclick: () => showExample(id),

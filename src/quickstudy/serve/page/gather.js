@@ -3,10 +3,10 @@
 import { openCamera } from "./camera.js";
 import { button, complain, el, icon, tool } from "./dom.js";
 import { handOver } from "./files.js";
-import { Unreadable, arraysOf, cell, rowsOf, sizeOf, withTarget } from "./inputs.js";
+import { Unreadable, arraysOf, cell, lines, rowsOf, sizeOf, textsOf, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
 import { state } from "./state.js";
-import { say } from "./words.js";
+import { language, say } from "./words.js";
 
 /**
  * @typedef {object} Gathering
@@ -14,6 +14,7 @@ import { say } from "./words.js";
  * @property {string} verb of the button that hands the inputs over
  * @property {function(object[]): Promise} onInputs takes inputs, or throws a problem
  * @property {HTMLElement} alerts where they are shown
+ * @property {boolean} [asks] whether they are asked about rather than taught
  * @property {boolean} [valued] whether each input comes with the value that it has
  * @property {function(?object, boolean): Promise} [onDrawing] takes what is on the pad after every stroke, or
  *   what the camera sees; then with true, and nothing but its answer is asked for
@@ -40,7 +41,7 @@ export function makeGather(options) {
       element.removeAttribute("aria-busy");
     }
   };
-  const kinds = { pictures, rows, arrays };
+  const kinds = { pictures, texts, rows, arrays };
   const { parts, take, clear, show = () => {} } = kinds[state.model.modality](options, hand);
   const element = el("div", { class: `gather ${state.model.modality}` }, parts);
   return { element, take, clear, show };
@@ -131,6 +132,32 @@ function drawings(options, hand) {
   const tools = el("div", { class: "tools" }, undo, wipe, tool("upload", say("gather.choose_files"), choose), main);
   update();
   return { parts: [pad.element, tools, ...parts], take, clear };
+}
+
+/** Sentences, one a line; a class of their own where they bring one. */
+function texts({ label, verb, onInputs, asks }, hand) {
+  const read = (text) => asks ? lines(text).map((line) => ({ text: line })) : textsOf(text);
+  const paste = pasteBox(label, asks ? say("texts.ask_sample") : say("texts.sample"), read, hand, verb);
+  const box = paste.querySelector("textarea");
+  box.rows = asks ? 2 : 3;
+  box.spellcheck = true;
+  box.dir = "auto";
+  box.addEventListener("keydown", (event) => {
+    const sends = event.key === "Enter" && !event.isComposing && (event.ctrlKey || event.metaKey || (asks && !event.shiftKey));
+    if (!sends) return;
+    event.preventDefault();
+    paste.querySelector("button").click();
+  });
+  const hint = el("small", { class: "hint" }, asks ? say("texts.ask_hint") : say("texts.hint"), asks ? languages() : null);
+  return { parts: [paste, hint], take: takeText(read, hand), clear: () => (box.value = "") };
+}
+
+/** Which languages the model reads, where those are known. */
+function languages() {
+  const known = state.model.encoder?.languages ?? [];
+  if (!known.length) return null;
+  const names = new Intl.DisplayNames(language, { type: "language" });
+  return ` ${say("texts.languages", { languages: new Intl.ListFormat(language).format(known.map((code) => names.of(code))) })}`;
 }
 
 /** The columns of the task's rows, where the model leaves them to the task; null as long as there are none. */

@@ -46,6 +46,40 @@ export function withTarget(row, target) {
   return { row: others, label };
 }
 
+/**
+ * Sentences, one a line; or two columns of a spreadsheet, the text and then its class.
+ * @returns {{text: string, label?: string}[]}
+ */
+export function textsOf(text) {
+  if (!text.includes("\t")) return lines(text).map((line) => ({ text: line }));
+  const rows = table(text).filter((row) => row.some(Boolean));
+  const [head, ...rest] = rows;
+  const named = head.map((name) => name.toLowerCase()).join() === HEAD;
+  return (named ? rest : rows).map((row, i) => {
+    if (row.length === 2 && row.every(Boolean)) return { text: row[0], label: row[1] };
+    const number = i + 1 + named;
+    throw new Unreadable(say("unreadable.line", { number }), say("unreadable.pair", { n: row.filter(Boolean).length }));
+  });
+}
+
+const HEAD = "text,label";
+
+/** The lines of a text that say something. */
+export function lines(text) {
+  return text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
+}
+
+/** Cells as spreadsheets copy them: tabs between them, and quotes around those that hold tabs or lines. */
+function table(text) {
+  const rows = [[]];
+  for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^\t\r\n]*))(\t|\r?\n|$)/g)) {
+    rows.at(-1).push((quoted?.replaceAll('""', '"') ?? plain).replace(/\s+/g, " ").trim().normalize("NFC"));
+    if (end === "") break;
+    if (end !== "\t") rows.push([]);
+  }
+  return rows;
+}
+
 function cells(line, separator) {
   const found = [];
   let value = "";

@@ -9,6 +9,7 @@ import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
 import { thumb } from "./thumbs.js";
 import { say } from "./words.js";
+import { wordsThatSpoke } from "./spoken.js";
 
 const panel = document.querySelector("#ask");
 const list = document.querySelector("#answers");
@@ -34,7 +35,7 @@ function show() {
   if (shown !== state.model) {
     shown = state.model;
     const [label, verb] = [say("ask.about"), say("ask.ask")];
-    gather = makeGather({ label, verb, alerts, onInputs: take, onDrawing: follow });
+    gather = makeGather({ label, verb, alerts, onInputs: take, onDrawing: follow, asks: true });
     panel.querySelector(".gather")?.remove();
     panel.querySelector(".way-in").prepend(gather.element);
   }
@@ -145,7 +146,8 @@ function verdict(prediction) {
 function evidence(query, open) {
   const exactly = ({ label, similarity }) => say("answer.similarity", { label, similarity: similarity.toFixed(3) });
   const closest = query.prediction.nearest.map((near) =>
-    el("li", {}, thumb(state.inputs.get(near.id), say("example.of", near)),
+    el("li", {}, state.model.modality === "texts" ? markIcon(hueOf(near.label)) : null,
+      thumb(state.inputs.get(near.id), say("example.of", near)),
       el("small", { title: exactly(near) }, near.similarity.toFixed(2))));
   const answer = el("div", { class: "reasons" }, query.reasons ? reasons(query) : null);
   const why = el("details", { class: "fold why", open }, el("summary", {}, say("answer.why")), answer);
@@ -158,7 +160,7 @@ function evidence(query, open) {
 }
 
 /** How sure the model is of each class, and which examples pulled it there or away. */
-function reasons({ prediction, reasons: { influence } }) {
+function reasons({ input, prediction, reasons: { target, influence, words } }) {
   const shares = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a).slice(0, MOST);
   const classes = el("dl", { class: "shares" }, shares.map(([label, share]) =>
     [el("dt", {}, markIcon(hueOf(label)), label), el("dd", {}, percent(share))]));
@@ -168,7 +170,8 @@ function reasons({ prediction, reasons: { influence } }) {
   const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => pull(id, value, value / full)));
   if (!known.length) pulls.append(el("li", { class: "soft" }, say("answer.no_pulls")));
   const sure = shares.length ? [el("h4", {}, say("answer.shares")), classes] : [];
-  return [...sure, el("h4", {}, say("answer.pulls")), pulls];
+  const spoke = words?.length ? [el("h4", {}, say("answer.words", { label: target })), wordsThatSpoke(input, words)] : [];
+  return [...spoke, ...sure, el("h4", {}, say("answer.pulls")), pulls];
 }
 
 /** One example, with a bar to the right if it spoke for the answer and to the left if against it. */

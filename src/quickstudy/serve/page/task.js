@@ -64,10 +64,12 @@ async function adopt(task, etag, queries) {
   refresh();  // the task is there; what follows from it may take its time
 }
 
-/** Adds inputs as examples of a class; in regression each brings its value as `label`. */
-export function addExamples(label, inputs) {
-  const examples = inputs.map((input) => ({ label, ...input }));
-  const first = (draft) => ({ ...draft, support: examples });
+/** Adds inputs as examples of a class; one that brings a label of its own, as all do in regression, keeps it. */
+export function addExamples(label, labelled) {
+  const examples = labelled.map((input) => ({ label, ...input }));
+  const inputs = labelled.map(({ label: own, ...input }) => input);
+  const named = !isRegression() && examples.every((example) => example.label !== label);
+  const first = (draft) => ({ ...draft, ...(named && { classes: [] }), support: examples });
   return write(first, (path, etag) => ask("POST", `${path}/examples`, { json: { examples }, etag }), inputs);
 }
 

@@ -10,6 +10,7 @@ const MOST = 8;  // values of a row that are shown
 export function thumb(input, alt) {
   const picture = input?.shown ?? (input?.image && `data:image/png;base64,${input.image.b64}`);
   if (picture) return el("img", { class: "thumb", alt, src: picture });
+  if (input?.text !== undefined) return el("span", { class: "thumb values sentence", dir: "auto" }, input.text);
   if (input?.row) return valuesThumb(Object.values(input.row), alt, input);
   const few = input?.values?.length <= FEW && !Array.isArray(input.values[0]);
   if (few) return valuesThumb(input.values, alt, input);
@@ -20,6 +21,7 @@ export function thumb(input, alt) {
 /** What an input holds, in words. */
 export function describe(input) {
   if (input?.image || input?.shown) return say("input.picture");
+  if (input?.text !== undefined) return input.text;
   if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${short(value)}`).join(", ");
   if (input?.values) return input.values.flat(Infinity).slice(0, MOST).map(short).join(", ");
   return say("input.nothing");

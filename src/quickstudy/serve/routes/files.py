@@ -93,6 +93,12 @@ def page(request: Request) -> Response:
     return filled("index.html", "../" if request.url.path.endswith(".html") else "./")
 
 
+@router.get("/docs", include_in_schema=False)
+def reference() -> Response:
+    """The page of the API, which asks for the description itself."""
+    return filled("reference.html", "./")
+
+
 def filled(name: str, root: str) -> Response:
     """HTML of the page with words of `en.json` in place of its `{keys}`.
 
