@@ -22,12 +22,12 @@ QUIET = [
 
 @pytest.fixture(scope="session")
 def site(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server of drawings, photos, waves, rows, points, and of any table."""
-    from page_site import Site, make_photos, make_signs, make_waves
+    """A server of drawings, photos, texts, waves, rows, points, and of any table."""
+    from page_site import Site, make_photos, make_sentences, make_signs, make_waves
 
     folder = tmp_path_factory.mktemp("site")
     learned = [make_signs(folder / "signs"), make_waves(folder / "sines")]
-    learned.append(make_photos(folder / "snaps"))
+    learned += [make_photos(folder / "snaps"), make_sentences(folder / "sentences")]
     site = Site([*learned, runs["flowers"], runs["blobs"], runs["tables"]], folder)
     yield site
     site.stop()

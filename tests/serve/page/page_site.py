@@ -7,6 +7,7 @@ import logging
 import threading
 from pathlib import Path
 
+import encoded
 from databases import free_port
 from PIL import Image
 from served_runs import trained
@@ -77,6 +78,12 @@ def make_photos(out: Path) -> Path:
     ways = ("--n-way", "2", "--n-shot", "2", "--n-query", "2", "--net.hidden", "8")
     trained(out, "--learner", "PrototypicalNetwork", "--tasks", "folder", *size, *ways)
     return out
+
+
+def make_sentences(out: Path) -> Path:
+    """A model of texts behind an encoder that hashes words."""
+    encoded.loaded(encoded.WORDS)
+    return encoded.run_of(encoded.WORDS, out)
 
 
 def _made(out: Path, learner: str, tasks: str, *options: str) -> Path:

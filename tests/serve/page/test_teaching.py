@@ -60,7 +60,9 @@ def test_the_page_follows_the_kind_of_the_model(visit: Visit, site: Site) -> Non
     """One chooses in plain words what to teach, and gets a model of it; the way back leads back."""
     page = visit()
     kinds = page.get_by_role("navigation", name="What to teach")
-    expect(kinds.get_by_role("link")).to_have_text(["Photos", "Drawings", "Tables", "Numbers"])
+    expect(kinds.get_by_role("link")).to_have_text(
+        ["Photos", "Drawings", "Texts", "Tables", "Numbers"]
+    )
     models = page.get_by_label("Model", exact=True)
     add_drawing(page, "Class 1", CIRCLE)
     kinds.get_by_role("link", name="Tables").click()

@@ -90,8 +90,9 @@ function makeCard(item) {
     valued: isRegression(),
     onInputs: async (inputs) => {
       const added = await addExamples(now.label, inputs);
-      const named = new Set(inputs.map(({ label }) => label).filter((label) => label !== undefined));
-      if (added && !isRegression() && named.size) notice(say("texts.added", { n: inputs.length, classes: named.size }));
+      const n = new Set(inputs.map(({ label }) => label).filter((label) => label !== undefined)).size;
+      const classes = say("count.classes", { n });
+      if (added && n && !isRegression()) notice(say("texts.added", { n: inputs.length, classes }));
       return added;
     },
   });

@@ -160,7 +160,7 @@ function evidence(query, open) {
 }
 
 /** How sure the model is of each class, and which examples pulled it there or away. */
-function reasons({ input, prediction, reasons: { target, influence, words } }) {
+function reasons({ prediction, reasons: { target, influence, words } }) {
   const shares = Object.entries(prediction.scores).sort(([, a], [, b]) => b - a).slice(0, MOST);
   const classes = el("dl", { class: "shares" }, shares.map(([label, share]) =>
     [el("dt", {}, markIcon(hueOf(label)), label), el("dd", {}, percent(share))]));
@@ -170,7 +170,7 @@ function reasons({ input, prediction, reasons: { target, influence, words } }) {
   const pulls = el("ul", { class: "pulls" }, strongest.map(({ id, value }) => pull(id, value, value / full)));
   if (!known.length) pulls.append(el("li", { class: "soft" }, say("answer.no_pulls")));
   const sure = shares.length ? [el("h4", {}, say("answer.shares")), classes] : [];
-  const spoke = words?.length ? [el("h4", {}, say("answer.words", { label: target })), wordsThatSpoke(input, words)] : [];
+  const spoke = words ? [el("h4", {}, say("answer.words", { label: target })), wordsThatSpoke(words)] : [];
   return [...spoke, ...sure, el("h4", {}, say("answer.pulls")), pulls];
 }
 

@@ -7,17 +7,17 @@ const WEAK = 1 / 4;  // and below which it is not marked
 
 /**
  * A text with its words marked.
- * @param {{text: string}} input
- * @param {{start: number, end: number, value: number}[]} words what each changes, and where it stands
+ * @param {string} text as far as it was read
+ * @param {{start: number, end: number, value: ?number}[]} words where each stands, and what it changes
  */
-export function wordsThatSpoke({ text }, words) {
+export function wordsThatSpoke({ text, words }) {
   const letters = [...text];  // places are counted in characters, not in UTF-16
-  const full = Math.max(...words.map(({ value }) => Math.abs(value)));
+  const full = Math.max(...words.map(({ value }) => Math.abs(value ?? 0)));
   const parts = [];
   let at = 0;
-  for (const { start, end, value } of [...words].sort((a, b) => a.start - b.start)) {
-    const part = full ? Math.abs(value) / full : 0;
-    if (part < WEAK || start < at) continue;
+  for (const { start, end, value } of words) {
+    const part = full && value != null ? Math.abs(value) / full : 0;
+    if (part < WEAK) continue;
     const look = `${value < 0 ? "against" : "for"} ${part > STRONG ? "strong" : "some"}`;
     const title = `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
     parts.push(letters.slice(at, start).join(""), el("mark", { class: look, title }, letters.slice(start, end).join("")));

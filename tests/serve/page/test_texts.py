@@ -1,0 +1,92 @@
+"""Texts: written or pasted, one a line, with classes from a spreadsheet; and asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from on_page import Visit, card, expect, get, post, revision, task_url, violations
+
+PASTED = (
+    "text\tlabel\r\n"
+    "will it rain today\tweather\r\n"
+    '"snow, or\n""sleet"" this week"\tweather\r\n'
+    "wake me at six\talarm\r\n"
+    "set an alarm for noon\talarm\r\n"
+    "\t\r\n"
+)
+
+
+def test_sentences_are_taught_and_asked(visit: Visit) -> None:
+    """A line each; an answer shows the nearest sentences, and marks the words that spoke."""
+    page = visit("/?model=sentences")
+    for name, lines in {
+        "Class 1": "will it rain today\n\n  snow this week ",
+        "Class 2": "wake me at six\nset an alarm for noon",
+    }.items():
+        box = card(page, name).get_by_role("textbox", name="New example")
+        box.fill(lines)
+        box.press("Control+Enter")
+        expect(card(page, name).locator("[data-example]")).to_have_count(2)
+        expect(box).to_have_value("")
+    task = get(task_url(page) + "?view=FULL")["examples"]
+    assert [each["input"]["text"] for each in task[:2]] == ["will it rain today", "snow this week"]
+    expect(card(page, "Class 1").get_by_role("button", name="“snow this week”")).to_be_visible()
+
+    ask = page.get_by_role("region", name="Ask", exact=True)
+    query = {"text": "will it snow today"}
+
+    def with_words(route: Any) -> None:
+        response = route.fetch()
+        words = [(0, 4, 0.02), (5, 7, None), (8, 12, 0.4), (13, 18, -0.2)]
+        reply = response.json()
+        words = [{"start": a, "end": b, "text": "", "value": v} for a, b, v in words]
+        reply["words"] = {"text": query["text"], "words": words}
+        route.fulfill(response=response, json=reply)
+
+    page.route("**/*:explain", with_words)
+    box = ask.get_by_role("textbox", name="What to ask about")
+    box.fill(query["text"])
+    box.press("Enter")
+    expect(ask.get_by_role("meter")).to_have_count(1)
+    want = post(f"{task_url(page)}:predict", {"query": [query]})["predictions"][0]
+    expect(ask.locator(".label span")).to_have_text(want["label"] or "not sure")
+    nearest = ask.get_by_role("list", name="Closest examples").get_by_role("listitem")
+    texts = {each["id"]: each["input"]["text"] for each in task}
+    texts |= {e["id"]: e["input"]["text"] for e in get(task_url(page) + "?view=FULL")["examples"]}
+    expect(nearest.locator(".sentence")).to_have_text([texts[n["id"]] for n in want["nearest"]])
+    ask.get_by_text("Why").click()
+    expect(ask.locator(".spoke")).to_have_text(query["text"])
+    expect(ask.locator("mark.for.strong")).to_have_text("snow")
+    expect(ask.locator("mark.against")).to_have_text("today")
+    expect(ask.locator("mark")).to_have_count(2)
+    assert violations(page) == []
+
+
+def test_two_columns_of_a_spreadsheet_make_classes(visit: Visit) -> None:
+    """The text and its class; what does not fit is said by its line, and nothing is added."""
+    page = visit("/?model=sentences")
+    box = card(page, "Class 1").get_by_role("textbox", name="New example")
+    box.fill("will it rain today\tweather\nwake me at six")
+    card(page, "Class 1").get_by_role("button", name="Add", exact=True).click()
+    expect(card(page, "Class 1").get_by_role("alert")).to_contain_text("Line 2 does not fit")
+    assert revision(page) == 0
+    box.evaluate("(box, text) => (box.value = text)", PASTED)
+    card(page, "Class 1").get_by_role("button", name="Add", exact=True).click()
+    expect(card(page, "weather").locator("[data-example]")).to_have_count(2)
+    expect(card(page, "alarm").locator("[data-example]")).to_have_count(2)
+    expect(page.locator(".class-card")).to_have_count(2)  # those without names are gone
+    examples = get(task_url(page) + "?view=FULL")["examples"]
+    assert [(each["label"], each["input"]["text"]) for each in examples][:2] == [
+        ("weather", "will it rain today"),
+        ("weather", 'snow, or "sleet" this week'),
+    ]
+    expect(page.locator(".toast")).to_contain_text("4 texts added to 2 classes")
+    box = card(page, "alarm").get_by_role("textbox", name="New example")
+    box.fill("pay the rent\tmoney\nwake me early")
+    box.fill("pay the rent\tmoney")
+    box.press("Control+Enter")
+    expect(card(page, "money").locator("[data-example]")).to_have_count(1)
+    ask = page.get_by_role("region", name="Ask", exact=True)
+    ask.get_by_role("textbox", name="What to ask about").fill("one\ntwo\n\nthree")
+    ask.get_by_role("button", name="Ask", exact=True).click()
+    expect(ask.locator(".asked")).to_have_text(["one", "two", "three"])
