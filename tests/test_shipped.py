@@ -7,18 +7,23 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from pages import check
 from small import draw_classes, prototypical, quick
 from test_cli import refused
 
 import quickstudy as qs
 from quickstudy.cli.main import main
+from quickstudy.cli.models import measured
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.files.shipped import FOLDER, run_of, shipped
 from quickstudy.models.named import by_name, named_models
 from quickstudy.tasks import Recorded
+from quickstudy.training.plan import resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 2_000_000
@@ -76,6 +81,26 @@ def test_the_numbers_of_drawings_reach_their_bars() -> None:
     for data, two in bars.items():
         for shots, bar in zip((1, 5), two, strict=True):
             assert rows[data, f"5-way {shots}-shot"]["accuracy"] >= bar
+
+
+def test_the_page_shows_the_recorded_numbers(update_golden: bool) -> None:
+    for name, model in named_models().items():
+        lines = ["| data | tasks | accuracy |", "| --- | --- | --- |"]
+        lines += [
+            f"| {row['data']} | {row['setting']} | {measured(row)} |" for row in model.results
+        ]
+        page = ROOT / "docs" / "models.md"
+        check(page, update_golden, **{name: "\n" + "\n".join(lines) + "\n\n"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_made_the_run(name: str) -> None:
+    recipe = yaml.safe_load((shipped()[name] / "recipe.yaml").read_text(encoding="utf-8"))
+    plan, record = recipe["profiles"]["cpu"], RunDirectory(shipped()[name]).read()
+    options = json.loads(json.dumps(resolve(plan["train"] | {"out": name})))
+    assert options == record["config"]
+    for entry in plan["evaluate"]:
+        assert entry["recorded"]["accuracy"] >= entry["expect"]["at_least"]
 
 
 @pytest.mark.usefixtures("_here")
@@ -152,6 +177,25 @@ def test_commands_take_the_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\tclass01\t" in capsys.readouterr().out
     message = refused(capsys, ["train", "--resume", "drawings"], 3)
     assert "of a model" not in message, "a shipped run is not trained further"
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_comparison_takes_the_name(capsys: pytest.CaptureFixture[str]) -> None:
+    draw_classes(Path("mine"), 12, 4, size=40)
+    words = "compare drawings --tasks folder --tasks.path mine --tasks.ink true --n-way 2"
+    few = "--n-shot 1 --n-query 2 --n-tasks 3 --baselines false --json out.json"
+    assert main([*words.split(), *few.split()]) == 0
+    assert "drawings" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_here")
+def test_a_server_without_a_run_serves_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = pytest.importorskip("quickstudy.serve.listen")
+    served: list[Any] = []
+    monkeypatch.setattr(listening, "listen", lambda app, *_: served.append(app))
+    Path("drawings").mkdir()  # of the user, and no run
+    assert main(["serve", "--port", "0"]) == 0
+    assert [*served[0].state.server.tasks.models] == NAMES
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

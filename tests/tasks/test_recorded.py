@@ -28,6 +28,7 @@ from quickstudy.tasks import (
     table,
     tables,
 )
+from quickstudy.tasks.recorded import record_of
 
 NAMES = [f"c{i:02d}" for i in range(12)]
 Make = Callable[..., TaskSource]
@@ -246,8 +247,37 @@ def test_many_names_are_compared_by_digest(tmp_path: Path, monkeypatch: pytest.M
     recorded = recorded_of(before)
     assert recorded.notes(kept.source(recorded)) == []
     kept.write(["a0", *NAMES])
-    with pytest.raises(UserError, match="too many for the record to name them"):
+    with pytest.raises(UserError, match="which the record does not name"):
         recorded.notes(kept.source(recorded))
+
+
+def test_data_of_packages_that_differ_are_answered_with_other_tasks(tmp_path: Path) -> None:
+    kept = Kept("classes", tmp_path)
+    source = kept.source()
+    published = Episodes(replace(source.data, fixed=True), n_way=2, n_query=2)
+    record = json.loads(json.dumps(record_of(published)))  # as of a run that ships
+    for split in record["data"]["splits"].values():
+        del split["names"], split["examples"]
+    recorded = Recorded.in_record(record, "run r", ("test",))
+    assert recorded.notes(published) == []
+    pools = dict(published.data.pools)
+    pools["test"] = pools["valid"]
+    others = Episodes(replace(published.data, pools=pools), n_way=2, n_query=2)
+    with pytest.raises(
+        UserError, match=r"which the record does not name.*of your own \(--tasks.name"
+    ):
+        recorded.notes(others)
+
+
+def test_data_that_are_drawn_otherwise_are_told(tmp_path: Path) -> None:
+    kept = Kept("classes", tmp_path)
+    source = kept.source()
+    drawn = Episodes(replace(source.data, about={"sha256": "a"}), n_way=2, n_query=2)
+    recorded = Recorded.in_record(json.loads(json.dumps(record_of(drawn))), "run r", ("test",))
+    assert recorded.notes(drawn) == []
+    otherwise = Episodes(replace(source.data, about={"sha256": "b"}), n_way=2, n_query=2)
+    (note,) = recorded.notes(otherwise)
+    assert "drawn otherwise here" in note
 
 
 def test_a_run_that_keeps_nothing_of_its_data_says_so(tmp_path: Path) -> None:

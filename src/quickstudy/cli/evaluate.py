@@ -13,6 +13,7 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.cli.console import check_place, print_table, status, write_json
+from quickstudy.cli.other_tasks import check_fits, tasks_for
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.record import Evaluation as MetaTest
@@ -48,8 +49,8 @@ class Evaluation:
         seed: Seed of the tasks; that of meta-training where omitted.
         inner_steps: Inner steps of a gradient-based learner.
         net: Options of the network that a learned update rule is to optimise instead.
-        tasks: `path` or `data_dir`, where the data of the run lie now; other options of the tasks
-            that are to be others for such a rule.
+        tasks: `path` or `data_dir`, where the data of the run lie now; or `name` and options of
+            other tasks, whose inputs the run must take.
         new_classes: What becomes of classes, groups or tables that the run does not know: left out,
             or put to meta-test.
         baselines: Whether the baselines are run on the same tasks.
@@ -176,9 +177,10 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
             f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
             "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
         )
-    spec = record["tasks_spec"] | settings.drawing
-    own_seed = record["tasks_spec"].get("seed", 0)
-    if catalog.seed_splits(spec["name"]) and spec.get("seed", 0) != own_seed:
+    spec = tasks_for(model, record["tasks_spec"], settings.tasks or {}) | settings.drawing
+    own_seed, own_name = (record["tasks_spec"].get(key, 0) for key in ("seed", "name"))
+    splits = spec["name"] == own_name and catalog.seed_splits(own_name)
+    if splits and spec.get("seed", 0) != own_seed:
         raise UserError(
             f"evaluate {run}: the seed of {spec['name']} splits its classes, and another would put "
             f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
@@ -195,8 +197,11 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
     source = source.with_targets(model.targets)
     if settings.n_way is not None:
         source = of_size(source, settings.n_way)
-    if settings.net or others_than_places(settings.tasks or {}):
+    others = others_than_places(settings.tasks or {})
+    if settings.net or (others and learner.update_rule is not None):
         learner = transferred(learner, source, settings.net)
+    elif others:
+        check_fits(run, model, source, settings.split)
     for note in notes:
         print(f"note: {note}")
     pooled = _pooled(run, learner, source, record) if settings.baselines else {}

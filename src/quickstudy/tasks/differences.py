@@ -34,7 +34,7 @@ def differences(was: Contents, now: Contents, split: Split, grows: bool) -> Iter
         one, two = (contents.digests.get(split, Held(0, "")) for contents in (was, now))
         if one != two:
             yield (
-                f"had {one.n} {unit}, too many for the record to name them, and has {two.n}"
+                f"had {one.n} {unit}, which the record does not name, and has {two.n}"
                 + " with other names or examples" * (one.n == two.n)
             )
         return

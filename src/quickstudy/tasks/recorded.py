@@ -49,6 +49,7 @@ class Recorded:
         new_classes: What becomes of classes (groups, tables) that the run does not know.
         counts: Number of classes, groups or tables of each split by the record's description.
         untold: Why the record does not tell what the splits held.
+        sha256: Digest of all examples by the record's description; None where it has none.
 
     Example:
         >>> recorded = Recorded.of("runs/digits")
@@ -64,6 +65,7 @@ class Recorded:
     new_classes: NewClasses = "leave-out"
     counts: JSON | None = None
     untold: str = ""
+    sha256: str | None = None
 
     @classmethod
     def of(
@@ -110,6 +112,7 @@ class Recorded:
             new_classes,
             _counts(tasks),
             _untold(record),
+            tasks.get("sha256"),
         )
 
     @property
@@ -194,6 +197,11 @@ class Recorded:
                 "the examples are in another order than at meta-training: tasks are other draws "
                 f"from the same {unit}"
             )
+        if same and self.sha256 != source.describe().get("sha256", self.sha256):
+            notes.append(
+                "the examples are drawn otherwise here than at meta-training, as other versions of "
+                "packages do: numbers may differ a little"
+            )
         return notes
 
     def trained_on(self, source: TaskSource, split: Split) -> list[str]:
@@ -239,11 +247,17 @@ class Recorded:
             used += columns()
             was, now = names_of(self.contents), names_of(present)
             dealt_anew = any(now.get(name, split) != split for name, split in was.items())
-            again = "give their builder recorded=quickstudy.tasks.Recorded.of(run), "
+            again = "give their builder recorded=quickstudy.tasks.Recorded.of(run), " * dealt_anew
+            advice = (
+                "these data come with the packages that are installed, of which other versions "
+                "make others; measure the run on tasks of your own (--tasks.name folder "
+                "--tasks.path my_classes/)"
+                if present.fixed
+                else "bring them back as they were, say where they lie now (--tasks.path)"
+            )
             raise UserError(
                 f"{self.run}: the data must be those that the run was meta-trained on; received "
-                f"others: {'; '.join(used)}; {again * dealt_anew}bring them back as they were, say "
-                "where they lie now (--tasks.path), or train a new run on these."
+                f"others: {'; '.join(used)}; {again}{advice}, or train a new run on these."
             )
         notes = []
         if self.new_classes == "test" and (known := self.names):
