@@ -9,6 +9,9 @@ DATA holds `omniglot` (the two original zips and Vinyals's `splits/vinyals_test.
 shipped model:
 
     quickstudy reproduce src/quickstudy/shipped/drawings/recipe.yaml --out drawings --record
+    quickstudy evaluate drawings --n-way 5 --n-shot 1 --n-query 15 --json evaluation.json
+
+The last file is laid beside the others for the page "in the lab" of a server.
 
 Episode e draws with numpy's RandomState(e): the classes, then of each class the support and up to
 15 queries. No model is trained or chosen on these data.

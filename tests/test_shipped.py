@@ -56,7 +56,7 @@ def test_a_shipped_run_is_whole_and_tells_nothing_of_where_it_was_made(name: str
     assert record["stopped"] == "steps"
     assert [*record["files"]] == ["weights"]
     named = {entry["name"] for entry in record["files"].values()}
-    others = {"run.json", "metrics.jsonl", "card.json", "recipe.yaml"}
+    others = {"run.json", "metrics.jsonl", "evaluation.json", "card.json", "recipe.yaml"}
     assert {file.name for file in run.iterdir()} == named | others
     places = (b"/home/", b"/tmp/", b"/work/", b"/root/")
     for file in run.iterdir():

@@ -26,7 +26,7 @@ def tasks_for(model: Model, spec: JSON, options: JSON) -> JSON:
         spec: The tasks of the run.
         options: Options of the tasks that are to be others.
     """
-    name = options.get("name", spec["name"])
+    name: str = options.get("name") or spec["name"]
     if name == spec["name"] or model.learner.update_rule is not None:
         return spec | options
     own = inspect.signature(catalog.tasks_builder(name)).parameters
