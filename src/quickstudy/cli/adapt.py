@@ -31,11 +31,12 @@ class EncoderChoice:
         name: photos, drawings or sentences; tables for rows of numbers and names; or auto, which
             looks at the support and says what it took. Where neither a run nor an encoder is given
             it is auto.
-        backend: What computes its features: torch, or onnx for ONNX Runtime.
+        backend: What computes its features: torch, or onnx for ONNX Runtime. Where omitted, what a
+            run says, or else torch.
     """
 
     name: str | None = None
-    backend: Backend = "torch"
+    backend: Backend | None = None
 
 
 NONE = EncoderChoice()
@@ -119,7 +120,7 @@ def adapt(
 def _model(run: Path | None, encoder: EncoderChoice, support: Path) -> Model:
     """The model of a run, or that of an encoder without meta-training."""
     if run is not None:
-        if encoder != NONE:
+        if encoder.name is not None:
             raise UserError(
                 f"adapt: a run decides what encodes its inputs; received the run {run} and an "
                 "encoder; leave one of them out."
@@ -130,4 +131,4 @@ def _model(run: Path | None, encoder: EncoderChoice, support: Path) -> Model:
         fits, reason = look(support)
         print(f"encoder: {fits}, as {reason}; --encoder NAME takes another")
         name = fits
-    return without_training(name, encoder.backend)
+    return without_training(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from quickstudy import testing
+from quickstudy.encoders.listing import listing
 from quickstudy.errors import DataError
 from quickstudy.files.machine import machine
 from quickstudy.learners import MAML, PrototypicalNetwork
@@ -28,5 +29,9 @@ def doctor() -> int:
                 f"{torch.__version__} here ({error}); install another release of torch."
             ) from error
         print(f"{type(learner).__name__:<20} values and meta-gradients are right")
+    for row in listing():
+        backends = " and ".join(row.get("backends", ()))
+        state = f"there, computed by {backends}" if row["present"] else f"not there; {row['get']}"
+        print(f"encoder {row['name']:<12} {state}")
     print("all is well")
     return 0

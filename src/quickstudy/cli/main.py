@@ -19,6 +19,7 @@ from quickstudy.cli.compare import compare
 from quickstudy.cli.data import data
 from quickstudy.cli.demo import demo
 from quickstudy.cli.doctor import doctor
+from quickstudy.cli.encoders import encoders
 from quickstudy.cli.estimate import estimate
 from quickstudy.cli.evaluate import evaluate
 from quickstudy.cli.explain import explain
@@ -32,6 +33,7 @@ from quickstudy.cli.select import select
 from quickstudy.cli.serve import keys, serve
 from quickstudy.cli.tables import generated, tables
 from quickstudy.cli.train import train
+from quickstudy.encoders import Backend, use_backend
 from quickstudy.errors import QuickstudyError
 from quickstudy.files.machine import keep_memory
 from quickstudy.training.signatures import REQUIRED
@@ -61,9 +63,18 @@ SEVERAL = {
 }
 OPTIONAL = {
     "place": "Folder or file of your own data; the same as --path.",
+    "doing": "list, which is the default; get, to download or check one; or export.",
+    "which": "The encoder; hf:ORG/NAME@COMMIT for one of the hub.",
+    "onnx_file": "File NAME.onnx to export to; NAME.json beside it says how inputs are made.",
     "run": "Run directory or name of the meta-trained model; none where --encoder needs none.",
 }
 """Positional arguments of functions that have a default for them."""
+ENCODING = ("predict", "explain", "evaluate", "serve")
+BACKEND = (
+    "What computes the features of a frozen encoder: torch, or onnx for ONNX Runtime. Where "
+    "omitted, what the file or run says."
+)
+"""Commands that use the encoder of a file or run, and the help of their option for it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -116,7 +127,7 @@ def _run(name: str, argv: Sequence[str]) -> int:
     types = get_type_hints(function)
     records = {key: types[key] for key in parameters if is_dataclass(types[key])}
     flat = {key: record for key, record in records.items() if parameters[key].default is REQUIRED}
-    optional = {key for key in OPTIONAL if key in parameters and parameters[key].default is None}
+    optional = [key for key in OPTIONAL if key in parameters and parameters[key].default is None]
     others: set[str | int] = {*(parameters.keys() - set(POSITIONAL)), *optional}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
     for paths in SEVERAL.keys() & parameters.keys():
@@ -124,15 +135,21 @@ def _run(name: str, argv: Sequence[str]) -> int:
         nargs = "+" if required else "*"
         parser.add_argument(paths, type=Path, nargs=nargs, help=SEVERAL[paths])
     for path in optional:
-        parser.add_argument(path, type=Path | None, nargs="?", default=None, help=OPTIONAL[path])
+        parser.add_argument(path, type=types[path], nargs="?", default=None, help=OPTIONAL[path])
+    if name in ENCODING:
+        parser.add_argument("--encoder.backend", type=Backend | None, default=None, help=BACKEND)
     for record in flat.values():
         parser.add_class_arguments(record)
     parser.add_function_arguments(function, skip={*POSITIONAL, *SEVERAL, *OPTIONAL, *flat})
     options = parser.read(argv).as_dict()
+    backend = (options.get("encoder") or {}).get("backend")
+    if name in ENCODING:
+        del options["encoder"]
     for key, record in records.items():
         own = options if key in flat else options[key]
         options[key] = record(**{field.name: own.pop(field.name) for field in fields(record)})
-    return function(**options)
+    with use_backend(backend):
+        return function(**options)
 
 
 PARSERS: dict[str, Callable[..., int]] = {
@@ -160,6 +177,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
     "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
     "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
     "data": (data, f"quickstudy data table customers.csv\n\nnames: {', '.join(catalog.SOURCES)}"),
+    "encoders": (encoders, "quickstudy encoders export photos photos.onnx"),
     "doctor": (doctor, "quickstudy doctor"),
     "demo": (demo, "quickstudy demo --out demo"),
     "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),

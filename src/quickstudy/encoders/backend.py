@@ -65,6 +65,11 @@ def use_backend(backend: Backend | None) -> Iterator[None]:
             os.environ[SETTING] = before
 
 
+def usual_backend() -> Backend:
+    """The backend of new models: the choice of this process, or else torch."""
+    return chosen_backend() or "torch"
+
+
 def check_backend(backend: str) -> Backend:
     """Raises UserError where there is no such backend."""
     for known in BACKENDS:

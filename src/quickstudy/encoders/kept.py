@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.cache_dir import cache_dir
 
@@ -37,6 +37,14 @@ def kept_file(name: str, make: Callable[[], bytes]) -> Path:
                 "QUICKSTUDY_CACHE."
             ) from error
     return file
+
+
+def kept_bytes(name: str, make: Callable[[], bytes]) -> bytes:
+    """The content of such a file; made anew each time where the cache cannot be written."""
+    try:
+        return kept_file(name, make).read_bytes()
+    except (DataError, UserError, OSError):  # a read-only machine can do without the cache
+        return make()
 
 
 def _is_whole(file: Path, seal: Path) -> bool:

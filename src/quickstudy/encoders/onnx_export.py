@@ -27,6 +27,8 @@ STATES: Final = "states"
 GRAPH: Final = 1
 """Counts up when the graph of the same weights changes."""
 METADATA: Final = "encoder"
+FEWEST_WORDS: Final = 8
+"""Words that every vocabulary has."""
 TOLERANCE: Final = 1e-4
 """Largest difference allowed, relative to the largest number of an output where that is above 1."""
 
@@ -97,7 +99,7 @@ def _inputs(encoder: Encoder, n: int) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(n)
     if encoder.takes == "pictures":
         return (torch.randn(n, *encoder.picture_rule.shape, generator=generator),)
-    ids = torch.randint(0, 1000, (n, 3 + n), generator=generator)
+    ids = torch.randint(0, FEWEST_WORDS, (n, 3 + n), generator=generator)
     mask = torch.ones_like(ids)
     mask[0, 2:] = 0
     return ids, mask

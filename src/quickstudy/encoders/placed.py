@@ -46,7 +46,15 @@ def placed_network(encoder: Encoder) -> EncoderNetwork:
         UserError: A package is missing.
         DataError: It lies in none of the places, or another one does.
     """
-    kind = PLACED[f"{encoder.name.partition(':')[0]}:"]
+    return _kind(encoder).network(encoder, located(encoder))
+
+
+def located(encoder: Encoder) -> Path:
+    """The first place where an encoder lies, by its digests.
+
+    Raises:
+        DataError: It lies in none of the places, or another one does.
+    """
     wanted = (encoder.weights, encoder.tokenizer)
     received = []
     for place in dict.fromkeys(places_of(encoder)):
@@ -54,18 +62,26 @@ def placed_network(encoder: Encoder) -> EncoderNetwork:
             received.append(f"nothing at {place}")
             continue
         try:
-            digests = kind.digests(place, encoder)
+            digests = _kind(encoder).digests(place, encoder)
         except QuickstudyError as error:
             received.append(f"{place}, which cannot be used ({error})")
             continue
         if digests == wanted:
-            return kind.network(encoder, place)
+            return place
         received.append(f"{place}, which has {_told(digests)}")
     raise DataError(
         f"encoder {encoder.name}: expected the one with {_told(wanted)}; received "
-        f"{'; '.join(received)}; name where it lies, as --encoder or qs.encoder, or put it into "
-        f"{encoders_dir()}."
+        f"{'; '.join(received)}; name where it lies, as qs.encoder('{_prefix(encoder)}PATH') does, "
+        f"or put it into {encoders_dir()}."
     )
+
+
+def _kind(encoder: Encoder) -> Placed:
+    return PLACED[_prefix(encoder)]
+
+
+def _prefix(encoder: Encoder) -> str:
+    return f"{encoder.name.partition(':')[0]}:"
 
 
 def _told(digests: tuple[str, str | None]) -> str:

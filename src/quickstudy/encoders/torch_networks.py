@@ -8,14 +8,14 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
 from quickstudy.encoders.bert import Bert
 from quickstudy.encoders.efficientnet import EfficientNetLite0
 from quickstudy.encoders.encoder import Encoder
 from quickstudy.encoders.in_parts import PicturesInParts, TextsInParts
-from quickstudy.encoders.kept import kept_file
+from quickstudy.encoders.kept import kept_bytes
 from quickstudy.encoders.named import NAMED, package_file
 from quickstudy.encoders.network import EncoderNetwork, Features
 from quickstudy.encoders.tokenizer import Tokenises, Tokenizer
@@ -115,7 +115,7 @@ def weights_of(encoder: Encoder) -> dict[str, Tensor]:
     file = package_file(named, named.weights, encoder.weights)
     if file.suffix != ".safetensors":
         kept = f"{encoder.name}-{encoder.weights}.safetensors"
-        file = kept_file(kept, lambda: save(_opened(file)))
+        return load(kept_bytes(kept, lambda: save(_opened(file))))
     tensors: dict[str, Tensor] = load_file(file)
     return tensors
 

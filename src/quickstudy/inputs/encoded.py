@@ -21,7 +21,7 @@ from quickstudy.encoders import (
     encoder_card,
     network,
 )
-from quickstudy.encoders.backend import check_backend, chosen_backend, settled
+from quickstudy.encoders.backend import check_backend, settled, usual_backend
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.files import labelled_files, pictures_at
@@ -64,7 +64,7 @@ class EncodedKind(InputKind):
     has_network = True
 
     encoder: Encoder
-    backend: Backend = field(default_factory=lambda: chosen_backend() or "torch", compare=False)
+    backend: Backend = field(default_factory=usual_backend, compare=False)
 
     def __post_init__(self) -> None:
         if self.backend == "torch" and self.backend not in self.encoder.backends:

@@ -6,20 +6,22 @@ from typing import Any, Final
 
 from quickstudy import catalog
 from quickstudy.encoders import Backend, Encoder, encoder
+from quickstudy.encoders.backend import usual_backend
 from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, TaskColumns, Vectors
 from quickstudy.models.model import Model
 
 TABLES: Final = "tables"
 
 
-def frozen(encoder: Encoder, backend: Backend = "torch", device: str = "cpu") -> Model:
+def frozen(encoder: Encoder, backend: Backend | None = None, device: str = "cpu") -> Model:
     """The model of an encoder: logistic regression on its features, with a penalty that suits them.
 
     It adapts to any number of classes and examples. Nothing of it was meta-trained.
 
     Args:
         encoder: The encoder.
-        backend: What computes its features.
+        backend: What computes its features; torch where omitted, or the choice of
+            `quickstudy.encoders.use_backend`.
         device: Where the regression is computed.
 
     Example:
@@ -27,11 +29,13 @@ def frozen(encoder: Encoder, backend: Backend = "torch", device: str = "cpu") ->
         >>> frozen(qs.encoder("sentences"))
         Model(LinearProbe, texts (384,), classification)
     """
-    kind = (EncodedPictures if encoder.takes == "pictures" else EncodedTexts)(encoder, backend)
+    kind = (EncodedPictures if encoder.takes == "pictures" else EncodedTexts)(
+        encoder, backend or usual_backend()
+    )
     return _probe(kind, encoder.n_features, device)
 
 
-def without_training(name: str, backend: Backend = "torch", device: str = "cpu") -> Model:
+def without_training(name: str, backend: Backend | None = None, device: str = "cpu") -> Model:
     """The model of a name that needs no meta-training: of an encoder, or of any table.
 
     Args:

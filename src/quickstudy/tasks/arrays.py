@@ -36,7 +36,7 @@ def arrays(
     preprocess: InputKind | None = None,
     recorded: Recorded | None = None,
     encoder: str | None = None,
-    backend: Backend = "torch",
+    backend: Backend | None = None,
 ) -> Dataset:
     """Classes from examples and their labels; the classes, not the examples, are split.
 
@@ -54,7 +54,7 @@ def arrays(
             omitted.
         recorded: The data of a run, whose split is used again.
         encoder: The frozen encoder whose features the examples become, such as `"photos"`.
-        backend: What computes these features.
+        backend: What computes these features; torch where nothing else was chosen.
 
     Raises:
         UserError: Lengths differ, values are not finite numbers, or a split would have fewer than

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.encoders import Backend, encoder
+from quickstudy.encoders.backend import usual_backend
 from quickstudy.encoders.cache import Features, features
 from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedKind, EncodedPictures, EncodedTexts
@@ -33,17 +34,19 @@ class Featured(NamedTuple):
     marks: Marks
 
 
-def kind_of(name: str, backend: Backend = "torch") -> EncodedKind:
+def kind_of(name: str, backend: Backend | None = None) -> EncodedKind:
     """The kind of inputs that a named encoder takes.
 
     Raises:
         UserError: There is no such encoder.
     """
     named = encoder(name)
-    return (EncodedPictures if named.takes == "pictures" else EncodedTexts)(named, backend)
+    return (EncodedPictures if named.takes == "pictures" else EncodedTexts)(
+        named, backend or usual_backend()
+    )
 
 
-def pictures_kind(name: str, backend: Backend = "torch") -> EncodedPictures:
+def pictures_kind(name: str, backend: Backend | None = None) -> EncodedPictures:
     """The kind of pictures that a named encoder takes.
 
     Raises:

@@ -61,7 +61,7 @@ def folder(
     min_examples: int = 1,
     skip_bad: bool = False,
     encoder: str | None = None,
-    backend: Backend = "torch",
+    backend: Backend | None = None,
 ) -> Dataset:
     """Classes from a folder with one folder of pictures for each class.
 
@@ -85,7 +85,7 @@ def folder(
             refused.
         encoder: The frozen encoder whose features the pictures become, such as `"photos"`; it
             decides their size and colours.
-        backend: What computes these features.
+        backend: What computes these features; torch where nothing else was chosen.
 
     Raises:
         DataError: There is no such folder.
