@@ -39,7 +39,7 @@ FENCE = re.compile(
 # Inline code that names a file or folder of the repository.
 PATH = re.compile(r"(?:(?:src|tests|docs|recipes)/[\w./-]*|(?:[\w-]+/)*[\w-]+\.(?:py|md|toml|txt))")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-OTHER_COMMANDS = ("pytest", ".venv/bin/pytest", ".venv/bin/ruff")
+OTHER_COMMANDS = ("pip", "pytest", ".venv/bin/pytest", ".venv/bin/ruff")
 
 
 class Block(NamedTuple):

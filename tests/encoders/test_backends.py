@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +19,11 @@ from quickstudy.encoders import (
     Text,
     backend,
     encoder,
+    named,
     network,
     onnx_export,
     registry,
+    torch_networks,
     use_backend,
 )
 from quickstudy.encoders.kept import kept_file
@@ -187,3 +191,51 @@ def test_new_kinds_take_the_choice_of_the_process(monkeypatch):
     monkeypatch.setenv("QUICKSTUDY_BACKEND", "tensorrt")
     with pytest.raises(UserError, match="one of torch, onnx; received 'tensorrt'"):
         EncodedTexts(encoder("sentences"))
+
+
+def test_other_weights_and_a_missing_package_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(registry, "_networks", {})
+    for name, each in NAMED.items():
+        monkeypatch.setattr(named, "_folders", lambda module: iter([tmp_path]))
+        file = tmp_path / each.weights
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"other weights")
+        with pytest.raises(DataError) as error:
+            network(encoder(name))
+        other = hashlib.sha256(b"other weights").hexdigest()
+        for words in (str(file), each.encoder.weights[:16], other[:16], each.pip):
+            assert words in str(error.value)
+        file.unlink()
+        with pytest.raises(DataError, match="a package without it"):
+            network(encoder(name))
+        monkeypatch.setattr(named, "_folders", lambda module: iter(()))
+        with pytest.raises(UserError) as missing:
+            network(encoder(name))
+        for words in (each.module, sys.prefix, each.pip):
+            assert words in str(missing.value)
+
+
+def test_weights_of_another_format_are_opened_once(monkeypatch, tmp_path):
+    needs("photos")
+    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path))
+    opened = []
+    real = torch.load
+    monkeypatch.setattr(
+        torch, "load", lambda *args, **options: opened.append(options) or real(*args, **options)
+    )
+    first = torch_networks.weights_of(encoder("photos"))
+    again = torch_networks.weights_of(encoder("photos"))
+    assert [options["weights_only"] for options in opened] == [True]
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    (file,) = (tmp_path / "encoders").glob("*.safetensors")
+    assert encoder("photos").weights in file.name
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    third = torch_networks.weights_of(encoder("photos"))
+    assert len(opened) == 2
+    assert all(torch.equal(first[key], third[key]) for key in first)
+    # A machine whose cache cannot be written does without.
+    monkeypatch.setenv("QUICKSTUDY_CACHE", "/dev/null/none")
+    fourth = torch_networks.weights_of(encoder("photos"))
+    assert all(torch.equal(first[key], fourth[key]) for key in first)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -114,7 +115,7 @@ def package_file(named: Named, path: str, sha256: str) -> Path:
     if folder is None:
         raise UserError(
             f"encoder {name}: its weights come with the package {named.encoder.source}; received "
-            f"no module {named.module} where this Python looks for packages; {named.pip}."
+            f"no module {named.module} in the packages of {sys.prefix}; {named.pip}."
         )
     file = folder / path
     if not file.is_file():
