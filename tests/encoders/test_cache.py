@@ -198,7 +198,7 @@ def test_what_another_process_adds_meanwhile_is_not_computed() -> None:
     assert encoder.computed == request.CHUNK
 
 
-@pytest.mark.parametrize("damage", ["cut short", "rows", "digests", "header", "empty"])
+@pytest.mark.parametrize("damage", ["cut short", "rows", "digests", "header", "shape", "empty"])
 def test_a_damaged_file_is_made_again(
     place: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,6 +211,9 @@ def test_a_damaged_file_is_made_again(
         del content[-100:]
     elif damage == "empty":
         content.clear()
+    elif damage == "shape":
+        assert b"[600, 6]" in content
+        content = content.replace(b"[600, 6]", b"[6e9, 6]")
     else:
         content[{"header": 20, **shard.starts}[damage] + 5] ^= 1
     path.write_bytes(content)

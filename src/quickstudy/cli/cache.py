@@ -70,17 +70,17 @@ def _print_stock(held: Stock) -> None:
     rows = [
         (
             each.name,
-            each.source,
             f"{each.rows:,}",
             str(each.n_features),
-            f"{each.precision}, {each.backend}",
+            each.precision,
+            each.backend,
             size(each.bytes),
             datetime.fromtimestamp(each.used, UTC).date().isoformat(),
         )
         for each in held.encoders
     ]
     if rows:
-        heads = ("encoder", "from", "rows", "features", "as", "size", "last used")
+        heads = ("encoder", "rows", "features", "as", "by", "size", "last used")
         print_table("features of encoders", heads, rows, numbers=False)
     print(f"{size(held.bytes)} of at most {size(held.limit)}, in {held.place}")
 

@@ -103,17 +103,15 @@ def read_shard(path: Path) -> Shard:
         length = int.from_bytes(file.read(8), "little")
         try:
             header = json.loads(file.read(length)) if length <= READ else {}
-            rows, digests = header["rows"], header["digests"]
-            (n, n_features), precision = rows["shape"], NAMES[rows["dtype"]]
+            (n, n_features), precision = header["rows"]["shape"], NAMES[header["rows"]["dtype"]]
             starts = {name: 8 + length + header[name]["data_offsets"][0] for name in CONTENT}
             checksums = {name: int(header["__metadata__"][name], 16) for name in CONTENT}
-            end = 8 + length + max(header[name]["data_offsets"][1] for name in CONTENT)
-            whole = end == size and digests["shape"] == [n, DIGEST]
+            content = int(n) * (int(n_features) * np.dtype(precision).itemsize + DIGEST)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise DamagedError(path) from error
-    if not whole:
+    if content != size - 8 - length:
         raise DamagedError(path)
-    return Shard(path, n, n_features, precision, starts, checksums)
+    return Shard(path, int(n), int(n_features), precision, starts, checksums)
 
 
 def write_shard(
