@@ -27,7 +27,7 @@ WORDS = Encoder(
     architecture="python",
     weights="0" * 64,
     n_features=WIDTH,
-    rule=TextRule(max_length=12, pooling="mean", normalise=True),
+    rule=TextRule(max_length=40, pooling="mean", normalise=True),
 )
 
 
@@ -55,7 +55,7 @@ class WordStates(EncoderNetwork):
         words = [WORD.findall(text) for text in texts]
         n = np.array([len(row) + 2 for row in words])
         unknown = [
-            np.mean([not re.search("[aeiouy]", word) for word in row] or [0]) for row in words
+            np.mean([not re.search("[aeiouy\\d\\W]", word) for word in row] or [0]) for row in words
         ]
         return Tokens(n, n > self.encoder.text_rule.max_length, np.array(unknown))
 

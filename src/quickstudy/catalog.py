@@ -64,7 +64,10 @@ class Listed(NamedTuple):
     gives_classes: bool = False
 
 
-_OF_CLASSES = ("glyphs", "omniglot", "folder", "table")
+_OF_CLASSES = (
+    *("glyphs", "omniglot", "folder", "table"),
+    *("texts", "clinc150", "hwu64", "fewrel"),
+)
 SOURCES: dict[str, Listed] = {
     name: Listed(partial(task_sources.SOURCES.__getitem__, name), name in _OF_CLASSES)
     for name in task_sources.SOURCES

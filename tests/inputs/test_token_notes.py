@@ -16,26 +16,26 @@ def test_nothing_is_said_of_texts_that_are_read_whole():
 
 
 def test_texts_that_are_cut_are_counted():
-    texts = [Text("one " * 11), Text("one " * 10), Text("one " * 30)]
+    texts = [Text("one " * 39), Text("one " * 38), Text("one " * 60)]
     assert token_notes(WordStates(WORDS), texts) == [
-        "2 of 3 text(s) are longer than the 12 tokens that the encoder words reads, the longest "
-        "has 32; the rest of each is not read"
+        "2 of 3 text(s) are longer than the 40 tokens that the encoder words reads, the longest "
+        "has 62; the rest of each is not read"
     ]
 
 
 def test_texts_that_fall_into_letters_are_named():
     texts = [Text("a e i o u a e i"), Text("xyz qwr tea"), Text("where is it")]
-    cut, strange, unknown = token_notes(WordStates(WORDS), [*texts, Text("one " * 11)])
+    cut, strange, unknown = token_notes(WordStates(WORDS), [*texts, Text("one " * 39)])
     assert "knows 2 of 4 text(s)" in strange
     assert "'a e i o u a e i', 'xyz qwr tea'" not in cut
     assert "'a e i o u a e i', 'xyz qwr tea'" in strange
-    assert unknown == "5.1% of all tokens are unknown to the encoder words"
+    assert unknown == "2.7% of all tokens are unknown to the encoder words"
 
 
 def test_adapting_hears_of_it(monkeypatch):
     known_words(monkeypatch)
     kind = EncodedTexts(WORDS)
-    texts = Texts([Text("where is it"), Text("one " * 11), Text("where is it")], notes=["read so"])
+    texts = Texts([Text("where is it"), Text("one " * 39), Text("where is it")], notes=["read so"])
     of_task, _, _ = kind.for_task(texts, ["a", "b", "b"], (24,))
     assert of_task == kind
     assert of_task.notes[0] == "read so"

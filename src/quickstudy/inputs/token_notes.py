@@ -12,9 +12,9 @@ from quickstudy.inputs.files import some
 from quickstudy.inputs.texts import short
 
 SHORT: Final = 8
-"""Letters and digits below which nothing is said of how a text is taken apart."""
+"""Signs below which nothing is said of how a text is taken apart."""
 SPELLED: Final = 1.5
-"""Letters and digits of a token, up to which a text is spelled rather than read."""
+"""Signs of a token, up to which a text is spelled rather than read."""
 UNKNOWN: Final = 0.2
 """Part of unknown tokens from which on a text is hardly known."""
 PER_TEXT: Final = 2
@@ -41,7 +41,7 @@ def token_notes(network: EncoderNetwork, texts: Sequence[Text]) -> list[str]:
             f"that the encoder {name} reads, the longest has {longest}; the rest of each is not "
             "read"
         )
-    signs = np.array([sum(map(str.isalnum, text.text)) for text in texts])
+    signs = np.array([len("".join(text.text.split())) for text in texts])
     spelled = (signs >= SHORT) & (signs <= SPELLED * (tokens.n - PER_TEXT))
     strange = np.flatnonzero(spelled | (tokens.unknown >= UNKNOWN)).tolist()
     if strange:

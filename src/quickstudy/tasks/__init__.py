@@ -18,15 +18,18 @@ from quickstudy.tasks.episodes import Dataset, Episodes
 from quickstudy.tasks.folder import folder
 from quickstudy.tasks.gaussian_process import GaussianProcess
 from quickstudy.tasks.grouped import GroupedRows
+from quickstudy.tasks.intents import clinc150, hwu64
 from quickstudy.tasks.omniglot import omniglot
 from quickstudy.tasks.pools import ClassPool
 from quickstudy.tasks.quadratics import Quadratics
 from quickstudy.tasks.recorded import Recorded
+from quickstudy.tasks.relations import fewrel
 from quickstudy.tasks.sinusoid import Sinusoid
 from quickstudy.tasks.source import SPLITS, Split, TaskSource
 from quickstudy.tasks.subtables import Subtables, tables
 from quickstudy.tasks.table import table
 from quickstudy.tasks.table_prior import TablePrior
+from quickstudy.tasks.texts import texts
 from quickstudy.tasks.training_runs import DigitsRuns, MNISTRuns, TrainingRuns
 
 __all__ = [
@@ -52,10 +55,14 @@ __all__ = [
     "TaskSource",
     "TrainingRuns",
     "arrays",
+    "clinc150",
+    "fewrel",
     "folder",
+    "hwu64",
     "omniglot",
     "table",
     "tables",
+    "texts",
 ]
 
 
@@ -75,6 +82,10 @@ SOURCES: dict[str, Callable[..., Dataset | TaskSource]] = {
     "glyphs": _glyphs,
     "omniglot": omniglot,
     "folder": folder,
+    "texts": texts,
+    "clinc150": clinc150,
+    "hwu64": hwu64,
+    "fewrel": fewrel,
     "table": table,
     "tables": tables,
     "table_prior": TablePrior,

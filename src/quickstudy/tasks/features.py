@@ -61,6 +61,26 @@ def pictures_kind(name: str, backend: Backend | None = None) -> EncodedPictures:
     return kind
 
 
+def texts_kind(name: str, spans: int = 0, backend: Backend = "torch") -> EncodedTexts:
+    """The kind of texts that a named encoder takes.
+
+    Args:
+        name: Name of the encoder.
+        spans: Number of marked entities in each text.
+        backend: What computes the features.
+
+    Raises:
+        UserError: There is no such encoder, or it takes pictures.
+    """
+    kind = kind_of(name, backend)
+    if not isinstance(kind, EncodedTexts):
+        raise UserError(
+            f"encoder: these tasks are of texts; received {name}, which takes pictures; choose "
+            "sentences."
+        )
+    return EncodedTexts(kind.encoder.with_spans(spans), backend) if spans else kind
+
+
 def featured(kind: EncodedKind, inputs: Sequence[Any]) -> Featured:
     """The features of many inputs, through the user's cache.
 
