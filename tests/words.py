@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,8 +61,14 @@ class WordStates(EncoderNetwork):
         return Tokens(n, n > self.encoder.text_rule.max_length, np.array(unknown))
 
 
-def known_words(monkeypatch: pytest.MonkeyPatch) -> Encoder:
-    """Makes `words` the name of the tiny encoder, with any number of spans."""
+def known_words(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Encoder:
+    """Makes `words` the name of the tiny encoder, with any number of spans.
+
+    Args:
+        monkeypatch: Takes it back after the test.
+        cache: Folder where its features are kept.
+    """
+    monkeypatch.setenv("QUICKSTUDY_CACHE", str(cache))
     monkeypatch.setitem(NAMED, "words", NAMED["sentences"]._replace(encoder=WORDS, alias="w"))
     for spans in range(3):
         of = WORDS.with_spans(spans)

@@ -32,8 +32,8 @@ def test_texts_that_fall_into_letters_are_named():
     assert unknown == "2.7% of all tokens are unknown to the encoder words"
 
 
-def test_adapting_hears_of_it(monkeypatch):
-    known_words(monkeypatch)
+def test_adapting_hears_of_it(monkeypatch, tmp_path):
+    known_words(monkeypatch, tmp_path)
     kind = EncodedTexts(WORDS)
     texts = Texts([Text("where is it"), Text("one " * 39), Text("where is it")], notes=["read so"])
     of_task, _, _ = kind.for_task(texts, ["a", "b", "b"], (24,))

@@ -23,8 +23,8 @@ INTENTS = [f"intent{i}" for i in range(10)]
 
 
 @pytest.fixture(autouse=True)
-def tiny_encoder(monkeypatch):
-    known_words(monkeypatch)
+def tiny_encoder(monkeypatch, tmp_path_factory):
+    known_words(monkeypatch, tmp_path_factory.mktemp("cache"))
 
 
 def sentences(intent: str, n: int, first: int = 0) -> list[str]:

@@ -80,7 +80,7 @@ def clinc150(
     kind = texts_kind(encoder, backend=backend)
     x, _ = featured(kind, texts_in(outside)[0])
     about = {**dataset.about, "split": split, "outside": len(x)}
-    return replace(dataset, about=about, outside=x)
+    return replace(dataset, about=about, outside=np.asarray(x))
 
 
 def hwu64(
