@@ -107,7 +107,10 @@ def test_tasks_by_name() -> None:
 
 def test_only_episodes_have_ways() -> None:
     episodes = {name for name in catalog.SOURCES if not catalog.makes_tasks(name)}
-    assert episodes == {"glyphs", "omniglot", "folder", "table"}
+    assert episodes == {
+        *("glyphs", "omniglot", "folder", "table"),
+        *("texts", "clinc150", "hwu64", "fewrel"),
+    }
     for name in ("tables", "table_prior", "sinusoid"):
         with pytest.raises(UserError, match="have no ways"):
             build_tasks({"name": name, "path": "unused", "n_way": 5})
