@@ -56,7 +56,8 @@ class WordStates(EncoderNetwork):
         words = [WORD.findall(text) for text in texts]
         n = np.array([len(row) + 2 for row in words])
         unknown = [
-            np.mean([not re.search("[aeiouy\\d\\W]", word) for word in row] or [0]) for row in words
+            np.mean([not re.search("(?i)[aeiouy\\d\\W]", word) for word in row] or [0])
+            for row in words
         ]
         return Tokens(n, n > self.encoder.text_rule.max_length, np.array(unknown))
 

@@ -52,10 +52,11 @@ def adapt(
     missing: str | None = None,
     skip_bad: bool = False,
 ) -> int:
-    """Learn a new task from a folder of class folders, or a CSV table.
+    """Learn a new task from a folder of class folders, a CSV table, or labelled texts.
 
     Args:
-        support: Folder with a folder of pictures for each class; or a CSV file.
+        support: Folder with a folder of pictures for each class; a CSV file; or texts as CSV, JSON
+            or a folder of .txt files.
         out: File for the adapted model.
         run: Run directory of the meta-trained model, or the name of one (`quickstudy models`).
         encoder: The frozen encoder, in place of a run.
@@ -83,7 +84,8 @@ def adapt(
         with status("learning: "):
             X, places = readable(model, X, skip_bad)
         y = [y[place] for place in places]
-    if support.is_dir() and (beside := sidecars(support)):
+    pictures = model.preprocess.modality != "texts"
+    if pictures and support.is_dir() and (beside := sidecars(support)):
         names = some([file.relative_to(support) for file in beside])
         print(f"passed over {len(beside)} file(s) that are no pictures: {names}")
     start = time.perf_counter()

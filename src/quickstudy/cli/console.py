@@ -58,6 +58,12 @@ def _now_and_then(prefix: str) -> Callable[[str], None]:
     return say
 
 
+def one_line(text: str, longest: int = 60) -> str:
+    """A text on one line, cut where it is longer."""
+    line = " ".join(text.split()) if "\n" in text or len(text) > longest else text
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
 def print_table(
     title: str,
     columns: Sequence[str],

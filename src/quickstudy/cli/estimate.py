@@ -20,6 +20,8 @@ def estimate(argv: Sequence[str]) -> int:
     with status() as say:
         say("a step")
         needs = estimated(learner, source, training)
+    for note in source.describe().get("notes", ()):
+        print(f"note: {note}")
     write_json(options["json"], needs.to_json() | machine())
     _print(needs, type(learner).__name__, training)
     return 0

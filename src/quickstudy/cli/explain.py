@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from quickstudy.cli.console import print_json
+from quickstudy.cli.console import one_line, print_json
 from quickstudy.cli.predict import input_names, queries
+from quickstudy.encoders import Text
 from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
@@ -17,38 +19,42 @@ from quickstudy.models.saved import load_task
 from quickstudy.tasks.contents import told_apart
 
 FEW = 3
+WORDS = 5
 
 
 def explain(
     task: Path,
-    inputs: list[Path],
+    inputs: list[str],
     target: str | None = None,
     attribution: Method | None = None,
     counterfactual: bool = False,
     json: bool = False,
+    text: str | None = None,
     pictures: Path | None = None,
 ) -> int:
     """Say why an adapted model answers as it does.
 
     Args:
         task: File that `quickstudy adapt` wrote.
-        inputs: Pictures; or one CSV file.
+        inputs: Pictures; one CSV file; or texts, in words or in files.
         target: Label to explain, or number of an output; what is predicted where omitted.
         attribution: Also find the parts of the input that count; needs captum.
         counterfactual: Also find a few examples without which the answer is another.
         json: Whether to print JSON, with all there is to say.
+        text: A text, where it could be taken for the name of a file.
         pictures: Folder for the pictures, as SVG and JSON; a folder inside it for each input.
     """
     adapted = load_task(task)
-    X = queries(adapted.model, inputs)
-    names = [Path(name).name for name in input_names(inputs, X)]
+    X = queries(adapted.model, inputs, text)
+    of_texts = all(isinstance(x, Text) for x in X)
+    names = [name if of_texts else Path(name).name for name in input_names(inputs, X)]
     label = None if target is None else _label(adapted, target)
     explanations: list[JSON] = []
     for i, (name, query) in enumerate(zip(names, X, strict=True)):
         explanation = adapted.explain(query, label, attribution, counterfactual).to_json()
         explanations.append({"input": name, **explanation})
         if pictures is not None:
-            folder = pictures if len(X) == 1 else pictures / f"{i + 1} {Path(name).stem}"
+            folder = pictures if len(X) == 1 else pictures / f"{i + 1} {_stem(name, of_texts)}"
             for figure in explained_in_figures(adapted, query, explanation):
                 figure.save(folder)
     if json:
@@ -82,7 +88,7 @@ def _label(adapted: Adapted, text: str) -> Any:
 def _lines(explanation: JSON) -> list[str]:
     """The lines of an explanation in the terminal."""
     classifies = explanation["probabilities"] is not None
-    lines = [f"{explanation['input']}\t{name_of(explanation['answer'])}"]
+    lines = [f"{one_line(explanation['input'])}\t{name_of(explanation['answer'])}"]
     if classifies:
         lines[0] += f"\t{max(explanation['probabilities']):.3f}"
         if explanation["target"] != explanation["answer"]:
@@ -102,10 +108,37 @@ def _lines(explanation: JSON) -> list[str]:
     lines.append(
         "  most like it:  " + ", ".join(f"{_example(r)} {r['similarity']:.2f}" for r in near)
     )
+    lines += [f"    {_example(r)}: {one_line(r['text'])}" for r in near if "text" in r]
+    lines += _word_lines(explanation)
     if explanation["counterfactual"]:
         ids = ", ".join(map(str, explanation["counterfactual"]["ids"]))
         lines.append(f"  {name_of(explanation['counterfactual']['answer'])} without:  {ids}")
     return lines
+
+
+def _word_lines(explanation: JSON) -> list[str]:
+    """The words of a text that do most for its answer and against it."""
+    words = explanation.get("words", {"words": []})["words"]
+    known = sorted(
+        (word for word in words if word["value"] is not None), key=lambda word: -word["value"]
+    )
+    lines = []
+    heads = ("words for it:", "against it:")
+    if not explanation["probabilities"]:
+        heads = ("words raise it:", "lower it:")
+    for head, rows, sign in zip(heads, (known, known[::-1]), (1, -1), strict=True):
+        few = [
+            f"{one_line(word['text'])} {word['value']:+.2g}"
+            for word in rows[:WORDS]
+            if sign * word["value"] > 0
+        ]
+        lines += [f"  {head:<14} {', '.join(few)}"] if few else []
+    return lines
+
+
+def _stem(name: str, is_text: bool) -> str:
+    """A name for the folder of an input's figures; of a text its first letters."""
+    return re.sub(r"[^\w -]+", "_", name[:40]).strip(" _") if is_text else Path(name).stem
 
 
 def _example(row: JSON) -> str:

@@ -58,7 +58,7 @@ commands:
 """
 POSITIONAL = ("run", "task", "file", "recipe", "name", "action")
 SEVERAL = {
-    "inputs": "Pictures, folders or patterns of them; or one CSV file.",
+    "inputs": "Pictures, folders or patterns of them; one CSV file; or texts, in words or files.",
     "runs": "Run directories, or names of models that come with quickstudy.",
 }
 OPTIONAL = {
@@ -131,9 +131,10 @@ def _run(name: str, argv: Sequence[str]) -> int:
     others: set[str | int] = {*(parameters.keys() - set(POSITIONAL)), *optional}
     parser.add_function_arguments(function, as_group=False, as_positional=True, skip=others)
     for paths in SEVERAL.keys() & parameters.keys():
-        required = parameters[paths].default is inspect.Parameter.empty
-        nargs = "+" if required else "*"
-        parser.add_argument(paths, type=Path, nargs=nargs, help=SEVERAL[paths])
+        takes_text = "text" in parameters  # in their place, or as one of them
+        required = parameters[paths].default is inspect.Parameter.empty and not takes_text
+        each, nargs = str if takes_text else Path, "+" if required else "*"
+        parser.add_argument(paths, type=each, nargs=nargs, help=SEVERAL[paths])
     for path in optional:
         parser.add_argument(path, type=types[path], nargs="?", default=None, help=OPTIONAL[path])
     if name in ENCODING:

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.cli.console import print_json, status
+from quickstudy.cli.console import one_line, print_json, status
+from quickstudy.encoders import Text
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs import Encoded
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.inputs.parallel import read_each
+from quickstudy.inputs.texts import texts_in
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
 from quickstudy.tasks.contents import told_apart
@@ -23,25 +25,28 @@ from quickstudy.tasks.contents import told_apart
 
 def predict(
     task: Path,
-    inputs: list[Path],
+    inputs: list[str],
     min_confidence: float = 0.0,
     max_novelty: float | None = None,
     json: bool = False,
+    text: str | None = None,
     skip_bad: bool = False,
 ) -> int:
-    """Say what new pictures or rows are, with an adapted model.
+    """Say what new pictures, rows or texts are, with an adapted model.
 
     Args:
         task: File that `quickstudy adapt` wrote.
-        inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; or one CSV file.
+        inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; one CSV file; or
+            texts, in words or in files.
         min_confidence: Probability below which the answer is "not sure", null in JSON.
         max_novelty: Novelty above which the answer is "none of these", null in JSON; 1 is the
             threshold that meta-training chose.
         json: Whether to print JSON, with the probability of every class.
+        text: A text, where it could be taken for the name of a file.
         skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
     """
     adapted = load_task(task)
-    X = queries(adapted.model, inputs)
+    X = queries(adapted.model, inputs, text)
     with status("predicting: "):
         encoded, places = readable(adapted.model, X, skip_bad)
         answers = adapted.predict(encoded, min_confidence, max_novelty).tolist()
@@ -72,24 +77,36 @@ def predict(
         as_json = label_to_json if classifies else (lambda value: value)
         print_json([row | {"prediction": as_json(row["prediction"])} for row in rows])
         return 0
-    text = dict(zip(adapted.classes, told_apart(adapted.classes), strict=True))
+    names_of = dict(zip(adapted.classes, told_apart(adapted.classes), strict=True))
     for row in rows:
         sure = f"\t{row['probability']:.3f}" if "probability" in row else ""
         is_novel = (row.get("novelty") or 0) > (1 if max_novelty is None else max_novelty)
         answer = row["prediction"]
-        answer = text.get(answer, answer) if text else answer
+        answer = names_of.get(answer, answer) if names_of else answer
         if row["prediction"] is None:
             answer = "none of these" if max_novelty is not None and is_novel else "not sure"
         doubt = "\tunlike all that was taught" if is_novel and max_novelty is None else ""
-        print(f"{row['input']}\t{answer}{sure}{doubt}")
+        print(f"{one_line(row['input'])}\t{answer}{sure}{doubt}")
     return 0
 
 
-def queries(model: Model, inputs: list[Path]) -> Sequence[Any]:
-    """The inputs in the named files."""
-    if not inputs:
+def queries(model: Model, inputs: Sequence[str], text: str | None = None) -> Sequence[Any]:
+    """The inputs in the named files, and texts that are given in words."""
+    if text is not None and model.preprocess.modality != "texts":
+        raise UserError(
+            f"--text: is for a model of texts; received one of {model.preprocess.modality}; name "
+            "files instead."
+        )
+    if not inputs and text is None:
         raise UserError("predict: needs something to predict; received no input; name some files.")
-    return model.preprocess.read_queries(inputs)
+    if text is None:
+        return model.preprocess.read_words(inputs)
+    if inputs:
+        raise UserError(
+            f"--text: stands in place of files and words; received {inputs[0]!r} too; leave one of "
+            "them out."
+        )
+    return texts_in([text])[0]
 
 
 def readable(model: Model, X: Sequence[Any], skip_bad: bool) -> tuple[Encoded, list[int]]:
@@ -129,10 +146,12 @@ def readable(model: Model, X: Sequence[Any], skip_bad: bool) -> tuple[Encoded, l
     return Encoded(torch.cat(list(encoded.values()))), list(encoded)
 
 
-def input_names(files: list[Path], X: Sequence[Any]) -> list[str]:
-    """The names of inputs: those of their files, or numbers of rows where one file holds all."""
+def input_names(files: Sequence[str], X: Sequence[Any]) -> list[str]:
+    """The names of inputs: texts, those of their files, or numbers of rows of one file."""
+    if all(isinstance(x, Text) for x in X):
+        return [x.text for x in X]
     if all(isinstance(x, Path) for x in X):
         return [str(x) for x in X]
     if len(files) == len(X):
-        return [str(path) for path in files]
+        return list(files)
     return [f"row {i + 1}" for i in range(len(X))]

@@ -11,6 +11,7 @@ from quickstudy.explain.removal import (
     influence,
     suspicious,
 )
+from quickstudy.explain.words import Word, WordShares, word_shares
 
 __all__ = [
     "Attribution",
@@ -21,6 +22,8 @@ __all__ = [
     "Neighbour",
     "Neighbours",
     "Suspect",
+    "Word",
+    "WordShares",
     "attention",
     "attribute",
     "contributions",
@@ -32,4 +35,5 @@ __all__ = [
     "named",
     "nearest",
     "suspicious",
+    "word_shares",
 ]

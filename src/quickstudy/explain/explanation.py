@@ -15,7 +15,9 @@ from quickstudy.explain.attribution import Attribution, Method, attribute
 from quickstudy.explain.comparison import Neighbours
 from quickstudy.explain.layers import LayerChange, layer_changes
 from quickstudy.explain.removal import Counterfactual, Suspect
+from quickstudy.explain.words import WordShares, word_shares
 from quickstudy.files.records import exact
+from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner, Contributions
 from quickstudy.targets import IDENTITY, TargetScale
 from quickstudy.task import Examples, Kind
@@ -40,6 +42,9 @@ class Explanation(NamedTuple):
         layers: See `layer_changes`, on support and query; None unless gradient-based.
         attribution: See `attribute`; None unless asked for.
         counterfactual: See `counterfactual`; None unless asked for and found.
+        words: What each word of the query does to the answer, see `word_shares`; None where it is
+            no text.
+        captions: The texts of the support; None where they are none, or were not kept.
 
     Example:
         >>> why = model.adapt(X[:50], y[:50]).explain(X[50])
@@ -61,6 +66,8 @@ class Explanation(NamedTuple):
     layers: list[LayerChange] | None
     attribution: Attribution | None
     counterfactual: Counterfactual | None
+    words: WordShares | None = None
+    captions: list[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON: examples with their labels, and labels for columns."""
@@ -69,7 +76,7 @@ class Explanation(NamedTuple):
 
         def rows(values: Sequence[Any]) -> list[dict[str, Any]]:
             return [
-                {"id": i, "label": label, "value": value}
+                {"id": i, "label": label, "value": value, **self._caption(i)}
                 for i, (label, value) in enumerate(zip(labels, values, strict=True))
             ]
 
@@ -83,20 +90,33 @@ class Explanation(NamedTuple):
             "influence": rows(self.influence),
             "nearest": {
                 "space": self.nearest.space,
-                "examples": [{**n._asdict(), "label": labels[n.id]} for n in self.nearest.examples],
+                "examples": [
+                    {**n._asdict(), "label": labels[n.id], **self._caption(n.id)}
+                    for n in self.nearest.examples
+                ],
             },
             "contributions": contributions
             and {"of": contributions.of, "examples": rows(contributions.parts.tolist())},
             "attention": self.attention and rows(self.attention),
             "suspicious": [
-                {**s._asdict(), "label": labels[s.id], "answer": _plain(s.answer)}
+                {
+                    **s._asdict(),
+                    "label": labels[s.id],
+                    "answer": _plain(s.answer),
+                    **self._caption(s.id),
+                }
                 for s in self.suspicious
             ],
             "layers": self.layers and [layer._asdict() for layer in self.layers],
             "attribution": self.attribution
             and {**self.attribution._asdict(), "values": self.attribution.values.tolist()},
             "counterfactual": change and {"ids": change.ids, "answer": _plain(change.answer)},
+            **({} if self.words is None else {"words": self.words.to_json()}),
         }
+
+    def _caption(self, number: int) -> dict[str, str]:
+        """The text of an example, where it is one."""
+        return {} if self.captions is None else {"text": self.captions[number]}
 
 
 def explain(
@@ -180,6 +200,37 @@ def explain(
         ),
         counterfactual=change and change._replace(answer=names[change.answer]),
     )
+
+
+def in_words(
+    why: Explanation,
+    learner: AnyLearner,
+    state: Any,
+    kind: InputKind,
+    raw: Any,
+    examples: Sequence[Any],
+    like: Tensor,
+    temperature: float = 1.0,
+    targets: TargetScale = IDENTITY,
+) -> Explanation:
+    """An explanation with the words of the query, and with the texts of the support.
+
+    Args:
+        why: The explanation.
+        learner: In eval mode.
+        state: What the learner made of the support.
+        kind: What the inputs are.
+        raw: The query, as `InputKind.raw` gives it.
+        examples: The support, so; empty where it was not kept.
+        like: A tensor of inputs, as the learner takes them.
+        temperature: What logits are divided by.
+        targets: The scale of the targets of a regression.
+    """
+    lines = [kind.caption(each) for each in examples]
+    captions = [line for line in lines if line is not None]
+    column = why.classes.index(why.target)
+    words = word_shares(learner, state, kind, raw, column, like, temperature, targets)
+    return why._replace(words=words, captions=captions or None)
 
 
 def named(suspects: Sequence[Suspect], classes: Sequence[Any]) -> list[Suspect]:

@@ -19,6 +19,7 @@ from quickstudy.figures.colours import BLUE, GREY, SOFT, VERMILLION
 from quickstudy.figures.images import place
 from quickstudy.figures.rows import Interval, Row, draw_bars, ranked_rows, value_axis
 from quickstudy.figures.sheet import WIDTH, Figure, percent, sheet
+from quickstudy.figures.words import pieces_of, weighted_text
 from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
@@ -69,6 +70,8 @@ def explanation_figures(
         figures.append(attention(explanation, inputs))
     if explanation["layers"]:
         figures.append(layers(explanation))
+    if explanation.get("words"):
+        figures.append(words(explanation))
     if explanation["attribution"]:
         figures.append(attribution(explanation, inputs, columns))
     return figures
@@ -252,6 +255,28 @@ def attribution(
             axes.add_patch(Rectangle((left, y), 0.16, 0.16, color=colour, lw=0))
             axes.text(left + 0.24, y + 0.08, words, va="center", size=8)
         return canvas.finish("attribution", caption, data)
+
+
+def words(explanation: JSON) -> Figure:
+    """The words of the query that speak for the answer and those that speak against it."""
+    part = explanation["words"]
+    helps, harms = _verbs(explanation)
+    title = f"{_answer(explanation)}: no word can be left out"
+    if known := [word for word in part["words"] if word["value"] is not None]:
+        most = max(known, key=lambda word: abs(word["value"]))
+        does = helps if most["value"] > 0 else harms
+        title = f"{_answer(explanation)}: {most['text']!r} {does} it most"
+    classes = explanation["kind"] == "classification"
+    value = f"log-odds of {name_of(explanation['target'])}" if classes else "predicted value"
+    caption = (
+        f"By how much the {value} falls when the model is asked about the text without a word: "
+        f"blue {helps} it; vermillion, underlined, {harms} it; the stronger, the more."
+    )
+    if known:
+        caption += f" The largest change is {abs(most['value']):.2g}{' nats' if classes else ''}."
+    pieces = pieces_of(part["text"], part["words"])
+    data = {"target": explanation["target"], **part}
+    return weighted_text("words", title, caption, pieces, (helps, harms), data)
 
 
 def _columns(

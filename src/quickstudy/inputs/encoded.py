@@ -37,10 +37,11 @@ from quickstudy.inputs.pixels import (
     read_upload,
     upload_pixels,
 )
-from quickstudy.inputs.text_files import labelled_texts, query_texts
+from quickstudy.inputs.text_files import labelled_texts, query_texts, texts_in_words
 from quickstudy.inputs.texts import notes_of, repeated, text_of, texts_in
 from quickstudy.inputs.token_notes import token_notes
 from quickstudy.inputs.vectors import nested_numbers
+from quickstudy.inputs.words import LeftOut, left_out
 from quickstudy.progress import tell
 from quickstudy.task import Kind
 
@@ -299,6 +300,16 @@ class EncodedTexts(EncodedKind):
             return None
         return self.separate(X if is_frame(X) else values)[0]
 
+    def caption(self, raw: Any) -> str | None:
+        return text_of(raw, "the text").text
+
+    def left_out(self, raw: Any) -> LeftOut | None:
+        text = text_of(raw, "the text")
+        read = None
+        if self.network.tokens([text.text]).cut[0]:
+            read = int(self.network.token_states([text.text]).ranges[0, :, 1].max())
+        return left_out(text, read)
+
     def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
         """The kind with notes on these texts, where there are some."""
         texts = self.raw(X, single=False)
@@ -317,6 +328,9 @@ class EncodedTexts(EncodedKind):
 
     def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
         return query_texts(paths)
+
+    def read_words(self, words: Sequence[str]) -> Sequence[Any]:
+        return texts_in_words(words)
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         if form == "values":

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.words import LeftOut
 from quickstudy.task import Kind
 
 Array = NDArray[Any]
@@ -104,6 +105,15 @@ class InputKind(ABC):
             UserError: It does not hold inputs of this kind.
         """
 
+    def read_words(self, words: Sequence[str]) -> Sequence[Any]:
+        """The inputs of the words of a command line: names of files, and texts for a kind of texts.
+
+        Raises:
+            DataError: A file cannot be read.
+            UserError: It does not hold inputs of this kind.
+        """
+        return self.read_queries([Path(word) for word in words])
+
     @abstractmethod
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         """One input of a request, without what it came in: the pixels of a file, a row, numbers.
@@ -172,6 +182,14 @@ class InputKind(ABC):
     def remarks(self, inputs: Iterable[Any]) -> list[str]:
         """Sentences on inputs, as `from_request` gives them, that are not taken as they are."""
         return []
+
+    def caption(self, raw: Any) -> str | None:
+        """The line by which people know an input that `raw` gave; None where they look at it."""
+        return None
+
+    def left_out(self, raw: Any) -> LeftOut | None:
+        """The words of an input that `raw` gave, and it without each; None where it has none."""
+        return None
 
     @property
     def net(self) -> JSON | None:

@@ -26,6 +26,7 @@ from quickstudy.inputs.texts import (
     Where,
     text_column,
     texts_from,
+    texts_in,
 )
 from quickstudy.task import Kind
 
@@ -40,6 +41,7 @@ LINE_ENDS = re.compile(r"\r\n|\r|\n")
 PICTURES: Final = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
+SUFFIXES: Final = PICTURES | {".csv", ".tsv", ".json", ".gz", ".txt", *JSON_LINES}
 
 
 class Entries(NamedTuple):
@@ -113,6 +115,33 @@ def query_texts(paths: Sequence[Path]) -> Texts:
     places = [part.where(i) for part in parts for i in range(len(part))]
     notes = dict.fromkeys(note for part in parts for note in part.notes)
     return Texts((text for part in parts for text in part), places.__getitem__, [*notes])
+
+
+def texts_in_words(words: Sequence[str]) -> Texts:
+    """The texts of the words of a command line, each of which is a file of texts or a text.
+
+    It is a file if there is one of this name, or if it looks like the name of one: without blanks,
+    and with the suffix of a table, JSON, text or picture.
+
+    Raises:
+        DataError: There is no such file, or it cannot be read.
+        UserError: It does not hold texts.
+    """
+    parts = [
+        query_texts([Path(word)]) if _names_a_file(word) else Texts(texts_in(word)[0])
+        for word in words
+    ]
+    notes = dict.fromkeys(note for part in parts for note in part.notes)
+    return Texts((text for part in parts for text in part), notes=[*notes])
+
+
+def _names_a_file(word: str) -> bool:
+    try:
+        if Path(word).exists():
+            return True
+    except (OSError, ValueError):  # too long for a name, or with a zero
+        return False
+    return not any(map(str.isspace, word)) and Path(word).suffix.lower() in SUFFIXES
 
 
 def _queries(path: Path) -> Texts:

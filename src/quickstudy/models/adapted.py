@@ -17,6 +17,7 @@ from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.evaluation.novelty import Threshold, novelty
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
+from quickstudy.explain.explanation import in_words
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import save_tensors, tensor_seal, tensors_to_bytes
@@ -228,6 +229,8 @@ class Adapted:
     ) -> Explanation:
         """Why one query is answered as it is; examples go by their place, counted from 0.
 
+        Of a text it also says which of its words speak for the answer.
+
         Args:
             X: One query, in a form that `adapt` takes.
             target: The label that is explained, or the number of an output of a regression; the
@@ -238,7 +241,7 @@ class Adapted:
         Raises:
             UserError: There are several queries, or no such label.
         """
-        x = self.model.inputs(X).x
+        x, _, raw = self.model.inputs(X)
         if len(x) != 1:
             raise UserError(
                 f"explain: one query is explained at a time; received {len(x)}; choose one."
@@ -247,6 +250,9 @@ class Adapted:
         query = (self.support, self.state, x[0], target, classes, model.temperature)
         with locked(model.learner):
             why = explain(model.learner, *query, attribution, counterfactual, self.scale)
+            if raw is not None:
+                of_text = (model.preprocess, raw[0], self.raw or (), self.support_x)
+                why = in_words(why, model.learner, self.state, *of_text, query[-1], self.scale)
         return why if classes else why._replace(labels=[_as_list(v) for v in self.labels])
 
     def suspicious(self, every: bool = False) -> list[Suspect]:
