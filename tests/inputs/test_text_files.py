@@ -161,7 +161,10 @@ def test_faults_of_tables_are_told_with_their_line(tmp_path, case):
 WRONG_JSON = {
     "broken line": ('{"text":"a","label":"x"}\n{"text":', "in line 2: "),
     "a number": ('{"text":"a","label":"x"}\n7', "received 7 in line 2 of"),
-    "a number as text": ('{"text":7,"label":"x"}', "'7' of type int in line 1 of .*write it"),
+    "a number as text": (
+        '{"text":7,"label":"x"}',
+        "received 7 of type int in line 1 of .*write it",
+    ),
     "no text": ('{"text":"a","label":"x"}\n\n{"label":"x"}', "none in 1 of 2: line 3 of"),
     "no label": ('{"text":"a","label":"x"}\n{"text":"b"}', "value of label.*in line 2"),
     "nothing": ("\n", "received none; write some"),

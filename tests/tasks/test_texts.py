@@ -17,6 +17,7 @@ from quickstudy.errors import DataError, UserError
 from quickstudy.evaluation.outside import outside_auroc
 from quickstudy.inputs.encoded import EncodedTexts
 from quickstudy.learners import NearestCentroid
+from quickstudy.tasks.contents import marks_of
 from quickstudy.tasks.recorded import Recorded, record_of
 
 INTENTS = [f"intent{i}" for i in range(10)]
@@ -231,7 +232,9 @@ def test_relations_are_texts_with_head_and_tail(tmp_path):
     first = Text("The thing0 is part0 of val_wiki Town .", ((4, 10), (23, 36)))
     assert [first.text[a:b] for a, b in first.spans] == ["thing0", "val_wiki Town"]
     expected, _ = data.preprocess.encode([first], (3 * WIDTH,))
-    np.testing.assert_array_equal(data.pools["test"].x[0], expected[0])
+    pool = data.pools["test"]
+    np.testing.assert_array_equal(pool.x[0], expected[0])
+    assert pool.marks[:1].tolist() == marks_of([data.preprocess.content(first)]).tolist()
     alone = qs.tasks.fewrel(folder, encoder="words", train="none", valid=0, test=0.5)
     assert {s: len(p.names) for s, p in alone.pools.items()} == {"train": 3, "test": 3}
     with pytest.raises(UserError, match="different files; received val_wiki for both"):

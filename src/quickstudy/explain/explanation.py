@@ -42,7 +42,7 @@ class Explanation(NamedTuple):
         layers: See `layer_changes`, on support and query; None unless gradient-based.
         attribution: See `attribute`; None unless asked for.
         counterfactual: See `counterfactual`; None unless asked for and found.
-        words: What each word of the query does to the answer, see `word_shares`; None where it is
+        words: The change of the answer by each word of the query, see `word_shares`; None where it is
             no text.
         captions: The texts of the support; None where they are none, or were not kept.
 

@@ -70,7 +70,7 @@ def word_shares(
     temperature: float = 1.0,
     targets: TargetScale = IDENTITY,
 ) -> WordShares | None:
-    """What each word of a query does to the answer: exactly, by asking about the text without it.
+    """The change of an answer by each word of a query: exact, by asking about the text without it.
 
         value_i = log-odds(target | text) - log-odds(target | text without word i)
 

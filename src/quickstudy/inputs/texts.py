@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
@@ -19,6 +20,7 @@ from quickstudy.inputs.numerals import looks_like_number
 Where = Callable[[int], str]
 TEXT, LABEL, SPANS = "text", "label", "spans"
 """Names of the columns of a table of texts, and of the keys of a text in JSON."""
+PATH_OF_PICTURE = re.compile(r"\S+\.(?:png|jpe?g|webp|bmp|gif|tiff?|avif|hei[cf])", re.IGNORECASE)
 PICTURE: Final = "choose an encoder of pictures, such as photos"
 
 
@@ -69,6 +71,13 @@ def texts_in(X: Any) -> tuple[list[Text], bool]:
         return texts_from(rows.column(text), spans, "row {}".format), False
     _check_form(X)
     values = list(X.tolist() if isinstance(X, np.ndarray) else X)
+    if values and all(
+        isinstance(value, str) and PATH_OF_PICTURE.fullmatch(value) for value in values
+    ):
+        raise UserError(
+            f"texts: each must be a text; received {values[0]!r}, which looks like the path of a "
+            f"picture, and {len(values) - 1} more; give texts, or {PICTURE}."
+        )
     if not values:
         raise UserError("texts: need at least one text; received none; pass some.")
     return texts_from(values, [None] * len(values), "text {}".format), False
@@ -256,7 +265,8 @@ def _described(value: Any) -> str:
         return f"a picture or an array of numbers ({type(value).__name__})"
     if isinstance(value, PathLike):
         return f"the path {str(value)!r}"
-    return f"{str(value)[:50]!r} of type {type(value).__name__}"
+    shown = repr(value) if isinstance(value, str | bytes | bytearray) else str(value)
+    return f"{shown[:50]} of type {type(value).__name__}"
 
 
 def _advice(value: Any) -> str:
