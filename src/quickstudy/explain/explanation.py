@@ -42,8 +42,8 @@ class Explanation(NamedTuple):
         layers: See `layer_changes`, on support and query; None unless gradient-based.
         attribution: See `attribute`; None unless asked for.
         counterfactual: See `counterfactual`; None unless asked for and found.
-        words: The change of the answer by each word of the query, see `word_shares`; None where it is
-            no text.
+        words: The change of the answer by each word, see `word_shares`; None where the query
+            is no text.
         captions: The texts of the support; None where they are none, or were not kept.
 
     Example:
