@@ -11,6 +11,7 @@ import pytest
 
 from quickstudy.encoders.text import Text
 from quickstudy.errors import DataError, UserError
+from quickstudy.inputs.files import labelled_files
 from quickstudy.inputs.text_files import labelled_texts, query_texts
 from quickstudy.inputs.texts import LABEL
 
@@ -202,3 +203,11 @@ def test_what_is_not_there_is_told(tmp_path):
         query_texts([tmp_path / "none.csv"])
     with pytest.raises(UserError, match=r"received 0 such class.* among no files; sort"):
         labelled_texts(tmp_path)
+
+
+def test_texts_are_told_from_pictures(tmp_path):
+    table = written(tmp_path, "a.csv", "text,label\na,x\n")
+    with pytest.raises(DataError, match=r"received a file; check the path, or for texts choose"):
+        labelled_files(table)
+    with pytest.raises(DataError, match=r"received no such folder; check the path\.$"):
+        labelled_files(tmp_path / "none.csv")

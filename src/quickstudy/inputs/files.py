@@ -41,6 +41,7 @@ SIDECARS = frozenset(
     }
 )
 """Suffixes of files that stand beside pictures and are none, as annotation tools write them."""
+FOR_TEXTS = ", or for texts choose an encoder of texts, such as sentences"
 SHOWN = 10
 
 
@@ -57,7 +58,8 @@ def labelled_files(path: Path) -> tuple[list[Path], list[str]]:
     if not path.is_dir():
         raise DataError(
             f"folder: {path} must be a folder of class folders; received "
-            f"{'a file' if path.exists() else 'no such folder'}; check the path."
+            f"{'a file' if path.exists() else 'no such folder'}; check the path"
+            f"{FOR_TEXTS if path.suffix.lower() in SIDECARS and path.exists() else ''}."
         )
     files: list[Path] = []
     labels: list[str] = []
