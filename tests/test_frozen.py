@@ -14,6 +14,7 @@ from tiny_encoders import tiny_pictures, tiny_texts
 import quickstudy as qs
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
+from quickstudy.inputs import EncodedPictures
 from quickstudy.models.frozen import frozen, tables
 
 TEXTS = ["where is my card", "card is late", "my card", "reset the pin", "new pin", "forgot a pin"]
@@ -119,3 +120,42 @@ def test_what_does_not_fit_is_told(words, message, tmp_path, capsys):
     error = capsys.readouterr().err
 
     assert re.search(message, error), error
+
+
+def test_every_name_makes_a_model():
+    modality = {"photos": "pictures", "sentences": "texts", "tables": "rows"}
+    for name, takes in modality.items():
+        assert qs.model(name).preprocess.modality == takes
+        assert qs.load(name).fingerprint == qs.model(name).fingerprint
+    assert qs.model("minilm-l6").fingerprint == qs.model("sentences").fingerprint
+    with pytest.raises(UserError, match=r"unknown model: .* received 'photo'; did you mean photos"):
+        qs.model("photo")
+
+
+def test_the_encoder_of_drawings_is_the_network_of_the_model_of_drawings():
+    rng = np.random.default_rng(0)
+    drawings = [255 * (rng.random((4, 4)) > 0.6).repeat(6, 0).repeat(6, 1) for _ in range(3)]
+    drawings = [drawing.astype(np.uint8) for drawing in drawings]
+    model = qs.model("drawings")
+    expected = model.learner.net(model.inputs(drawings).x).numpy()
+    encoded, _ = EncodedPictures(qs.encoder("drawings")).encode(drawings, ())
+    np.testing.assert_allclose(encoded, expected, atol=1e-5)
+
+
+def test_a_model_is_measured_on_tasks_of_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "cache"))
+    for hue in range(10):
+        folder = tmp_path / "classes" / f"c{hue}"
+        folder.mkdir(parents=True)
+        for place in range(4):
+            rng = np.random.default_rng(10 * hue + place)
+            strokes = 255 * (np.eye(6) + (rng.random((6, 6)) > 0.8) > 0).repeat(4, 0).repeat(4, 1)
+            Image.fromarray(strokes.astype(np.uint8)).save(folder / f"{place}.png")
+    sizes = ["--n-way", "2", "--n-query", "2", "--n-tasks", "5", "--curves", "false"]
+    place = ["--tasks.name", "folder", "--tasks.path", str(tmp_path / "classes")]
+    assert main(["evaluate", "drawings", *place, *sizes, "--baselines", "false"]) == 0
+    assert "/test, 2-way 1-shot, 5 tasks" in capsys.readouterr().out
+    assert main(["evaluate", "photos", *sizes]) == 2
+    assert "name some, as in --tasks.name folder" in capsys.readouterr().err
+    assert main(["evaluate", "drawings", "--tasks.name", "sinusoid", "--n-tasks", "5"]) == 2
+    assert "received shape (1,)" in capsys.readouterr().err

@@ -15,9 +15,9 @@ from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.inputs.looks import look
 from quickstudy.metrics import spelling
-from quickstudy.models.frozen import without_training
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
+from quickstudy.models.saved import model as model_of
 from quickstudy.tasks.contents import told_apart
 
 AUTO = "auto"
@@ -133,4 +133,4 @@ def _model(run: Path | None, encoder: EncoderChoice, support: Path) -> Model:
         fits, reason = look(support)
         print(f"encoder: {fits}, as {reason}; --encoder NAME takes another")
         name = fits
-    return without_training(name)
+    return model_of(name)

@@ -36,7 +36,7 @@ class Named(NamedTuple):
     weights: str
     tokenizer: str | None
     pip: str
-    megabytes: int
+    megabytes: float
     languages: tuple[str, ...] = ()
 
 
@@ -79,7 +79,30 @@ SENTENCES: Final = Named(
     91,
     ("English",),
 )
-NAMED: Final[dict[str, Named]] = {each.encoder.name: each for each in (PHOTOS, SENTENCES)}
+DRAWINGS: Final = Named(
+    Encoder(
+        name="drawings",
+        source="quickstudy: the network of its model drawings",
+        architecture="conv4",
+        weights="5558249dbe712d138415d2b75a788034ef0eede54152696a8399fbe00f322fcc",
+        n_features=32,
+        rule=PictureRule(28, "squash", mean=(0.0,), std=(1.0,), mode="L", ink=True),
+        licence="Apache-2.0",
+    ),
+    "glyphs-conv4",
+    "drawings: dark lines on light paper or light on dark; meta-trained on characters",
+    "quickstudy",
+    "shipped/drawings/weights-00000600-5558249d.safetensors",
+    None,
+    "pip install quickstudy",
+    0.1,
+)
+NAMED: Final[dict[str, Named]] = {each.encoder.name: each for each in (PHOTOS, DRAWINGS, SENTENCES)}
+
+
+def aliases() -> dict[str, str]:
+    """The names of encoders, by those of their networks."""
+    return {named.alias: name for name, named in NAMED.items()}
 
 
 def encoder_card(encoder: Encoder) -> JSON:

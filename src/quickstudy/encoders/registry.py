@@ -12,7 +12,7 @@ from torch import nn
 
 from quickstudy.encoders.backend import check_backend
 from quickstudy.encoders.encoder import Backend, Encoder, PictureRule, Takes, TextRule
-from quickstudy.encoders.named import NAMED
+from quickstudy.encoders.named import NAMED, aliases
 from quickstudy.encoders.network import EncoderNetwork
 from quickstudy.encoders.own import PREFIX, OfTexts, own_encoder, own_network, registered
 from quickstudy.encoders.tokenizer import Tokenises
@@ -93,7 +93,7 @@ def encoder(
         from quickstudy.encoders.placed import placed_encoder
 
         return placed_encoder(source)
-    by_alias = {named.alias: key for key, named in NAMED.items()}
+    by_alias = aliases()
     key = by_alias.get(source, source)
     if key in NAMED:
         return NAMED[key].encoder

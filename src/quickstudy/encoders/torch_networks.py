@@ -20,6 +20,7 @@ from quickstudy.encoders.named import NAMED, package_file
 from quickstudy.encoders.network import EncoderNetwork, Features
 from quickstudy.encoders.tokenizer import Tokenises, Tokenizer
 from quickstudy.errors import DataError
+from quickstudy.nets import Conv4
 
 HEADS: Final = 12
 """Heads of each layer of MiniLM."""
@@ -48,7 +49,16 @@ def torch_module(encoder: Encoder) -> nn.Module:
     weights = weights_of(encoder)
     if encoder.architecture == "efficientnet-lite0":
         return EfficientNetLite0(weights)
+    if encoder.architecture == "conv4":
+        return _conv4(weights)
     return Bert(weights, HEADS)
+
+
+def _conv4(weights: dict[str, Tensor]) -> nn.Module:
+    """The network of the model that comes with quickstudy, of whose weights these are."""
+    net = Conv4((1, 28, 28), hidden=32, norm="population", pools=4)
+    net.load_state_dict({name.removeprefix("net."): value for name, value in weights.items()})
+    return net
 
 
 class PictureNetwork(PicturesInParts):

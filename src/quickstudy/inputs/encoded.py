@@ -152,6 +152,10 @@ class EncodedKind(InputKind):
         return {"name": "Adapter"}
 
     @property
+    def source_options(self) -> JSON:
+        return {"encoder": self.encoder.name, "backend": self.backend}
+
+    @property
     def runtime(self) -> JSON:
         return {"backend": self.backend}
 

@@ -264,6 +264,10 @@ class Pictures(InputKind):
     def _shape(self) -> Shape:
         return (1 if self.mode == "L" else 3, self.size, self.size)
 
+    @property
+    def source_options(self) -> JSON:
+        return {key: getattr(self, key) for key in ("size", "mode", "ink", "bits")}
+
     def to_json(self) -> JSON:
         options = asdict(self)
         # As in files of the time before there were these options.

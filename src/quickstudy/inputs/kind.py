@@ -197,6 +197,11 @@ class InputKind(ABC):
         return None
 
     @property
+    def source_options(self) -> JSON:
+        """Options of a source of tasks that give inputs of this kind."""
+        return {}
+
+    @property
     def runtime(self) -> JSON | None:
         """How inputs are encoded on this machine, where that decides no more than rounding.
 

@@ -23,9 +23,9 @@ from quickstudy.inputs.labels import Array, check_present
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
 from quickstudy.models.adapted import Adapted
-from quickstudy.models.frozen import without_training
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
+from quickstudy.models.saved import model as named_model
 
 
 class _FewShot(BaseEstimator):  # type: ignore[misc]
@@ -173,7 +173,7 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
                 "FewShotClassifier: a model decides what encodes its inputs; received a model and "
                 f"the encoder {self.encoder!r}; pass one of them."
             )
-        return without_training(self.encoder)
+        return named_model(self.encoder)
 
     def fit(self, X: Any, y: Any) -> FewShotClassifier:
         """Learns from labelled examples.

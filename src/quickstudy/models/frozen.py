@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from quickstudy import catalog
-from quickstudy.encoders import Backend, Encoder, encoder
+from quickstudy.encoders import Backend, Encoder
 from quickstudy.encoders.backend import usual_backend
 from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, TaskColumns, Vectors
 from quickstudy.models.model import Model
@@ -33,20 +33,6 @@ def frozen(encoder: Encoder, backend: Backend | None = None, device: str = "cpu"
         encoder, backend or usual_backend()
     )
     return _probe(kind, encoder.n_features, device)
-
-
-def without_training(name: str, backend: Backend | None = None, device: str = "cpu") -> Model:
-    """The model of a name that needs no meta-training: of an encoder, or of any table.
-
-    Args:
-        name: A name of an encoder, or `"tables"`.
-        backend: What computes the features.
-        device: Where the regression is computed.
-
-    Raises:
-        UserError: There is no encoder of that name.
-    """
-    return tables(device) if name == TABLES else frozen(encoder(name), backend, device)
 
 
 def tables(device: str = "cpu") -> Model:

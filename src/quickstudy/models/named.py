@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quickstudy.encoders.named import NAMED, Named
 from quickstudy.files.records import JSON
 from quickstudy.files.shipped import shipped
+from quickstudy.models.frozen import TABLES, frozen, tables
 from quickstudy.models.model import Model
 
 CARD = "card.json"
@@ -62,9 +64,34 @@ def shipped_model(name: str, run: Path) -> NamedModel:
     return NamedModel(name, **card, n_bytes=n_bytes, run=run)
 
 
+def encoder_model(named: Named) -> NamedModel:
+    """The model of an encoder with a name: without meta-training."""
+    encoder = named.encoder
+    return NamedModel(
+        encoder.name,
+        encoder.takes,
+        f"Tells {named.says}.",
+        "frozen features and logistic regression, whose penalty suits the examples",
+        encoder.licence,
+        int(1e6 * named.megabytes),
+        make=lambda device: frozen(encoder, device=device),
+    )
+
+
 def named_models() -> dict[str, NamedModel]:
     """All models that have a name, by it."""
-    return {name: shipped_model(name, run) for name, run in shipped().items()}
+    by_run = {name: shipped_model(name, run) for name, run in shipped().items()}
+    by_encoder = {name: encoder_model(named) for name, named in NAMED.items()}
+    rows = NamedModel(
+        TABLES,
+        "rows",
+        "Tells rows of any table apart: numbers, names, truth values, missing cells.",
+        "standardised columns and logistic regression, whose penalty suits the examples",
+        "Apache-2.0",
+        0,
+        make=tables,
+    )
+    return by_encoder | {TABLES: rows} | by_run
 
 
 def by_name(run: str | os.PathLike[str]) -> NamedModel | None:

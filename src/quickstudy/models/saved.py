@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from quickstudy import catalog
+from quickstudy.encoders import Backend, encoder
+from quickstudy.encoders.named import aliases
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.evaluation.novelty import Threshold
 from quickstudy.files.rundir import (
@@ -23,6 +25,7 @@ from quickstudy.inputs import Encoded, InputKind, kind_from_json
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.models.adapted import TASK_FORMAT, Adapted
+from quickstudy.models.frozen import TABLES, frozen, tables
 from quickstudy.models.model import Model
 from quickstudy.models.named import by_name, named_models
 from quickstudy.nets.traits import check_architectures
@@ -78,12 +81,14 @@ def load(
         )
 
 
-def model(name: str, device: str = "cpu") -> Model:
-    """The model of a name, whatever folders there are.
+def model(name: str, device: str = "cpu", backend: Backend = "torch") -> Model:
+    """The model of a name, whatever folders there are: ready for new tasks without any training.
 
     Args:
-        name: One that `quickstudy models` lists.
+        name: One that `quickstudy models` lists; or an encoder, in any form that `qs.encoder`
+            takes, for logistic regression on its features.
         device: Where it computes.
+        backend: What computes the features of an encoder.
 
     Raises:
         UserError: There is no model of that name, or no such device here.
@@ -91,12 +96,18 @@ def model(name: str, device: str = "cpu") -> Model:
     Example:
         >>> qs.model("drawings")
         Model(PrototypicalNetwork, pictures (1, 28, 28), classification)
+        >>> qs.model("sentences")
+        Model(LinearProbe, texts (384,), classification)
     """
-    named = catalog.lookup("model", name, named_models())
-    if named.run is not None:
-        return load(named.run, device=device)
     _check_device(device)
-    return named.made_on(device)
+    named = named_models().get(name)
+    if named is not None and named.run is not None:
+        return load(named.run, device=device)
+    if name == TABLES:
+        return tables(device)
+    if named is None and ":" not in name and name not in aliases():
+        catalog.lookup("model", name, named_models())
+    return frozen(encoder(name), backend, device)
 
 
 def _check_device(device: str) -> None:
