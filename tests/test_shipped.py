@@ -205,7 +205,9 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Apache-2.0" in text
     assert "5-way 1-shot" in text
     assert main(["models", "--json"]) == 0
-    (listed,) = json.loads(capsys.readouterr().out)
+    by_name = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    assert by_name.keys() == {"photos", "sentences", "tables", "drawings"}
+    listed = by_name["drawings"]
     assert listed == json.loads(json.dumps(named_models()["drawings"].to_json()))
 
 

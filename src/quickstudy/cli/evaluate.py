@@ -13,7 +13,7 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.cli.console import check_place, print_table, status, write_json
-from quickstudy.cli.other_tasks import check_fits, tasks_for
+from quickstudy.cli.other_tasks import check_fits, record_of, tasks_for
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.record import Evaluation as MetaTest
@@ -21,7 +21,6 @@ from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
-from quickstudy.files.shipped import run_of
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
@@ -170,7 +169,8 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
             "evaluate: minutes must be at least 0, which is no limit; received "
             f"{settings.minutes}; give a number of minutes."
         )
-    record, model = run_of(run).read(), load(run)
+    model = load(run)
+    record = record_of(run, model, settings.tasks or {})
     learner = model.learner
     if "tasks_spec" not in record:
         raise UserError(
