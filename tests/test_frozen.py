@@ -158,4 +158,7 @@ def test_a_model_is_measured_on_tasks_of_ones_own(tmp_path, monkeypatch, capsys)
     assert main(["evaluate", "photos", *sizes]) == 2
     assert "name some, as in --tasks.name folder" in capsys.readouterr().err
     assert main(["evaluate", "drawings", "--tasks.name", "sinusoid", "--n-tasks", "5"]) == 2
-    assert "must have the targets of the run, classification; received regression" in capsys.readouterr().err
+    assert (
+        "must have the targets of the run, classification; received regression"
+        in capsys.readouterr().err
+    )

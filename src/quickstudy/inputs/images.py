@@ -266,7 +266,8 @@ class Pictures(InputKind):
 
     @property
     def source_options(self) -> JSON:
-        return {key: getattr(self, key) for key in ("size", "mode", "ink", "bits")}
+        options = {key: getattr(self, key) for key in ("size", "mode", "ink", "bits")}
+        return {key: value for key, value in options.items() if value is not None}
 
     def to_json(self) -> JSON:
         options = asdict(self)
