@@ -15,7 +15,7 @@ import quickstudy as qs
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedPictures
-from quickstudy.models.frozen import frozen, tables
+from quickstudy.models.frozen import frozen, tables, write_run
 
 TEXTS = ["where is my card", "card is late", "my card", "reset the pin", "new pin", "forgot a pin"]
 LABELS = ["card"] * 3 + ["pin"] * 3
@@ -130,6 +130,14 @@ def test_every_name_makes_a_model():
     assert qs.model("minilm-l6").fingerprint == qs.model("sentences").fingerprint
     with pytest.raises(UserError, match=r"unknown model: .* received 'photo'; did you mean photos"):
         qs.model("photo")
+
+
+def test_a_model_without_meta_training_can_be_a_run_directory(tmp_path):
+    for name in ("photos", "tables"):
+        model = qs.model(name)
+        write_run(model, tmp_path / name)
+        again = qs.load(tmp_path / name)
+        assert (again.fingerprint, again.preprocess) == (model.fingerprint, model.preprocess)
 
 
 def test_the_encoder_of_drawings_is_the_network_of_the_model_of_drawings():

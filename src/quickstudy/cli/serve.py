@@ -10,7 +10,7 @@ from typing import Literal
 
 from quickstudy.cli.console import needs_extra
 from quickstudy.errors import UserError
-from quickstudy.files.shipped import shipped
+from quickstudy.models.named import named_models
 from quickstudy.serve.limits import Limits
 
 
@@ -29,7 +29,7 @@ def serve(
 
     Args:
         runs: Run directories; the name of each folder becomes that of its model. Where omitted, all
-            models that come with quickstudy.
+            models that have a name and whose packages are installed.
         host: Address to listen at; other than this machine's own only where there are keys.
         port: Port to listen at; 0 for any that is free.
         data_dir: Folder of the SQLite database, where no other is named.
@@ -46,9 +46,7 @@ def serve(
     check_port(port)
     prefix = check_prefix(root_path)
     database = _url(data_dir, database)
-    app = create_app(
-        runs or [*shipped().values()], database, limits, require_if_match, root_path=prefix
-    )
+    app = create_app(runs or models_here(), database, limits, require_if_match, root_path=prefix)
     if not _is_loopback(host) and not app.state.server.needs_key:
         raise UserError(
             f"serve: without keys only this machine may be served, at 127.0.0.1; received --host "
@@ -64,6 +62,11 @@ def serve(
     finally:
         close(sockets)
     return 0
+
+
+def models_here() -> list[Path]:
+    """The names of the models whose packages are installed."""
+    return [Path(name) for name, model in named_models().items() if model.is_here]
 
 
 def keys(

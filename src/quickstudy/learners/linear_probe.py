@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -47,8 +48,8 @@ class LinearProbe(LinearHead):
         C: Inverse strength of the L2 penalty, as in scikit-learn; chosen where omitted. Where it is
             given, s is 1.
         scale: What the learned scale of the logits starts from.
-        unit: Whether features are centred and scaled to length 1 before; False takes them as they
-            are, for columns that are standardised already.
+        columns: Whether inputs are rows of any table, whose columns are made ready for each task
+            alone. They are taken as they are, neither centred nor scaled to length 1.
 
     Shapes:
         state.weight (features, way), prediction (query, way)
@@ -78,9 +79,10 @@ class LinearProbe(LinearHead):
     tags = Tags(vmappable=False, net={"name": "MLP", "hidden": []})
 
     def __init__(
-        self, net: nn.Module, C: float | None = None, scale: float = 1.0, unit: bool = True
+        self, net: nn.Module, C: float | None = None, scale: float = 1.0, columns: bool = False
     ) -> None:
-        super().__init__(nn.Sequential(net, Centre(width(net))) if unit else net, scale)
+        super().__init__(net if columns else nn.Sequential(net, Centre(width(net))), scale)
+        self.tags = replace(self.tags, reads_columns=columns)
         above("LinearProbe", 0, C=C)
         self.C = C
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from quickstudy import catalog
 from quickstudy.encoders import Backend, Encoder
 from quickstudy.encoders.backend import usual_backend
-from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, TaskColumns, Vectors
+from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
+from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, Vectors
 from quickstudy.models.model import Model
+from quickstudy.version import __version__
 
 TABLES: Final = "tables"
 
@@ -41,7 +44,28 @@ def tables(device: str = "cpu") -> Model:
     Args:
         device: Where the regression is computed.
     """
-    return _probe(TaskColumns(Vectors()), 1, device, unit=False)
+    return _probe(Vectors(), 1, device, columns=True)
+
+
+def write_run(model: Model, folder: Path) -> None:
+    """Writes a model without meta-training as a run directory, for whoever needs one.
+
+    Args:
+        model: One that `frozen` or `tables` made.
+        folder: The directory, which must not hold a run.
+    """
+    weights = tensors_to_bytes(model.learner.state_dict())
+    record = {
+        **model.to_json(),
+        "version": __version__,
+        "kind": model.kind,
+        "step": 0,
+        "minutes": 0.0,
+        "cpu_minutes": 0.0,
+    }
+    directory = RunDirectory(folder)
+    directory.create(record)
+    directory.save(record, {"weights": weights})
 
 
 def _probe(kind: InputKind, n_features: int, device: str, **options: Any) -> Model:

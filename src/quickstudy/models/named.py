@@ -6,9 +6,10 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
-from quickstudy.encoders.named import NAMED, Named
+from quickstudy.encoders.named import NAMED, Named, package_folder
 from quickstudy.files.records import JSON
 from quickstudy.files.shipped import shipped
 from quickstudy.models.frozen import TABLES, frozen, tables
@@ -43,6 +44,15 @@ class NamedModel:
     results: Sequence[JSON] = field(default_factory=tuple)
     run: Path | None = None
     make: Callable[[str], Model] | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether all that it needs is installed."""
+        named = NAMED.get(self.name)
+        if named is None or self.run is not None:
+            return True
+        tokenizes = named.tokenizer is None or find_spec("tokenizers") is not None
+        return tokenizes and package_folder(named) is not None
 
     def made_on(self, device: str) -> Model:
         """The model, made on a device, where it has no run directory."""

@@ -81,14 +81,15 @@ def load(
         )
 
 
-def model(name: str, device: str = "cpu", backend: Backend = "torch") -> Model:
+def model(name: str, device: str = "cpu", backend: Backend | None = None) -> Model:
     """The model of a name, whatever folders there are: ready for new tasks without any training.
 
     Args:
         name: One that `quickstudy models` lists; or an encoder, in any form that `qs.encoder`
             takes, for logistic regression on its features.
         device: Where it computes.
-        backend: What computes the features of an encoder.
+        backend: What computes the features of an encoder; torch where omitted, or the choice of
+            `quickstudy.encoders.use_backend`.
 
     Raises:
         UserError: There is no model of that name, or no such device here.
