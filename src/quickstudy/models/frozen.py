@@ -65,7 +65,7 @@ def write_run(model: Model, folder: Path) -> None:
     }
     directory = RunDirectory(folder)
     directory.create(record)
-    directory.save(record, {"weights": weights})
+    directory.save(directory.read(), {"weights": weights})
 
 
 def _probe(kind: InputKind, n_features: int, device: str, **options: Any) -> Model:
