@@ -197,7 +197,9 @@ def test_a_server_without_a_run_serves_them(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(listening, "listen", lambda app, *_: served.append(app))
     Path("drawings").mkdir()  # of the user, and no run
     assert main(["serve", "--port", "0"]) == 0
-    assert [*served[0].state.server.tasks.models] == NAMES
+    here = [name for name, model in named_models().items() if model.is_here]
+    assert {*NAMES, "tables"} <= {*here}
+    assert [*served[0].state.server.tasks.models] == here
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

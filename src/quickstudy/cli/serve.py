@@ -10,7 +10,7 @@ from typing import Literal
 
 from quickstudy.cli.console import needs_extra
 from quickstudy.errors import UserError
-from quickstudy.models.named import named_models
+from quickstudy.models.named import named_models, run_directory
 from quickstudy.serve.limits import Limits
 
 
@@ -65,8 +65,8 @@ def serve(
 
 
 def models_here() -> list[Path]:
-    """The names of the models whose packages are installed."""
-    return [Path(name) for name, model in named_models().items() if model.is_here]
+    """The run directories of the models that have a name and whose packages are installed."""
+    return [run_directory(model) for model in named_models().values() if model.is_here]
 
 
 def keys(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import mkdtemp
 
 from quickstudy.encoders.named import NAMED, Named, package_folder
 from quickstudy.files.records import JSON
 from quickstudy.files.shipped import shipped
-from quickstudy.models.frozen import TABLES, frozen, tables
+from quickstudy.models.frozen import TABLES, frozen, tables, write_run
 from quickstudy.models.model import Model
 
 CARD = "card.json"
@@ -102,6 +106,24 @@ def named_models() -> dict[str, NamedModel]:
         make=tables,
     )
     return by_encoder | {TABLES: rows} | by_run
+
+
+@cache
+def _folder_of_runs() -> Path:
+    """A folder for run directories of models without meta-training, until this process ends."""
+    folder = mkdtemp(prefix="quickstudy-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def run_directory(named: NamedModel) -> Path:
+    """The run directory of a model; of one without meta-training one that is written for it."""
+    if named.run is not None:
+        return named.run
+    folder = _folder_of_runs() / named.name
+    if not folder.exists():
+        write_run(named.made_on("cpu"), folder)
+    return folder
 
 
 def by_name(run: str | os.PathLike[str]) -> NamedModel | None:

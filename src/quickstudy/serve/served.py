@@ -16,9 +16,8 @@ from quickstudy.files.shipped import run_of
 from quickstudy.inputs import SupportSet, stored
 from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
-from quickstudy.models.frozen import write_run
 from quickstudy.models.model import Model
-from quickstudy.models.named import by_name
+from quickstudy.models.named import by_name, run_directory
 from quickstudy.models.saved import load
 from quickstudy.serve.content import Plain
 from quickstudy.serve.problems import Problem, invalid, refusals
@@ -54,12 +53,7 @@ class Served:
 
     def __init__(self, run: Path) -> None:
         named = by_name(run)
-        if named is not None and named.run is None:  # as a run directory, as all models are kept
-            self._folder = tempfile.TemporaryDirectory(prefix="quickstudy-")
-            written = Path(self._folder.name) / named.name
-            write_run(named.made_on("cpu"), written)
-            run = written
-        self.run = run_of(run).path.resolve()
+        self.run = run_of(run if named is None else run_directory(named)).path.resolve()
         self.id = re.sub(r"[^a-z0-9]+", "-", self.run.name.lower()).strip("-")
         if not re.fullmatch(ID, self.id):
             raise UserError(
