@@ -23,6 +23,7 @@ from quickstudy.encoders import (
 )
 from quickstudy.files.stored_rows import StoredRows
 from quickstudy.tasks import Dataset, Episodes, arrays, folder
+from quickstudy.tasks.contents import marks_of
 
 TINY = Encoder(
     name="tiny",
@@ -114,6 +115,11 @@ def test_bad_files_are_left_out_at_every_start(tmp_path: Path, means: Means) -> 
         assert "2 file(s) that cannot be read are left out: a/2.png, c/2.png" in str(data.about)
         names = {n: int(c) for p in data.pools.values() for n, c in zip(p.names, p.counts)}  # noqa: B905
         assert names == {"a": 4, "b": 5, "c": 4, "d": 5, "e": 5, "f": 5}
+        for pool in data.pools.values():
+            for name, marks in pool.marks_by_class().items():
+                good = [each for each in sorted((path / name).iterdir()) if each.stem != "2"]
+                every = good if name in "ac" else sorted((path / name).iterdir())
+                np.testing.assert_array_equal(marks, marks_of(e.read_bytes() for e in every))
     assert means.n == 28
 
 
