@@ -12,6 +12,7 @@ from folders import PREPROCESSOR, pictures_folder, texts_folder, write
 from PIL import Image
 
 from quickstudy.encoders import PictureRule, Text, TextRule, encoder, network, places
+from quickstudy.encoders.written import write_graph
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs import EncodedPictures
 
@@ -259,3 +260,20 @@ def test_sentences_say_what_transformers_says(tmp_path, transformers):
     expected = network(encoder(f"folder:{folder}")).texts(texts)
     features = network(encoder("sentences")).texts(texts)
     np.testing.assert_allclose(features, expected, atol=1e-5 * abs(expected).max())
+
+
+@pytest.mark.more
+def test_a_folder_is_exported_and_comes_back_as_a_graph(tmp_path, transformers, capsys):
+    from folders import TOKENIZER
+
+    pytest.importorskip("onnxscript")
+    config = transformers.BertConfig(vocab_size=14, max_position_embeddings=32, **SMALL)
+    folder, _ = stored(transformers, tmp_path / "bert", config, tokenizer=TOKENIZER)
+    mine = encoder(f"folder:{folder}")
+    texts = [Text("where is my card"), Text("the lamp")]
+    capsys.readouterr()
+    expected = network(mine).texts(texts)
+    assert capsys.readouterr().err == ""
+    write_graph(mine, network(mine), tmp_path / "exported" / "mine.onnx")
+    graph = encoder(f"onnx:{tmp_path / 'exported' / 'mine.onnx'}")
+    np.testing.assert_allclose(network(graph, "onnx").texts(texts), expected, atol=1e-5)

@@ -141,6 +141,9 @@ def _model(path: Path) -> nn.Module:
             f"run what a config names; received {transformers.__version__}; pip install "
             "'quickstudy[encoders]'."
         )
+    bars = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         model, report = AutoModel.from_pretrained(
             str(path),
@@ -157,6 +160,9 @@ def _model(path: Path) -> nn.Module:
             f"encoder: {path} must hold a model that transformers loads; received one that it does "
             f"not ({reason[0] if reason else type(error).__name__:.200}); restore the folder."
         ) from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(UNTRAINED))
     if missing:
         raise DataError(
