@@ -217,9 +217,11 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.more
 def test_the_wheel_holds_them(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path)]
+    built = subprocess.run([*command, str(ROOT)], capture_output=True, text=True)
+    if "No matching distribution found for hatchling" in built.stderr:
+        pytest.skip("hatchling, which builds the wheel, cannot be had here")
+    assert built.returncode == 0, built.stderr
     (wheel,) = tmp_path.glob("*.whl")
     inside = {*zipfile.ZipFile(wheel).namelist()}
     for run in shipped().values():
