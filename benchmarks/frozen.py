@@ -245,6 +245,12 @@ def regression(x: Array, y: Array, query: Array) -> Array:
     return scores if scores.ndim == 2 else np.stack([-scores, scores], axis=1)
 
 
+def own_mean(x: Array, y: Array, query: Array) -> Array:
+    """The same without the mean of the support."""
+    mean = unit(x).mean(axis=0)
+    return regression(unit(x) - mean, y, unit(query) - mean)
+
+
 def mean_of(values: Array, few: bool) -> dict[str, float]:
     """A mean in percent, and half of its interval: over episodes, or of Student's t."""
     n = len(values)
@@ -262,6 +268,8 @@ def measure(row: Row, kind: Any, part: Part, asked: Part | None, other: Part | N
     }
     if row.data == "CIFAR-FS" and other is not None:
         methods["LinearProbe, base mean"] = probe(kind, other.x.mean(axis=0))
+    if row.way:
+        methods["LR C=10, own mean"] = own_mean
     intents = asked is not None
     whole = not row.way
     n = 5 if whole else 200
@@ -291,7 +299,11 @@ def measure(row: Row, kind: Any, part: Part, asked: Part | None, other: Part | N
         "bar": row.bar,
         "n": n,
         "accuracy": {name: mean_of(each, whole) for name, each in values.items()},
-        "probe minus LR C=10": mean_of(values["LinearProbe"] - values["LR C=10"], whole),
+        "minus LR C=10": {
+            name: mean_of(each - values["LR C=10"], whole)
+            for name, each in values.items()
+            if name != "LR C=10"
+        },
         "cross-entropy": round(float(np.mean(loss)), 3),
         "cpu_seconds": round(seconds / n, 4),
     }

@@ -11,13 +11,13 @@ import numpy as np
 from torch import nn
 
 from quickstudy.errors import UserError
-from quickstudy.inputs import InputKind
+from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
 from quickstudy.targets import IDENTITY, TargetRule, TargetScale
 from quickstudy.task import Kind, Task, stack
 from quickstudy.tasks.contents import Contents
-from quickstudy.tasks.rungs import default_rungs
+from quickstudy.tasks.rungs import default_rungs, feature_rungs
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
@@ -129,9 +129,13 @@ class TaskSource(ABC):
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
         """The simple opponents that a meta-learner has to beat on these tasks, by name.
 
+        On features of a frozen encoder they are those that need nothing but the features.
+
         Args:
             net: The meta-learner's network from inputs to features; None where it has none.
         """
+        if self.kind == "classification" and isinstance(self.preprocess, EncodedKind):
+            return feature_rungs(self.x_shape)
         return default_rungs(self.kind, net)
 
     def log_likelihoods(self, split: Split, index: int) -> dict[str, float] | None:
