@@ -19,11 +19,12 @@ GRID = tuple(10.0**k for k in (0, 0.5, 1, 1.5, 2, 2.5))
 """Values of C to choose from, in units of one over the variance of the features."""
 USUAL = 2
 """The place in the grid of the C that is taken unless another is clearly better."""
-SCALES = (1.0, 2.0, 4.0, 8.0)
-"""Factors of the logits to choose from."""
+SCALES, LARGEST = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0), 8.0
+"""Factors of the logits that penalties are judged at, so that none gains by being sure alone; and
+the largest that is taken."""
 ONE_SHOT_SCALE = 2.0
 """The factor where no class has an example to leave out."""
-FOLDS, FEW_FOLDS, LARGE = 5, 2, 20_000
+FOLDS, FEW_FOLDS, MANY = 5, 2, 20_000
 """Folds at most; and of a problem with more than so many examples times classes."""
 
 
@@ -179,7 +180,7 @@ def chosen(rows: Rows, z: Tensor, y: Tensor, weight: Tensor) -> Choice:
     gain = usual.losses - best.losses
     if at != USUAL and gain.mean() <= gain.std() / len(gain) ** 0.5:
         best, at = usual, USUAL
-    return Choice(unit * GRID[at], best.scale)
+    return Choice(unit * GRID[at], min(best.scale, LARGEST))
 
 
 def folds(z: Tensor, y: Tensor, weight: Tensor) -> Folds | None:
@@ -200,7 +201,8 @@ def folds(z: Tensor, y: Tensor, weight: Tensor) -> Folds | None:
         return None
     place = z.double() @ torch.arange(z.shape[1], device=z.device).double().cos()
     rank = ((member @ member.T) * (place < place[:, None])).sum(dim=1)
-    n_folds = min(FOLDS if member.numel() <= LARGE else FEW_FOLDS, most)
+    size = int(weight.sum()) * int(member.any(dim=0).sum())
+    n_folds = min(FOLDS if size <= MANY else FEW_FOLDS, most)
     of = torch.arange(n_folds, device=z.device)[:, None]
     left_out = ((rank % n_folds == of) & (n > 1)).to(weight) * weight
     return Folds(weight - left_out, left_out)
