@@ -61,9 +61,9 @@ class LinearProbe(LinearHead):
     Raises:
         UserError: C or a scale that is not positive; or a support of one class.
 
-    Differs from the papers: the mean of a support alone is not taken off: at one shot it costs a
-    point of accuracy, and at five it brings nothing. The penalty is not the usual 1; the scale s
-    changes no class, only how sure it is.
+    Differs from the papers: the mean of a support alone is not taken off: at one shot it costs up
+    to a point of accuracy, and at five it makes no difference. The penalty is not the usual 1; the
+    scale s changes no class, only how sure it is.
 
     Source: Tian, Wang, Krishnan, Tenenbaum, Isola: Rethinking Few-Shot Image Classification: a Good
     Embedding Is All You Need?, ECCV 2020; Wang, Chao, Weinberger, van der Maaten: SimpleShot, 2019

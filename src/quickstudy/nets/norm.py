@@ -135,7 +135,7 @@ class Centre(nn.Module):
 
     The mean is estimated with the population statistics of norms, and is the same in train mode:
     that of features from a frozen encoder does not change. Before, and for a network that is never
-    meta-trained, it is zero: the mean of a support of few examples is worse than none.
+    meta-trained, it is zero: the mean of a support of few examples holds a part of each class.
 
     Args:
         n_features: Number of features.
