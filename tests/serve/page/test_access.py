@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from on_page import Visit, card, expect, violations, with_example_task
+from on_page import Visit, card, expect, settled, violations, with_example_task
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -99,8 +99,14 @@ def test_it_fits_the_window(size: tuple[int, int], visit: Visit) -> None:
 
 def test_teach_and_ask_are_tabs_on_a_phone(visit: Visit) -> None:
     """One at a time, by pointer or arrows; what is in them stays, also when the phone is turned."""
-    page = with_example_task(visit, viewport={"width": 375, "height": 812})
+    page = visit(viewport={"width": 375, "height": 812})
     teach, ask = page.get_by_role("tab", name="Teach"), page.get_by_role("tab", name="Ask")
+    ask.click()
+    page.get_by_role("button", name="Load example task").first.click()
+    settled(page)
+    teach.click()
+    for name in page.locator(".class-card .name").all():  # written while they were not shown
+        assert name.bounding_box()["height"] > 20
     expect(teach).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("tabpanel", name="Teach")).to_be_visible()
     expect(page.locator("#ask")).to_be_hidden()

@@ -90,3 +90,26 @@ def test_two_columns_of_a_spreadsheet_make_classes(visit: Visit) -> None:
     ask.get_by_role("textbox", name="What to ask about").fill("one\ntwo\n\nthree")
     ask.get_by_role("button", name="Ask", exact=True).click()
     expect(ask.locator(".asked")).to_have_text(["one", "two", "three"])
+
+
+def test_what_is_not_read_whole_is_told(visit: Visit) -> None:
+    """Long texts by the server's notes, at the cards and the questions; and marks become spans."""
+    page = visit("/?model=sentences")
+    long = "one two three four five six seven eight nine ten eleven twelve thirteen"
+    for name, text in (("Class 1", "a\nb"), ("Class 2", long)):
+        card(page, name).get_by_role("textbox", name="New example").fill(text)
+        card(page, name).get_by_role("button", name="Add", exact=True).click()
+        expect(card(page, name).locator("[data-example]").first).to_be_visible()
+    expect(page.locator("#class-notes li")).to_have_count(1)
+    ask = page.get_by_role("region", name="Ask", exact=True)
+    ask.get_by_role("textbox", name="What to ask about").fill(long)
+    ask.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#ask-notes li")).to_contain_text("longer than the 12 tokens")
+    ask.get_by_role("button", name="Remove this question").click()
+    expect(page.locator("#ask-notes li")).to_have_count(0)
+    spans = """async (text) => {
+      const { withSpans } = await import("/static/inputs.js");
+      return withSpans(text);
+    }"""
+    marked = page.evaluate(spans, "[\U0001f600da] met [Bob]! [ [x")
+    assert marked == {"text": "\U0001f600da met Bob! [ [x", "spans": [[0, 3], [8, 11]]}

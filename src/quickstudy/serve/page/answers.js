@@ -24,6 +24,7 @@ export async function refresh() {
 
 async function predict(current) {
   const asked = state.queries.filter(({ problem }) => !problem);
+  state.notes = [];
   if (!asked.length) return changed();
   const inputs = asked.map(({ input }) => input);
   const found = await predictionsOf(inputs).catch((problem) => {
@@ -60,6 +61,7 @@ export async function look(query, input) {
 
 async function predictionsOf(inputs) {
   const { value } = await ask("POST", `${taskPath()}:predict`, { json: predictBody(inputs) });
+  state.notes = value.notes ?? [];
   return value.predictions;
 }
 

@@ -1,7 +1,7 @@
 // Class cards: a name, a way to add examples, and the examples.
 
 import { notice } from "./banners.js";
-import { brief, button, complain, el, icon, keyed, markIcon, visible } from "./dom.js";
+import { brief, button, complain, el, icon, keyed, list, markIcon, visible } from "./dom.js";
 import { dropExample, showExample } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
@@ -12,6 +12,7 @@ import { say } from "./words.js";
 const grid = document.querySelector("#classes");
 const more = document.querySelector("#add-class");
 const alerts = document.querySelector("#class-alerts");
+const notes = document.querySelector("#class-notes");
 let shown = null;  // the model that the cards are for
 
 export function setUpCards() {
@@ -20,6 +21,7 @@ export function setUpCards() {
     if (shown !== state.model) grid.replaceChildren();
     shown = state.model;
     more.hidden = isRegression();
+    list(notes, state.task?.notes);
     keyed(grid, state.classes, ({ key }) => key, makeCard, (card, item) => card.show(item));
   });
 }
@@ -67,10 +69,16 @@ function makeCard(item) {
   });
   name.addEventListener("input", fit);
   name.addEventListener("focus", () => name.select());  // as a field of one line is by Tab
+  /** As high as its lines, which depend on its width; nothing can be said of one that is not shown. */
   function fit() {
     name.style.height = "auto";
-    name.style.height = `${name.scrollHeight}px`;
+    if (name.scrollHeight) name.style.height = `${name.scrollHeight}px`;
   }
+  let width = 0;
+  new ResizeObserver(([{ contentRect }]) => {
+    if (contentRect.width !== width) requestAnimationFrame(fit);
+    width = contentRect.width;
+  }).observe(name);
 
   const remove = button("quiet remove", () => attempt(removeAll()), icon("cross"));
   const removeAll = async () => {

@@ -113,6 +113,11 @@ export function keyed(parent, items, keyOf, make, update = () => {}) {
   for (const child of old.values()) child.remove();
 }
 
+/** Makes the children of a list be lines of text. */
+export function list(parent, lines = []) {
+  keyed(parent, lines, (line) => line, (line) => el("li", {}, line));
+}
+
 /** 0.934 as "93 %"; nothing certain is said of what is only nearly so. */
 export function percent(fraction) {
   if (fraction > 0.995 && fraction < 1) return say("number.percent", { number: "> 99" });

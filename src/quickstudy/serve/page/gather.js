@@ -3,7 +3,7 @@
 import { openCamera } from "./camera.js";
 import { button, complain, el, icon, tool } from "./dom.js";
 import { handOver } from "./files.js";
-import { Unreadable, arraysOf, cell, lines, rowsOf, sizeOf, textsOf, withTarget } from "./inputs.js";
+import { Unreadable, arraysOf, cell, lines, rowsOf, sizeOf, textsOf, withSpans, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
 import { state } from "./state.js";
 import { language, say } from "./words.js";
@@ -136,7 +136,9 @@ function drawings(options, hand) {
 
 /** Sentences, one a line; a class of their own where they bring one. */
 function texts({ label, verb, onInputs, asks }, hand) {
-  const read = (text) => asks ? lines(text).map((line) => ({ text: line })) : textsOf(text);
+  const { spans } = state.model.encoder ?? {};
+  const mark = (input) => (spans ? { ...input, ...withSpans(input.text) } : input);
+  const read = (text) => (asks ? lines(text).map((line) => ({ text: line })) : textsOf(text)).map(mark);
   const paste = pasteBox(label, asks ? say("texts.ask_sample") : say("texts.sample"), read, hand, verb);
   const box = paste.querySelector("textarea");
   box.rows = asks ? 2 : 3;
@@ -148,7 +150,8 @@ function texts({ label, verb, onInputs, asks }, hand) {
     event.preventDefault();
     paste.querySelector("button").click();
   });
-  const hint = el("small", { class: "hint" }, asks ? say("texts.ask_hint") : say("texts.hint"), asks ? languages() : null);
+  const hint = el("small", { class: "hint" }, asks ? say("texts.ask_hint") : say("texts.hint"),
+    spans ? ` ${say("texts.marks", { n: spans })}` : null, asks ? languages() : null);
   return { parts: [paste, hint], take: takeText(read, hand), clear: () => (box.value = "") };
 }
 

@@ -64,6 +64,20 @@ export function textsOf(text) {
 
 const HEAD = "text,label";
 
+/** A text whose [marked] parts are its spans, counted in characters; brackets are none of it. */
+export function withSpans(marked) {
+  const spans = [];
+  let [text, length] = ["", 0];
+  for (const [part, inside] of marked.matchAll(/\[([^[\]]+)\]|[^[]+|\[/g)) {
+    const shown = inside ?? part;
+    const size = [...shown].length;  // of characters, as Python counts them
+    if (inside !== undefined) spans.push([length, length + size]);
+    text += shown;
+    length += size;
+  }
+  return { text, spans };
+}
+
 /** The lines of a text that say something. */
 export function lines(text) {
   return text.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);

@@ -102,6 +102,7 @@ function setUpHead() {
     if (document.activeElement !== name) name.value = task?.display_name ?? "";
     find("main").dataset.revision = task?.revision ?? 0;
     document.body.classList.toggle("fresh", !task);
+    document.body.classList.toggle("ready", task?.state === "READY");
     document.body.classList.toggle("drawings", Boolean(model.drawings));
     document.title = task?.display_name ? say("page.title", { name: visible(task.display_name) }) : say("page.brand");
     for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;

@@ -2,7 +2,7 @@
 
 import { asQuery, askAbout, explain, isNovel, look, refresh } from "./answers.js";
 import { fail } from "./banners.js";
-import { brief, button, el, icon, keyed, markIcon, percent, soft, speak, svg } from "./dom.js";
+import { brief, button, el, icon, keyed, list as lines, markIcon, percent, soft, speak, svg } from "./dom.js";
 import { teachAs } from "./example.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
@@ -14,6 +14,7 @@ import { wordsThatSpoke } from "./spoken.js";
 const panel = document.querySelector("#ask");
 const list = document.querySelector("#answers");
 const alerts = document.querySelector("#ask-alerts");
+const notes = document.querySelector("#ask-notes");
 const needs = document.querySelector("#needs");
 const spoken = document.querySelector("#spoken");
 const slider = document.querySelector("#min-confidence");
@@ -45,6 +46,7 @@ function show() {
   slider.value = state.minConfidence;
   least.textContent = leastText(state.minConfidence);
   needs.textContent = whatIsMissing();
+  lines(notes, state.notes);
   keyed(list, state.queries, ({ key }) => key, makeAnswer, (answer, query) => answer.show(query));
   const answered = state.queries.filter(({ prediction }) => prediction);
   speak(spoken, answered.slice(0, 3).map(sentence).join(". "));

@@ -14,6 +14,8 @@ export const state = {
   inputs: new Map(),
   /** What is asked: {key, input, prediction, reasons}. */
   queries: [],
+  /** What the server says of what is asked, for people. */
+  notes: [],
   minConfidence: 0.5,
   /** Derived from the task: each null until the server has said. */
   quality: null,

@@ -43,7 +43,7 @@ export function verdictOf(classes, quality) {
 }
 
 function needed([only]) {
-  return only ? say("ask.needs_second", only) : say("ask.needs_two");
+  return only ? say("ask.needs_second", only) : say("verdict.two_classes");
 }
 
 function ofClasses(classes, { value, low, high, n, suspicious }) {
