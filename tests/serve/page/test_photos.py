@@ -45,7 +45,7 @@ def test_photos_are_taken_while_a_button_is_held(visit: Visit) -> None:
     first.get_by_role("button", name="Camera").click()
     hold = first.get_by_role("button", name="Hold to take")
     expect(hold).to_be_focused()
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     hold.hover()
     page.mouse.down()
     expect(first.locator(".taken")).to_have_text(re.compile("[3-9]"))
@@ -57,9 +57,10 @@ def test_photos_are_taken_while_a_button_is_held(visit: Visit) -> None:
     expect(first.get_by_role("button", name="Turn to the other camera")).to_be_visible()
 
     second.get_by_role("button", name="Camera").click()
+    expect(second.locator("video")).to_be_visible()
     expect(first.locator("video")).to_have_count(0)
     assert page.evaluate(ON) == [False, True]  # one camera at a time
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
+    page.wait_for_function("() => document.querySelector('video').videoWidth > 0")
     second.get_by_role("button", name="Hold to take").press("Space")
     expect(second.locator("[data-example]")).to_have_count(1)
     assert violations(page) == []
@@ -75,6 +76,12 @@ def test_photos_are_taken_while_a_button_is_held(visit: Visit) -> None:
     ask.get_by_role("button", name="Close the camera").click()
     expect(ask.locator(".answer")).to_have_count(1)
     expect(ask.get_by_role("button", name="Camera")).to_be_focused()
+    page.set_viewport_size({"width": 375, "height": 812})
+    page.get_by_role("tab", name="Ask").click()
+    page.get_by_role("button", name="Camera").last.click()
+    expect(page.locator("video")).to_be_visible()
+    page.get_by_role("tab", name="Teach").click()  # where nobody sees it, the camera is off
+    expect(page.locator("video")).to_have_count(0)
     assert set(page.evaluate(ON)) == {False}
 
 

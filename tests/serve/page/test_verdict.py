@@ -58,8 +58,10 @@ def test_what_it_can_tell_how_sure_and_what_next(visit: Visit) -> None:
     three = classes(cups=5, plates=5, bowls=2)
     mixed = said(three, quality(0.75, 0.47, 0.91, 12, "bowls>cups", "cups>bowls", "plates>cups"))
     assert "mostly tells “cups”, “plates”, and “bowls” apart" in mixed["can"]
-    assert mixed["next"].startswith("“cups” and “bowls” are mixed up: add 3 more of “bowls”")
+    assert mixed["next"].startswith("“bowls” and “cups” are mixed up: add 3 more of “bowls”")
     assert mixed["label"] == "bowls"
+    once = said(three, quality(0.92, 0.65, 0.99, 12, "plates>cups"))
+    assert once["next"].startswith("One of “plates” was taken for “cups”: add 3 more")
     assert said(three, quality(1, 0.76, 1, 12))["next"].startswith("“bowls” has far fewer")
 
     chance = said(classes(cups=4, plates=4), quality(0.62, 0.31, 0.86, 8, "cups>plates"))

@@ -119,6 +119,11 @@ export async function openCamera({ onphotos, onlook, onkeep, onclose }) {
   }
 }
 
+/** Switches the camera off where nobody sees what it shows. */
+export function closeUnseen() {
+  if (open?.element.offsetParent === null) open.close();
+}
+
 async function cameras() {
   const devices = await navigator.mediaDevices.enumerateDevices();
   return devices.filter(({ kind }) => kind === "videoinput");

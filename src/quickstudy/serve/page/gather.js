@@ -159,8 +159,7 @@ function texts({ label, verb, onInputs, asks }, hand) {
 function languages() {
   const known = state.model.encoder?.languages ?? [];
   if (!known.length) return null;
-  const names = new Intl.DisplayNames(language, { type: "language" });
-  return ` ${say("texts.languages", { languages: new Intl.ListFormat(language).format(known.map((code) => names.of(code))) })}`;
+  return ` ${say("texts.languages", { languages: new Intl.ListFormat(language).format(known) })}`;
 }
 
 /** The columns of the task's rows, where the model leaves them to the task; null as long as there are none. */

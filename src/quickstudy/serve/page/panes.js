@@ -1,5 +1,6 @@
 // Teach and Ask as two tabs where the window has room for one of them.
 
+import { closeUnseen } from "./camera.js";
 import { el } from "./dom.js";
 import { state, subscribe } from "./state.js";
 import { say } from "./words.js";
@@ -56,4 +57,5 @@ function show(name) {
       else pane.setAttribute(attribute, `${each}-title`);
     }
   }
+  closeUnseen();
 }

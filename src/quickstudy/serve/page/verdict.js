@@ -64,12 +64,13 @@ function ofClasses(classes, { value, low, high, n, suspicious }) {
 
 /** What to add next: to the classes that are mixed up, to those that lack examples, or to all. */
 function advice(classes, value, n, width, suspicious) {
-  const pair = mixedUp(classes, suspicious);
-  if (pair) {
-    const [fewer, other] = [...pair].sort((a, b) => a.shots - b.shots);
+  const worst = mixedUp(classes, suspicious);
+  if (worst) {
+    const [fewer, other] = [...worst.pair].sort((a, b) => a.shots - b.shots);
     const number = Math.min(MOST, Math.max(STEP, other.shots - fewer.shots));
-    const [a, b] = pair.map(({ label }) => label);
-    return { next: say("verdict.mixed", { a, b, n: number, label: fewer.label }), label: fewer.label };
+    const [a, b] = [worst.label, worst.suggested];
+    const said = { a, b, n: number, label: fewer.label };
+    return { next: worst.times > 1 ? say("verdict.mixed", said) : say("verdict.mixed_once", said), label: fewer.label };
   }
   const most = Math.max(...classes.map(({ shots }) => shots));
   const poorest = classes.reduce((a, b) => (b.shots < a.shots ? b : a));
@@ -84,17 +85,17 @@ function advice(classes, value, n, width, suspicious) {
   return { next: say("verdict.done") };
 }
 
-/** The two classes that are taken for one another most often; none where no example is. */
+/** The two classes that are taken for one another most often, and how often; none where no example is. */
 function mixedUp(classes, suspicious) {
   const counts = new Map();
   for (const { label, suggested } of suspicious) {
     const pair = classes.filter((each) => each.label === label || each.label === suggested);
     if (pair.length < 2) continue;
     const key = pair.map((each) => classes.indexOf(each)).join();
-    counts.set(key, { pair, times: (counts.get(key)?.times ?? 0) + 1 });
+    if (!counts.has(key)) counts.set(key, { pair, label, suggested, times: 0 });
+    counts.get(key).times++;
   }
-  const [worst] = [...counts.values()].sort((a, b) => b.times - a.times);
-  return worst?.pair ?? null;
+  return [...counts.values()].sort((a, b) => b.times - a.times)[0];
 }
 
 /** How many examples leave an interval of no more than `SURE`, were the same part of them right. */
