@@ -16,7 +16,7 @@ CHROMIUM = [f"/usr/bin/{name}" for name in ("chromium", "chromium-browser", "goo
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
     "--disable-component-update", "--disable-default-apps", "--no-first-run",
-    "--use-fake-device-for-media-stream=device-count=2",
+    "--use-fake-device-for-media-stream=device-count=2,fps=8",
 ]  # fmt: skip
 
 
