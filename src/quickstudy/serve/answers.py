@@ -15,9 +15,11 @@ from quickstudy.evaluation.cross_validation import wilson
 from quickstudy.evaluation.novelty import novelty_among
 from quickstudy.explain import Suspect as Doubt
 from quickstudy.explain import explain, suspicious
+from quickstudy.explain.words import word_shares
 from quickstudy.files.records import without_nan
 from quickstudy.metrics import half_width
 from quickstudy.serve.change import ready
+from quickstudy.serve.content import Plain
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Target
 from quickstudy.serve.schema.responses import (
@@ -29,6 +31,7 @@ from quickstudy.serve.schema.responses import (
     Prediction,
     QualityAnswer,
     Suspect,
+    Words,
 )
 from quickstudy.serve.served import Served
 from quickstudy.serve.states import Entry
@@ -166,8 +169,12 @@ class Answers:
         assert self.entry.embedding is not None
         return self.entry.embedding
 
-    def explanation(self, x: Tensor) -> Explanation:
-        """Explains the answer to one query `(1, *x_shape)`.
+    def explanation(self, x: Tensor, plain: Plain) -> Explanation:
+        """Explains the answer to one query.
+
+        Args:
+            x: The query `(1, *x_shape)`.
+            plain: The same as the request gave it.
 
         Raises:
             Problem: The prediction is not finite.
@@ -185,8 +192,12 @@ class Answers:
                 temperature=model.temperature,
                 targets=adapted.scale,
             )
+            column = adapted.classes.index(result.target) if adapted.classes else 0
+            kind, scales = model.preprocess, (model.temperature, adapted.scale)
+            words = None
+            if not isinstance(plain, list):  # an input that is encoded already has no words
+                words = word_shares(model.learner, adapted.state, kind, plain, column, x, *scales)
         parts = result.contributions
-        column = adapted.classes.index(result.target) if adapted.classes else 0
         return Explanation(
             task_revision=snapshot.number,
             target=result.target,
@@ -201,6 +212,7 @@ class Answers:
             contributions=parts and _by_example(ids, parts.parts[:, column].tolist()),
             attention=None if result.attention is None else _by_example(ids, result.attention),
             suspicious=self._suspects(result.suspicious),
+            words=words and Words(**without_nan(words.to_json())),
         )
 
     def quality(self) -> QualityAnswer:

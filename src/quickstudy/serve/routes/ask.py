@@ -84,7 +84,8 @@ def explain(request: Request, model: ModelId, task: TaskId, carried: Carried) ->
     sent = body(ExplainBody, carried)
     entry, _ = tasks.entry(call.tenant, served, task)
     x = tasks.queries(served, [sent.query], entry)
-    return reply(Answers(tasks, served, entry).explanation(x))
+    plain = served.plain(sent.query, "/query")
+    return reply(Answers(tasks, served, entry).explanation(x, plain))
 
 
 @router.post(

@@ -62,6 +62,21 @@ class Suspect(Answered):
     suggested: Target | None
 
 
+class Word(Answered):
+    start: int = Field(description="Its first character.")
+    end: int = Field(description="The character after its last.")
+    text: str
+    value: float | None = Field(
+        description="By how much the log-odds of the answer, or its value, fall without it; null "
+        "where it cannot be left out."
+    )
+
+
+class Words(Answered):
+    text: str = Field(description="As far as the encoder reads it.")
+    words: list[Word]
+
+
 class Explanation(Answered):
     task_revision: int
     target: str | int
@@ -73,6 +88,7 @@ class Explanation(Answered):
     contributions: list[Influence] | None
     attention: list[Influence] | None
     suspicious: list[Suspect]
+    words: Words | None = Field(default=None, description="Of a text: its words.")
 
 
 class QualityAnswer(Answered):
