@@ -45,10 +45,10 @@ from quickstudy.learners import (
     SimpleShot,
     SVMHead,
 )
-from quickstudy.nets import MLP, Adapter, Conv4, ResNet12, SharedLinear, Transformer
+from quickstudy.nets import MLP, Adapter, Conv4, Metric, ResNet12, SharedLinear, Tail, Transformer
 from quickstudy.nets.norm import NormKind
 
-PICTURE, ROW, WAY = (1, 16, 16), (6,), 3
+PICTURE, ROW, STATES, WAY = (1, 16, 16), (6,), (3, 8), 3
 NORMS: tuple[NormKind, ...] = get_args(NormKind)
 META_GRADIENTS: tuple[MetaGradient, ...] = get_args(MetaGradient)
 
@@ -92,6 +92,10 @@ def shared(norm: NormKind) -> nn.Module:
 
 def transformer() -> nn.Module:
     return nn.Sequential(Transformer(ROW, 8, 2, 2), SharedLinear(8))
+
+
+def tail() -> nn.Module:
+    return nn.Sequential(Tail(STATES, lora=2, n_heads=2), SharedLinear(8))
 
 
 def plain(norm: NormKind, n_out: int = WAY) -> nn.Module:
@@ -296,8 +300,10 @@ CASES = [
         ]
     ),
     Case("adapter", partial(proto, partial(Adapter, ROW, 5, centre=True)), ROW),
+    Case("metric", partial(proto, partial(Metric, ROW, power=0.5)), ROW),
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),
+    Case("maml-tail", partial(maml, tail, "exact"), STATES),
     *(
         Case(f"generator-{name}", partial(generator, **how), ROW)
         for name, how in [

@@ -16,7 +16,9 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
+from quickstudy.encoders import Encoder, left_layers
 from quickstudy.errors import DataError, UserError
+from quickstudy.inputs import EncodedKind, EncodedTexts, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.nets import SharedLinear
 from quickstudy.task import Kind
@@ -38,7 +40,9 @@ NETS: dict[str, type[nn.Module]] = {
     "Adapter": nets.Adapter,
     "Conv4": nets.Conv4,
     "MLP": nets.MLP,
+    "Metric": nets.Metric,
     "ResNet12": nets.ResNet12,
+    "Tail": nets.Tail,
     "Transformer": nets.Transformer,
 }
 # For pictures, and for other inputs, where none is named.
@@ -163,7 +167,7 @@ def build(
         torch.Size([2, 32])
     """
     spec = _spec(learner)
-    specs = {
+    specs: Spec = {
         "learner": spec,
         "net": default_net(spec["name"], tasks.x_shape, _with_task_net(tasks, net)),
         "x_shape": list(tasks.x_shape),
@@ -173,7 +177,11 @@ def build(
     }
     if "n_classes" in inspect.signature(lookup("learner", spec["name"], LEARNERS)).parameters:
         specs["n_classes"] = flat_batches(tasks).n_out
-    return from_specs(specs)
+    if specs["net"]["name"] == "Tail":
+        specs["starts_from"] = _leaving_blocks(tasks.preprocess).to_json()
+    built = from_specs(specs)
+    _start(built, specs)
+    return built
 
 
 def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) -> Spec:
@@ -239,7 +247,9 @@ def encoder(learner: AnyLearner) -> nn.Module | None:
     if specs is not None:
         shape, n_out, kind = tuple(specs["x_shape"]), specs["n_out"], specs["kind"]
         with torch.random.fork_rng(devices=[]):
-            return build_net(specs["net"], shape, n_out, kind, with_head=False)
+            net = build_net(specs["net"], shape, n_out, kind, with_head=False)
+        _start(net, specs)
+        return net
     return learner.feature_network()
 
 
@@ -291,6 +301,27 @@ def seed_splits(name: str) -> bool:
 def makes_tasks(name: str) -> bool:
     """Whether these tasks come as they are, rather than as episodes that are drawn from classes."""
     return not lookup("tasks", name, SOURCES).gives_classes
+
+
+def _leaving_blocks(kind: InputKind | None) -> Encoder:
+    """The encoder of these inputs, which leaves its last blocks to a network."""
+    if isinstance(kind, EncodedTexts) and kind.encoder.text_rule.tail:
+        return kind.encoder
+    received = f"the encoder {kind.encoder.name}" if isinstance(kind, EncodedKind) else "no encoder"
+    raise UserError(
+        "net Tail: goes on where an encoder leaves its last blocks to it; received tasks of "
+        f"{received}; give the tasks such an encoder, as sentences:tail1."
+    )
+
+
+def _start(module: nn.Module, specs: Spec) -> None:
+    """Gives each `Tail` in a new module the weights of the encoder that it goes on from."""
+    if "starts_from" not in specs:
+        return
+    layers = left_layers(Encoder.from_json(specs["starts_from"]))
+    for part in module.modules():
+        if isinstance(part, nets.Tail):
+            part.start_from(layers)
 
 
 def _with_task_net(tasks: TaskSource, net: str | Spec | None) -> Spec:

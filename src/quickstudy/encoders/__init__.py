@@ -9,6 +9,7 @@ from quickstudy.encoders.network import EncoderNetwork, Tokens, TokenStates
 from quickstudy.encoders.registry import encoder, network
 from quickstudy.encoders.text import Text
 from quickstudy.encoders.tokenizer import Batch, Tokenises
+from quickstudy.encoders.torch_networks import left_layers
 
 __all__ = [
     "NAMED",
@@ -24,6 +25,7 @@ __all__ = [
     "Tokens",
     "encoder",
     "encoder_card",
+    "left_layers",
     "network",
     "use_backend",
 ]

@@ -13,6 +13,7 @@ class Bert(nn.Module):
     Args:
         weights: Tensors by the names of the published checkpoint.
         n_heads: Heads of each layer.
+        without: Last layers that are left out.
         eps: What its layer norms add to variances.
 
     Shapes:
@@ -21,7 +22,9 @@ class Bert(nn.Module):
     Source: Devlin, Chang, Lee, Toutanova: BERT, NAACL 2019; Wang et al.: MiniLM, NeurIPS 2020.
     """
 
-    def __init__(self, weights: dict[str, Tensor], n_heads: int, eps: float = 1e-12) -> None:
+    def __init__(
+        self, weights: dict[str, Tensor], n_heads: int, without: int = 0, eps: float = 1e-12
+    ) -> None:
         super().__init__()
         embeddings = {
             name: weights[f"embeddings.{name}_embeddings.weight"]
@@ -35,7 +38,8 @@ class Bert(nn.Module):
         _copy(self.norm, weights, "embeddings.LayerNorm")
         depth = len({name.split(".")[2] for name in weights if name.startswith("encoder.layer.")})
         self.layers = nn.ModuleList(
-            BertLayer(weights, f"encoder.layer.{i}", width, n_heads, eps) for i in range(depth)
+            BertLayer(weights, f"encoder.layer.{i}", width, n_heads, eps)
+            for i in range(depth - without)
         )
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from quickstudy.files.records import JSON
 
 Takes = Literal["pictures", "texts"]
 Backend = Literal["torch", "onnx"]
+DEPTH: Final = {"minilm": 6}
+"""Blocks of each architecture whose last ones can be left to a network."""
 
 LATER: Final[JSON] = {"resample": "bicubic", "pooling": None}
 """Parts of the rule of pictures that JSON has only where they are not these."""
@@ -67,6 +69,9 @@ class TextRule(NamedTuple):
         normalise: Whether features are scaled to length 1.
         spans: Number of marked entities in each text, the mean of whose states stands before the
             features of the whole.
+        tail: Last blocks that are left to a network behind the encoder. Above 0, features are the
+            states of `max_length` tokens after the blocks before these, zeros where a text has
+            fewer; pooling is the network's.
 
     Example:
         >>> TextRule(max_length=256, pooling="mean", normalise=True).spans
@@ -77,6 +82,7 @@ class TextRule(NamedTuple):
     pooling: Literal["mean", "cls"]
     normalise: bool
     spans: int = 0
+    tail: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,13 @@ class Encoder:
         return self.rule
 
     @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Shape of the features of one input: `(n_features,)`, or `(tokens, width)` of states."""
+        if isinstance(self.rule, TextRule) and self.rule.tail:
+            return (self.rule.max_length, self.n_features // self.rule.max_length)
+        return (self.n_features,)
+
+    @property
     def digest(self) -> str:
         """A sha256 of its JSON."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
@@ -158,9 +171,40 @@ class Encoder:
                 f"encoder {self.name}: spans are places in a text; received spans={spans} for an "
                 "encoder of pictures; leave them out."
             )
+        if self.text_rule.tail:
+            raise UserError(
+                f"encoder {self.name}: an encoder that leaves its last blocks to a network takes "
+                f"texts without spans; received spans={spans}; use the whole encoder."
+            )
         each = self.n_features // (1 + self.text_rule.spans)
         rule = self.text_rule._replace(spans=spans)
         return replace(self, rule=rule, n_features=(1 + spans) * each)
+
+    def with_tail(self, blocks: int, tokens: int = 32) -> Self:
+        """The encoder without its last blocks, which are left to a network such as `nets.Tail`.
+
+        Args:
+            blocks: How many blocks.
+            tokens: Tokens after which a text is cut. Features are `tokens` times the width of one.
+
+        Raises:
+            UserError: It is not one whose blocks are known, has too few, or takes spans.
+        """
+        if self.architecture not in DEPTH:
+            raise UserError(
+                f"encoder {self.name}: only of {', '.join(DEPTH)} the last blocks can be left to a "
+                f"network; received the architecture {self.architecture}; use the encoder whole."
+            )
+        rule, depth = self.text_rule, DEPTH[self.architecture]
+        if not 1 <= blocks < depth or rule.spans or rule.tail or not 3 <= tokens <= rule.max_length:
+            raise UserError(
+                f"encoder {self.name}: must be whole and without spans, with 1 to {depth - 1} "
+                f"blocks left to a network and 3 to {rule.max_length} tokens; received "
+                f"blocks={blocks}, tokens={tokens}, spans={rule.spans}, tail={rule.tail}; correct "
+                "them."
+            )
+        rule = rule._replace(max_length=tokens, tail=blocks)
+        return replace(self, rule=rule, n_features=tokens * self.n_features)
 
     def to_json(self) -> JSON:
         """Plain JSON; without the place, which differs from machine to machine."""

@@ -70,7 +70,8 @@ class EncoderNetwork:
         """Features `(n, n_features)` of texts.
 
         Those of the whole text are its pooled token states. Where the encoder takes spans, the mean
-        of the states of each comes before them, each part at length 1.
+        of the states of each comes before them, each part at length 1. Those of an encoder that
+        leaves blocks to a network are the token states, one after the other.
 
         Raises:
             UserError: A text has another number of spans than the encoder takes, or a span holds
@@ -84,6 +85,8 @@ class EncoderNetwork:
                     f"{len(text.spans)} in {text.text[:40]!r}; mark as many in each."
                 )
         found = self.token_states([text.text for text in texts])
+        if rule.tail:
+            return _padded(found, self.encoder.x_shape[0])
         return np.concatenate(
             [
                 *(_of_span(found, texts, number) for number in range(rule.spans)),
@@ -101,6 +104,14 @@ def pooled(found: TokenStates, rule: TextRule) -> Features:
         weight = found.mask[:, :, None].astype(np.float32)
         z = (found.states * weight).sum(axis=1) / weight.sum(axis=1).clip(min=1e-9)
     return _unit(z) if rule.normalise or rule.spans else z
+
+
+def _padded(found: TokenStates, tokens: int) -> Features:
+    """The states of each text in a row, with zeros for tokens that it does not have."""
+    n, length, width = found.states.shape
+    states = np.zeros((n, tokens, width), dtype=np.float32)
+    states[:, :length] = found.states * found.mask[:, :, None]
+    return states.reshape(n, tokens * width)
 
 
 def _of_span(found: TokenStates, texts: Sequence[Text], number: int) -> Features:

@@ -49,7 +49,8 @@ def encoder(
 
     Args:
         source: A name, `"photos"` or `"sentences"`, or the name of its network, such as
-            `"minilm-l6"`; or `"folder:PATH"`, `"onnx:PATH"`, `"timm:NAME@FILE"` or
+            `"minilm-l6"`; `"sentences:tail1"` is without its last block, see `Encoder.with_tail`;
+            or `"folder:PATH"`, `"onnx:PATH"`, `"timm:NAME@FILE"` or
             `"hf:ORG/NAME@COMMIT"`. Or a `torch.nn.Module`: from standardised pictures
             `(n, channels, size, size)` to features `(n, n_features)`; or, with a tokenizer, from
             token numbers and their mask `(n, tokens)` to states `(n, tokens, width)`. Or a
@@ -93,6 +94,9 @@ def encoder(
         from quickstudy.encoders.placed import placed_encoder
 
         return placed_encoder(source)
+    whole, colon, blocks = source.rpartition(":tail")
+    if colon and blocks.isdecimal():
+        return encoder(whole).with_tail(int(blocks))
     by_alias = aliases()
     key = by_alias.get(source, source)
     if key in NAMED:

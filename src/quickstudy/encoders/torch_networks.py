@@ -51,7 +51,18 @@ def torch_module(encoder: Encoder) -> nn.Module:
         return EfficientNetLite0(weights)
     if encoder.architecture == "conv4":
         return _conv4(weights)
-    return Bert(weights, HEADS)
+    return Bert(weights, HEADS, without=encoder.text_rule.tail)
+
+
+def left_layers(encoder: Encoder) -> list[dict[str, Tensor]]:
+    """The weights of the layers that an encoder leaves to a network, by their names in `BertLayer`.
+
+    Raises:
+        UserError: A package is missing.
+        DataError: The weights are not those of the encoder.
+    """
+    layers = Bert(weights_of(encoder), HEADS).layers
+    return [layer.state_dict() for layer in layers[len(layers) - encoder.text_rule.tail :]]
 
 
 def _conv4(weights: dict[str, Tensor]) -> nn.Module:

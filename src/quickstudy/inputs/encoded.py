@@ -73,8 +73,8 @@ class EncodedKind(InputKind):
 
     @property
     def x_shape(self) -> Shape:
-        """Shape of one encoded input `(n_features,)`."""
-        return (self.encoder.n_features,)
+        """Shape of one encoded input `(n_features,)`; `(tokens, width)` of token states."""
+        return self.encoder.x_shape
 
     @property
     def network(self) -> EncoderNetwork:
@@ -127,15 +127,16 @@ class EncodedKind(InputKind):
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         values = as_array(nested(X))
-        if isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim < 3:
-            features = np.atleast_2d(values)
-            if features.shape[1:] == self.x_shape:
-                return features, values.ndim == 1
-        if isinstance(X, Tensor) and X.is_floating_point() and X.ndim < 3:
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            if values.shape == self.x_shape:
+                return values[None], True
+            if values.shape[1:] == self.x_shape:
+                return values, False
+        if isinstance(X, Tensor) and X.is_floating_point() and X.ndim < len(self.x_shape) + 2:
             raise UserError(
                 f"inputs: features of the encoder {self.encoder.name} must have the shape "
-                f"(examples, {self.encoder.n_features}); received {tuple(X.shape)}; give the "
-                f"{self.modality} themselves, or such features."
+                f"(examples, {', '.join(map(str, self.x_shape))}); received {tuple(X.shape)}; give "
+                f"the {self.modality} themselves, or such features."
             )
         inputs, single = self.separate(X if is_frame(X) else values)
         return self.stack(inputs), single
@@ -273,13 +274,18 @@ class EncodedTexts(EncodedKind):
 
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
+    @property
+    def net(self) -> JSON:
+        blocks = self.encoder.text_rule.tail
+        return {"name": "Tail", "blocks": blocks} if blocks else super().net
+
     def separate(self, X: Any) -> tuple[list[Any], bool]:
         texts, single = texts_in(X)
         return list(texts), single
 
     def readable(self, inputs: Sequence[Any]) -> tuple[Array, dict[int, str]]:
         texts, _ = texts_in(list(inputs))
-        parts = [np.empty((0, *self.x_shape), np.float32)]
+        parts = [np.empty((0, self.encoder.n_features), np.float32)]
         bad: dict[int, str] = {}
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             some = texts[start : start + TEXTS_AT_ONCE]
@@ -292,7 +298,7 @@ class EncodedTexts(EncodedKind):
                     except UserError as error:
                         bad[place] = str(error)
             tell("texts encoded", min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
-        return np.concatenate(parts), bad
+        return np.concatenate(parts).reshape(-1, *self.x_shape), bad
 
     def content(self, value: Any) -> bytes:
         text = text_of(value, "the text")

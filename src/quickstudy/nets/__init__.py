@@ -3,9 +3,11 @@
 from quickstudy.nets.adapter import Adapter
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.head import SharedLinear
+from quickstudy.nets.metric import Metric
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.norm import Centre, Norm, calibrate, replace_batch_norm
 from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.nets.tail import Tail
 from quickstudy.nets.traits import width
 from quickstudy.nets.transformer import Transformer
 
@@ -14,9 +16,11 @@ __all__ = [
     "Adapter",
     "Centre",
     "Conv4",
+    "Metric",
     "Norm",
     "ResNet12",
     "SharedLinear",
+    "Tail",
     "Transformer",
     "calibrate",
     "replace_batch_norm",

@@ -169,6 +169,11 @@ class Centre(nn.Module):
         return F.normalize(x - self.mean)
 
 
+def has_centre(net: nn.Module) -> bool:
+    """Whether a part of a network subtracts a mean that is to be estimated before training."""
+    return any(isinstance(module, Centre) for module in net.modules())
+
+
 def moments(x: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean and (biased) variance of each channel over examples and space. Shape (2, channels)."""
     over = [axis for axis in range(x.ndim) if axis != 1]

@@ -24,7 +24,7 @@ from quickstudy.files.records import without_nan
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import half_width
 from quickstudy.nets.copies import snapshot
-from quickstudy.nets.norm import check_no_running_statistics
+from quickstudy.nets.norm import check_no_running_statistics, has_centre
 from quickstudy.nets.passing import bf16
 from quickstudy.nets.traits import check_architectures
 from quickstudy.task import to_like
@@ -178,6 +178,9 @@ class _Run:
         ):
             for note in self.source.describe().get("notes", ()):
                 progress.say(note)
+            if self.at.step == 0 and has_centre(self.learner):
+                # Its mean is the same in train mode, so it stands before the first step.
+                calibrate_population(self.learner, self.source)
             self.learner.train()
             of_inputs = () if kind is None or self.at.step else kind.notes
             for note in (*self.notes, *of_inputs):
