@@ -19,10 +19,9 @@ import platform
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,8 +45,7 @@ HELD_OUT_DOMAINS = ("banking", "small_talk", "travel")
 HELD_OUT_RELATIONS = ("Cause-Effect", "Component-Whole", "Content-Container", "Entity-Destination")
 
 
-@dataclass(frozen=True)
-class Pools:
+class Pools(NamedTuple):
     """Meta-train and meta-valid classes, and support and queries of the meta-test."""
 
     train: Classes
@@ -56,8 +54,7 @@ class Pools:
     query: Classes | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A comparison: its data, its episodes, and what is meta-trained for it."""
 
     title: str

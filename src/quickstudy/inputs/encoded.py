@@ -96,7 +96,7 @@ class EncodedKind(InputKind):
         """
 
     def stack(self, inputs: Sequence[Any]) -> Array:
-        """Features `(n, n_features)` of many inputs.
+        """Features `(n, *x_shape)` of many inputs.
 
         Args:
             inputs: Each as one input is given.
@@ -107,7 +107,7 @@ class EncodedKind(InputKind):
         features, bad = self.readable(inputs)
         if bad:
             raise unreadable(bad, len(inputs), self.modality)
-        return features
+        return features.reshape(-1, *self.x_shape)
 
     @abstractmethod
     def content(self, value: Any) -> bytes:
@@ -298,7 +298,7 @@ class EncodedTexts(EncodedKind):
                     except UserError as error:
                         bad[place] = str(error)
             tell("texts encoded", min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
-        return np.concatenate(parts).reshape(-1, *self.x_shape), bad
+        return np.concatenate(parts), bad
 
     def content(self, value: Any) -> bytes:
         text = text_of(value, "the text")

@@ -126,6 +126,8 @@ def featured_where_readable(
         return kind.readable([inputs[at[number]] for number in numbers])
 
     x, refused = features(kind.encoder, kind.backend, digests, compute, keep=True)
+    if len(kind.x_shape) > 1:  # Token states: of few texts, in memory.
+        x = np.asarray(x).reshape(-1, *kind.x_shape)
     bad |= {at[number]: why for number, why in refused.items()}
     if bad and not (skip_bad and len(x)):
         raise unreadable(dict(sorted(bad.items())), len(inputs), kind.modality)
