@@ -24,9 +24,10 @@ from quickstudy.files.rundir import tensor_seal, tensors_from_bytes, tensors_to_
 from quickstudy.inputs.rows import Columns
 from quickstudy.learner import Learner
 from quickstudy.learners import MAML, NearestCentroid, PrototypicalNetwork
-from quickstudy.models.adapted import TASK_FORMAT, Adapted
+from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.models.saved import task_from_bytes
+from quickstudy.models.task_files import TASK_FORMAT
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.nets.norm import NormKind
 from quickstudy.task import Examples

@@ -16,8 +16,9 @@ from encoded import COLOURS, TEXTS, WORDS
 from PIL import Image
 from served_runs import JSON, Client, b64, listening
 
-from quickstudy.encoders import registry
+from quickstudy.encoders import Text, registry
 from quickstudy.errors import UserError
+from quickstudy.models.saved import task_from_bytes
 from quickstudy.serve.app import create_app
 from quickstudy.serve.encoding import FeatureCache
 from quickstudy.serve.limits import MAX_TEXT, Limits
@@ -272,6 +273,36 @@ def test_a_text_that_is_cut_is_told(client: Client) -> None:
     )
     once = client.post("/v1/models/sentences:predict", json={"support": taught(), **query}).json()
     assert len(once["notes"]) == 1
+
+
+def test_a_file_of_a_task_holds_its_texts_and_brings_them_back(words: Any, client: Client) -> None:
+    client.post(f"{TASKS}?task_id=mine", json={"support": taught()})
+    query = {"query": [{"text": "wake me at ten"}]}
+    said = client.post(f"{TASKS}/mine:predict", json=query).json()["predictions"]
+    file = client.get(f"{TASKS}/mine:export").content
+    assert taught()[0]["text"].encode() in file
+    headers = {"Content-Type": "application/octet-stream"}
+    made = client.post(f"{TASKS}:import", content=file, headers=headers).json()
+    full = client.get(f"{TASKS}/{made['id']}?view=FULL").json()
+    assert [e["input"]["text"] for e in full["examples"]] == [e["text"] for e in taught()]
+    again = client.post(f"{TASKS}/{made['id']}:predict", json=query).json()["predictions"]
+    assert again == said
+    bare = task_from_bytes(file, "x").to_bytes(inputs=False)
+    of_features = client.post(f"{TASKS}:import", content=bare, headers=headers).json()
+    url = f"{TASKS}/{of_features['id']}"
+    assert client.post(f"{url}:predict", json=query).json()["predictions"] == said
+    assert [*client.get(f"{url}?view=FULL").json()["examples"][0]["input"]] == ["values"]
+    assert task_from_bytes(client.get(f"{url}:export").content, "x").raw is None
+
+
+def test_a_file_whose_texts_the_server_would_not_take_is_refused(client: Client) -> None:
+    client.post(f"{TASKS}?task_id=mine", json={"support": taught()})
+    adapted = task_from_bytes(client.get(f"{TASKS}/mine:export").content, "x")
+    assert adapted.raw is not None
+    long = adapted.with_raw([*adapted.raw[:-1], Text("x" * (MAX_TEXT + 1))]).to_bytes()
+    headers = {"Content-Type": "application/octet-stream"}
+    reply = client.post(f"{TASKS}:import", content=long, headers=headers)
+    assert (reply.status_code, f"at most {MAX_TEXT}" in reply.json()["detail"]) == (422, True)
 
 
 def test_a_restart_reads_the_texts_from_the_database(

@@ -51,6 +51,8 @@ def adapt(
     columns: dict[str, Type] | None = None,
     missing: str | None = None,
     skip_bad: bool = False,
+    no_inputs: bool = False,
+    keep_pictures: bool = False,
 ) -> int:
     """Learn a new task from a folder of class folders, a CSV table, or labelled texts.
 
@@ -65,7 +67,17 @@ def adapt(
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words of a CSV file that say that a value is missing, parted by commas.
         skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
+        no_inputs: Whether the texts are kept out of the file, which then holds their features
+            alone: answers name examples by their number, and the task cannot move to another
+            encoder.
+        keep_pictures: Whether the pictures of a frozen encoder are in the file too, as PNG of at
+            most 512 pixels a side.
     """
+    if no_inputs and keep_pictures:
+        raise UserError(
+            "adapt: --no-inputs keeps what was read out of the file, and --keep-pictures in it; "
+            "received both; give one of them."
+        )
     model = _model(run, encoder, support)
     reading = Reading.of(missing, columns)
     if reading != AS_KNOWN and not model.preprocess.reads_cells:
@@ -92,7 +104,7 @@ def adapt(
     with status("learning: "):
         adapted = model.adapt(X, y)
     milliseconds = 1000 * (time.perf_counter() - start)
-    adapted.save(out)
+    adapted.save(out, inputs=False if no_inputs else True if keep_pictures else None)
     n = len(adapted.labels)
     print(f"learned from {n} examples in {milliseconds:.0f} ms: {out}")
     if adapted.classes_ is not None:

@@ -35,6 +35,7 @@ from quickstudy.inputs.pixels import (
     nested,
     picture_content,
     read_upload,
+    to_plain,
     upload_pixels,
 )
 from quickstudy.inputs.text_files import labelled_texts, query_texts, texts_in_words
@@ -199,6 +200,20 @@ class EncodedPictures(EncodedKind):
             resample=rule.resample,
         )
 
+    writes_raw = False
+
+    def raw(self, X: Any, single: bool) -> list[Any] | None:
+        """The pictures as they were handed over, without a copy."""
+        values = as_array(nested(X))
+        if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+            return None
+        return self.separate(values)[0]
+
+    def plain(self, value: Any) -> Any:
+        image, _, _ = to_plain(value, own=self.encoder.picture_rule.shape)
+        image.thumbnail((STORED_SIDE, STORED_SIDE))
+        return image
+
     def separate(self, X: Any) -> tuple[list[Any], bool]:
         _check_no_texts(X, self.encoder)
         return pictures_in(X, self.encoder.picture_rule.shape)
@@ -347,10 +362,12 @@ class EncodedTexts(EncodedKind):
             return nested_numbers(value, x_shape)
         if form != self.form:
             raise self.refusal(form)
-        text = text_of(value, "the request")
-        if not text.spans:
-            return text.text
-        return {"text": text.text, "spans": [list(span) for span in text.spans]}
+        return self.plain(text_of(value, "the request"))
+
+    def plain(self, value: Any) -> Any:
+        if not value.spans:
+            return value.text
+        return {"text": value.text, "spans": [list(span) for span in value.spans]}
 
     def length(self, x: Any) -> int | None:
         (text,), _ = texts_in(x)

@@ -45,6 +45,8 @@ class InputKind(ABC):
         form: Key under which a request gives one input.
         modality: What clients are told that the inputs are.
         reads_cells: Whether an input is cells of a table, which may be text or missing.
+        writes_raw: Whether the inputs as people read them are written to task files, unless it is
+            said otherwise; see `raw`.
         has_network: Whether a network encodes an input, so that it is worth to remember the result,
             and to encode several at once.
 
@@ -59,6 +61,7 @@ class InputKind(ABC):
     modality: ClassVar[Modality]
     reads_cells: ClassVar[bool] = False
     has_network: ClassVar[bool] = False
+    writes_raw: ClassVar[bool] = True
 
     @abstractmethod
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
@@ -195,6 +198,14 @@ class InputKind(ABC):
     def net(self) -> JSON | None:
         """The network that suits these inputs; None where their shape decides."""
         return None
+
+    def plain(self, value: Any) -> Any:
+        """One of `raw` as `from_request` gives an input, which `quickstudy.inputs.stored` writes.
+
+        Raises:
+            UserError: It cannot be read any more.
+        """
+        return value
 
     @property
     def source_options(self) -> JSON:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -93,6 +93,7 @@ def encode(X: Any, kind: InputKind, x_shape: Shape, like: Tensor) -> Encoded:
     """
     if isinstance(X, Encoded):
         return X
+    X = list(X) if isinstance(X, Iterator) else X  # which is gone through more than once
     values, single = kind.encode(X, x_shape)
     if not len(values):
         raise UserError("inputs: need at least one example; received none; pass some.")
@@ -137,6 +138,7 @@ def read(
             not fit the targets, or there is one class only.
     """
     if not isinstance(X, Encoded):
+        X = list(X) if isinstance(X, Iterator) else X
         kind, X, x_shape = kind.for_task(X, y, x_shape)
     x, single, raw = encode(X, kind, x_shape, like)
     if single:

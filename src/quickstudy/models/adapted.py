@@ -20,27 +20,24 @@ from quickstudy.explain import Explanation, Method, Suspect, explain, named, sus
 from quickstudy.explain.explanation import in_words
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
-from quickstudy.files.rundir import save_tensors, tensor_seal, tensors_to_bytes
+from quickstudy.files.rundir import save_tensors, tensors_to_bytes
 from quickstudy.inputs import Encoded, SupportSet
 from quickstudy.inputs.labels import (
     Array,
     is_many,
     label_array,
     label_list,
-    label_to_json,
     some_labels,
 )
 from quickstudy.inputs.positions import chosen
-from quickstudy.learner import flatten_state, locked, state_bytes
+from quickstudy.learner import locked, state_bytes
 from quickstudy.models.export import describe, exported
 from quickstudy.models.memory import check_memory
+from quickstudy.models.task_files import written
 from quickstudy.nets.pieces import in_pieces
-from quickstudy.nets.traits import architectures
 
 if TYPE_CHECKING:
     from quickstudy.models.model import Model
-
-TASK_FORMAT = 2
 
 
 class Adapted:
@@ -211,6 +208,11 @@ class Adapted:
         remaining = [i for i in range(n) if i not in removed]
         return self._taught(self._inputs.chosen(remaining), [self.labels[i] for i in remaining])
 
+    def with_raw(self, raw: list[Any] | None) -> Adapted:
+        """The same model, with its examples as people read them; see `InputKind.raw`."""
+        support = SupportSet(self.model.preprocess, self.labels, self.support, self.classes)
+        return Adapted(self.model, support._replace(scale=self.scale, raw=raw), self.state)
+
     def quality(self, max_folds: int = 5) -> Quality:
         """How good this model is, by cross-validation on its own support set.
 
@@ -268,48 +270,32 @@ class Adapted:
             suspects = suspicious(self.model.learner, *query)
         return named(suspects, self.classes)
 
-    def save(self, path: str | os.PathLike[str], model: bool = True) -> None:
+    def save(
+        self, path: str | os.PathLike[str], model: bool = True, inputs: bool | None = None
+    ) -> None:
         """Writes the adapted model, with all it needs to predict, to one file.
 
         The file holds weights, state, support examples and labels, as safetensors with a JSON
-        header; reading it runs no code.
+        header; reading it runs no code. Of a frozen encoder it holds the digest alone, and the
+        features of the examples.
 
         Args:
             path: The file.
             model: Whether the weights of the meta-trained model are in it. A file without is small,
                 and `load_task` needs the model beside it.
+            inputs: Whether the texts or pictures themselves are in it, with which a task can move
+                to another encoder; pictures as PNG of at most 512 pixels a side. Where omitted,
+                texts are and pictures are not.
 
         Raises:
-            UserError: A label is not text, a number, a truth value, None, or a tuple of these.
+            UserError: A label is not text, a number, a truth value, None, or a tuple of these; or
+                inputs are wanted, and features were handed over.
         """
-        save_tensors(Path(path), *self._written(model))
+        save_tensors(Path(path), *written(self, model, inputs))
 
-    def to_bytes(self, model: bool = True) -> bytes:
+    def to_bytes(self, model: bool = True, inputs: bool | None = None) -> bytes:
         """The bytes that `save` writes."""
-        return tensors_to_bytes(*self._written(model))
-
-    def _written(self, model: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The tensors and the header of the file."""
-        tensors = {
-            **{f"state/{name}": t for name, t in flatten_state(self.state).items()},
-            "support": self.support_x,
-        }
-        if model:
-            weights = self.model.learner.state_dict()
-            tensors |= {f"weights/{name}": t for name, t in weights.items()}
-        networks = architectures(self.model.learner)
-        runtime = self.model.preprocess.runtime
-        header = {
-            "format": TASK_FORMAT,
-            "has_model": model,
-            "fingerprint": self.model.fingerprint,
-            **self.model.to_json(),
-            **({"networks": networks} if networks else {}),
-            **({} if runtime is None else {"runtime": runtime}),
-            "labels": [label_to_json(label) for label in self.labels],
-        }
-        header["sha256"] = tensor_seal(header, tensors)
-        return tensors, header
+        return tensors_to_bytes(*written(self, model, inputs))
 
     def export(self, path: str | os.PathLike[str], metadata_json: bool = False) -> None:
         """Writes a file that predicts without quickstudy: `.onnx`, or `.pt2` for torch.export.

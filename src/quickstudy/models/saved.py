@@ -21,13 +21,14 @@ from quickstudy.files.rundir import (
     under,
 )
 from quickstudy.files.shipped import run_of
-from quickstudy.inputs import Encoded, InputKind, kind_from_json
+from quickstudy.inputs import InputKind, kind_from_json
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
-from quickstudy.models.adapted import TASK_FORMAT, Adapted
+from quickstudy.models.adapted import Adapted
 from quickstudy.models.frozen import TABLES, frozen, tables
 from quickstudy.models.model import Model
 from quickstudy.models.named import by_name, named_models
+from quickstudy.models.task_files import TASK_FORMAT, support_of
 from quickstudy.nets.traits import check_architectures
 from quickstudy.targets import rule_from_json
 
@@ -219,8 +220,9 @@ def task_from_bytes(
                 f"received {model.fingerprint[:16]}...; load it with the model it was adapted from."
             )
         labels = [label_from_json(label) for label in header["labels"]]
-        x, state = tensors["support"], model.learner.state_from(under(tensors, "state/"))
-        adapted = Adapted(model, model.read(Encoded(x), labels, stored=True), state)
+        support = support_of(tensors, header, model.preprocess)
+        x, state = support.x, model.learner.state_from(under(tensors, "state/"))
+        adapted = Adapted(model, model.read(support, labels, stored=True), state)
         if x.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"support examples of type {x.dtype}")
         # A state that does not fit is refused now rather than at the first query.

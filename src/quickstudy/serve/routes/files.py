@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from quickstudy.serve.bodies import Carried
 from quickstudy.serve.call import Call
-from quickstudy.serve.change import Change, added, fresh, ready
+from quickstudy.serve.change import Change, added, fresh, missing, ready
 from quickstudy.serve.openapi import ASKS, CHANGES, READS, operation
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.routes.names import TASK, TASKS, ExampleId, ModelId, TaskId
@@ -40,7 +40,11 @@ def export_task(
     authorized.need("read")  # the file holds the examples
     call = authorized.about(model)
     entry, _ = call.tasks.entry(call.tenant, call.served, task)
-    content = task_file(call.tasks.gate, ready(call.served, entry), format)
+    adapted, ids = ready(call.served, entry), [i for i, _ in entry.snapshot.examples]
+    contents = call.tasks.store.contents(entry.snapshot.uid, ids)
+    if contents.keys() < {*ids}:
+        raise missing(call.served, task)
+    content = task_file(call.tasks.gate, adapted, format, [contents[i] for i in ids])
     headers = {
         "Content-Disposition": f'attachment; filename="{task}.{format}"',
         "ETag": entry.snapshot.etag,
@@ -62,7 +66,7 @@ def import_task(request: Request, model: ModelId, carried: Carried) -> Response:
     task = replace(fresh(served, call.tenant, f"t{secrets.token_hex(8)}"), display_name="Imported")
 
     def change() -> Change:
-        labels, taken = read_task(served, carried.content, call.tasks.encoding)
+        labels, taken = read_task(call.tasks, served, carried.content)
         return added(served, task, labels, taken, "imported")
 
     return call.created(carried, change)
