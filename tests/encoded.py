@@ -38,6 +38,9 @@ TEXTS = {
     "money": ["pay my electricity bill", "send ten euros to ada", "pay the rent", "what do i owe"],
 }
 
+ALIKE = {"weather": "will it rain", "alarm": "set the alarm", "money": "pay my bill"}
+"""Words that texts of a class share."""
+
 
 class Words(EncoderNetwork):
     """A random direction for each word; counts its passes in `sizes`."""

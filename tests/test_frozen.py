@@ -43,7 +43,8 @@ def test_pictures_of_any_form_are_learned_at_once(tmp_path):
     X = [tmp_path / "0.png", *pictures[1:4], *map(np.asarray, pictures[4:])]
     clf = frozen(tiny_pictures()).adapt(X, [0, 1] * 3)
     assert clf.predict([picture(0, 9), picture(1, 10)]).tolist() == [0, 1]
-    assert clf.raw is None
+    assert clf.raw[0] == tmp_path / "0.png"
+    assert clf.raw[1] is pictures[1]  # no copy
 
 
 def test_rows_are_learned_at_once():

@@ -242,6 +242,21 @@ def test_where_bits_depend_on_the_pass_each_is_encoded_alone(
         assert alone["predictions"] == [expected]
 
 
+def test_a_task_says_how_unlike_all_that_it_was_taught_a_text_is(client: Client) -> None:
+    support = [
+        {"label": label, "text": f"{words} {filler}"}
+        for label, words in encoded.ALIKE.items()
+        for filler in "wxyz"
+    ]
+    client.post(f"{TASKS}?task_id=mine", json={"support": support})
+    query = {"query": [{"text": "pay my bill x"}, {"text": "colourless ideas sleep badly"}]}
+    said = client.post(f"{TASKS}/mine:predict", json=query).json()["predictions"]
+    assert said[0]["novelty"] < 1 < said[1]["novelty"]
+    client.post(f"{TASKS}?task_id=few", json={"support": taught()})
+    said = client.post(f"{TASKS}/few:predict", json=query).json()["predictions"]
+    assert [p["novelty"] for p in said] == [None, None]
+
+
 def test_there_is_a_task_of_messages_to_try(client: Client) -> None:
     made = client.post("/v1/models/sentences/tasks:example").json()
     assert [c["shots"] for c in made["classes"]] == [5] * 4

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from quickstudy.evaluation.scores import responses
@@ -20,6 +21,8 @@ KEPT = 0.95
 """Part of the queries of taught classes that stay below the threshold on meta-valid tasks."""
 USEFUL = 0.75
 """AUROC from which on the threshold tells taught from untaught well enough to be used."""
+FEWEST = 10
+"""Examples that must be left out for a threshold of a task alone."""
 N_TASKS = 100
 """Meta-valid tasks that a threshold is fitted on, at most."""
 
@@ -95,6 +98,62 @@ def novelty_among(z: Tensor, z_support: Tensor, support: Examples) -> Tensor:
     return scaled.masked_fill(shots == 0, torch.inf).amin(dim=1)
 
 
+def own_threshold(z: Tensor, support: Examples) -> Threshold | None:
+    """The threshold of a task alone, where no other tasks are known: from its own examples.
+
+    Each example is asked about as if it had been left out of its class, and as if its class had not
+    been taught. A normal distribution of the former has `KEPT` of its mass below the threshold.
+
+    The AUROC says too much by 0.01 to 0.05, as examples of one support are alike in other ways.
+
+    Args:
+        z: Features of the support, which do not depend on the other examples.
+        support: The support; all examples count.
+
+    Returns:
+        None where fewer than `FEWEST` examples could be left out, or there are two classes.
+
+    Shapes:
+        z (support, features)
+    """
+    members, z = support.y.double(), z.double()
+    shots = members.sum(dim=0)
+    own_shots = members @ shots
+    several = own_shots > 1
+    if int(several.sum()) < FEWEST or members.shape[1] < 3:
+        return None
+    means = members.T @ z / shots[:, None]
+    distances = torch.stack([(z - mean).norm(dim=1) for mean in means.unbind()], dim=1)
+    others = (distances / (1 + 1 / shots).sqrt()).masked_fill(members > 0, torch.inf).amin(dim=1)
+    # |z - mean of the others| = k / (k - 1) |z - mean|, over sqrt(1 + 1 / (k - 1)).
+    own = (own_shots / (own_shots - 1)).sqrt() * (distances * members).sum(dim=1)
+    known, unknown = torch.minimum(own, others)[several], others
+    value = float(known.mean() + float(torch.special.ndtri(torch.tensor(KEPT))) * known.std())
+    return Threshold(value, auroc(known.numpy(), unknown.numpy()), KEPT, n_tasks=1)
+
+
+def auroc(taught: ArrayLike, untaught: ArrayLike) -> float:
+    """How well novelty tells queries of taught classes from others: 0.5 by chance, 1 always.
+
+    The others may be of classes that were left out, or of no class at all, such as sentences that
+    no intent is for.
+
+    Args:
+        taught: Novelty of queries of taught classes.
+        untaught: Novelty of the others.
+
+    Example:
+        >>> from quickstudy.evaluation.novelty import auroc
+        >>> auroc([0.2, 0.4, 1.1], [0.9, 1.3])
+        0.8333333333333334
+    """
+    from sklearn.metrics import roc_auc_score  # a second's import
+
+    known, unknown = np.asarray(taught), np.asarray(untaught)
+    values = np.concatenate([known, unknown])
+    return float(roc_auc_score(np.arange(len(values)) >= len(known), values))
+
+
 def fit_threshold(learner: AnyLearner, tasks: Iterable[Task]) -> Threshold | None:
     """The threshold of novelty on tasks of which one class is left out, each time another.
 
@@ -108,7 +167,6 @@ def fit_threshold(learner: AnyLearner, tasks: Iterable[Task]) -> Threshold | Non
     Returns:
         None where no task has three classes, so that two are left.
     """
-    from sklearn.metrics import roc_auc_score  # a second's import
 
     def answer(task: Task) -> Tensor:
         return novelty(learner, task.support, learner.adapt(task.support), task.query.x)
@@ -131,10 +189,9 @@ def fit_threshold(learner: AnyLearner, tasks: Iterable[Task]) -> Threshold | Non
     everything = np.concatenate([known_scores, unknown_scores])
     if not len(known_scores) or not len(unknown_scores) or not np.isfinite(everything).all():
         return None
-    is_unknown = np.arange(len(everything)) >= len(known_scores)
     return Threshold(
         value=float(np.quantile(known_scores, KEPT)),
-        auroc=float(roc_auc_score(is_unknown, everything)),
+        auroc=auroc(known_scores, unknown_scores),
         kept=KEPT,
         n_tasks=len(taught),
     )

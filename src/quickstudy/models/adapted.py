@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Hashable, Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
-from quickstudy.evaluation.novelty import Threshold, novelty
+from quickstudy.evaluation.novelty import FEWEST, Threshold, novelty, own_threshold
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.explain.explanation import in_words
 from quickstudy.files.atomic import write_atomically
@@ -106,7 +106,7 @@ class Adapted:
             X: Queries, in the forms that `adapt` takes, or encoded by `Model.inputs`.
             min_confidence: Probability below which the answer is None: not sure.
             max_novelty: `novelty` above which the answer is None: none of these. 1 is the
-                threshold that meta-training chose.
+                threshold that meta-training chose, or of a frozen encoder.
 
         Raises:
             UserError: Queries of another shape; a `min_confidence` outside of 0 .. 1, a negative
@@ -180,7 +180,17 @@ class Adapted:
     @property
     def knows_novelty(self) -> bool:
         """Whether `novelty` can be asked."""
-        return self.model.novelty is not None and self.model.novelty.is_useful
+        return self.threshold is not None and self.threshold.is_useful
+
+    @cached_property
+    def threshold(self) -> Threshold | None:
+        """The threshold of novelty: the model's, or that of the examples of a frozen encoder."""
+        model = self.model
+        if model.novelty is not None or not model.preprocess.has_network or not self.classes:
+            return model.novelty
+        with torch.no_grad(), locked(model.learner):
+            z = model.learner.features(self.state, self.support_x)
+        return None if z is None else own_threshold(z.cpu(), self.support)
 
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
         """A new model that has learned from these examples too; new classes are allowed."""
@@ -361,13 +371,15 @@ class Adapted:
         Raises:
             UserError: There is none that tells taught from untaught.
         """
-        threshold = self.model.novelty
+        threshold = self.threshold
         if threshold is None or not threshold.is_useful:
             received = "none" if threshold is None else f"an AUROC of {threshold.auroc:.2f}"
+            advice = "meta-train a classifier of three or more ways"
+            if self.model.preprocess.has_network and threshold is None:
+                advice = f"give {FEWEST} examples or more of three or more classes"
             raise UserError(
                 "novelty: needs a threshold, which meta-training chooses by leaving classes out; "
-                f"received {received}; meta-train a classifier of three or more ways, or leave it "
-                "out."
+                f"received {received}; {advice}, or leave it out."
             )
         return threshold
 

@@ -158,7 +158,7 @@ class Answers:
 
     def novelty(self, queries: Tensor) -> list[float | None]:
         """Returns how unlike all that was taught each query is, by its features: 1 at the bound."""
-        threshold, (z, _) = self.adapted.model.novelty, self._examples
+        threshold, (z, _) = self.adapted.threshold, self._examples
         assert threshold is not None
         scores = novelty_among(queries, z, self.adapted.support) / threshold.value
         return [without_nan(float(score)) for score in scores]
