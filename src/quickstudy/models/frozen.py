@@ -6,17 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from quickstudy import catalog
-<<<<<<< HEAD
-from quickstudy.encoders import Backend, Encoder
-from quickstudy.encoders.backend import usual_backend
-from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
-from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, Vectors
-=======
-from quickstudy.encoders import NAMED, Backend, Encoder, encoder
+from quickstudy.encoders import NAMED, Backend, Encoder
 from quickstudy.encoders.backend import usual_backend
 from quickstudy.evaluation.novelty import KEPT, Threshold
-from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, TaskColumns, Vectors
->>>>>>> 3504cb3 (None of these behind frozen encoders; the head of a task as ONNX beside its encoder)
+from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
+from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, Vectors
 from quickstudy.models.model import Model
 from quickstudy.version import __version__
 
