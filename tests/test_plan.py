@@ -17,7 +17,8 @@ from quickstudy.training.plan import build, flat, nested, resolve
 
 JSON = dict[str, Any]
 PATH = {"tasks.path": "data", "tasks.target": "kind"}
-NEEDS = {"folder": ("tasks.path",), "table": tuple(PATH), "tables": ("tasks.path",)}
+OF_A_PLACE = ("folder", "tables", "texts", "clinc150", "hwu64", "fewrel")
+NEEDS = {"table": tuple(PATH), **dict.fromkeys(OF_A_PLACE, ("tasks.path",))}
 EVERYTHING = [
     *({"learner": {"name": name}} for name in LEARNERS),
     *({"net": {"name": name}} for name in NETS),

@@ -19,7 +19,7 @@ from quickstudy.task import Examples, Task
 
 KEPT = 0.95
 """Part of the queries of taught classes that stay below the threshold on meta-valid tasks."""
-USEFUL = 0.75
+USEFUL = 0.7
 """AUROC from which on the threshold tells taught from untaught well enough to be used."""
 FEWEST = 10
 """Examples that must be left out for a threshold of a task alone."""

@@ -61,6 +61,12 @@ class EncodedKind(InputKind):
         encoder: The encoder.
         backend: What computes its features; they differ by rounding. Where omitted, the choice of
             `quickstudy.encoders.use_backend`, or else torch.
+
+    Example:
+        >>> from quickstudy.inputs import EncodedTexts
+        >>> kind = EncodedTexts(qs.encoder("sentences"))  # an EncodedKind
+        >>> kind.content("so it is") == kind.content("so it was")
+        False
     """
 
     has_network = True
