@@ -364,7 +364,7 @@ def test_files_of_another_model_are_refused(
         qs.load_task(tmp_path / "small.task", model=qs.Model(wrong, (6,)))
     again = qs.load_task(tmp_path / "mine.task", learner=connected())
     assert np.array_equal(again.predict_proba(support.x), adapted.predict_proba(support.x))
-    monkeypatch.setattr("quickstudy.models.adapted.architectures", lambda net: [])
+    monkeypatch.setattr("quickstudy.models.task_files.architectures", lambda net: [])
     adapted.save(tmp_path / "old.task")  # As files were that do not know.
     assert len(qs.load_task(tmp_path / "old.task", learner=connected()).classes) == 3
 
