@@ -84,7 +84,7 @@ def encoder_model(named: Named) -> NamedModel:
     return NamedModel(
         encoder.name,
         encoder.takes,
-        f"Tells {named.says}.",
+        f"For {named.says}.",
         "frozen features and logistic regression, whose penalty suits the examples",
         encoder.licence,
         int(1e6 * named.megabytes),
@@ -99,7 +99,7 @@ def named_models() -> dict[str, NamedModel]:
     rows = NamedModel(
         TABLES,
         "rows",
-        "Tells rows of any table apart: numbers, names, truth values, missing cells.",
+        "For rows of any table: numbers, names, truth values, missing cells.",
         "standardised columns and logistic regression, whose penalty suits the examples",
         "Apache-2.0",
         0,
