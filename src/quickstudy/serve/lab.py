@@ -45,6 +45,7 @@ N_QUERY = 4  # of the episode that is drawn
 NOT_EVALUATED = (
     "This run was not evaluated yet, so there is no comparison with baselines here. To have one:"
 )
+NOT_TRAINED = "It belongs to no tasks. To compare it with baselines on some of your own:"
 
 
 class Lab:
@@ -85,9 +86,16 @@ def report(served: Served) -> str:
     evaluated, name = _evaluated(served.run), served.run.name
     net = served.card()["net"]
     tasks = (served.record.get("tasks_spec") or {}).get("name") or "tasks made in Python"
-    lead = f"{served.record['learner']}{f' on {net}' if net else ''}, meta-trained on {tasks}."
-    command = f"quickstudy evaluate {name} --json {name}/{EVALUATION}"
-    note = f'<p class="note">{NOT_EVALUATED} <code>{escape(command)}</code></p>'
+    trained = served.record["step"] > 0
+    on = f"meta-trained on {tasks}" if trained else "without meta-training"
+    lead = f"{served.record['learner']}{f' on {net}' if net else ''}, {on}."
+    command = (
+        f"quickstudy evaluate {name} --json {name}/{EVALUATION}"
+        if trained
+        else f"quickstudy evaluate {name} --tasks.name folder --tasks.path my_classes/"
+    )
+    says = NOT_EVALUATED if trained else NOT_TRAINED
+    note = f'<p class="note">{says} <code>{escape(command)}</code></p>'
     figures = "\n".join(map(_figure, [*_own(served), *evaluated]))
     settings = settings_table(
         (label.replace("_", " "), value) for label, value in _settings(served) if value is not None
@@ -97,7 +105,7 @@ def report(served: Served) -> str:
         "" if evaluated else note,
         f'<div class="figures">\n{figures}\n</div>',
         '<section aria-labelledby="settings-title">',
-        '<h2 id="settings-title">How it was meta-trained</h2>',
+        f'<h2 id="settings-title">{"How it was meta-trained" if trained else "Settings"}</h2>',
         settings,
         "</section>",
     ))  # fmt: skip
