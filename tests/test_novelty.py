@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import quickstudy as qs
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.evaluation.novelty import Threshold, fit_threshold, novelty
+from quickstudy.evaluation.outside import none_of_these
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.learners import NearestCentroid, RidgeRegression
 from quickstudy.task import Examples, Task, examples
@@ -172,3 +174,21 @@ def test_a_bound_on_values_is_refused() -> None:
     adapted = qs.Model(RidgeRegression(), (1,)).adapt([[0.0], [1.0]], [0.0, 2.0])
     with pytest.raises(UserError, match="novelty: needs a threshold"):
         adapted.predict([[0.5]], max_novelty=1)
+
+
+def test_an_evaluation_says_how_well_the_untaught_are_told() -> None:
+    """Blobs apart from each other are told from a class left out, and points far away always."""
+    tasks = blobs(n_way=4, n_shot=3)
+    learner = NearestCentroid()
+    found = none_of_these(learner, tasks, "test", 20)
+    assert found is not None
+    assert found["left_out"]["n_tasks"] == 20
+    assert 0.7 < found["left_out"]["auroc"] <= 1
+    assert "outside" not in found
+    far = np.full((6, 2), 100, dtype=np.float32)
+    beside = replace(tasks, data=replace(tasks.data, outside=far))
+    result = none_of_these(learner, beside, "test", 5)
+    assert result is not None
+    assert (result["outside"]["auroc"], result["outside"]["n_outside"]) == (1.0, 6)
+    assert none_of_these(learner, blobs(n_way=2), "test", 5) is None
+    assert none_of_these(RidgeRegression(), sinusoid(), "test", 5) is None

@@ -16,6 +16,7 @@ from quickstudy.cli.console import check_place, print_table, status, write_json
 from quickstudy.cli.other_tasks import check_fits, record_of, tasks_for
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.meta_test import evaluate as meta_test
+from quickstudy.evaluation.outside import none_of_these
 from quickstudy.evaluation.record import Evaluation as MetaTest
 from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
@@ -132,6 +133,8 @@ class RunEvaluation(Record):
         steps, minutes, cpu_minutes: Those of meta-training.
         parameters: Numbers in the learner.
         machine: The machine of this measurement: plain JSON.
+        none_of_these: The AUROC of novelty: `left_out`, of classes that were not taught, and
+            `outside`, of inputs of no class, where the tasks have some. None where it has no sense.
         notes: What to know of the data, where they differ from those of meta-training or may.
         date, version, command: When, by which quickstudy, and how to measure it again.
     """
@@ -149,6 +152,7 @@ class RunEvaluation(Record):
     cpu_minutes: float | None
     parameters: int
     machine: JSON
+    none_of_these: JSON | None
     notes: Sequence[str]
     date: str
     version: str
@@ -233,6 +237,7 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
         cpu_minutes=record.get("cpu_minutes"),
         parameters=sum(p.numel() for p in learner.parameters()),
         machine=machine(),
+        none_of_these=none_of_these(learner, source, settings.split, min(settings.n_tasks, 100)),
         notes=notes,
         date=today(),
         version=__version__,
@@ -311,6 +316,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
             f"expected calibration error: {100 * result['ece']:.1f} %, without the temperature "
             f"{result['temperature']:.2f} of meta-valid {100 * result['ece_uncalibrated']:.1f} %"
         )
+    if result.get("none_of_these"):
+        print(f"none of these: {_untaught(result['none_of_these'])}")
     if "log_likelihood" in result:
         value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], LOG_LIKELIHOOD)
         print(f"log-likelihood of a query: {value} {LOG_LIKELIHOOD.unit}")
@@ -318,6 +325,18 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         best, worst = result["reference"]["oracle"], result["reference"]["constant"]
         missing = 100 * result["log_likelihood_gap"]
         print(f"of {best:.3f} possible and {worst:.3f} by a constant: {missing:.1f} % missing")
+
+
+def _untaught(found: JSON) -> str:
+    """How well what was not taught is told, in words."""
+    left_out, outside = found["left_out"], found.get("outside")
+    text = f"AUROC {left_out['auroc']:.3f} on a class left out of {left_out['n_tasks']} tasks"
+    if outside is None:
+        return text
+    return (
+        f"{text}; {outside['auroc']:.3f} ± {outside['ci95']:.3f} on {outside['n_outside']} inputs "
+        "of no class"
+    )
 
 
 def setting(result: Mapping[str, Any]) -> str:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.evaluation.novelty import novelty
-from quickstudy.files.records import Record
+from quickstudy.evaluation.novelty import fit_threshold, novelty
+from quickstudy.files.records import JSON, Record
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import half_width
 from quickstudy.task import Task
+from quickstudy.tasks import Split, TaskSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +71,33 @@ def outside_auroc(
         )
     mean, half = float(np.mean(values)), half_width(np.array(values))
     return OutsideResult(mean, half, len(values), len(outside))
+
+
+def none_of_these(
+    learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int = 100
+) -> JSON | None:
+    """How well a classifier tells what was not taught, as plain JSON.
+
+    `left_out` is the AUROC of novelty on tasks of which one class is left out, each time another;
+    `outside` that against inputs of no class, where the tasks have some.
+
+    Args:
+        learner: In eval mode.
+        source: The tasks.
+        split: Whose classes.
+        n_tasks: Tasks at most.
+
+    Returns:
+        None for a regression, and where no task has the three classes of which one can be left out.
+    """
+    if source.kind != "classification":
+        return None
+    tasks = [source.task(split, index) for index in range(n_tasks)]
+    threshold = fit_threshold(learner, tasks)
+    if threshold is None:
+        return None
+    found: JSON = {"left_out": {"auroc": threshold.auroc, "n_tasks": threshold.n_tasks}}
+    if source.outside is not None:
+        outside = torch.from_numpy(source.outside).float()
+        found["outside"] = outside_auroc(learner, tasks, outside, n_tasks).to_json()
+    return found

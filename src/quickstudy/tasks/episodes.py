@@ -161,6 +161,10 @@ class Episodes(TaskSource):
         return None if self.preprocess is None else self.preprocess.net
 
     @property
+    def outside(self) -> Array | None:
+        return self.data.outside
+
+    @property
     def splits(self) -> tuple[Split, ...]:
         return tuple(self.data.pools)
 

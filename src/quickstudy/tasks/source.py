@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from quickstudy.errors import UserError
@@ -102,6 +103,11 @@ class TaskSource(ABC):
     @property
     def net(self) -> dict[str, Any] | None:
         """Name and options of the network that the tasks are about; None where they are of none."""
+        return None
+
+    @property
+    def outside(self) -> NDArray[Any] | None:
+        """Inputs `(n, *x)` of none of the classes, to ask whether a model says so; or None."""
         return None
 
     @property
