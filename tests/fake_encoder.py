@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quickstudy.encoders.cache import Compute, features
-from quickstudy.encoders.encoder import Backend, Encoder, TextRule
+from quickstudy.encoders.identity import Backend, Encoder, TextRule
 
 
 class FakeEncoder:

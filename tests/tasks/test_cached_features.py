@@ -64,8 +64,8 @@ def means(monkeypatch: pytest.MonkeyPatch) -> Means:
 
 
 @pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> WordStates:
-    known_words(monkeypatch)
+def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> WordStates:
+    known_words(monkeypatch, tmp_path / "cache")
     network = registry._networks[WORDS.digest, "torch"]
     assert isinstance(network, WordStates)
     return network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quickstudy.encoders.backend import use_backend
-from quickstudy.encoders.encoder import Backend, Encoder, PictureRule, TextRule
+from quickstudy.encoders.identity import Backend, Encoder, PictureRule, TextRule
 from quickstudy.encoders.named import NAMED, encoder_card
 from quickstudy.encoders.network import EncoderNetwork, Tokens, TokenStates
 from quickstudy.encoders.registry import encoder, network

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Final, get_args
 
-from quickstudy.encoders.encoder import Backend
+from quickstudy.encoders.identity import Backend
 from quickstudy.errors import UserError
 
 SETTING: Final = "QUICKSTUDY_BACKEND"

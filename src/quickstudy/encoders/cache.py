@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from quickstudy.encoders.encoder import Backend, Encoder
 from quickstudy.encoders.filling import SETTING, Features, Filling
+from quickstudy.encoders.identity import Backend, Encoder
 from quickstudy.encoders.own import is_lasting
 from quickstudy.encoders.request import Bad, Compute, Request
 from quickstudy.encoders.shards import Precision

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from quickstudy.encoders.encoder import Encoder, PictureRule, TextRule
+from quickstudy.encoders.identity import Encoder, PictureRule, TextRule
 from quickstudy.encoders.named import read_file, sha256_of
 from quickstudy.encoders.network import EncoderNetwork
 from quickstudy.encoders.tokenizer import Tokenizer

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.encoders.encoder import Encoder
 from quickstudy.encoders.external_data import external_files
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.in_parts import by_length
 from quickstudy.encoders.named import read_file, sha256_of
 from quickstudy.encoders.network import EncoderNetwork, Features, Tokens

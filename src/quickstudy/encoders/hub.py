@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from quickstudy.encoders.encoder import Encoder
 from quickstudy.encoders.folder import ADAPTER, OWN, PICKLED, folder_encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.places import encoders_dir
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.atomic import write_atomically

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.network import EncoderNetwork, Features, Tokens, TokenStates
 from quickstudy.encoders.text import Text
 from quickstudy.encoders.tokenizer import Tokenises

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quickstudy.encoders.backend import BACKENDS, missing_packages
-from quickstudy.encoders.encoder import Encoder
 from quickstudy.encoders.hub import NAME, PREFIX
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.named import NAMED, Named, package_folder
 from quickstudy.encoders.placed import placed_encoder
 from quickstudy.encoders.places import encoders_dir

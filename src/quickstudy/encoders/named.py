@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from quickstudy.encoders.encoder import Encoder, PictureRule, TextRule
+from quickstudy.encoders.identity import Encoder, PictureRule, TextRule
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.records import JSON
 

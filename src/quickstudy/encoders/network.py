@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.encoders.encoder import Encoder, TextRule
+from quickstudy.encoders.identity import Encoder, TextRule
 from quickstudy.encoders.text import Text
 from quickstudy.errors import UserError
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.kept import kept_file
 from quickstudy.errors import QuickstudyError
 

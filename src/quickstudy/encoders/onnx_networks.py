@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from quickstudy.encoders.backend import check_installed
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.in_parts import PicturesInParts, TextsInParts
 from quickstudy.encoders.network import EncoderNetwork, Features
 from quickstudy.encoders.onnx_export import IDS, MASK, exported_file

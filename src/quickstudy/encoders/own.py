@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from quickstudy.encoders.encoder import Encoder, PictureRule, TextRule
+from quickstudy.encoders.identity import Encoder, PictureRule, TextRule
 from quickstudy.encoders.in_parts import by_length
 from quickstudy.encoders.named import read_file
 from quickstudy.encoders.network import EncoderNetwork, Features, Tokens
@@ -40,7 +40,7 @@ def own_encoder(
     """The encoder of a module, which stands under its name in this process from now on.
 
     Args:
-        module: See `quickstudy.encoders.encoder`.
+        module: See `quickstudy.encoders.identity`.
         name: Its name, without `python:`.
         rule: How its inputs are made.
         tokenizer: A `tokenizer.json`, or anything that takes texts apart; for a module of tokens.

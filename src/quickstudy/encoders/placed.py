@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from quickstudy.encoders import folder, graph, hub, timm_models
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.named import sha256_of
 from quickstudy.encoders.network import EncoderNetwork
 from quickstudy.encoders.places import encoders_dir, places_of, remember

@@ -10,7 +10,7 @@ from typing import Final
 
 import platformdirs
 
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.errors import UserError
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.cache_dir import cache_dir

@@ -11,7 +11,7 @@ from typing import Final, Literal
 from torch import nn
 
 from quickstudy.encoders.backend import check_backend
-from quickstudy.encoders.encoder import Backend, Encoder, PictureRule, Takes, TextRule
+from quickstudy.encoders.identity import Backend, Encoder, PictureRule, Takes, TextRule
 from quickstudy.encoders.named import NAMED, aliases
 from quickstudy.encoders.network import EncoderNetwork
 from quickstudy.encoders.own import PREFIX, OfTexts, own_encoder, own_network, registered

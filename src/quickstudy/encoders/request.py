@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.shards import DIGEST
 from quickstudy.errors import UserError
 from quickstudy.progress import heard_by, tell

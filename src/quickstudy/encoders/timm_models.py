@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from quickstudy.encoders.encoder import Encoder, PictureRule
+from quickstudy.encoders.identity import Encoder, PictureRule
 from quickstudy.encoders.named import sha256_of
 from quickstudy.encoders.network import EncoderNetwork
 from quickstudy.encoders.torch_networks import PictureNetwork

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from quickstudy.encoders.bert import Bert
 from quickstudy.encoders.efficientnet import EfficientNetLite0
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.in_parts import PicturesInParts, TextsInParts
 from quickstudy.encoders.kept import kept_bytes
 from quickstudy.encoders.named import NAMED, package_file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from quickstudy.encoders.encoder import Encoder
+from quickstudy.encoders.identity import Encoder
 from quickstudy.encoders.named import NAMED, package_file, read_file
 from quickstudy.encoders.network import EncoderNetwork
 from quickstudy.encoders.onnx_export import exported

@@ -64,6 +64,7 @@ def written(adapted: Adapted, model: bool, inputs: bool | None) -> tuple[dict[st
         "fingerprint": adapted.model.fingerprint,
         **adapted.model.to_json(),
         **({"networks": networks} if networks else {}),
+        **({} if kind.runtime is None else {"runtime": kind.runtime}),
         **about,
         "labels": [label_to_json(label) for label in adapted.labels],
     }

@@ -16,8 +16,11 @@ Backend = Literal["torch", "onnx"]
 DEPTH: Final = {"minilm": 6}
 """Blocks of each architecture whose last ones can be left to a network."""
 
-LATER: Final[JSON] = {"resample": "bicubic", "pooling": None}
-"""Parts of the rule of pictures that JSON has only where they are not these."""
+LATER: Final[dict[Takes, JSON]] = {
+    "pictures": {"resample": "bicubic", "pooling": None},
+    "texts": {"tail": 0},
+}
+"""Parts of a rule that JSON has only where they are not these."""
 
 
 class PictureRule(NamedTuple):
@@ -219,7 +222,7 @@ class Encoder:
             "rule": {
                 key: list(value) if isinstance(value, tuple) else value
                 for key, value in self.rule._asdict().items()
-                if self.takes == "texts" or key not in LATER or value != LATER[key]
+                if key not in LATER[self.takes] or value != LATER[self.takes][key]
             },
             "licence": self.licence,
         }
