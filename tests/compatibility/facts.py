@@ -65,7 +65,7 @@ CALLS = (
     *("explain missing.task x.png", "export rows.task new.exe", "export missing.task new.onnx"),
     *("generated missing.task", "generated rows.task", "tables missing", "reproduce missing.yaml"),
     *("data nothing", "data sinusoid", "data omniglot", "data folder --path missing", "data table"),
-    *("keys create", "keys revoke", "keys list", "keys make", "serve missing", "serve"),
+    *("keys create", "keys revoke", "keys list", "keys make", "serve missing"),
     *("select", "select missing --query support.csv", "select chosen.algorithm --folds few"),
     "select chosen.algorithm --query support.csv",
     *("compare", "compare missing", "search", "search --trials none --out new"),
