@@ -88,7 +88,9 @@ def _label(adapted: Adapted, text: str) -> Any:
 def _lines(explanation: JSON) -> list[str]:
     """The lines of an explanation in the terminal."""
     classifies = explanation["probabilities"] is not None
-    lines = [f"{one_line(explanation['input'])}\t{name_of(explanation['answer'])}"]
+    name = explanation["input"]
+    name = one_line(name) if explanation.get("words") else name
+    lines = [f"{name}\t{name_of(explanation['answer'])}"]
     if classifies:
         lines[0] += f"\t{max(explanation['probabilities']):.3f}"
         if explanation["target"] != explanation["answer"]:

@@ -86,7 +86,10 @@ def predict(
         if row["prediction"] is None:
             answer = "none of these" if max_novelty is not None and is_novel else "not sure"
         doubt = "\tunlike all that was taught" if is_novel and max_novelty is None else ""
-        print(f"{one_line(row['input'])}\t{answer}{sure}{doubt}")
+        # Of a file the whole name, for whoever reads on; a text may be a page.
+        is_text = adapted.model.preprocess.modality == "texts"
+        name = one_line(row["input"]) if is_text else row["input"]
+        print(f"{name}\t{answer}{sure}{doubt}")
     return 0
 
 
