@@ -44,6 +44,8 @@ def test_the_mean_counts_no_padding():
     z = Words(encoder()).texts([Text("a bb"), Text("a bb cccc d")])
     np.testing.assert_allclose(z[0], unit(9, 3, 1), rtol=1e-6)
     np.testing.assert_allclose(z[1], unit(11, 8, 6), rtol=1e-6)
+    plain = Words(encoder(normalise=False)).texts([Text("a bb"), Text("a bb cccc d")])
+    np.testing.assert_allclose(plain[0], np.array([9, 3, 1]) / 3, rtol=1e-6)
 
 
 def test_the_first_token_stands_for_the_text_where_the_rule_says_so():
