@@ -65,7 +65,7 @@ def test_the_numbers_of_a_fan_are_beside_it() -> None:
 
 @pytest.mark.parametrize(
     ("values", "text"),
-    [((1.0, 1.5), "1.500"), ((10_000.0, 10_400.0), "10,400"), ((1e-9, 2e-9), "2e-09")],
+    [((1.0, 1.5), "1.500"), ((10_000.0, 10_400.0), "10,400"), ((1e-9, 2e-9), "2e−09")],
 )
 def test_numbers_are_written_as_finely_as_they_differ(values: Any, text: str) -> None:
     forecast = Forecast(values[:1], values[1:], values[:1])
