@@ -69,7 +69,7 @@ def test_the_numbers_of_a_fan_are_beside_it() -> None:
 )
 def test_numbers_are_written_as_finely_as_they_differ(values: Any, text: str) -> None:
     forecast = Forecast(values[:1], values[1:], values[:1])
-    assert fans._numeral(forecast)(values[1]) == text
+    assert fans._writer(forecast)(values[1]) == text
 
 
 @pytest.mark.parametrize(

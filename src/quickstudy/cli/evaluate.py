@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,29 +10,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quickstudy import catalog
 from quickstudy.cli.console import check_place, print_table, status, write_json
-from quickstudy.cli.other_tasks import check_fits, record_of, tasks_for
-from quickstudy.errors import UserError, at_least
+from quickstudy.cli.opened import Opened, open_run
+from quickstudy.errors import at_least
 from quickstudy.evaluation.meta_test import evaluate as meta_test
 from quickstudy.evaluation.outside import none_of_these
 from quickstudy.evaluation.record import Evaluation as MetaTest
-from quickstudy.evaluation.tuned import transferred
 from quickstudy.figures.evaluation import evaluation_figures
+from quickstudy.figures.sheet import Figure
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import Pooled
 from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
-from quickstudy.models.saved import load, load_pooled
+from quickstudy.models.saved import load_pooled
 from quickstudy.task import setting_name
-from quickstudy.tasks import Recorded, Split, TaskSource
-from quickstudy.tasks.recorded import NewClasses, others_than_places
-from quickstudy.tasks.source import of_size
+from quickstudy.tasks import Split, TaskSource
+from quickstudy.tasks.recorded import NewClasses
 from quickstudy.training.plan import without_none
 from quickstudy.version import __version__
 
 MINUTES = 0.75
+N_PICTURED = 3
+"""Tasks of which pictures are drawn, where the tasks have some."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,11 @@ def evaluate(
         pictures: Folder for the pictures, as SVG and JSON.
     """
     check_place(json)
-    result = evaluate_run(run, settings)
+    opened = open_run(run, settings)
+    result = measured(opened)
     write_json(json, result)
     if pictures is not None:
-        for figure in evaluation_figures(result):
+        for figure in [*task_figures(opened), *evaluation_figures(result)]:
             figure.save(pictures)
     print_evaluation(result)
     return 0
@@ -168,46 +168,18 @@ class RunEvaluation(Record):
 
 def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> RunEvaluation:
     """Measures a run as `quickstudy evaluate` does."""
-    if not 0 <= settings.minutes < math.inf:
-        raise UserError(
-            "evaluate: minutes must be at least 0, which is no limit; received "
-            f"{settings.minutes}; give a number of minutes."
-        )
-    model = load(run)
-    record = record_of(run, model, settings.tasks or {})
-    learner = model.learner
-    if "tasks_spec" not in record:
-        raise UserError(
-            f"evaluate {run}: needs tasks that have a name; received a run whose tasks were made "
-            "in Python; call quickstudy.evaluate(quickstudy.load(run).learner, tasks) there."
-        )
-    spec = tasks_for(model, record["tasks_spec"], settings.tasks or {}) | settings.drawing
-    own_seed, own_name = (record["tasks_spec"].get(key, 0) for key in ("seed", "name"))
-    splits = spec["name"] == own_name and catalog.seed_splits(own_name)
-    if splits and spec.get("seed", 0) != own_seed:
-        raise UserError(
-            f"evaluate {run}: the seed of {spec['name']} splits its classes, and another would put "
-            f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
-            f"seed {own_seed}; leave it out."
-        )
-    if settings.inner_steps is not None:
-        if learner.adapt_steps is None or settings.inner_steps < 0:
-            raise UserError(
-                "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
-                f"{settings.inner_steps} and a run of {type(learner).__name__}; leave it out."
-            )
-        learner.adapt_steps = settings.inner_steps
-    source, notes = _tasks_of(run, spec, settings, ("valid",) if learner.update_rule else ())
-    source = source.with_targets(model.targets)
-    if settings.n_way is not None:
-        source = of_size(source, settings.n_way)
-    others = others_than_places(settings.tasks or {})
-    if settings.net or (others and learner.update_rule is not None):
-        learner = transferred(learner, source, settings.net)
-    elif others:
-        check_fits(run, model, source, settings.split)
-    for note in notes:
-        print(f"note: {note}")
+    return measured(open_run(run, settings), curve_tasks)
+
+
+def task_figures(opened: Opened) -> list[Figure]:
+    """The figures that the tasks make of the learner's answers; most make none."""
+    source, split = opened.source.untouched, opened.settings.split
+    return source.figures(opened.learner, split, N_PICTURED, opened.model.temperature)
+
+
+def measured(opened: Opened, curve_tasks: int = 200) -> RunEvaluation:
+    """Measures a run that was opened."""
+    run, settings, model, learner, source, spec, record, notes = opened
     pooled = _pooled(run, learner, source, record) if settings.baselines else {}
     with status() as say:
         scores = meta_test(
@@ -243,31 +215,6 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
         version=__version__,
         command=f"quickstudy evaluate {shlex.quote(run.name)} {settings.words()}",
     )
-
-
-def _tasks_of(
-    run: Path, spec: JSON, settings: Evaluation, tuned_on: Sequence[Split]
-) -> tuple[TaskSource, list[str]]:
-    """The tasks of a run, dealt out as in meta-training, or others; and what to know of them.
-
-    Args:
-        run: The run directory.
-        spec: The tasks.
-        settings: Settings of the evaluation.
-        tuned_on: Splits that are used besides the one that is measured.
-    """
-    options = settings.tasks or {}
-    to_test = settings.new_classes == "test"
-    if to_test and (settings.split != "test" or others_than_places(options)):
-        raise UserError(
-            "evaluate: new_classes test is for meta-test tasks of the run's own source; received "
-            f"split {settings.split} and tasks {options}; leave new_classes out."
-        )
-    if others_than_places(options):
-        return catalog.build_tasks(spec | options), []
-    recorded = Recorded.of(run, (settings.split, *tuned_on), settings.new_classes)
-    source = catalog.build_tasks(spec | options, recorded)
-    return source, recorded.notes(source)
 
 
 def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.figures.colours import BLUE, DASHED, FAINT, INK, SOFT, VERMILLION
 from quickstudy.figures.curves import End, label_ends
 from quickstudy.figures.sheet import Figure, drawable, sheet
-from quickstudy.figures.values import finite
+from quickstudy.figures.values import fine_form, finite
 
 PANEL = 2.35  # inches of the height of one forecast
 TICKS = 5
 Numbers = Sequence[float]
+Numbers2D = Sequence[Sequence[float]] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,37 @@ def fan(forecasts: Sequence[Forecast] | Forecast, name: str = "forecast") -> Fig
         return canvas.finish(name, _caption(checked), data)
 
 
+def of_channels(
+    channels: Sequence[str],
+    history: Numbers2D,
+    values: Numbers2D,
+    naive: Numbers2D,
+    low: Numbers2D | None = None,
+    high: Numbers2D | None = None,
+    truth: Numbers2D | None = None,
+    coverage: float = 0.8,
+    times: Sequence[str] | None = None,
+    name: str = "",
+) -> list[Forecast]:
+    """The forecast of each channel of a series; its parts are `(time, channels)`."""
+
+    def column(part: Numbers2D | None, i: int) -> list[float] | None:
+        return None if part is None else [float(row[i]) for row in part]
+
+    return [
+        Forecast(
+            column(history, i) or [],
+            column(values, i) or [],
+            column(naive, i) or [],
+            *(column(part, i) for part in (low, high, truth)),
+            coverage=coverage,
+            times=times,
+            name=f"{name}, {channel}" if len(channels) > 1 else name,
+        )
+        for i, channel in enumerate(channels)
+    ]
+
+
 def _checked(forecast: Forecast) -> Forecast:
     """The forecast as plain numbers, whose parts fit each other."""
     numbers: dict[str, Any] = {"history": finite("fan: history", forecast.history)}
@@ -129,7 +162,7 @@ def _draw(axes: Axes, forecast: Forecast) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}".replace("-", "−"))
     _time_axis(axes, forecast)
-    write = _numeral(forecast)
+    write = _writer(forecast)
     ends_of_lines = [
         End(steps[-1], forecast.values[-1], BLUE, "forecast", write(forecast.values[-1])),
         End(steps[-1], forecast.naive[-1], VERMILLION, "naive", write(forecast.naive[-1])),
@@ -161,15 +194,11 @@ def _time_axis(axes: Axes, forecast: Forecast) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(written))
 
 
-def _numeral(forecast: Forecast) -> Any:
+def _writer(forecast: Forecast) -> Callable[[float], str]:
     """Writes a value as finely as the values around the forecast differ, and no finer."""
     near = [*forecast.history, *forecast.values, *(forecast.low or ()), *(forecast.high or ())]
-    spread = max(near) - min(near)
-    size = max(map(abs, near))
-    if not spread or size >= 1e9 or spread < 1e-6:
-        return lambda value: f"{value:.4g}".replace("-", "−")
-    digits = min(6, max(0, 2 - int(np.floor(np.log10(spread)))))
-    return lambda value: f"{value:,.{digits}f}".replace("-", "−")
+    form = fine_form(near)
+    return lambda value: format(value, form).replace("-", "−")
 
 
 def _title(forecasts: Sequence[Forecast]) -> str:
@@ -186,7 +215,7 @@ def _title(forecasts: Sequence[Forecast]) -> str:
         share = f"{100 * known[0].coverage:g} %"
         return f"{sum(inside)} of {len(inside)} values that came lie in the {share} interval"
     first = forecasts[0]
-    n, write = len(first.values), _numeral(first)
+    n, write = len(first.values), _writer(first)
     ahead = f"{n} step{'s' * (n != 1)} ahead"
     if len(forecasts) > 1:
         return f"{len(forecasts)} forecasts, {ahead}"

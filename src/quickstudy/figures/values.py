@@ -56,6 +56,14 @@ def finite(where: str, values: Any) -> list[float]:
     return list(array.tolist())
 
 
+def fine_form(values: Sequence[float]) -> str:
+    """The format that writes numbers as finely as these differ, and no finer: with three digits."""
+    spread, size = max(values) - min(values), max(map(abs, values))
+    if not 1e-6 < spread < 1e9 or size >= 1e9:
+        return ".4g"
+    return f",.{min(6, max(0, 2 - math.floor(math.log10(spread))))}f"
+
+
 def _plain(row: JSONLike, keys: Sequence[str]) -> dict[str, Any]:
     values = {key: row[key] if isinstance(row[key], str | int) else float(row[key]) for key in keys}
     return values | {"ci95": float(row["ci95"]) if known(row, "ci95") else None}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.figures.sheet import Figure
 from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
@@ -143,6 +144,19 @@ class TaskSource(ABC):
         if self.kind == "classification" and isinstance(self.preprocess, EncodedKind):
             return feature_rungs(self.x_shape)
         return default_rungs(self.kind, net)
+
+    def figures(
+        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+    ) -> list[Figure]:
+        """Pictures of a learner's answers on the first n tasks of a split; none by default.
+
+        Args:
+            learner: In eval mode.
+            split: Which tasks.
+            n: How many, at most.
+            temperature: That of its model.
+        """
+        return []
 
     def log_likelihoods(self, split: Split, index: int) -> dict[str, float] | None:
         """Bounds of the mean log-density of a task's query targets; None where they are unknown.
