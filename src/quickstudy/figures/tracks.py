@@ -151,7 +151,7 @@ def _draw(axes: Axes, path: dict[str, NDArray[np.float64]], key: str, colour: st
 
 
 def _key(with_truth: bool) -> list[Line2D]:
-    """What lines and marks stand for."""
+    """The key of lines and marks."""
     handles = [Line2D([], [], color=SOFT, lw=1.2, marker="o", mfc="white", ms=4, label="observed")]
     if with_truth:
         handles.append(Line2D([], [], color=INK, lw=1.1, marker="o", ms=3, label="truth"))
