@@ -6,10 +6,10 @@ import csv
 import io
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.cells import cell
+from quickstudy.inputs.cells import Cell
 from quickstudy.inputs.decoding import file_text
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Rows
 from quickstudy.inputs.target import classes_of, values_of
@@ -23,6 +23,60 @@ SAID = re.compile(r'"?sep=(.)"?[ ,;\t|]*(?:\r\n|\r|\n)', re.IGNORECASE)
 """The line by which Excel is told the separator."""
 
 
+class Records(NamedTuple):
+    """The records of a delimited file, cells as stripped texts; empty lines are left out.
+
+    Attributes:
+        rows: The cells of each record, of which the first may be a header.
+        lines: The line that each record ends on.
+        separator: The sign between cells.
+    """
+
+    rows: list[list[str]]
+    lines: list[int]
+    separator: str
+
+    def uneven(self, record: int, what: str, path: Path) -> UserError:
+        """The error for a record that has another number of cells than the header."""
+        return UserError(
+            f"{what}: every row needs as many cells as the header, {len(self.rows[0])}; received "
+            f"{len(self.rows[record])} in line {self.lines[record]} of {path}; quote cells that "
+            f"contain the separator {self.separator!r}, or fill the row."
+        )
+
+
+def read_records(path: Path, what: str = "table") -> Records:
+    """The records of a delimited file, also gzipped; by comma, semicolon, tab or `|`.
+
+    Args:
+        path: The file, in UTF-8 or in the encoding that its byte order mark says.
+        what: What it should be, for messages.
+
+    Raises:
+        DataError: The file cannot be read.
+        UserError: It is not delimited text.
+    """
+    text = file_text(path, what)
+    declaration = SAID.match(text)
+    body = text if declaration is None else text[declaration.end() :]
+    separator = _separator(body.lstrip("\r\n")) if declaration is None else declaration[1]
+    # A setting of the whole process, which is never lowered: a cell may hold a long text.
+    csv.field_size_limit(max(csv.field_size_limit(), len(body)))
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, skipinitialspace=True)
+    records = Records([], [], separator)
+    try:
+        for row in reader:
+            if row:
+                records.rows.append([value.strip() for value in row])
+                records.lines.append(reader.line_num + (declaration is not None))
+    except csv.Error as error:
+        raise UserError(
+            f"{what}: {path} is not a CSV table; received in line {reader.line_num}: {error}; save "
+            "it again as CSV."
+        ) from error
+    return records
+
+
 def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
     """The rows of a CSV file with a header, also gzipped; by comma, semicolon, tab or `|`.
 
@@ -34,34 +88,13 @@ def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
         DataError: The file cannot be read.
         UserError: It is not a table.
     """
-    text = file_text(path)
-    declaration = SAID.match(text)
-    body = text if declaration is None else text[declaration.end() :]
-    separator = _separator(body) if declaration is None else declaration[1]
-    # A setting of the whole process, which is never lowered: a cell may hold a long text.
-    csv.field_size_limit(max(csv.field_size_limit(), len(body)))
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, skipinitialspace=True)
-    rows, lines = [], []
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        for row in reader:
-            line = reader.line_num + (declaration is not None)
-            if row and len(row) != len(header):
-                raise UserError(
-                    f"table: every row needs as many cells as the header, {len(header)}; received "
-                    f"{len(row)} in line {line} of {path}; quote cells that contain the "
-                    f"separator {separator!r}, or fill the row."
-                )
-            if row:
-                rows.append(row)
-                lines.append(line)
-    except csv.Error as error:
-        raise UserError(
-            f"table: {path} is not a CSV table; received in line {reader.line_num}: {error}; save "
-            "it again as CSV."
-        ) from error
+    records = read_records(path)
+    header, rows = records.rows[0] if records.rows else [], records.rows[1:]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise records.uneven(number, "table", path)
     # Spreadsheets end every line with separators where columns were emptied.
-    used = [i for i, name in enumerate(header) if name or any(row[i].strip() for row in rows)]
+    used = [i for i, name in enumerate(header) if name or any(row[i] for row in rows)]
     header, rows = [header[i] for i in used], [[row[i] for i in used] for row in rows]
     repeated = sorted({name for name in header if header.count(name) > 1})
     if not rows or repeated:
@@ -70,8 +103,8 @@ def read_table(path: Path, reading: Reading = AS_KNOWN) -> Rows:
             f"table: {path} needs a header of different names and at least one row; received "
             f"{received}; correct the file."
         )
-    columns = [[cell(value) for value in column] for column in zip(*rows, strict=True)]
-    return Rows(tuple(header), columns, reading, lines, str(path))
+    columns: list[list[Cell]] = [list(column) for column in zip(*rows, strict=True)]
+    return Rows(tuple(header), columns, reading, records.lines[1:], str(path))
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
