@@ -8,31 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import get_type_hints
 
 from quickstudy import catalog
-from quickstudy.cli.adapt import adapt
-from quickstudy.cli.cache import cache
-from quickstudy.cli.compare import compare
-from quickstudy.cli.data import data
-from quickstudy.cli.demo import demo
-from quickstudy.cli.doctor import doctor
-from quickstudy.cli.encoders import encoders
-from quickstudy.cli.estimate import estimate
-from quickstudy.cli.evaluate import evaluate
-from quickstudy.cli.explain import explain
-from quickstudy.cli.export import export
-from quickstudy.cli.models import models
 from quickstudy.cli.options import Parser
-from quickstudy.cli.predict import predict
-from quickstudy.cli.reproduce import reproduce
-from quickstudy.cli.search import search
-from quickstudy.cli.select import select
-from quickstudy.cli.serve import keys, serve
-from quickstudy.cli.tables import generated, tables
-from quickstudy.cli.train import train
 from quickstudy.encoders import Backend, use_backend
 from quickstudy.errors import QuickstudyError
 from quickstudy.files.machine import keep_memory
@@ -110,9 +92,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def overview() -> str:
     """The text of `quickstudy --help`."""
-    functions = PARSERS | {name: function for name, (function, _) in FUNCTIONS.items()}
-    lines = (f"  {name:<10} {str(f.__doc__).splitlines()[0]}" for name, f in functions.items())
+    lines = (
+        f"  {name:<10} {str(_function(name).__doc__).splitlines()[0]}"
+        for name in (*PARSERS, *FUNCTIONS)
+    )
     return OVERVIEW + "\n".join(lines) + "\n\nquickstudy COMMAND --help says more."
+
+
+def _function(name: str) -> Callable[..., int]:
+    """The function of a command; its module is loaded now, for most commands need few packages."""
+    module = import_module(f"quickstudy.cli.{MODULES.get(name, name)}")
+    function: Callable[..., int] = getattr(module, name)
+    return function
+
+
+def _parse(name: str, argv: Sequence[str]) -> int:
+    """Runs a command that parses its options itself."""
+    return _function(name)(argv)
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -121,8 +117,8 @@ def _run(name: str, argv: Sequence[str]) -> int:
     Where a parameter is a dataclass, its fields are options: under the parameter's name if it has a
     default, else beside the others.
     """
-    function, example = FUNCTIONS[name]
-    parser = Parser(prog=f"quickstudy {name}", description=f"example:\n  {example}\n")
+    function = _function(name)
+    parser = Parser(prog=f"quickstudy {name}", description=f"example:\n  {FUNCTIONS[name]}\n")
     parameters = inspect.signature(function).parameters
     types = get_type_hints(function)
     records = {key: types[key] for key in parameters if is_dataclass(types[key])}
@@ -153,39 +149,33 @@ def _run(name: str, argv: Sequence[str]) -> int:
         return function(**options)
 
 
-PARSERS: dict[str, Callable[..., int]] = {
-    "train": train,
-    "estimate": estimate,
-    "compare": compare,
-    "select": select,
-    "search": search,
-    "cache": cache,
-}
+MODULES = {"generated": "tables", "keys": "serve"}
+"""Modules of commands that stand beside another one; all others have the name of the command."""
+PARSERS = ("train", "estimate", "compare", "select", "search", "cache")
 """Commands that parse their options themselves."""
-FUNCTIONS: dict[str, tuple[Callable[..., int], str]] = {
-    "evaluate": (evaluate, "quickstudy evaluate runs/glyphs --n-way 20 --json out.json"),
-    "models": (models, "quickstudy models"),
+FUNCTIONS = {
+    "evaluate": "quickstudy evaluate runs/glyphs --n-way 20 --json out.json",
+    "models": "quickstudy models",
     "adapt": (
-        adapt,
         "quickstudy adapt --encoder photos --support my_pictures/ --out mine.task\n"
         "  quickstudy adapt --encoder sentences --support intents.csv --out router.task\n"
-        "  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task",
+        "  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"
     ),
-    "predict": (predict, "quickstudy predict mine.task photo1.png photo2.png"),
-    "explain": (explain, "quickstudy explain mine.task photo1.png --pictures why"),
-    "export": (export, "quickstudy export mine.task mine.onnx"),
-    "generated": (generated, "quickstudy generated mine.task --pictures why"),
-    "tables": (tables, "quickstudy tables runs/fold0 runs/fold1 --json results.json"),
-    "reproduce": (reproduce, "quickstudy reproduce recipes/sinusoid-maml.yaml"),
-    "data": (data, f"quickstudy data table customers.csv\n\nnames: {', '.join(catalog.SOURCES)}"),
-    "encoders": (encoders, "quickstudy encoders export photos photos.onnx"),
-    "doctor": (doctor, "quickstudy doctor"),
-    "demo": (demo, "quickstudy demo --out demo"),
-    "serve": (serve, "quickstudy serve runs/glyphs --port 8000 --data-dir serving"),
-    "keys": (keys, "quickstudy keys create --tenant acme --scope adapt,predict,read"),
+    "predict": "quickstudy predict mine.task photo1.png photo2.png",
+    "explain": "quickstudy explain mine.task photo1.png --pictures why",
+    "export": "quickstudy export mine.task mine.onnx",
+    "generated": "quickstudy generated mine.task --pictures why",
+    "tables": "quickstudy tables runs/fold0 runs/fold1 --json results.json",
+    "reproduce": "quickstudy reproduce recipes/sinusoid-maml.yaml",
+    "data": f"quickstudy data table customers.csv\n\nnames: {', '.join(catalog.SOURCES)}",
+    "encoders": "quickstudy encoders export photos photos.onnx",
+    "doctor": "quickstudy doctor",
+    "demo": "quickstudy demo --out demo",
+    "serve": "quickstudy serve runs/glyphs --port 8000 --data-dir serving",
+    "keys": "quickstudy keys create --tenant acme --scope adapt,predict,read",
 }
 """Commands whose options are the signature of a function, each with an example."""
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    **PARSERS,
+    **{name: partial(_parse, name) for name in PARSERS},
     **{name: partial(_run, name) for name in FUNCTIONS},
 }

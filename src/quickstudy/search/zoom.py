@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from scipy.stats import mannwhitneyu
-
 from quickstudy.files.records import JSON
 from quickstudy.search.space import Choice, Space, Value
 
@@ -143,6 +141,8 @@ def _narrowed(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[st
 
 def _without_bad_values(choice: Choice, ordered: Sequence[Tried]) -> tuple[Choice, list[str]]:
     """Drops values whose trials rank below all others (Mann-Whitney test, Bonferroni)."""
+    from scipy.stats import mannwhitneyu  # slow to load, for the workers that never zoom
+
     reasons: list[str] = []
     values: list[Value] = list(choice.kept)
     rank = {trial.number: i for i, trial in enumerate(ordered)}

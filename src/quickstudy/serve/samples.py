@@ -7,7 +7,6 @@ import io
 from typing import Any, Final, NamedTuple
 
 from PIL import Image
-from sklearn.datasets import load_iris
 
 from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
@@ -132,6 +131,8 @@ def _messages() -> Sample:
 
 
 def _flowers() -> Sample:
+    from sklearn.datasets import load_iris  # slow to load, and few servers need it
+
     iris = load_iris()
     order = generator(0, "serve/sample", 0).permutation(len(iris.target))
     support: list[Example] = []

@@ -13,7 +13,7 @@ from quickstudy import catalog
 from quickstudy.errors import DataError
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.tables import tables
-from quickstudy.serve.lab import report
+from quickstudy.serve.lab_report import report
 from quickstudy.serve.served import Served
 
 CHARTS = {
