@@ -5,14 +5,13 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from quickstudy.errors import UserError
-from quickstudy.figures.sheet import Figure
 from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
@@ -20,6 +19,9 @@ from quickstudy.targets import IDENTITY, TargetRule, TargetScale
 from quickstudy.task import Kind, Task, stack
 from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.rungs import default_rungs, feature_rungs
+
+if TYPE_CHECKING:  # matplotlib is slow to load
+    from quickstudy.figures.sheet import Figure
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
