@@ -80,9 +80,11 @@ def in_thousands(dollars):
 def test_values_that_differ_little_beside_their_size_stay_apart():
     y = 1e12 + np.array([[0.0], [0.5], [1.0]])
     scale = TargetScale.of(y)
-    standardised = scale.standardise(torch.from_numpy(y)).float()
+    standardised = scale.standardise(torch.from_numpy(y), torch.from_numpy(y)).float()
     torch.testing.assert_close(standardised[:, 0], torch.tensor([-1.0, 0.0, 1.0]) * 1.5**0.5)
-    np.testing.assert_allclose(scale.restore(standardised).numpy(), y, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(
+        scale.restore(standardised, standardised).numpy(), y, rtol=0, atol=1e-3
+    )
 
 
 def test_each_output_has_its_own_scale_and_what_does_not_vary_is_centred():
@@ -96,7 +98,7 @@ def test_each_output_has_its_own_scale_and_what_does_not_vary_is_centred():
 
 def test_the_identity_gives_back_the_same_tensor():
     values = torch.rand(3, 2)
-    assert IDENTITY.restore(values) is values
+    assert IDENTITY.restore(values, values) is values
 
 
 def test_what_cannot_be_squared_is_refused():
@@ -147,9 +149,11 @@ def test_a_likelihood_is_that_of_the_values_in_the_user_s_units(tables):
         support, query = source.task("test", i)
         mean, std = learner.distribution(learner.adapt(support), query.x)
         normal = torch.distributions.Normal(
-            source.targets.restore(mean), source.targets.spread(std)
+            source.targets.restore(mean, query.x), source.targets.deviations(std, query.x)
         )
-        by_hand.append(float(normal.log_prob(source.targets.restore(query.y)).mean().detach()))
+        by_hand.append(
+            float(normal.log_prob(source.targets.restore(query.y, query.x)).mean().detach())
+        )
     assert result.mean.value == pytest.approx(np.mean(by_hand), abs=1e-4)
 
 

@@ -78,6 +78,21 @@ SOURCES: dict[str, Listed] = {
 }
 
 
+def _windows() -> Builder:
+    from quickstudy.domains.windows import windows
+
+    return windows
+
+
+def _eth_ucy() -> Builder:
+    from quickstudy.domains.windows import eth_ucy
+
+    return eth_ucy
+
+
+SOURCES |= {"windows": Listed(_windows), "eth_ucy": Listed(_eth_ucy)}
+
+
 def lookup(kind: str, name: str, entries: dict[str, T]) -> T:
     """The entry of this name.
 
@@ -110,6 +125,7 @@ def build_net(
     kind: Kind,
     with_head: bool,
     default_head: str = "shared",
+    carried: int = 0,
 ) -> nn.Module:
     """A network for inputs of a shape.
 
@@ -122,6 +138,7 @@ def build_net(
         kind: Regression heads always have `n_out` rows.
         with_head: Whether the learner needs outputs rather than features.
         default_head: The head where the spec says none.
+        carried: How many trailing numbers of an input the network does not see.
 
     Raises:
         UserError: Unknown name, option or head.
@@ -132,7 +149,10 @@ def build_net(
         raise UserError(
             f"net {name}: head must be one of {', '.join(HEADS)}; received {head!r}; choose one."
         )
-    encoder = _call("net", name, lookup("net", name, NETS), {"in_shape": x_shape, **options})
+    shape = (x_shape[0] - carried,) if carried else x_shape
+    encoder = _call("net", name, lookup("net", name, NETS), {"in_shape": shape, **options})
+    if carried:
+        encoder = nets.Leading(encoder, *shape)
     if not with_head:
         return encoder
     n_features = encoder.n_features
@@ -175,6 +195,8 @@ def build(
         "kind": tasks.kind,
         "seed": seed,
     }
+    if tasks.preprocess is not None and tasks.preprocess.carried:
+        specs["carried"] = tasks.preprocess.carried
     if "n_classes" in inspect.signature(lookup("learner", spec["name"], LEARNERS)).parameters:
         specs["n_classes"] = flat_batches(tasks).n_out
     if specs["net"]["name"] == "Tail":
@@ -227,6 +249,7 @@ def from_specs(specs: Spec) -> AnyLearner:
                 specs["kind"],
                 builder.tags.needs_head,
                 builder.tags.default_head,
+                specs.get("carried", 0),
             )
         learner |= {k: specs[k] for k in ("n_out", "n_classes") if k in parameters}
         if "kind" in parameters:
@@ -247,7 +270,8 @@ def encoder(learner: AnyLearner) -> nn.Module | None:
     if specs is not None:
         shape, n_out, kind = tuple(specs["x_shape"]), specs["n_out"], specs["kind"]
         with torch.random.fork_rng(devices=[]):
-            net = build_net(specs["net"], shape, n_out, kind, with_head=False)
+            carried = specs.get("carried", 0)
+            net = build_net(specs["net"], shape, n_out, kind, with_head=False, carried=carried)
         _start(net, specs)
         return net
     return learner.feature_network()

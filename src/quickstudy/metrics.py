@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.targets import TargetScale
+from quickstudy.targets import Scale
 from quickstudy.task import Examples, Kind
 
 __all__ = [
@@ -85,7 +85,7 @@ class Metric:
         """Whether values are fractions, which people read in percent."""
         return self.unit == "%"
 
-    def in_units_of(self, targets: TargetScale) -> Metric:
+    def in_units_of(self, targets: Scale) -> Metric:
         """The same metric of predictions and queries that are standardised, in the user's units."""
         if targets.is_identity:
             return self
@@ -206,11 +206,13 @@ def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def _restored(
     per_task: Callable[[Tensor, Examples], float],
-    targets: TargetScale,
+    targets: Scale,
     prediction: Tensor,
     query: Examples,
 ) -> float:
-    return per_task(targets.restore(prediction), query._replace(y=targets.restore(query.y)))
+    return per_task(
+        targets.restore(prediction, query.x), query._replace(y=targets.restore(query.y, query.x))
+    )
 
 
 def _accuracy(prediction: Tensor, query: Examples) -> float:

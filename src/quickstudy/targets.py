@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,13 +15,58 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 
-__all__ = ["IDENTITY", "TargetRule", "TargetScale"]
+__all__ = [
+    "IDENTITY",
+    "FrameScale",
+    "Scale",
+    "TargetRule",
+    "TargetScale",
+    "rule_from_json",
+    "rule_to_json",
+]
 
 Array = NDArray[np.float64]
 
 
+class Scale(ABC):
+    """The two units of regression targets: what a learner sees and answers in, and the user's.
+
+    Each method takes targets `(..., outputs)` and the encoded inputs `(..., *x)` that they belong
+    to, with the same leading axes, and computes in float64.
+    """
+
+    @property
+    @abstractmethod
+    def is_identity(self) -> bool:
+        """Whether targets are as they came."""
+
+    @abstractmethod
+    def standardise(self, y: Tensor, x: Tensor) -> Tensor:
+        """Targets as a learner sees them."""
+
+    @abstractmethod
+    def restore(self, values: Tensor, x: Tensor) -> Tensor:
+        """A learner's values in the user's units."""
+
+    @abstractmethod
+    def differences(self, differences: Tensor, x: Tensor) -> Tensor:
+        """Differences of a learner's values in the user's units."""
+
+    @abstractmethod
+    def deviations(self, std: Tensor, x: Tensor) -> Tensor:
+        """Standard deviations of a learner's values in the user's units."""
+
+    @abstractmethod
+    def unit(self, output: int, x: Tensor) -> float:
+        """What a change of 1 in an output is for one input `(*x)`, in the user's units."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any] | None:
+        """Plain JSON; None for the identity."""
+
+
 @dataclass(frozen=True)
-class TargetScale:
+class TargetScale(Scale):
     """The mean and standard deviation by which the targets of a regression are standardised.
 
     A learner sees (y - mean) / std and answers in the same; people see y. All is computed in
@@ -30,7 +78,7 @@ class TargetScale:
 
     Example:
         >>> scale = TargetScale(mean=(3e5,), std=(1e5,))  # dollars
-        >>> scale.restore(torch.tensor([[0.5]])).tolist()
+        >>> scale.restore(torch.tensor([[0.5]]), x=torch.zeros(1, 3)).tolist()
         [[350000.0]]
     """
 
@@ -69,25 +117,24 @@ class TargetScale:
         """Whether targets are as they came."""
         return not any(self.mean) and all(std == 1 for std in self.std)
 
-    def standardise(self, y: Tensor) -> Tensor:
-        """Targets `(..., outputs)` as a learner sees them, in float64."""
+    def standardise(self, y: Tensor, x: Tensor) -> Tensor:
         return (y.double() - self._along(self.mean, y)) / self._along(self.std, y)
 
-    def restore(self, values: Tensor) -> Tensor:
-        """A learner's values `(..., outputs)` in the user's units.
+    def restore(self, values: Tensor, x: Tensor) -> Tensor:
+        """Values in the user's units, in float64; the identity gives them back as they are."""
+        if self.is_identity:
+            return values
+        return self.differences(values, x) + self._along(self.mean, values)
 
-        In float64, but for the identity, which gives them back as they are.
-        """
-        return values if self.is_identity else self.spread(values) + self._along(self.mean, values)
-
-    def spread(self, differences: Tensor) -> Tensor:
-        """Differences of values `(..., outputs)`, or standard deviations, in the user's units."""
+    def differences(self, differences: Tensor, x: Tensor) -> Tensor:
         if self.is_identity:
             return differences
         return differences.double() * self._along(self.std, differences)
 
-    def unit(self, output: int) -> float:
-        """The standard deviation of an output."""
+    def deviations(self, std: Tensor, x: Tensor) -> Tensor:
+        return self.differences(std, x)
+
+    def unit(self, output: int, x: Tensor) -> float:
         return self.std[output if len(self.std) > 1 else 0]
 
     @staticmethod
@@ -96,7 +143,173 @@ class TargetScale:
 
 
 IDENTITY = TargetScale()
-TargetRule = TargetScale | Literal["support"]
+
+
+class Frame(NamedTuple):
+    """The frame of reference in which each of some windows is seen, for C channels.
+
+    Shapes:
+        level (..., C), its last value; spread (..., C), the unit; naive_error (..., C), the mean
+        error of the naive forecast on its history; heading (..., 2), cosine and sine of the turn;
+        series (...,) and end (...,), its series and its last place there, -1 where nobody counts.
+    """
+
+    level: Tensor
+    spread: Tensor
+    naive_error: Tensor
+    heading: Tensor
+    series: Tensor
+    end: Tensor
+
+
+@dataclass(frozen=True)
+class FrameScale(Scale):
+    """Targets that go on from a window of values: each is seen in the frame of its own window.
+
+        y = (turn(future) - turn(level)) / spread - reference
+
+    The frame travels in the encoded input, after the lags:
+
+        x = lags (lags * C), level (C), spread (C), naive_error (C), cosine, sine, series, end
+
+    with all lags and targets in the order of time, the channels of a time side by side.
+
+    Args:
+        lags: Values of a window that are known.
+        horizon: Values that follow it.
+        channels: Numbers at each time, C.
+        spread: Whether the unit is the standard deviation of the window, rather than the user's.
+        reference: What a learner's 0 stands for: `"last"`, the last value again; or `"velocity"`,
+            that the last step is taken again and again.
+        turned: Whether two channels are turned, so that the window heads along the first.
+
+    Example:
+        >>> scale = FrameScale(lags=2, horizon=1)
+        >>> x = torch.tensor([[-2.0, 0.0, 10.0, 5.0, 1.0, 1.0, 0.0, -1.0, -1.0]])
+        >>> scale.restore(torch.tensor([[0.5]]), x).tolist()  # level 10, spread 5
+        [[12.5]]
+    """
+
+    lags: int
+    horizon: int
+    channels: int = 1
+    spread: bool = True
+    reference: Literal["last", "velocity"] = "last"
+    turned: bool = False
+
+    def __post_init__(self) -> None:
+        least = {"lags": 2, "horizon": 1, "channels": 1}
+        for name, fewest in least.items():
+            if getattr(self, name) < fewest:
+                raise UserError(
+                    f"windows: {name} must be at least {fewest}; received {getattr(self, name)}; "
+                    "choose a larger number."
+                )
+        if self.reference not in ("last", "velocity"):
+            raise UserError(
+                f"windows: reference must be last or velocity; received {self.reference!r}; choose "
+                "one of these."
+            )
+        if self.turned and self.channels != 2:
+            raise UserError(
+                "windows: only two channels, a place in a plane, can be turned; received "
+                f"{self.channels}; leave turned out."
+            )
+
+    @property
+    def is_identity(self) -> bool:
+        return False
+
+    @cached_property
+    def n_lags(self) -> int:
+        """Numbers of an encoded input that a network sees."""
+        return self.lags * self.channels
+
+    @cached_property
+    def n_carried(self) -> int:
+        """Numbers of an encoded input that are only carried along."""
+        return 3 * self.channels + 4
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers of a target."""
+        return self.horizon * self.channels
+
+    def frame(self, x: Tensor) -> Frame:
+        """The frames of encoded inputs, in float64."""
+        widths = [self.channels] * 3 + [2, 1, 1]
+        level, spread, error, heading, series, end = torch.split(
+            x[..., self.n_lags :].double(), widths, dim=-1
+        )
+        return Frame(level, spread, error, heading, series[..., 0], end[..., 0])
+
+    def standardise(self, y: Tensor, x: Tensor) -> Tensor:
+        frame, future = self.frame(x), self._by_time(y)
+        change = self._turned(future - frame.level[..., None, :], frame.heading)
+        return (change / frame.spread[..., None, :] - self._reference(x)).flatten(-2)
+
+    def restore(self, values: Tensor, x: Tensor) -> Tensor:
+        frame = self.frame(x)
+        change = (self._by_time(values) + self._reference(x)) * frame.spread[..., None, :]
+        turned_back = self._turned(change, frame.heading, back=True)
+        return (turned_back + frame.level[..., None, :]).flatten(-2)
+
+    def differences(self, differences: Tensor, x: Tensor) -> Tensor:
+        frame = self.frame(x)
+        change = self._by_time(differences) * frame.spread[..., None, :]
+        return self._turned(change, frame.heading, back=True).flatten(-2)
+
+    def deviations(self, std: Tensor, x: Tensor) -> Tensor:
+        """Standard deviations, of channels whose errors are independent in the frame."""
+        frame = self.frame(x)
+        deviation = self._by_time(std) * frame.spread[..., None, :]
+        if self.turned:
+            variance, (a, b) = deviation.square(), frame.heading.square().unbind(-1)
+            along, across = variance.unbind(-1)
+            a, b = a[..., None], b[..., None]
+            deviation = torch.stack([a * along + b * across, b * along + a * across], -1).sqrt()
+        return deviation.flatten(-2)
+
+    def unit(self, output: int, x: Tensor) -> float:
+        return float(self.frame(x).spread[output % self.channels])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"frame": asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The scale that `to_json` gave."""
+        return cls(**data["frame"])
+
+    def values(self, x: Tensor) -> Tensor:
+        """The windows `(..., lags, C)` of encoded inputs in the user's units, in float64."""
+        frame = self.frame(x)
+        lags = x[..., : self.n_lags].double().reshape(*x.shape[:-1], self.lags, self.channels)
+        change = self._turned(lags * frame.spread[..., None, :], frame.heading, back=True)
+        return change + frame.level[..., None, :]
+
+    def _by_time(self, y: Tensor) -> Tensor:
+        return y.double().reshape(*y.shape[:-1], self.horizon, self.channels)
+
+    def _reference(self, x: Tensor) -> Tensor | float:
+        """What a learner's 0 stands for, in the frame `(..., horizon, C)`."""
+        if self.reference == "last":
+            return 0.0
+        step = -x[..., self.n_lags - 2 * self.channels : self.n_lags - self.channels].double()
+        ahead = torch.arange(1, self.horizon + 1, dtype=torch.float64, device=x.device)
+        return ahead[:, None] * step[..., None, :]
+
+    def _turned(self, change: Tensor, heading: Tensor, back: bool = False) -> Tensor:
+        """Changes `(..., times, 2)` with the heading along the first channel, or turned back."""
+        if not self.turned:
+            return change
+        a, b = change.unbind(-1)
+        cosine, sine = heading[..., None, :].unbind(-1)
+        sine = -sine if back else sine
+        return torch.stack([cosine * a + sine * b, cosine * b - sine * a], -1)
+
+
+TargetRule = TargetScale | FrameScale | Literal["support"]
 """The scale of a model's targets; or that each task has the scale of its own support."""
 
 
@@ -107,4 +320,8 @@ def rule_to_json(rule: TargetRule) -> Any:
 
 def rule_from_json(data: Any) -> TargetRule:
     """The rule that `rule_to_json` gave."""
-    return "support" if data == "support" else TargetScale.from_json(data)
+    if data == "support":
+        return "support"
+    if data is not None and "frame" in data:
+        return FrameScale.from_json(data)
+    return TargetScale.from_json(data)

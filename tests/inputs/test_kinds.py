@@ -21,6 +21,7 @@ from quickstudy.inputs import (
     Pictures,
     TaskColumns,
     Vectors,
+    Windows,
     kind_from_json,
     read,
     stored,
@@ -37,6 +38,7 @@ OTHERS = {
     "image": {"b64": ""},
     "row": {"age": 3, "plan": "plus"},
     "text": "plus",
+    "series": [1.0, 2.0, 3.0],
     "values": [[1.0]],
 }
 CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[float]]]]] = {
@@ -47,6 +49,8 @@ CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[
     "encoded pictures": (EncodedPictures(PHOTOS), (3,), [0.25, -1.0, 1.0]),
     "encoded texts": (EncodedTexts(TEXTS), (3,), [0.25, -1.0, 1.0]),
     "vectors": (Vectors(), (3,), [0.25, 0.0, 1.0]),
+    # Two values 3 apart, whose spread is 1.5 and the last of which is 5.
+    "windows": (Windows(2, 1), (9,), [-2.0, 0.0, 5.0, 1.5, 3.0, 1.0, 0.0, -1.0, -1.0]),
 }
 
 

@@ -125,7 +125,9 @@ def test_every_shop_is_a_task(tmp_path, kind):
             for x, y in zip(support.x, support.y, strict=True):
                 spend = rows[row_of[float(x[0])]][3]
                 if kind == "regression":
-                    assert float(source.targets.restore(y)) == pytest.approx(float(spend), rel=1e-5)
+                    assert float(source.targets.restore(y, y)) == pytest.approx(
+                        float(spend), rel=1e-5
+                    )
                 else:
                     names = sorted({rows[row_of[float(o[0])]][3] for o in support.x})
                     assert names[int(y.argmax())] == spend

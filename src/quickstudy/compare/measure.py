@@ -32,7 +32,7 @@ from quickstudy.learner import state_bytes
 from quickstudy.metrics import FloatArray, Metric
 from quickstudy.task import Task, to_like
 from quickstudy.task import setting_name as name_of_setting
-from quickstudy.tasks.source import Split, TaskSource, of_size
+from quickstudy.tasks.source import Split, TaskSource, no_more, of_size
 from quickstudy.version import __version__
 
 WARM_UP = 2
@@ -93,7 +93,7 @@ def compare(
         source: The tasks.
         n_way: Numbers of ways; as the tasks have them where empty, like the next.
         n_shot: Numbers of shots.
-        n_tasks: Tasks of each setting.
+        n_tasks: Tasks of each setting; no more than there are.
         split: Whose classes.
         reference: Name of the learner or baseline that differences are taken to; in each setting
             the best of the learners where omitted, which is chosen on these very tasks.
@@ -123,6 +123,7 @@ def compare(
     entries += baseline_entries(entries, source) if with_baselines else []
     names = [entry.name for entry in entries]
     check_request(names, n_tasks, reference)
+    n_tasks = no_more(source, split, n_tasks)
     metric = source.metrics[0]
     compared: list[ComparedSetting] = []
     results: dict[str, list[Outcome]] = {name: [] for name in names}

@@ -17,7 +17,7 @@ from quickstudy.learner import AnyLearner
 from quickstudy.learners.embedding import seen_once
 from quickstudy.metrics import ACCURACY, MSE, half_width
 from quickstudy.nets.passing import padding
-from quickstudy.targets import IDENTITY, TargetScale
+from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Task, stack
 
 WIDE = 0.3
@@ -49,7 +49,7 @@ class Quality(Record):
 
 
 def cross_validated(
-    learner: AnyLearner, support: Examples, max_folds: int = 5, targets: TargetScale = IDENTITY
+    learner: AnyLearner, support: Examples, max_folds: int = 5, targets: Scale = IDENTITY
 ) -> Quality:
     """Adapts to all folds but one and predicts that one, for each fold.
 
@@ -93,7 +93,13 @@ def cross_validated(
                 "or judge the model on labelled queries of your own"
             )
         return Quality(ACCURACY.name, float(correct.mean()), low, high, n, folds, warning)
-    errors = targets.spread(predictions - support.y.cpu()).double().square().mean(dim=1).numpy()
+    errors = (
+        targets.differences(predictions - support.y.cpu(), support.x.cpu())
+        .double()
+        .square()
+        .mean(dim=1)
+        .numpy()
+    )
     mean, half = float(errors.mean()), half_width(errors)
     warning = None
     if half > mean / 2:

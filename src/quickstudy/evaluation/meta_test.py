@@ -30,7 +30,7 @@ from quickstudy.learner import AnyLearner, Learner
 from quickstudy.metrics import LOG_LIKELIHOOD, reliability
 from quickstudy.progress import tell
 from quickstudy.task import Task, setting_name
-from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.tasks.source import Split, TaskSource, no_more
 
 HEADLINE = 3.0
 """Share of the time for a baseline's headline, relative to that for a point of a curve."""
@@ -64,7 +64,7 @@ def evaluate(
         learner: The meta-learner.
         source: The tasks.
         split: Which of them.
-        n_tasks: How many.
+        n_tasks: How many; no more than there are.
         shots: Numbers of shots to draw accuracy against; of those that the data and the learner
             allow.
         steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
@@ -87,6 +87,7 @@ def evaluate(
         ['NearestCentroid', 'LogisticRegression', 'FineTuning']
     """
     source = source.untouched
+    n_tasks = no_more(source, split, n_tasks)
     metric = source.metrics[0]
     ladder = {**(ladder_of(learner, source) if with_baselines else {}), **beside}
 
@@ -228,12 +229,13 @@ def likelihood(
         gaussian = learner.distribution(learner.adapt(task.support), task.query.x)
         assert gaussian is not None
         mean, std = gaussian
-        return torch.stack([targets.restore(mean), targets.spread(std)], dim=-1)
+        x = task.query.x
+        return torch.stack([targets.restore(mean, x), targets.deviations(std, x)], dim=-1)
 
     tasks = (source.task(split, index) for index in range(n_tasks))
     values = np.array(
         [
-            LOG_LIKELIHOOD.per_task(answer, query._replace(y=targets.restore(query.y)))
+            LOG_LIKELIHOOD.per_task(answer, query._replace(y=targets.restore(query.y, query.x)))
             for (_, query), answer in responses(learner, tasks, answer=moments)
         ]
     )

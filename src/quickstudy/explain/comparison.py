@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.learner import AnyLearner, Contributions
-from quickstudy.targets import IDENTITY, TargetScale
+from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples
 
 
@@ -82,7 +82,7 @@ def contributions(
     support: Examples,
     state: object,
     x: Tensor,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> Contributions | None:
     """The part of each support example in each logit, exactly; None where there is no such sum.
 
@@ -104,8 +104,9 @@ def contributions(
     if result is None:
         return None
     parts = result.parts[0]
-    share = (targets.restore(torch.zeros_like(parts)) - torch.zeros_like(parts)) / len(parts)
-    return result._replace(parts=targets.spread(parts) + share)
+    queries = x.expand(len(parts), *x.shape)
+    share = targets.restore(torch.zeros_like(parts), queries) / len(parts)
+    return result._replace(parts=targets.differences(parts, queries) + share)
 
 
 @torch.no_grad()

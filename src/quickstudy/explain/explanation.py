@@ -19,7 +19,7 @@ from quickstudy.explain.words import WordShares, word_shares
 from quickstudy.files.records import exact
 from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner, Contributions
-from quickstudy.targets import IDENTITY, TargetScale
+from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Kind
 
 
@@ -129,7 +129,7 @@ def explain(
     temperature: float = 1.0,
     attribution: Method | None = None,
     counterfactual: bool = False,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> Explanation:
     """Why an adapted learner answers a query as it does.
 
@@ -171,8 +171,8 @@ def explain(
         best = int(prediction.argmax())
         answer, labels = names[best], [names[i] for i in support.y.argmax(dim=1).tolist()]
     else:
-        best, answer = 0, targets.restore(prediction).tolist()
-        labels = targets.restore(support.y).tolist()
+        best, answer = 0, targets.restore(prediction, x).tolist()
+        labels = targets.restore(support.y, support.x).tolist()
     column = best if target is None else names.index(target)
     influences, suspects = removal.left_out_once(
         learner, support, state, x, column, temperature, targets
@@ -196,7 +196,7 @@ def explain(
         else layer_changes(learner, support, state, torch.cat([support.x, x[None]])),
         attribution=attribution
         and attribute(
-            learner, state, x, column, attribution, temperature, unit=targets.unit(column)
+            learner, state, x, column, attribution, temperature, unit=targets.unit(column, x)
         ),
         counterfactual=change and change._replace(answer=names[change.answer]),
     )
@@ -211,7 +211,7 @@ def in_words(
     examples: Sequence[Any],
     like: Tensor,
     temperature: float = 1.0,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> Explanation:
     """An explanation with the words of the query, and with the texts of the support.
 

@@ -12,7 +12,7 @@ from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.embedding import seen_once
-from quickstudy.targets import IDENTITY, TargetScale
+from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Task
 
 TOGETHER = 2**20
@@ -132,7 +132,7 @@ def suspicious(
     support: Examples,
     temperature: float = 1.0,
     every: bool = False,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> list[Suspect]:
     """The support examples whose labels deserve a second look, worst first.
 
@@ -162,7 +162,7 @@ def left_out_once(
     x: Tensor,
     target: int,
     temperature: float = 1.0,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> tuple[Tensor, list[Suspect]]:
     """`influence` and `suspicious` from the same adaptations."""
     n = len(support.x)
@@ -173,8 +173,8 @@ def left_out_once(
         _influence(
             learner,
             support,
-            targets.restore(present),
-            targets.restore(absent),
+            targets.restore(present, x[None]),
+            targets.restore(absent, x.expand(n, *x.shape)),
             target,
             temperature,
         ),
@@ -272,7 +272,7 @@ def _suspects(
     held: Tensor,
     temperature: float,
     every: bool,
-    targets: TargetScale,
+    targets: Scale,
 ) -> list[Suspect]:
     if learner.kind == "classification":
         log_p = torch.log_softmax(held.double() / temperature, dim=1)
@@ -281,8 +281,8 @@ def _suspects(
         answers = best.tolist()
         doubtful = (best != support.y.argmax(dim=1)).tolist()
     else:
-        agreement = -targets.spread(held - support.y).square().mean(dim=1).sqrt()
-        answers = targets.restore(held).tolist()
+        agreement = -targets.differences(held - support.y, support.x).square().mean(dim=1).sqrt()
+        answers = targets.restore(held, support.x).tolist()
         doubtful = (-agreement > OUTLYING * (-agreement).median()).tolist()
     unknown = only_of_class(learner, support).tolist()
     # By the logarithm, as probabilities near 0 are equal after rounding.

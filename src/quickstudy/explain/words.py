@@ -9,7 +9,7 @@ from torch import Tensor
 
 from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
-from quickstudy.targets import IDENTITY, TargetScale
+from quickstudy.targets import IDENTITY, Scale
 
 
 class Word(NamedTuple):
@@ -68,7 +68,7 @@ def word_shares(
     target: int,
     like: Tensor,
     temperature: float = 1.0,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> WordShares | None:
     """The change of an answer by each word of a query: exact, by asking about the text without it.
 
@@ -109,7 +109,7 @@ def word_shares(
         others = torch.cat([log_p[:, :target], log_p[:, target + 1 :]], dim=1)
         scores = log_p[:, target] - torch.logsumexp(others, dim=1)
     else:
-        scores = targets.restore(outputs)[:, target].double()
+        scores = targets.restore(outputs, x)[:, target].double()
     whole, *without = scores.tolist()
     values = iter(without)
     content = parts.text.text

@@ -14,6 +14,7 @@ from quickstudy.inputs.rows import Columns
 from quickstudy.inputs.support import Encoded, SupportSet, read
 from quickstudy.inputs.task_columns import TaskColumns
 from quickstudy.inputs.vectors import Vectors
+from quickstudy.inputs.windows import Windows
 
 __all__ = [
     "KINDS",
@@ -27,6 +28,7 @@ __all__ = [
     "SupportSet",
     "TaskColumns",
     "Vectors",
+    "Windows",
     "kind_from_json",
     "read",
 ]
@@ -36,6 +38,7 @@ KINDS: dict[str, type[InputKind]] = {
     "pictures": Pictures,
     "encoded_pictures": EncodedPictures,
     "encoded_texts": EncodedTexts,
+    "windows": Windows,
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from numpy.typing import NDArray
+from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
@@ -17,8 +18,8 @@ from quickstudy.task import Kind
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-Form = Literal["image", "row", "text", "values"]
-Modality = Literal["pictures", "rows", "texts", "arrays"]
+Form = Literal["image", "row", "text", "series", "values"]
+Modality = Literal["pictures", "rows", "texts", "series", "arrays"]
 
 
 class Images(NamedTuple):
@@ -192,6 +193,36 @@ class InputKind(ABC):
 
     def left_out(self, raw: Any) -> LeftOut | None:
         """The words of an input that `raw` gave, and it without each; None where it has none."""
+        return None
+
+    def examples_of(self, X: Any) -> tuple[Any, Any]:
+        """The examples and labels in inputs that are their own labels, such as a series.
+
+        Raises:
+            UserError: Inputs of this kind need labels.
+        """
+        raise UserError(
+            f"adapt: every example needs a label; received {self.modality} without labels; pass y."
+        )
+
+    def spans(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """When each encoded input is asked about, and when its label is known; None without times.
+
+        A judgement that is true to time learns from what is known before it asks.
+
+        Shapes:
+            x (examples, *x) -> two of (examples,)
+        """
+        return None
+
+    @property
+    def carried(self) -> int:
+        """How many trailing numbers of an encoded input are carried along, seen by no network."""
+        return 0
+
+    @property
+    def answer_shape(self) -> Shape | None:
+        """Shape of the values of one answer of a regression; None for a row of them."""
         return None
 
     @property

@@ -30,7 +30,14 @@ def label_list(y: Any) -> list[Any]:
     if isinstance(y, Tensor | np.ndarray):
         plain: list[Any] = y.tolist()
         return plain
-    return [label.item() if _is_number(label) else label for label in y]
+    return [
+        label.item()
+        if _is_number(label)
+        else label.tolist()
+        if isinstance(label, np.ndarray | Tensor)
+        else label
+        for label in y
+    ]
 
 
 def label_array(labels: list[Any]) -> Array:

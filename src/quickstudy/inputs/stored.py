@@ -12,6 +12,7 @@ from PIL import Image
 
 from quickstudy.files.records import JSON
 from quickstudy.inputs.kind import InputKind
+from quickstudy.inputs.windows import SERIES
 
 PNG: Final = b"\x89PNG"
 
@@ -38,6 +39,8 @@ def to_request(data: bytes) -> JSON:
         return {"image": {"b64": base64.b64encode(data).decode()}}
     value = json.loads(data)
     if isinstance(value, dict) and value.keys() == {"text", "spans"}:
+        return value
+    if isinstance(value, dict) and isinstance(value.get(SERIES), list):
         return value
     if isinstance(value, str):
         return {"text": value}

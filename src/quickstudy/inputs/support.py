@@ -11,7 +11,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.inputs.kind import InputKind, Shape
 from quickstudy.inputs.labels import distinct_classes, label_list, real_targets
-from quickstudy.targets import IDENTITY, TargetRule, TargetScale
+from quickstudy.targets import IDENTITY, Scale, TargetRule, TargetScale
 from quickstudy.task import Examples, Kind, examples, finite_rows
 
 
@@ -65,7 +65,7 @@ class SupportSet(NamedTuple):
     labels: list[Any]
     examples: Examples
     classes: list[Any]
-    scale: TargetScale = IDENTITY
+    scale: Scale = IDENTITY
     raw: list[Any] | None = None
 
     @property
@@ -164,7 +164,7 @@ def read(
             f"{values.shape[1]}; pass y of shape (examples, {n_out})."
         )
     scale = TargetScale.of(values.numpy()) if rule == "support" else rule
-    targets_ = scale.standardise(values)
+    targets_ = scale.standardise(values, x.cpu())
     if not torch.isfinite(targets_.to(x.dtype)).all():
         raise UserError(
             f"adapt: targets must be within {torch.finfo(x.dtype).max:.3g} standard deviations; "

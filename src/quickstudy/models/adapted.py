@@ -128,8 +128,8 @@ class Adapted:
         X = self.model.inputs(X)
         outputs, single = self._output(X)
         if self.model.kind == "regression":
-            values = self.scale.restore(outputs).cpu().numpy()
-            values = values[:, 0] if values.shape[1] == 1 else values
+            values = self.scale.restore(outputs, X.x).cpu().numpy()
+            values = self._shaped(values)
             return values[0] if single else values
         confidence, best = self._probabilities(outputs).max(dim=1)
         sure = confidence >= min_confidence
@@ -355,6 +355,13 @@ class Adapted:
             model.fingerprint,
             self.scale,
         )
+
+    def _shaped(self, values: Array) -> Array:
+        """The values `(queries, outputs)` of answers as people read them."""
+        shape = self.model.preprocess.answer_shape
+        if shape is not None:
+            return values.reshape(len(values), *shape)
+        return values[:, 0] if values.shape[1] == 1 else values
 
     def _taught(self, inputs: Encoded, labels: list[Any]) -> Adapted:
         """The model of a task of these examples."""

@@ -23,7 +23,7 @@ from quickstudy.inputs import InputKind
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
 from quickstudy.models.no_queries import ask_one_instead, write_out_sizes
-from quickstudy.targets import IDENTITY, TargetScale
+from quickstudy.targets import IDENTITY, Scale, TargetScale
 from quickstudy.version import __version__
 
 FORMATS = (".onnx", ".pt2")
@@ -53,13 +53,10 @@ class Predictor(nn.Module):
     """
 
     def __init__(
-        self, learner: AnyLearner, state: Any, temperature: float, targets: TargetScale = IDENTITY
+        self, learner: AnyLearner, state: Any, temperature: float, targets: Scale = IDENTITY
     ) -> None:
         super().__init__()
-        self.scaled = not targets.is_identity
-        if self.scaled:
-            self.register_buffer("mean", torch.tensor(targets.mean, dtype=torch.float64))
-            self.register_buffer("std", torch.tensor(targets.std, dtype=torch.float64))
+        self.targets = targets
         self.learner = copy.deepcopy(learner).eval().requires_grad_(False)
         self.temperature = temperature
         parts, self.structure = pytree.tree_flatten(state)
@@ -72,9 +69,9 @@ class Predictor(nn.Module):
         parts = [self.get_buffer(name) for name in self.names]
         state = pytree.tree_unflatten(parts, self.structure)
         outputs = answers(self.learner, state, queries, self.temperature)
-        if not self.scaled:
+        if self.targets.is_identity:
             return outputs
-        return (outputs[0] * self.get_buffer("std") + self.get_buffer("mean"),)
+        return (self.targets.restore(outputs[0], queries),)
 
     @property
     def outputs(self) -> list[str]:
@@ -99,7 +96,7 @@ def describe(
     temperature: float = 1.0,
     preprocess: InputKind | None = None,
     fingerprint: str = "",
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> JSON:
     """How to use an exported model, as JSON that every reader takes.
 
@@ -136,7 +133,7 @@ def exported(
     support_x: Tensor,
     description: JSON | None = None,
     temperature: float = 1.0,
-    targets: TargetScale = IDENTITY,
+    targets: Scale = IDENTITY,
 ) -> bytes:
     """An adapted model as the content of a file that runs without quickstudy.
 
@@ -168,7 +165,8 @@ def exported(
         key: value if isinstance(value, str) else json.dumps(value, allow_nan=False)
         for key, value in (description or {}).items()
     }
-    _check_resolution(targets)
+    if isinstance(targets, TargetScale):
+        _check_resolution(targets)
     queries = [_mixtures(support_x, n) for n in BATCHES]
     try:
         with torch.no_grad():
@@ -186,7 +184,9 @@ def exported(
             f"does not ({error}); meta-train it with another norm, or {ALTERNATIVE}."
         ) from error
     if not targets.is_identity:
-        expected = [(targets.restore(values),) for (values,) in expected]
+        expected = [
+            (targets.restore(values, x),) for x, (values,) in zip(queries, expected, strict=True)
+        ]
     predictor = Predictor(learner, state, temperature, targets)
     write = _as_onnx if suffix == ".onnx" else _as_pt2
     content, run = write(predictor, support_x.shape[1:], metadata)

@@ -89,7 +89,7 @@ class Model:
         """The kind of the targets."""
         return self.learner.kind
 
-    def adapt(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
+    def adapt(self, X: Any, y: Sequence[Hashable] | Array | Tensor | None = None) -> Adapted:
         """A model of a new task from its few examples.
 
         Args:
@@ -99,7 +99,8 @@ class Model:
                 A learner that `reads_columns` takes any table: arrays, data frames, rows as lists
                 or mappings; numbers, text and missing cells.
             y: A label for each: text, numbers, truth values or tuples of these; numbers in
-                regression.
+                regression. Left out for inputs that are their own labels: of a model of series, X
+                is the whole history of one.
 
         Raises:
             UserError: Lengths differ, inputs have another shape or are not finite, a label is
@@ -110,6 +111,8 @@ class Model:
             >>> adapted.predict(X[0])
             'zero'
         """
+        if y is None:
+            X, y = self.preprocess.examples_of(X)
         support = self.read(X, y)
         return Adapted(self.taking(support.x_shape, support.kind), support)
 

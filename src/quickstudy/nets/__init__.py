@@ -3,6 +3,7 @@
 from quickstudy.nets.adapter import Adapter
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.head import SharedLinear
+from quickstudy.nets.leading import Leading
 from quickstudy.nets.metric import Metric
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.norm import Centre, Norm, calibrate, replace_batch_norm
@@ -16,6 +17,7 @@ __all__ = [
     "Adapter",
     "Centre",
     "Conv4",
+    "Leading",
     "Metric",
     "Norm",
     "ResNet12",

@@ -158,7 +158,7 @@ def _own(served: Served, source: TaskSource) -> Sample:
         columns = task.support.y.argmax(dim=1).tolist()
         labels: list[Any] = [f"class {column + 1}" for column in columns]
     else:
-        values = source.targets.restore(task.support.y).tolist()
+        values = source.targets.restore(task.support.y, task.support.x).tolist()
         labels = [y[0] if len(y) == 1 else y for y in values]
     support = [
         Example.model_validate({"label": label, **to_request(x)})

@@ -15,7 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
-from quickstudy.targets import TargetRule, TargetScale
+from quickstudy.targets import Scale, TargetRule
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
@@ -105,8 +105,11 @@ class Augmented(TaskSource):
         return self.source.metrics
 
     @property
-    def targets(self) -> TargetScale:
+    def targets(self) -> Scale:
         return self.source.targets
+
+    def n_tasks(self, split: Split) -> int | None:
+        return self.source.n_tasks(split)
 
     def with_targets(self, targets: TargetRule) -> Self:
         return replace(self, source=self.source.with_targets(targets))

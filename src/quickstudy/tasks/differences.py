@@ -10,7 +10,14 @@ from quickstudy.inputs.rows import Columns
 from quickstudy.tasks.contents import Contents, Held
 from quickstudy.tasks.source import Split
 
-PLURAL = {"class": "classes", "group": "groups", "table": "tables", "part": "parts"}
+PLURAL = {
+    "class": "classes",
+    "group": "groups",
+    "table": "tables",
+    "part": "parts",
+    "series": "series",
+    "scene": "scenes",
+}
 SHOWN = 5
 
 

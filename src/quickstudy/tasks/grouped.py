@@ -102,7 +102,11 @@ class GroupedRows(TaskSource):
     def with_targets(self, targets: TargetRule) -> Self:
         if targets == "support" or targets == self.targets or self.kind == "classification":
             return self
-        return replace(self, scale=targets)
+        return (
+            replace(self, scale=targets)
+            if isinstance(targets, TargetScale)
+            else super().with_targets(targets)
+        )
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -162,7 +166,7 @@ class GroupedRows(TaskSource):
             way, members = len(classes), [rows[targets == c] for c in range(len(classes))]
         else:
             values = torch.from_numpy(self.y[rows].astype(np.float64))
-            targets = self.targets.standardise(values[:, None])[:, 0].numpy()
+            targets = self.targets.standardise(values[:, None], values)[:, 0].numpy()
         place = dict(zip(rows.tolist(), targets, strict=True))
 
         def part(chosen: list[Array]) -> Examples:

@@ -15,7 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import DEFAULT, Metric
-from quickstudy.targets import IDENTITY, TargetRule, TargetScale
+from quickstudy.targets import IDENTITY, Scale, TargetRule
 from quickstudy.task import Kind, Task, stack
 from quickstudy.tasks.contents import Contents
 from quickstudy.tasks.rungs import default_rungs, feature_rungs
@@ -95,7 +95,7 @@ class TaskSource(ABC):
         return tuple(metric.in_units_of(self.targets) for metric in DEFAULT[self.kind])
 
     @property
-    def targets(self) -> TargetScale:
+    def targets(self) -> Scale:
         """The scale by which the tasks' targets are standardised; the identity where none is known.
 
         A source of rows takes it from its meta-train rows. Its tasks then hold standardised
@@ -122,6 +122,14 @@ class TaskSource(ABC):
     def untouched(self) -> TaskSource:
         """The tasks as the data give them, without augmentation."""
         return self
+
+    def n_tasks(self, split: Split) -> int | None:
+        """Number of tasks of a split that differ, the first ones; None where they never end.
+
+        An evaluation takes no more. In meta-train it is the number of what tasks are made of, such
+        as series, each of which is in one of the first so many tasks.
+        """
+        return None
 
     def contents(self) -> Contents | None:
         """Names and digests of all that each split holds; None where the source cannot tell.
@@ -207,6 +215,12 @@ class TaskSource(ABC):
             f"{self.targets.to_json()}; received a model that was trained with "
             f"{targets.to_json()} (null: as they came); train one on these tasks."
         )
+
+
+def no_more(source: TaskSource, split: Split, n_tasks: int) -> int:
+    """This number of tasks, or that of all where there are fewer."""
+    every = source.n_tasks(split)
+    return n_tasks if every is None else min(n_tasks, every)
 
 
 def flat_batches(source: TaskSource) -> TaskSource:

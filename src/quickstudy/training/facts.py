@@ -10,7 +10,7 @@ from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.traits import architectures
-from quickstudy.targets import TargetScale
+from quickstudy.targets import rule_from_json
 from quickstudy.tasks.recorded import record_of
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.settings import Training
@@ -43,7 +43,7 @@ def on_recorded_scale(source: TaskSource, run: str | Path) -> TaskSource:
         UserError: The tasks have another scale, which cannot be changed.
     """
     targets = RunDirectory(run).read().get("targets")
-    return source.with_targets(TargetScale.from_json(targets))
+    return source.with_targets(rule_from_json(targets))
 
 
 def places_of(about: JSON, record: JSON) -> JSON:

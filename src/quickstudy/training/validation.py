@@ -15,7 +15,7 @@ from quickstudy.evaluation.scores import responses, score
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import FloatArray
 from quickstudy.task import Task
-from quickstudy.tasks.source import TaskSource, of_size
+from quickstudy.tasks.source import TaskSource, no_more, of_size
 from quickstudy.training.settings import Training
 
 
@@ -33,7 +33,8 @@ class Validation:
 
     def __init__(self, learner: AnyLearner, source: TaskSource, settings: Training) -> None:
         self.learner, self.source, self.settings = learner, source, settings
-        self.n = settings.valid_tasks if "valid" in source.splits else 0
+        has_tasks = "valid" in source.splits
+        self.n = no_more(source, "valid", settings.valid_tasks) if has_tasks else 0
         for name in ("patience", "target", "valid_n_way"):
             if not self.n and (value := getattr(settings, name)) is not None:
                 raise UserError(

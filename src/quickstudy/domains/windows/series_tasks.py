@@ -1,0 +1,228 @@
+"""Tasks from a file of series: one series is one task, cut in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
+from quickstudy.errors import UserError
+from quickstudy.inputs import Windows
+from quickstudy.inputs.series_files import Series, read_series
+from quickstudy.inputs.series_layouts import Layout
+from quickstudy.inputs.windows import naive_error
+from quickstudy.task import Task
+from quickstudy.tasks.arrays import split_names
+from quickstudy.tasks.contents import Unit, held, marks_of
+from quickstudy.tasks.recorded import Recorded, dealt
+from quickstudy.tasks.source import Split, generator
+
+
+class Timeline(NamedTuple):
+    """One series.
+
+    Attributes:
+        name: Its name.
+        values: All that is known of it `(time, C)`.
+        future: The values that follow `(horizon, C)`, which only meta-test asks for; None where
+            they are the last of `values`.
+    """
+
+    name: str
+    values: Floats
+    future: Floats | None = None
+
+    @property
+    def whole(self) -> Floats:
+        """What is known, and what follows it."""
+        return self.values if self.future is None else np.concatenate([self.values, self.future])
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesTasks(WindowTasks):
+    """Tasks each of which is one series: learn from its past, forecast what follows a cut.
+
+    The support is every window whose future ends before the cut; a query is a window whose future
+    begins there or later. Meta-valid, and meta-test without a `future`, ask for the last values of
+    a series; meta-train for those after a cut at random, from the middle of a series on.
+
+    Attributes:
+        timelines: The series, by number.
+
+    Example:
+        >>> tasks = windows("sales.csv", horizon=8, lags=24)  # SeriesTasks
+        >>> tasks.task("test", 0).query.y.shape
+        torch.Size([1, 8])
+    """
+
+    timelines: Sequence[Timeline] = field(default=(), repr=False)
+
+    @property
+    def unit(self) -> Unit:
+        return "series"
+
+    def values_of(self, unit: int) -> tuple[str, list[Floats]]:
+        timeline = self.timelines[unit]
+        return timeline.name, [timeline.whole]
+
+    def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
+        kind, timeline = self.windows, self.timelines[unit]
+        values = timeline.whole if split == "test" else timeline.values
+        last = len(values) - kind.horizon
+        first = min(max(kind.lags + kind.horizon, last // 2), last)
+        place = int(rng.integers(first, last + 1)) if split == "train" else last
+        past = values[:place]
+        support = kind.cut(past, unit)
+        # Query windows begin to be asked at the cut, and then every stride later.
+        ends = np.arange(place, last + 1, kind.stride)[: self.n_query]
+        lags = np.stack([values[end - kind.lags : end] for end in ends])
+        future = np.stack([values[end : end + kind.horizon] for end in ends])
+        x = kind.framed(lags, naive_error(past, kind.season), unit, ends - 1)
+        return Task(
+            self.examples(support.x, support.y),
+            self.examples(x, kind.standardised(future, x)),
+        )
+
+
+def windows(
+    path: Path,
+    horizon: int,
+    lags: int | None = None,
+    season: int = 1,
+    future: Path | None = None,
+    stride: int = 1,
+    n_query: int = 1,
+    layout: Layout | Literal["auto"] = "auto",
+    id: str | None = None,
+    time: str | None = None,
+    values: Sequence[str] = (),
+    gaps: Literal["refuse", "fill", "ignore"] = "refuse",
+    valid: float = 0.16,
+    test: float = 0.2,
+    folds: int | None = None,
+    fold: int = 0,
+    seed: int = 0,
+    recorded: Recorded | None = None,
+) -> SeriesTasks:
+    """Tasks from a CSV file of series, also gzipped: each series is a task.
+
+    Whole series are dealt out to the splits, so that meta-test asks about series that were never
+    seen. Those too short for a window and two horizons are left out and counted in `describe()`.
+
+    Args:
+        path: The file: a row for each series, a row for each value, or a column for each series.
+        horizon: How many values are forecast.
+        lags: How many values a forecast looks at; four horizons, or two seasons where they are
+            longer, where omitted.
+        season: Length of a season, such as 24 of hourly values; 1 for none.
+        future: A file of the values that follow each series, which only meta-test sees; the last
+            ones of each series where omitted.
+        stride: Times from one window of the support to the next.
+        n_query: Windows that a task asks about, at most.
+        layout: How the file holds the series; see `quickstudy.inputs.series_files.read_series`.
+        id: Column that names the series, of a file with a row for each value.
+        time: Column of the times.
+        values: Columns of the values, each a channel of the series.
+        gaps: What to do about times that are missing.
+        valid: Part of the series that are meta-valid; with `folds`, of those not in meta-test.
+        test: Part of the series that are meta-test.
+        folds: Number of parts into which the series are dealt; meta-test is one of them.
+        fold: Which of them, from 0.
+        seed: Seed of the split, and of the tasks.
+        recorded: The data of a run, whose split is used again.
+
+    Raises:
+        DataError: A file is missing or damaged.
+        UserError: It holds no series, times or values are wrong, or there are too few series.
+    """
+    every = read_series(Path(path), layout, id, time, tuple(values), gaps)
+    lags = max(4 * horizon, 2 * season) if lags is None else lags
+    channels = every[0].channels
+    kind = Windows(lags, horizon, channels, season=season, stride=stride)
+    what_follows: dict[str, Floats] = {}
+    if future is not None:
+        what_follows = _following(Path(future), layout, every, horizon)
+    name = Path(path).name.split(".")[0]
+    least = lags + 2 * horizon
+    timelines = [
+        Timeline(each.name, each.values, what_follows.get(each.name))
+        for each in every
+        if len(each.values) >= least
+    ]
+    if not timelines:
+        longest = max(len(each.values) for each in every)
+        raise UserError(
+            f"windows: a series needs a window and two horizons, {least} values; received none in "
+            f"{path}, the longest of {longest}; choose fewer lags or a shorter horizon."
+        )
+    numbers = {timeline.name: number for number, timeline in enumerate(timelines)}
+    present = {t.name: held(marks_of([t.whole.tobytes()])) for t in timelines}
+    splits, left_out = dealt(
+        present, recorded, lambda: _split([*numbers], valid, test, folds, fold, seed, name)
+    )
+    short = len(every) - len(timelines)
+    notes = (
+        [f"{short} of {len(every)} series are shorter than {least} values and left out"]
+        if short
+        else []
+    )
+    return SeriesTasks(
+        name=name,
+        windows=kind,
+        units={split: [numbers[each] for each in names] for split, names in splits.items()},
+        n_query=n_query,
+        seed=seed,
+        about={
+            "season": season,
+            "stride": stride,
+            "series": {split: len(names) for split, names in splits.items()},
+            "series_left_out": short,
+            **({"notes": notes} if notes else {}),
+        },
+        left_out=left_out,
+        timelines=timelines,
+    )
+
+
+def _following(
+    path: Path, layout: Layout | Literal["auto"], every: Sequence[Series], horizon: int
+) -> dict[str, Floats]:
+    """What follows each series, by its name."""
+    names = {each.name for each in every}
+    following = {each.name: each.values for each in read_series(path, layout, least=horizon)}
+    missing = [name for name in names if name not in following]
+    if missing:
+        raise UserError(
+            f"windows: {path} must hold what follows each series; received none for "
+            f"{missing[0]!r} ({len(missing)} of {len(names)}); add it, or leave future out."
+        )
+    return {name: values[:horizon] for name, values in following.items()}
+
+
+def _split(
+    names: Sequence[str],
+    valid: float,
+    test: float,
+    folds: int | None,
+    fold: int,
+    seed: int,
+    what: str,
+) -> dict[Split, list[str]]:
+    """The names of each split: at random, or with one of several folds as meta-test."""
+    if folds is None:
+        return split_names(names, valid, test, seed, f"{what}: series", least=1)
+    if not 2 <= folds <= len(names) or not 0 <= fold < folds:
+        raise UserError(
+            f"{what}: folds must be 2 or more, no more than the {len(names)} series, and fold one "
+            f"of them from 0 on; received folds={folds}, fold={fold}; choose others."
+        )
+    order = generator(seed, "folds", 0).permutation(len(names))
+    tested = {names[place] for place in np.array_split(order, folds)[fold]}
+    others = split_names(
+        [name for name in names if name not in tested], valid, 0, seed, f"{what}: series", least=1
+    )
+    return {**others, "test": [name for name in names if name in tested]}
