@@ -16,9 +16,13 @@ from quickstudy.cli.options import train_parser
 from quickstudy.training.plan import build, flat, nested, resolve
 
 JSON = dict[str, Any]
-PATH = {"tasks.path": "data", "tasks.target": "kind"}
-OF_A_PLACE = ("folder", "tables", "texts", "clinc150", "hwu64", "fewrel")
-NEEDS = {"table": tuple(PATH), **dict.fromkeys(OF_A_PLACE, ("tasks.path",))}
+PATH = {"tasks.path": "data", "tasks.target": "kind", "tasks.horizon": 12}
+OF_A_PLACE = ("folder", "tables", "texts", "clinc150", "hwu64", "fewrel", "eth_ucy")
+NEEDS = {
+    "table": ("tasks.path", "tasks.target"),
+    "windows": ("tasks.path", "tasks.horizon"),
+    **dict.fromkeys(OF_A_PLACE, ("tasks.path",)),
+}
 EVERYTHING = [
     *({"learner": {"name": name}} for name in LEARNERS),
     *({"net": {"name": name}} for name in NETS),

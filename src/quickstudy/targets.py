@@ -58,7 +58,7 @@ class Scale(ABC):
 
     @abstractmethod
     def unit(self, output: int, x: Tensor) -> float:
-        """What a change of 1 in an output is for one input `(*x)`, in the user's units."""
+        """The change in the user's units by a change of 1 in an output, for one input `(*x)`."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any] | None:
@@ -292,7 +292,7 @@ class FrameScale(Scale):
         return y.double().reshape(*y.shape[:-1], self.horizon, self.channels)
 
     def _reference(self, x: Tensor) -> Tensor | float:
-        """What a learner's 0 stands for, in the frame `(..., horizon, C)`."""
+        """The forecast that a learner's 0 stands for, in the frame `(..., horizon, C)`."""
         if self.reference == "last":
             return 0.0
         step = -x[..., self.n_lags - 2 * self.channels : self.n_lags - self.channels].double()

@@ -394,3 +394,11 @@ def test_hourly_series_of_m4() -> None:
     assert len(series) == 414
     assert sum(len(each.values) for each in series) == 353500
     assert series[0].values[:3, 0].tolist() == [605, 586, 586]
+
+
+def test_what_follows_a_series_may_be_constant(tmp_path):
+    file = tmp_path / "future.csv"
+    file.write_text("id,a,b\ns1,3,3\ns2,4,5\n")
+    assert [each.name for each in read_series(file, varies=False)] == ["s1", "s2"]
+    with pytest.raises(UserError, match="'s1' must vary"):
+        read_series(file)

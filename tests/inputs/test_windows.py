@@ -145,3 +145,12 @@ def test_several_channels_are_answered_by_time():
     walk = np.stack([np.arange(9.0), 0.5 * np.arange(9.0)], axis=1)
     adapted = model.adapt(walk)
     np.testing.assert_allclose(adapted.predict(walk), [[9.0, 4.5], [10.0, 5.0]], atol=1e-4)
+
+
+def test_windows_of_a_history_have_times_and_others_have_none():
+    x, _ = KIND.examples_of(HISTORY)
+    asked, known = KIND.spans(x)
+    assert asked.tolist() == [3, 4, 5, 6]
+    assert known.tolist() == [5, 6, 7, 8]
+    encoded, _ = KIND.encode(HISTORY, KIND.x_shape)
+    assert KIND.spans(torch.from_numpy(encoded)) is None

@@ -20,6 +20,7 @@ from quickstudy.nets.passing import padding
 from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Task, stack
 
+Spans = tuple[Tensor, Tensor]
 WIDE = 0.3
 """Width of an interval of accuracy from which on it says little."""
 COVERAGE = math.erf(1.96 / math.sqrt(2))
@@ -49,21 +50,28 @@ class Quality(Record):
 
 
 def cross_validated(
-    learner: AnyLearner, support: Examples, max_folds: int = 5, targets: Scale = IDENTITY
+    learner: AnyLearner,
+    support: Examples,
+    max_folds: int = 5,
+    targets: Scale = IDENTITY,
+    spans: Spans | None = None,
 ) -> Quality:
     """Adapts to all folds but one and predicts that one, for each fold.
 
     Folds are stratified by class. The estimate errs on the low side, as each fold learns from fewer
-    examples.
+    examples. Where examples have times, the folds are the parts of the later half of the time, and
+    each is predicted by what was known before it.
 
     Args:
         learner: In eval mode.
         support: The support set of the task.
         max_folds: Folds at most; no more than a class has examples.
         targets: The scale of the targets of a regression; the error is in the user's units.
+        spans: When each example is asked about, and when its target is known; None without times.
 
     Raises:
-        UserError: A class has one example, so that leaving it out leaves none.
+        UserError: A class has one example, so that leaving it out leaves none; or too little is
+            known before the later half of the time.
 
     Source: Shimabucoro et al.: Evaluating the Evaluators, 2023.
     """
@@ -79,10 +87,16 @@ def cross_validated(
             "labelled queries of your own."
         )
     folds = min(max_folds, fewest)
-    earlier = (group[:, None] == group).tril(diagonal=-1)  # examples of its class before each
-    fold = earlier.sum(dim=1) % folds
-    predictions = held_out(learner, support, fold)
-    n = len(fold)
+    if spans is None:
+        earlier = (group[:, None] == group).tril(diagonal=-1)  # examples of its class before each
+        fold = earlier.sum(dim=1) % folds
+    else:
+        fold = later_parts(spans, folds)
+        folds = int(fold.max()) + 1
+    asked = fold >= 0
+    predictions = held_out(learner, support, fold, spans)[asked]
+    support, n = Examples(*(part.cpu()[asked] for part in support)), int(asked.sum())
+    group = group.cpu()[asked]
     if classes:
         correct = (predictions.argmax(dim=1) == group).double().numpy()
         low, high = wilson(correct)
@@ -94,7 +108,7 @@ def cross_validated(
             )
         return Quality(ACCURACY.name, float(correct.mean()), low, high, n, folds, warning)
     errors = (
-        targets.differences(predictions - support.y.cpu(), support.x.cpu())
+        targets.differences(predictions - support.y, support.x)
         .double()
         .square()
         .mean(dim=1)
@@ -107,8 +121,29 @@ def cross_validated(
     return Quality(MSE.name, mean, max(mean - half, 0.0), mean + half, n, folds, warning)
 
 
+def later_parts(spans: Spans, folds: int) -> Tensor:
+    """The fold of each example `(support,)`: parts of the later half of the time, -1 before it.
+
+    Raises:
+        UserError: Nothing is known before the first of them.
+    """
+    asked, known = (times.cpu() for times in spans)
+    times = torch.tensor(sorted(set(asked.tolist())), dtype=asked.dtype)
+    later = times[len(times) // 2 :]
+    folds = min(folds, len(later))
+    first = later[torch.arange(folds) * len(later) // folds].contiguous()
+    if not bool((known <= first[0]).any()):
+        raise UserError(
+            "quality: needs examples that are known before the later half of the time, to learn "
+            f"from them; received {len(asked)}, none of them so early; give a longer history."
+        )
+    return torch.bucketize(asked.contiguous(), first, right=True) - 1
+
+
 @torch.no_grad()
-def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
+def held_out(
+    learner: AnyLearner, support: Examples, fold: Tensor, spans: Spans | None = None
+) -> Tensor:
     """The prediction for each support example by the learner adapted to all other folds.
 
     To leave an example out is to give it weight 0, so the folds are a meta-batch.
@@ -116,13 +151,15 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
     Args:
         learner: In eval mode.
         support: The support set of the task.
-        fold: The fold of each example, `(support,)`.
+        fold: The fold of each example, `(support,)`; below 0 of one that is not predicted.
+        spans: When each example is asked about, and when its target is known: where they are given,
+            a fold is predicted by what is known before it, not by all other folds.
 
     Returns:
         Predictions `(support, way)` or `(support, outputs)`, on the CPU. A class that only one fold
         has is impossible in the prediction for its examples.
     """
-    numbers = sorted(set(fold.tolist()))
+    numbers = sorted(set(fold.tolist()) - {-1})
     strategy = choose(learner, "auto")
     chunk_size = TOGETHER if strategy == "vmap" else 1
     predictions: list[Tensor] = []
@@ -138,7 +175,10 @@ def held_out(learner: AnyLearner, support: Examples, fold: Tensor) -> Tensor:
         tasks = []
         for number in numbers[first : first + chunk_size]:
             weight = (fold == number).to(support.weight)
-            others = support._replace(weight=support.weight * (1 - weight))
+            learned = 1 - weight
+            if spans is not None:
+                learned = (spans[1] <= spans[0][fold == number].min()).to(support.weight)
+            others = support._replace(weight=support.weight * learned)
             tasks.append(Task(others, support._replace(weight=weight)))
         with threads(learner, "auto"):
             predictions += map_tasks(respond, stack(tasks), strategy).cpu().unbind()

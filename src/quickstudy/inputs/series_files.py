@@ -49,6 +49,7 @@ def read_series(
     missing: Iterable[str] | str | None = None,
     least: int = 2,
     columns: Mapping[str, Type] | None = None,
+    varies: bool = True,
 ) -> list[Series]:
     """The series of a delimited file, also gzipped, or of a data frame.
 
@@ -67,6 +68,7 @@ def read_series(
         least: How many steps a series must have.
         columns: How the numbers of columns are written, where it is to be said: `numbers`, with a
             decimal point, or `comma`.
+        varies: Whether a constant series is refused, as nothing can be learned from it.
 
     Raises:
         DataError: The file cannot be read.
@@ -84,7 +86,7 @@ def read_series(
     numbers = numbers_of(sheet, kind, blocks, Reading.of(missing, columns))
     clocks = clocks_of(sheet, kind, blocks)
     return [
-        _series(sheet, block, array, times, gaps, least)
+        _series(sheet, block, array, times, gaps, least, varies)
         for block, array, times in zip(blocks, numbers, clocks, strict=True)
     ]
 
@@ -176,20 +178,26 @@ def _check_names(sheet: Sheet, kind: Layout, blocks: Sequence[Block]) -> None:
 
 
 def _series(
-    sheet: Sheet, block: Block, values: Array, times: Times | None, gaps: Gaps, least: int
+    sheet: Sheet,
+    block: Block,
+    values: Array,
+    times: Times | None,
+    gaps: Gaps,
+    least: int,
+    varies: bool,
 ) -> Series:
     """One series, checked, with gaps filled or ignored where that is asked."""
     if times is not None:
         check_order(sheet, block, times)
     values, times, n_filled = whole(sheet, block, values, times, gaps)
     where = place_of(sheet, block, 0) if len(block.rows) else sheet.where
-    _check_whole(block.name, values, least, where)
+    _check_whole(block.name, values, least, where, varies)
     return Series(
         block.name, values, block.channels, None if times is None else times.texts, n_filled
     )
 
 
-def _check_whole(name: str, values: Array, least: int, where: str) -> None:
+def _check_whole(name: str, values: Array, least: int, where: str, varies: bool = True) -> None:
     """Refuses a series that is too short, or constant."""
     if len(values) < least:
         raise _refusal(
@@ -198,7 +206,7 @@ def _check_whole(name: str, values: Array, least: int, where: str) -> None:
             "give a longer history, leave the series out, or ask for fewer lags or a shorter "
             "horizon",
         )
-    if (values == values[:1]).all():
+    if varies and (values == values[:1]).all():
         raise _refusal(
             f"the series {name!r} must vary",
             f"{len(values)} times {values[0, 0]:g} from {where} on",

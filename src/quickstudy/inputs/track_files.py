@@ -90,6 +90,11 @@ class TrackWindows(NamedTuple):
     end: Places
     agent: Places
 
+    def at(self, places: Places) -> TrackWindows:
+        """The windows in these places."""
+        lags, future, start, end, agent = self
+        return TrackWindows(lags[places], future[places], start[places], end[places], agent[places])
+
 
 def read_scene(path: Path, place: str | None = None) -> Scene:
     """The scene in a file of the columns frame, agent, x and y.

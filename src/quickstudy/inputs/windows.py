@@ -20,7 +20,7 @@ from quickstudy.inputs.files import some
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.series_files import Series, read_series
-from quickstudy.inputs.track_files import read_scene, windows_of
+from quickstudy.inputs.track_files import TrackWindows, read_scene, windows_of
 from quickstudy.inputs.vectors import nested_numbers, numbers
 from quickstudy.targets import FrameScale
 from quickstudy.task import Kind
@@ -72,8 +72,8 @@ class Windows(InputKind):
         >>> kind = Windows(lags=24, horizon=6)
         >>> history = np.sin(np.arange(100) / 4)
         >>> X, y = kind.examples_of(history)
-        >>> X.shape, y.shape
-        ((71, 24, 1), (71, 6, 1))
+        >>> tuple(X.shape), y.shape
+        ((71, 31), (71, 6, 1))
     """
 
     form = "series"
@@ -140,13 +140,18 @@ class Windows(InputKind):
         ]
         return [*lags, *of_channel, "cosine", "sine", "series", "end"]
 
-    def framed(self, windows: Floats, errors: Floats, series: int = -1, ends: Any = -1) -> Floats:
+    def spans(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """From the last lag on, and until the last value that follows."""
+        end = self.scale.frame(x).end
+        return None if bool((end < 0).any()) else (end, end + self.horizon)
+
+    def framed(self, windows: Floats, errors: Floats, series: Any = -1, ends: Any = -1) -> Floats:
         """Encoded inputs from windows in the user's units.
 
         Args:
             windows: Windows `(n, lags, C)`.
             errors: The naive error of each `(n, C)`, or of all `(C,)`.
-            series: Number of their series.
+            series: Number of their series, or of each.
             ends: Place of the last value of each.
         """
         n, level = len(windows), windows[:, -1]
@@ -167,7 +172,7 @@ class Windows(InputKind):
             spread = np.where(std > rounding, std, 1.0)
         lags = (change / spread[:, None]).reshape(n, -1)
         errors = np.broadcast_to(errors, level.shape)
-        place = np.stack([np.full(n, series), np.broadcast_to(ends, n)], axis=1)
+        place = np.stack([np.broadcast_to(each, n) for each in (series, ends)], axis=1)
         return np.concatenate([lags, level, spread, errors, heading, place], axis=1)
 
     def cut(self, history: Floats, series: int = -1) -> Windowed:
@@ -191,15 +196,29 @@ class Windows(InputKind):
         start, target = start[shown], target[shown]
         return Windowed(x[shown], y[shown], start, target, target + self.horizon - 1)
 
-    def examples_of(self, X: Any) -> tuple[Floats, Floats]:
-        """The windows `(n, lags, C)` of a history, or of several, and their futures in its units.
+    def examples_of(self, X: Any) -> tuple[Tensor, Floats]:
+        """The windows of a history, or of several, encoded, and their futures in its units.
+
+        Shapes:
+            (n, *x_shape), (n, horizon, C)
 
         Raises:
             UserError: X is no history, or is shorter than a window and what follows it.
         """
-        parts = [self._examples(history) for history in self._histories(X)[0]]
-        windows, futures = (np.concatenate(each) for each in zip(*parts, strict=True))
-        return windows, futures
+        histories, _ = self._histories(X)
+        parts = [self._examples(history, n) for n, history in enumerate(histories)]
+        return (
+            torch.from_numpy(np.concatenate([windowed.x for windowed, _ in parts])),
+            np.concatenate([future for _, future in parts]),
+        )
+
+    def examples_in(self, tracks: TrackWindows) -> tuple[Tensor, Floats]:
+        """The windows of tracks, encoded, and where they go `(n, horizon, 2)`."""
+        steps = np.abs(np.diff(tracks.lags, axis=1)).mean(axis=1)
+        errors = np.where(steps > 0, steps, 1.0)
+        ends = tracks.end - self.horizon
+        x = self.framed(tracks.lags, errors, tracks.agent, ends)
+        return torch.from_numpy(x), tracks.future
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         if isinstance(X, Tensor):
@@ -238,7 +257,8 @@ class Windows(InputKind):
                     f"{target!r}; leave it out."
                 )
             tracks = windows_of(read_scene(path), self.lags, self.horizon, self.min_agents)
-            return tracks.lags, list(tracks.future)
+            x, future = self.examples_in(tracks)
+            return x, list(future)
         every = {each.name: each for each in self._read(path, reading)}
         if (target is None and len(every) > 1) or target not in (None, *every):
             names = some(list(every))
@@ -248,8 +268,8 @@ class Windows(InputKind):
                 f"{received}; name it (--target): {names}."
             )
         series = every[target] if target is not None else next(iter(every.values()))
-        windows, futures = self.examples_of(series.values)
-        return windows, list(futures)
+        x, futures = self.examples_of(series.values)
+        return x, list(futures)
 
     def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
         """The history of each series of files, or of each track of recordings."""
@@ -295,21 +315,21 @@ class Windows(InputKind):
     def card(self) -> JSON:
         return {"columns": None, "drawings": False}
 
-    def _examples(self, history: Floats) -> tuple[Floats, Floats]:
+    def _examples(self, history: Floats, number: int) -> tuple[Windowed, Floats]:
         if len(history) < self.lags + self.horizon:
             raise UserError(
                 f"adapt: a series needs a window of {self.lags} values and the {self.horizon} that "
                 f"follow it; received {len(history)} values; give a longer series, or train a "
                 "model of fewer lags or a shorter horizon."
             )
-        windowed = self.cut(history)
+        windowed = self.cut(history, number)
         if not len(windowed.x):
             raise UserError(
                 "adapt: a series needs a window whose future is like its past; received one that "
                 f"always moves on by more than {LARGEST_CHANGE:g} times its spread; check its "
                 "values."
             )
-        return self._parts(history, windowed.start)
+        return windowed, self._parts(history, windowed.start)[1]
 
     def _parts(self, history: Floats, start: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """The windows `(n, lags, C)` that begin in these places, and what follows them."""

@@ -226,11 +226,14 @@ class Adapted:
     def quality(self, max_folds: int = 5) -> Quality:
         """How good this model is, by cross-validation on its own support set.
 
+        A series is judged true to time: its later half is forecast by what was known before.
+
         Raises:
             UserError: A class has one example, so that leaving it out leaves none.
         """
+        spans = self.model.preprocess.spans(self.support_x)
         with locked(self.model.learner):
-            return cross_validated(self.model.learner, self.support, max_folds, self.scale)
+            return cross_validated(self.model.learner, self.support, max_folds, self.scale, spans)
 
     def explain(
         self,

@@ -191,9 +191,11 @@ def windows(
 def _following(
     path: Path, layout: Layout | Literal["auto"], every: Sequence[Series], horizon: int
 ) -> dict[str, Floats]:
-    """What follows each series, by its name."""
+    """The values that follow each series, by its name."""
     names = {each.name for each in every}
-    following = {each.name: each.values for each in read_series(path, layout, least=horizon)}
+    following = {
+        each.name: each.values for each in read_series(path, layout, least=horizon, varies=False)
+    }
     missing = [name for name in names if name not in following]
     if missing:
         raise UserError(

@@ -77,12 +77,8 @@ class TrackTasks(WindowTasks):
 
     def _part(self, every: TrackWindows, places: NDArray[np.int64]) -> Examples:
         kind = self.windows
-        lags, future = every.lags[places], every.future[places]
-        steps = np.abs(np.diff(lags, axis=1)).mean(axis=1)
-        x = kind.framed(
-            lags, np.where(steps > 0, steps, 1.0), every.agent[places], every.end[places]
-        )
-        return self.examples(x, kind.standardised(future, x))
+        x, future = kind.examples_in(every.at(places))
+        return self.examples(x.numpy(), kind.standardised(future, x.numpy()))
 
 
 def eth_ucy(

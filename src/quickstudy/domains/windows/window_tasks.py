@@ -1,4 +1,4 @@
-"""What tasks of series and tasks of tracks share: windows before a cut in time, and after it."""
+"""The base of tasks in time: windows before a cut are learned from, some after it are asked about."""
 
 from __future__ import annotations
 
