@@ -38,7 +38,7 @@ class Timeline(NamedTuple):
 
     @property
     def whole(self) -> Floats:
-        """What is known, and what follows it."""
+        """All that is known, and what follows it."""
         return self.values if self.future is None else np.concatenate([self.values, self.future])
 
 

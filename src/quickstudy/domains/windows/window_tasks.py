@@ -1,4 +1,4 @@
-"""The base of tasks in time: windows before a cut are learned from, some after it are asked about."""
+"""The base of tasks in time: learn from windows before a cut, be asked about some after it."""
 
 from __future__ import annotations
 
