@@ -69,13 +69,14 @@ def test_importing_loads_nothing_slow() -> None:
     code = (
         "import sys, torch; before = set(sys.modules)\n"
         "def show(): print(*{name.split('.')[0] for name in set(sys.modules) - before})\n"
-        "import quickstudy; show()\n"
+        "import quickstudy; show(); print(*quickstudy.metrics.METRICS)\n"
         "import quickstudy.cli.main, quickstudy.serve.app; show()\n"
         "print('matplotlib.axes' in sys.modules)"
     )
-    package, doors, draws = run(code).splitlines()
+    package, metrics, doors, draws = run(code).splitlines()
     assert "quickstudy" in package.split()
     assert set(package.split()) & set(SLOW) == set()
+    assert {"accuracy", "smape", "ade"} <= {*metrics.split()}  # which results may name
     assert {*doors.split()} & set(SLOW) == {
         "fastapi",
         "jsonargparse",

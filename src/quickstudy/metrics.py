@@ -83,7 +83,7 @@ class Metric:
     @property
     def is_fraction(self) -> bool:
         """Whether values are fractions, which people read in percent."""
-        return self.unit == "%"
+        return self.unit == "%" and self.highest <= 1
 
     def in_units_of(self, targets: Scale) -> Metric:
         """The same metric of predictions and queries that are standardised, in the user's units."""
@@ -103,8 +103,8 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """The noun with a capital letter."""
-        return f"{self.noun[0].upper()}{self.noun[1:]}"
+        """The noun with a capital letter, unless it has its own, as sMAPE."""
+        return f"{self.noun[0].upper()}{self.noun[1:]}" if self.noun.islower() else self.noun
 
     @property
     def label(self) -> str:
@@ -129,7 +129,7 @@ class Metric:
     def difference_text(self, value: float, ci95: float | None = None) -> str:
         """The size of a difference: in points where values are in percent."""
         number = self.number(abs(value), ci95)
-        unit = "points" if self.is_fraction else self.unit
+        unit = "points" if self.unit == "%" else self.unit
         return f"{number} {unit}" if unit else number
 
 

@@ -17,8 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
-from scipy.signal import lfilter
 
 from quickstudy.errors import UserError
 
@@ -239,6 +237,9 @@ def smoothed(z: Array) -> float:
     Source: `ses` of the package `forecast` of R (its rates, and both optimised): Hyndman,
     Koehler, Ord, Snyder: Forecasting with Exponential Smoothing, 2008.
     """
+    from scipy.optimize import minimize_scalar  # not at `import quickstudy`
+    from scipy.signal import lfilter
+
     centre = z.mean()  # a large level costs digits of the sum of squares
     values, before = z - centre, np.arange(len(z))
 

@@ -1,0 +1,279 @@
+"""The simple opponents of forecasts and tracks: what they know, what they are fitted on, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from quickstudy import build, compare, evaluate
+from quickstudy.domains.windows import SeriesTasks, TrackTasks, classical, eth_ucy, windows
+from quickstudy.domains.windows.classical import Array
+from quickstudy.domains.windows.rungs import PENALTIES, ClassicalForecast, Histories, PooledRidge
+from quickstudy.evaluation.scores import score
+from quickstudy.task import together
+from quickstudy.testing import check_learner
+
+SEASON, HORIZON, LAGS = 4, 3, 8
+METHODS = {
+    "Theta": classical.theta,
+    "Naive2": classical.naive2,
+    "SeasonalNaive": classical.seasonal_naive,
+    "Drift": classical.drift,
+    "Naive": classical.naive,
+}
+
+
+def made_series(n: int = 12) -> list[Array]:
+    """Positive series with a trend, a season of four and noise, no two of one length."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(n):
+        t = np.arange(50 + 3 * i)
+        season = np.array([0.6, 1.0, 1.4, 1.0])[t % 4]
+        rows.append((20 + i + 0.1 * t) * season + rng.normal(size=len(t)))
+    return rows
+
+
+def write(path: Path, rows: Sequence[Array], first: int = 0) -> Path:
+    """A wide file of series, as M4's."""
+    longest = max(map(len, rows))
+    lines = ["id," + ",".join(f"V{i}" for i in range(longest))]
+    for i, row in enumerate(rows):
+        lines.append(",".join([f"S{first + i}", *map(str, row.tolist())]) + "," * (longest - len(row)))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def series(folder: Path, rows: Sequence[Array] | None = None, **options: Any) -> SeriesTasks:
+    """Tasks of made series; what follows each is in a file of its own."""
+    rows = made_series() if rows is None else rows
+    path = write(folder / "known.csv", [row[:-HORIZON] for row in rows])
+    future = write(folder / "future.csv", [row[-HORIZON:] for row in rows])
+    options = {"season": SEASON, "lags": LAGS, "seed": 1, **options}
+    return windows(path, HORIZON, future=future, **options)
+
+
+def tracks(folder: Path, **options: Any) -> TrackTasks:
+    """Tasks of made pedestrians, who walk on lines that bend a little, in three places."""
+    rng = np.random.default_rng(0)
+    for place in ("park", "road", "yard"):
+        lines = []
+        for agent in range(36):
+            start, speed, bend = rng.normal(size=2) * 5, rng.normal(size=2), 0.02 * rng.normal()
+            for step in range(30):
+                x, y = start + speed * step + bend * step**2
+                lines.append((10 * (step + 6 * agent), agent, x, y))
+        text = "\n".join("\t".join(map(str, line)) for line in sorted(lines))
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        (folder / place / f"{place}1.txt").write_text(text + "\n")
+    return eth_ucy(folder, hold_out="park", **options)
+
+
+def test_the_ladder_of_series_by_name(tmp_path: Path) -> None:
+    names = ["PooledRidge", "RidgeRegression", *METHODS]
+    source = series(tmp_path)
+    assert list(source.rungs(None)) == list(source.rungs(nn.Identity())) == names
+    assert all(rung.kind == "regression" for rung in source.rungs(None).values())
+    assert [metric.name for metric in source.metrics] == ["smape", "mase", "owa"]
+    names.remove("SeasonalNaive")  # which is the naive one where there is no season
+    assert list(series(tmp_path, season=1).rungs(None)) == names
+
+
+def test_the_ladder_of_tracks_by_name(tmp_path: Path) -> None:
+    source = tracks(tmp_path)
+    assert list(source.rungs(None)) == [
+        "ConstantVelocity",
+        "PooledRidge",
+        "RidgeRegression",
+        "LinearFit",
+    ]
+    assert [metric.name for metric in source.metrics] == ["ade", "fde"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_classical_rung_forecasts_from_the_whole_history(tmp_path: Path, name: str) -> None:
+    source, rows = series(tmp_path), made_series()
+    rung = source.rungs(None)[name]
+    for index in range(source.n_tasks("test")):
+        task = source.task("test", index)
+        number = int(source.targets.frame(task.query.x).series[0])
+        history = rows[number][:-HORIZON]
+        expected = METHODS[name](history, HORIZON, SEASON)
+        answer = source.targets.restore(rung.respond(task), task.query.x)[0].numpy()
+        np.testing.assert_allclose(answer, expected, rtol=1e-5)
+        y = source.targets.restore(task.query.y, task.query.x)[0].numpy()
+        np.testing.assert_allclose(y, rows[number][-HORIZON:], rtol=1e-5)
+
+
+def test_no_rung_sees_what_follows(tmp_path: Path) -> None:
+    rows = made_series()
+    others = [np.concatenate([row[:-HORIZON], 2 * row[-HORIZON:]]) for row in rows]
+    ours, theirs = series(tmp_path), series(tmp_path, others)
+    for index in range(ours.n_tasks("test")):
+        (task, other) = (source.task("test", index) for source in (ours, theirs))
+        assert not torch.equal(task.query.y, other.query.y)
+        for name, rung in ours.rungs(None).items():
+            assert torch.equal(rung.respond(task), theirs.rungs(None)[name].respond(other)), name
+
+
+def test_in_meta_train_the_history_ends_at_the_window(tmp_path: Path) -> None:
+    source, rows = series(tmp_path), made_series()
+    task = source.task("train", 0)
+    frame = source.targets.frame(task.query.x)
+    history = rows[int(frame.series[0])][: int(frame.end[0]) + 1]
+    assert len(history) < len(rows[int(frame.series[0])]) - HORIZON
+    answer = source.targets.restore(source.rungs(None)["Drift"].respond(task), task.query.x)
+    expected = classical.drift(history, HORIZON, SEASON)
+    np.testing.assert_allclose(answer[0].numpy(), expected, rtol=1e-5)
+
+
+def test_a_window_of_no_known_series_is_known_alone(tmp_path: Path) -> None:
+    source = series(tmp_path)
+    history = 5 + np.arange(40.0) ** 1.5
+    x, _ = source.preprocess.encode(history, source.x_shape)
+    x = torch.as_tensor(x, dtype=torch.float32)
+    answer = source.targets.restore(source.rungs(None)["Drift"].predict({}, x), x)[0].numpy()
+    np.testing.assert_allclose(answer, classical.drift(history[-LAGS:], HORIZON, 1), rtol=1e-5)
+
+
+def test_naive2_has_an_owa_of_1_over_the_series_of_a_split(tmp_path: Path) -> None:
+    source = series(tmp_path, test=0.4)
+    rungs = source.rungs(None)
+    for split in ("test", "valid"):
+        tasks = [source.task(split, index) for index in range(source.n_tasks(split))]
+        naive2 = score(rungs["Naive2"], tasks, metrics=source.metrics)
+        assert naive2.others["owa"].mean() == pytest.approx(1, abs=1e-9)
+        theta = score(rungs["Theta"], tasks, metrics=source.metrics)
+        parts = [
+            theta.mean / naive2.mean,
+            theta.others["mase"].mean() / naive2.others["mase"].mean(),
+        ]
+        assert theta.others["owa"].mean() == pytest.approx(np.mean(parts))
+
+
+def test_tracks_go_on_as_they_went(tmp_path: Path) -> None:
+    source = tracks(tmp_path)
+    task, rungs = source.task("test", 0), source.rungs(None)
+    x = task.query.x
+    own = source.targets.values(x).numpy()
+    for name, method in (
+        ("ConstantVelocity", classical.constant_velocity),
+        ("LinearFit", classical.linear_fit),
+    ):
+        expected = np.stack([method(window, 12, 1) for window in own])
+        answer = source.targets.restore(rungs[name].respond(task), x)
+        np.testing.assert_allclose(answer.numpy(), expected.reshape(len(x), -1), atol=1e-4)
+
+
+def by_least_squares(source: SeriesTasks, penalty: float, rows: Sequence[Array]) -> Array:
+    """The pooled ridge from one stacked system, with the windows of meta-train cut by hand."""
+    z, y = [], []
+    units = source.units["train"]
+    for unit in units:
+        values = rows[unit][:-HORIZON]
+        starts = range(len(values) - LAGS - HORIZON + 1)
+        root = (1 / len(starts) / len(units)) ** 0.5
+        for start in starts:
+            lags, future = np.split(values[start : start + LAGS + HORIZON], [LAGS])
+            z.append(root * np.append((lags - lags[-1]) / lags.std(), 1))
+            y.append(root * (future - lags[-1]) / lags.std())
+    shrink = penalty**0.5 * np.eye(LAGS + 1)
+    system, targets = np.concatenate([z, shrink]), np.concatenate([y, np.zeros((LAGS + 1, HORIZON))])
+    solution: Array = np.linalg.lstsq(system, targets)[0]
+    return solution
+
+
+def test_the_pooled_ridge_is_of_the_meta_train_series_and_chosen_on_meta_valid(
+    tmp_path: Path,
+) -> None:
+    rows = made_series()
+    source = series(tmp_path)
+    tasks = [source.task("valid", index) for index in range(source.n_tasks("valid"))]
+    candidates = [
+        PooledRidge(torch.from_numpy(by_least_squares(source, penalty, rows)).float())
+        for penalty in PENALTIES
+    ]
+    means = [score(model, tasks, metrics=source.metrics).mean for model in candidates]
+    place = int(np.argmin(means))
+    assert 0 < place < len(PENALTIES) - 1
+    pooled = source.rungs(None)["PooledRidge"]
+    torch.testing.assert_close(pooled.weight, candidates[place].weight, rtol=1e-3, atol=1e-4)
+    tested = set(source.units["test"])
+    others = [3 * row[::-1] if i in tested else row for i, row in enumerate(rows)]
+    again = series(tmp_path, others)
+    assert set(again.units["test"]) == tested
+    torch.testing.assert_close(again.rungs(None)["PooledRidge"].weight, pooled.weight)
+
+
+def test_without_meta_valid_the_penalty_is_chosen_on_the_queries_of_meta_train(
+    tmp_path: Path,
+) -> None:
+    source = tracks(tmp_path)
+    assert source.splits == ("train", "test")
+    pooled = source.rungs(None)["PooledRidge"]
+    tasks = [source.task("train", index) for index in range(source.n_tasks("train"))]
+    own, still = (
+        score(rung, tasks, metrics=source.metrics).mean
+        for rung in (pooled, source.rungs(None)["ConstantVelocity"])
+    )
+    assert own < still
+    assert pooled.contributions({}, tasks[0].support, tasks[0].query.x) is None
+
+
+def test_ridge_regression_sees_the_lags_and_not_what_they_carry(tmp_path: Path) -> None:
+    source = series(tmp_path)
+    task, rung = source.task("test", 0), source.rungs(None)["RidgeRegression"]
+    n = source.targets.n_lags
+    support, query = (part._replace(x=part.x.clone()) for part in task)
+    support.x[:, n:], query.x[:, n:] = 7.0, 9.0
+    assert torch.equal(rung.respond(task), rung.respond(task._replace(support=support, query=query)))
+    parts = rung.contributions(rung.adapt(task.support), task.support, task.query.x)
+    assert parts is not None
+    torch.testing.assert_close(parts.parts.sum(dim=1), rung.respond(task), rtol=1e-3, atol=1e-4)
+
+
+def test_every_rung_keeps_the_contract(tmp_path: Path) -> None:
+    source = series(tmp_path)
+    for rung in source.rungs(None).values():
+        check_learner(rung, source.x_shape, source.n_out)
+
+
+def test_they_stand_beside_a_learner_in_evaluations_and_comparisons(tmp_path: Path) -> None:
+    source = series(tmp_path, test=0.4)
+    learner = build("RidgeHead", source)
+    result = evaluate(learner, source, n_tasks=50, shots=(), steps=())
+    assert list(result["baselines"]) == list(source.rungs(None))
+    assert result["metric"] == "smape"
+    assert {"mase", "owa", "owa_ci95"} <= set(result)
+    naive2 = score(source.rungs(None)["Naive2"], list(source.disjoint("test")), metrics=source.metrics)
+    assert result["baselines"]["Naive2"]["smape"] == pytest.approx(naive2.mean)
+    rows = compare({"mine": learner}, source, n_tasks=4).rows
+    assert [row.name for row in rows] == ["mine", *source.rungs(None)]
+
+
+def test_the_windows_of_a_split_are_all_that_is_known_of_its_units(tmp_path: Path) -> None:
+    source = series(tmp_path)
+    for unit, part in zip(source.units["train"], source.every_window("train"), strict=True):
+        known = len(source.timelines[unit].values)
+        assert len(part.x) == known - LAGS - HORIZON + 1
+    recordings = tracks(tmp_path / "tracks")
+    for index, part in enumerate(recordings.every_window("test")):
+        task = together(recordings.task("test", index))
+        assert len(part.x) > len(task.x)
+
+
+def test_a_history_of_two_channels_is_forecast_channel_by_channel() -> None:
+    from quickstudy.inputs import Windows
+
+    kind = Windows(lags=3, horizon=2, channels=("a", "b"))
+    history = np.stack([np.arange(9.0), 50 - 2 * np.arange(9.0)], axis=1)
+    x = torch.from_numpy(kind.framed(history[None, 2:5], np.ones(2), 0, 4)).float()
+    rung = ClassicalForecast(classical.drift, Histories(kind, [history]))
+    answer = kind.scale.restore(rung.predict({}, x), x)
+    torch.testing.assert_close(answer.float(), torch.tensor([[5.0, 40.0, 6.0, 38.0]]))
