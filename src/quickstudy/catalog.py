@@ -16,6 +16,7 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
+from quickstudy.domains.windows import metrics  # noqa: F401  results name them without its tasks
 from quickstudy.encoders import Encoder, left_layers
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs import EncodedKind, EncodedTexts, InputKind

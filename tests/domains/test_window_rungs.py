@@ -16,7 +16,8 @@ from quickstudy.domains.windows import SeriesTasks, TrackTasks, classical, eth_u
 from quickstudy.domains.windows.classical import Array
 from quickstudy.domains.windows.rungs import PENALTIES, ClassicalForecast, Histories, PooledRidge
 from quickstudy.evaluation.scores import score
-from quickstudy.task import together
+from quickstudy.inputs import Windows
+from quickstudy.task import Task, together
 from quickstudy.testing import check_learner
 
 SEASON, HORIZON, LAGS = 4, 3, 8
@@ -40,12 +41,13 @@ def made_series(n: int = 12) -> list[Array]:
     return rows
 
 
-def write(path: Path, rows: Sequence[Array], first: int = 0) -> Path:
+def write(path: Path, rows: Sequence[Array]) -> Path:
     """A wide file of series, as M4's."""
     longest = max(map(len, rows))
     lines = ["id," + ",".join(f"V{i}" for i in range(longest))]
     for i, row in enumerate(rows):
-        lines.append(",".join([f"S{first + i}", *map(str, row.tolist())]) + "," * (longest - len(row)))
+        empty = [""] * (longest - len(row))
+        lines.append(",".join([f"S{i}", *map(str, row.tolist()), *empty]))
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -183,8 +185,8 @@ def by_least_squares(source: SeriesTasks, penalty: float, rows: Sequence[Array])
             lags, future = np.split(values[start : start + LAGS + HORIZON], [LAGS])
             z.append(root * np.append((lags - lags[-1]) / lags.std(), 1))
             y.append(root * (future - lags[-1]) / lags.std())
-    shrink = penalty**0.5 * np.eye(LAGS + 1)
-    system, targets = np.concatenate([z, shrink]), np.concatenate([y, np.zeros((LAGS + 1, HORIZON))])
+    system = np.concatenate([z, penalty**0.5 * np.eye(LAGS + 1)])
+    targets = np.concatenate([y, np.zeros((LAGS + 1, HORIZON))])
     solution: Array = np.linalg.lstsq(system, targets)[0]
     return solution
 
@@ -230,9 +232,9 @@ def test_ridge_regression_sees_the_lags_and_not_what_they_carry(tmp_path: Path) 
     source = series(tmp_path)
     task, rung = source.task("test", 0), source.rungs(None)["RidgeRegression"]
     n = source.targets.n_lags
-    support, query = (part._replace(x=part.x.clone()) for part in task)
-    support.x[:, n:], query.x[:, n:] = 7.0, 9.0
-    assert torch.equal(rung.respond(task), rung.respond(task._replace(support=support, query=query)))
+    other = Task(*(part._replace(x=part.x.clone()) for part in task))
+    other.support.x[:, n:], other.query.x[:, n:] = 7.0, 9.0
+    assert torch.equal(rung.respond(task), rung.respond(other))
     parts = rung.contributions(rung.adapt(task.support), task.support, task.query.x)
     assert parts is not None
     torch.testing.assert_close(parts.parts.sum(dim=1), rung.respond(task), rtol=1e-3, atol=1e-4)
@@ -251,7 +253,8 @@ def test_they_stand_beside_a_learner_in_evaluations_and_comparisons(tmp_path: Pa
     assert list(result["baselines"]) == list(source.rungs(None))
     assert result["metric"] == "smape"
     assert {"mase", "owa", "owa_ci95"} <= set(result)
-    naive2 = score(source.rungs(None)["Naive2"], list(source.disjoint("test")), metrics=source.metrics)
+    rung = source.rungs(None)["Naive2"]
+    naive2 = score(rung, list(source.disjoint("test")), metrics=source.metrics)
     assert result["baselines"]["Naive2"]["smape"] == pytest.approx(naive2.mean)
     rows = compare({"mine": learner}, source, n_tasks=4).rows
     assert [row.name for row in rows] == ["mine", *source.rungs(None)]
@@ -269,8 +272,6 @@ def test_the_windows_of_a_split_are_all_that_is_known_of_its_units(tmp_path: Pat
 
 
 def test_a_history_of_two_channels_is_forecast_channel_by_channel() -> None:
-    from quickstudy.inputs import Windows
-
     kind = Windows(lags=3, horizon=2, channels=("a", "b"))
     history = np.stack([np.arange(9.0), 50 - 2 * np.arange(9.0)], axis=1)
     x = torch.from_numpy(kind.framed(history[None, 2:5], np.ones(2), 0, 4)).float()

@@ -195,7 +195,7 @@ def distances(prediction: Tensor, query: Examples) -> Tensor:
     """Distances `(queries, horizon)` of places in a plane from where they should be."""
     real = query.weight > 0
     gap = prediction[real].double() - query.y[real].double()
-    return torch.linalg.vector_norm(gap.unflatten(1, (-1, 2)), dim=2)
+    return torch.linalg.vector_norm(gap.reshape(len(gap), -1, 2), dim=2)
 
 
 SMAPE = register(

@@ -61,7 +61,7 @@ class WindowSource(Protocol):
 
 
 class Histories:
-    """What is known of each series at the end of a window.
+    """The history of each series up to the end of a window.
 
     A window that belongs to no known series is known alone.
 
@@ -109,7 +109,7 @@ class ClassicalForecast(Learner[State]):
 
     Args:
         method: The method, such as `theta`.
-        histories: What is known.
+        histories: The histories.
 
     Shapes:
         prediction (query, horizon * C), in the frames

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from torch import nn
 
+from quickstudy.domains.windows import classical
+from quickstudy.domains.windows.metrics import forecast_metrics
+from quickstudy.domains.windows.rungs import ClassicalForecast, Histories, forecast_rungs
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
 from quickstudy.errors import UserError
 from quickstudy.inputs import Windows
 from quickstudy.inputs.series_files import Series, read_series
 from quickstudy.inputs.series_layouts import Layout
 from quickstudy.inputs.windows import naive_error
-from quickstudy.task import Task
+from quickstudy.learner import AnyLearner
+from quickstudy.metrics import Metric
+from quickstudy.task import Examples, Task
 from quickstudy.tasks.arrays import split_names
 from quickstudy.tasks.contents import Unit, held, marks_of
 from quickstudy.tasks.recorded import Recorded, dealt
@@ -68,6 +75,30 @@ class SeriesTasks(WindowTasks):
     def values_of(self, unit: int) -> tuple[str, list[Floats]]:
         timeline = self.timelines[unit]
         return timeline.name, [timeline.whole]
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return self._metrics
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        return forecast_rungs(self.histories, self.pooled)
+
+    @cached_property
+    def histories(self) -> Histories:
+        """The history of each series up to the end of a window."""
+        return Histories(self.windows, [timeline.whole for timeline in self.timelines])
+
+    @cached_property
+    def _metrics(self) -> tuple[Metric, ...]:
+        return forecast_metrics(self, ClassicalForecast(classical.naive2, self.histories))
+
+    def split_of(self, unit: int) -> Split:
+        """The split that a series is in."""
+        return next(split for split, units in self.units.items() if unit in units)
+
+    def windows_of(self, unit: int) -> Examples:
+        windowed = self.windows.cut(self.timelines[unit].values, unit)
+        return self.examples(windowed.x, windowed.y)
 
     def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
         kind, timeline = self.windows, self.timelines[unit]

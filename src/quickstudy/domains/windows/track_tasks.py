@@ -9,11 +9,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from quickstudy.domains.windows.metrics import track_metrics
+from quickstudy.domains.windows.rungs import track_rungs
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
 from quickstudy.errors import UserError
 from quickstudy.inputs import Windows
 from quickstudy.inputs.track_files import Scene, TrackWindows, read_scenes, windows_of
+from quickstudy.learner import AnyLearner
+from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.contents import Unit, held, marks_of
 from quickstudy.tasks.recorded import Recorded, dealt
@@ -59,6 +64,17 @@ class TrackTasks(WindowTasks):
             for units in self.units.values()
             for unit in units
         }
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return track_metrics(self.targets)
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        return track_rungs(self.windows, self.pooled)
+
+    def windows_of(self, unit: int) -> Examples:
+        every = self._windows[unit]
+        return self._part(every, np.arange(len(every.end)))
 
     def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
         every, n = self._windows[unit], len(self.scenes[unit].frames)

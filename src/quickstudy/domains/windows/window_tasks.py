@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from quickstudy.domains.windows.rungs import PooledRidge
 from quickstudy.errors import UserError, at_least
 from quickstudy.inputs import Windows
 from quickstudy.targets import FrameScale, TargetRule
@@ -62,6 +64,19 @@ class WindowTasks(TaskSource):
     @abstractmethod
     def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
         """The task of a unit."""
+
+    @abstractmethod
+    def windows_of(self, unit: int) -> Examples:
+        """All windows of a unit, but for those of what only meta-test may see."""
+
+    @cached_property
+    def pooled(self) -> PooledRidge:
+        """The pooled ridge of the meta-train tasks."""
+        return PooledRidge.fitted(self)
+
+    def every_window(self, split: Split) -> Iterator[Examples]:
+        """All windows of each unit of a split, but for those of what only meta-test may see."""
+        return (self.windows_of(unit) for unit in self._units(split))
 
     @property
     def kind(self) -> Kind:
