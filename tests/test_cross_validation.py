@@ -16,6 +16,8 @@ from quickstudy.evaluation.cross_validation import (
     later_parts,
     wilson,
 )
+from quickstudy.inputs import Windows
+from quickstudy.learners import RidgeRegression
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 7), (3, 7), (7, 7), (45, 50)])
@@ -54,3 +56,20 @@ def test_examples_with_times_are_judged_by_what_was_known_before() -> None:
     assert quality.value == pytest.approx(((6 - 5) ** 2 + 0 + (15 - 7) ** 2 + (15 - 8) ** 2) / 4)
     with pytest.raises(UserError, match=r"known before the later half.*received 8"):
         cross_validated(Sum(), support, 2, spans=(asked, asked + 9))
+
+
+def test_the_naive_forecast_stands_beside_the_quality_of_a_series() -> None:
+    kind = Windows(3, 1)
+    history = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]).double()
+    x, future = kind.examples_of(history.numpy())
+    y = kind.scale.standardise(torch.from_numpy(future).flatten(1), x)
+    support = qs.Examples(x, y, torch.ones(len(x)))
+    learner = RidgeRegression(alpha=1e-6)
+    quality = cross_validated(learner, support, targets=kind.scale, spans=kind.spans(x))
+    assert quality.naive == pytest.approx(1.0)  # it is always wrong by 1
+    assert quality.value < 0.1
+    assert quality.warning is None or "take that" not in quality.warning
+    worse = cross_validated(Sum(), support, targets=kind.scale, spans=kind.spans(x))
+    assert worse.warning is not None
+    assert worse.warning.startswith("the last value again has an error of 1 on the same examples")
+    assert cross_validated(learner, support).naive is None

@@ -33,7 +33,12 @@ class Scale(ABC):
 
     Each method takes targets `(..., outputs)` and the encoded inputs `(..., *x)` that they belong
     to, with the same leading axes, and computes in float64.
+
+    Attributes:
+        naive: The simple forecast that a learner's 0 stands for, in words; None where it is none.
     """
+
+    naive: str | None = None
 
     @property
     @abstractmethod
@@ -219,6 +224,10 @@ class FrameScale(Scale):
     @property
     def is_identity(self) -> bool:
         return False
+
+    @property
+    def naive(self) -> str:  # type: ignore[override]
+        return "the last value again" if self.reference == "last" else "constant velocity"
 
     @cached_property
     def n_lags(self) -> int:

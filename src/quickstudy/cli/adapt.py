@@ -126,6 +126,8 @@ def adapt(
             f"{quality.low:{form}} to {quality.high:{form}} ({quality.folds}-fold "
             f"cross-validation on the {quality.n} examples)"
         )
+        if quality.naive is not None:
+            print(f"quality: {adapted.scale.naive} has {quality.naive:{form}} on the same examples")
         if quality.warning is not None:
             print(f"quality: {quality.warning}")
     return 0

@@ -38,6 +38,7 @@ class Quality(Record):
         n: Examples it rests on.
         folds: Folds of the cross-validation.
         warning: What to know before the estimate is believed; None where there is nothing.
+        naive: The same of the naive forecast; None where there is none.
     """
 
     metric: str
@@ -47,6 +48,7 @@ class Quality(Record):
     n: int
     folds: int
     warning: str | None = None
+    naive: float | None = None
 
 
 def cross_validated(
@@ -107,18 +109,24 @@ def cross_validated(
                 "or judge the model on labelled queries of your own"
             )
         return Quality(ACCURACY.name, float(correct.mean()), low, high, n, folds, warning)
-    errors = (
-        targets.differences(predictions - support.y, support.x)
-        .double()
-        .square()
-        .mean(dim=1)
-        .numpy()
-    )
+    errors = _squared(predictions - support.y, targets, support.x)
     mean, half = float(errors.mean()), half_width(errors)
-    warning = None
+    warning, naive = None, None
     if half > mean / 2:
         warning = f"the error is known to {half:.3g} of {mean:.3g} only; add examples"
-    return Quality(MSE.name, mean, max(mean - half, 0.0), mean + half, n, folds, warning)
+    if targets.naive is not None:
+        naive = float(_squared(support.y, targets, support.x).mean())
+        if mean >= naive:
+            warning = f"{targets.naive} has an error of {naive:.3g} on the same examples: take that"
+    return Quality(MSE.name, mean, max(mean - half, 0.0), mean + half, n, folds, warning, naive)
+
+
+def _squared(differences: Tensor, targets: Scale, x: Tensor) -> NDArray[np.float64]:
+    """The mean square of each row of differences of a learner's values, in the user's units."""
+    squares: NDArray[np.float64] = (
+        targets.differences(differences, x).double().square().mean(dim=1).numpy()
+    )
+    return squares
 
 
 def later_parts(spans: Spans, folds: int) -> Tensor:
