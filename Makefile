@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test test-more lint docs bench figures clean
+.PHONY: demo test suite test-more lint docs bench figures clean
 
 demo: $(VENV)/.ready
 	$(BIN)/quickstudy demo --out demo
 
-test: $(VENV)/.ready lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+# Side by side: on a clean checkout mypy takes long, and one core.
+test: $(VENV)/.ready
+	@$(MAKE) --no-print-directory -j 2 lint suite
+
+# Without byte code on the disk each of the many processes of the tests would compile the package.
+suite: $(VENV)/.ready
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile
 
 test-more: $(VENV)/.more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m more -n 2 --dist loadfile
