@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from quickstudy.domains.windows import classical
+from quickstudy.domains.windows.copies import copies_among, families
 from quickstudy.domains.windows.metrics import forecast_metrics
 from quickstudy.domains.windows.rungs import ClassicalForecast, Histories, forecast_rungs
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
@@ -134,6 +135,7 @@ def windows(
     gaps: Literal["refuse", "fill", "ignore"] = "refuse",
     valid: float = 0.16,
     test: float = 0.2,
+    copies: Literal["together", "refuse"] = "together",
     folds: int | None = None,
     fold: int = 0,
     seed: int = 0,
@@ -161,6 +163,8 @@ def windows(
         gaps: What to do about times that are missing.
         valid: Part of the series that are meta-valid; with `folds`, of those not in meta-test.
         test: Part of the series that are meta-test.
+        copies: What becomes of series that hold the same values over a stretch, wherever that is in
+            each: they are dealt out together, and named in `describe()`; or they are refused.
         folds: Number of parts into which the series are dealt; meta-test is one of them.
         fold: Which of them, from 0.
         seed: Seed of the split, and of the tasks.
@@ -168,15 +172,17 @@ def windows(
 
     Raises:
         DataError: A file is missing or damaged.
-        UserError: It holds no series, times or values are wrong, or there are too few series.
+        UserError: It holds no series, times or values are wrong, there are too few series, or
+            copies, where they are refused.
     """
-    every = read_series(Path(path), layout, id, time, tuple(values), gaps)
+    read = partial(read_series, layout=layout, id=id, time=time, values=tuple(values), gaps=gaps)
+    every = read(Path(path))
     lags = max(4 * horizon, 2 * season) if lags is None else lags
     channels = every[0].channels
     kind = Windows(lags, horizon, channels, season=season, stride=stride)
     what_follows: dict[str, Floats] = {}
     if future is not None:
-        what_follows = _following(Path(future), layout, every, horizon)
+        what_follows = _following(Path(future), every, horizon, read)
     name = Path(path).name.split(".")[0]
     least = lags + 2 * horizon
     timelines = [
@@ -192,15 +198,37 @@ def windows(
         )
     numbers = {timeline.name: number for number, timeline in enumerate(timelines)}
     present = {t.name: held(marks_of([t.whole.tobytes()])) for t in timelines}
-    splits, left_out = dealt(
-        present, recorded, lambda: _split([*numbers], valid, test, folds, fold, seed, name)
-    )
+    pairs = copies_among([[timeline.whole] for timeline in timelines])
+    together = {
+        timelines[first].name: [timelines[each].name for each in (first, *others)]
+        for first, *others in families(len(timelines), pairs)
+    }
+
+    def usual() -> dict[Split, list[str]]:
+        splits = _split([*together], valid, test, folds, fold, seed, name)
+        return {
+            split: sorted(
+                (each for one in names for each in together[one]), key=numbers.__getitem__
+            )
+            for split, names in splits.items()
+        }
+
+    splits, left_out = dealt(present, recorded, usual)
     short = len(every) - len(timelines)
-    notes = (
-        [f"{short} of {len(every)} series are shorter than {least} values and left out"]
-        if short
-        else []
-    )
+    notes = []
+    if short:
+        notes.append(f"{short} of {len(every)} series are shorter than {least} values and left out")
+    if pairs:
+        first, second, _ = max(pairs, key=lambda pair: pair.n)
+        names = f"{timelines[first].name} and {timelines[second].name}"
+        more = f" ({len(pairs)} such pairs in all)" if len(pairs) > 1 else ""
+        if copies == "refuse":
+            raise UserError(
+                "windows: no series may tell what is asked of another; received "
+                f"{names} of {path}, which hold the same values{more}; remove one of each, or say "
+                "copies: together, which deals them out to one split."
+            )
+        notes.append(f"{names} hold the same values{more}, so they are dealt out together")
     return SeriesTasks(
         name=name,
         windows=kind,
@@ -220,13 +248,11 @@ def windows(
 
 
 def _following(
-    path: Path, layout: Layout | Literal["auto"], every: Sequence[Series], horizon: int
+    path: Path, every: Sequence[Series], horizon: int, read: Callable[..., list[Series]]
 ) -> dict[str, Floats]:
     """The values that follow each series, by its name."""
     names = {each.name for each in every}
-    following = {
-        each.name: each.values for each in read_series(path, layout, least=horizon, varies=False)
-    }
+    following = {each.name: each.values for each in read(path, least=horizon, varies=False)}
     missing = [name for name in names if name not in following]
     if missing:
         raise UserError(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from quickstudy.domains.windows.copies import copies_among
 from quickstudy.domains.windows.metrics import track_metrics
 from quickstudy.domains.windows.rungs import track_rungs
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
@@ -128,7 +129,7 @@ def eth_ucy(
 
     Raises:
         DataError: A file is missing or damaged.
-        UserError: It holds no tracks, or there is no such place.
+        UserError: It holds no tracks, there is no such place, or one recording is in two places.
     """
     scenes = read_scenes(Path(path))
     places = sorted({scene.place for scene in scenes})
@@ -147,6 +148,15 @@ def eth_ucy(
         scene.name: held(marks_of(track.positions.tobytes() for track in scene.tracks))
         for scene in scenes
     }
+
+    units = [[track.positions for track in scene.tracks] for scene in scenes]
+    for first, second, _ in copies_among(units):
+        if scenes[first].place != scenes[second].place:
+            raise UserError(
+                "tracks: recordings of different places must have no tracks in common; received "
+                f"{scenes[first].name} of {scenes[first].place} and {scenes[second].name} of "
+                f"{scenes[second].place} in {path}, which have; remove one, or give both one place."
+            )
 
     def usual() -> dict[Split, list[str]]:
         splits: dict[Split, list[str]] = {}
