@@ -83,3 +83,22 @@ def test_the_rule_of_a_run_comes_back_from_its_json():
 def test_a_frame_that_cannot_be_is_refused(options, words):
     with pytest.raises(UserError, match=words):
         FrameScale(**{"lags": 3, "horizon": 2, **options})
+
+
+def test_the_naive_forecast_is_the_last_value_or_that_of_a_season_ago():
+    history = [5.0, 1.0, 2.0, 3.0, 7.0]
+    for kind, forecast in (
+        (Windows(3, 4), [7.0] * 4),
+        (Windows(3, 4, season=2), [3.0, 7.0, 3.0, 7.0]),
+        (Windows(3, 4, season=4), [7.0] * 4),  # no window holds a season
+    ):
+        x = encoded(kind, history)
+        values = kind.scale.restore(kind.scale.naive_values(x), x)
+        torch.testing.assert_close(values[0], torch.tensor(forecast, dtype=torch.float64))
+    assert Windows(3, 4, season=2).scale.naive == "the value of a season ago"
+    assert LINE.scale.naive == "the last value again"
+    assert PLANE.scale.naive == "constant velocity"
+    two = Windows(3, 2, ("a", "b"), season=2)
+    x = encoded(two, [[0.0, 1.0], [2.0, 3.0], [4.0, 6.0]])
+    values = two.scale.restore(two.scale.naive_values(x), x)
+    torch.testing.assert_close(values[0], torch.tensor([2.0, 3.0, 4.0, 6.0], dtype=torch.float64))

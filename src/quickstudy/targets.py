@@ -35,10 +35,14 @@ class Scale(ABC):
     to, with the same leading axes, and computes in float64.
 
     Attributes:
-        naive: The simple forecast that a learner's 0 stands for, in words; None where it is none.
+        naive: The forecast without any learning, in words; None where there is none.
     """
 
     naive: str | None = None
+
+    def naive_values(self, x: Tensor) -> Tensor:
+        """The naive forecast for encoded inputs, in a learner's units; 0 where there is none."""
+        return x.new_zeros(())
 
     @property
     @abstractmethod
@@ -187,6 +191,7 @@ class FrameScale(Scale):
         reference: What a learner's 0 stands for: `"last"`, the last value again; or `"velocity"`,
             that the last step is taken again and again.
         turned: Whether two channels are turned, so that the window heads along the first.
+        season: Length of the season of the naive forecast; 1 for none.
 
     Example:
         >>> scale = FrameScale(lags=2, horizon=1)
@@ -201,9 +206,10 @@ class FrameScale(Scale):
     spread: bool = True
     reference: Literal["last", "velocity"] = "last"
     turned: bool = False
+    season: int = 1
 
     def __post_init__(self) -> None:
-        least = {"lags": 2, "horizon": 1, "channels": 1}
+        least = {"lags": 2, "horizon": 1, "channels": 1, "season": 1}
         for name, fewest in least.items():
             if getattr(self, name) < fewest:
                 raise UserError(
@@ -227,7 +233,21 @@ class FrameScale(Scale):
 
     @property
     def naive(self) -> str:  # type: ignore[override]
-        return "the last value again" if self.reference == "last" else "constant velocity"
+        if self.reference == "velocity":
+            return "constant velocity"
+        return "the value of a season ago" if self.is_seasonal else "the last value again"
+
+    @property
+    def is_seasonal(self) -> bool:
+        """Whether a window holds a season, which the naive forecast takes again."""
+        return self.reference == "last" and 1 < self.season <= self.lags
+
+    def naive_values(self, x: Tensor) -> Tensor:
+        if not self.is_seasonal:
+            return x.new_zeros(*x.shape[:-1], self.n_outputs)
+        lags = x[..., : self.n_lags].reshape(*x.shape[:-1], self.lags, self.channels)
+        ahead = torch.arange(self.horizon, device=x.device) % self.season
+        return lags[..., self.lags - self.season + ahead, :].flatten(-2)
 
     @cached_property
     def n_lags(self) -> int:

@@ -115,7 +115,8 @@ def cross_validated(
     if half > mean / 2:
         warning = f"the error is known to {half:.3g} of {mean:.3g} only; add examples"
     if targets.naive is not None:
-        naive = float(_squared(support.y, targets, support.x).mean())
+        differences = targets.naive_values(support.x) - support.y
+        naive = float(_squared(differences, targets, support.x).mean())
         if mean >= naive:
             warning = f"{targets.naive} has an error of {naive:.3g} on the same examples: take that"
     return Quality(MSE.name, mean, max(mean - half, 0.0), mean + half, n, folds, warning, naive)

@@ -104,6 +104,7 @@ class Windows(InputKind):
             self.spread,
             self.reference,
             self.turned,
+            self.season,
         )
 
     @property
