@@ -17,7 +17,10 @@ from quickstudy.explain import Suspect as Doubt
 from quickstudy.explain import explain, suspicious
 from quickstudy.explain.words import word_shares
 from quickstudy.files.records import without_nan
+from quickstudy.learner import Learner
 from quickstudy.metrics import half_width
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
 from quickstudy.serve.change import ready
 from quickstudy.serve.content import Plain
 from quickstudy.serve.problems import Problem, invalid
@@ -38,6 +41,8 @@ from quickstudy.serve.states import Entry
 from quickstudy.serve.tasks import Tasks
 
 Array = NDArray[Any]
+CENTRAL = 1.2815515655446004
+"""Standard deviations within which 80 % of a normal distribution lie."""
 GRAIN = 1e-5
 """Part of the largest feature below which a difference is rounding, which is not to be drawn."""
 
@@ -74,12 +79,15 @@ class Answers:
         rows = self.probabilities(x)
         knows_novelty = self.adapted.knows_novelty
         z = self.embedded(x) if n_nearest or knows_novelty else None
+        intervals = self.intervals(x)
         neighbours = [[] for _ in rows] if z is None else self.neighbours(z, n_nearest)
         unlike = self.novelty(z) if z is not None and knows_novelty else [None] * len(rows)
         least = self.entry.snapshot.min_confidence if min_confidence is None else min_confidence
         classes, classifies = self.adapted.classes, self.served.classifies
         predictions = []
-        for row, nearest, novelty in zip(rows, neighbours, unlike, strict=True):
+        for row, interval, nearest, novelty in zip(
+            rows, intervals, neighbours, unlike, strict=True
+        ):
             best = int(row.argmax())
             unsure = classifies and least is not None and float(row[best]) < least
             label: Target | None = _value(row)
@@ -89,6 +97,8 @@ class Answers:
                 Prediction(
                     label=label,
                     confidence=float(row[best]) if classifies else None,
+                    low=interval and _value(interval[0]),
+                    high=interval and _value(interval[1]),
                     scores=dict(zip(classes, row.tolist(), strict=False)),
                     abstained=unsure,
                     novelty=novelty,
@@ -118,6 +128,24 @@ class Answers:
                 [(f"/query/{i}", "the answer is not finite") for i in bad[:20]],
             )
         return rows
+
+    def intervals(self, x: Tensor) -> list[tuple[Array, Array] | None]:
+        """Returns the ends of the central 80 % interval of each query, each `(outputs,)`.
+
+        None where the learner gives no distribution, or an end is not finite. A row at a time, so
+        that an interval does not depend on the other queries.
+        """
+        adapted = self.adapted
+        if not gives_intervals(adapted.model):
+            return [None] * len(x)
+        intervals: list[tuple[Array, Array] | None] = []
+        with self.tasks.gate() as turn:
+            for row in x:
+                turn.pause()
+                low, high = (end.ravel() for end in interval_of(adapted, row.clone()[None]))
+                finite = np.isfinite(low).all() and np.isfinite(high).all()
+                intervals.append((low, high) if finite else None)
+        return intervals
 
     def embedded(self, x: Tensor) -> Tensor:
         """Returns the features of queries, in the learner's embedding; those of examples are kept.
@@ -350,6 +378,21 @@ class Answers:
             )
             for suspect in suspects
         ]
+
+
+def gives_intervals(model: Model) -> bool:
+    """Whether answers have intervals: those of a regression whose learner gives a distribution."""
+    return model.kind == "regression" and model.learner.overrides(Learner.distribution)
+
+
+def interval_of(adapted: Adapted, x: Tensor) -> tuple[Array, Array]:
+    """The central 80 % interval of encoded inputs `(n, *x_shape)`: its ends `(n, outputs)`."""
+    with torch.no_grad():
+        distribution = adapted.model.learner.distribution(adapted.state, x)
+    assert distribution is not None
+    mean, std = distribution
+    middle, half = adapted.scale.restore(mean, x), CENTRAL * adapted.scale.deviations(std, x)
+    return (middle - half).numpy(), (middle + half).numpy()
 
 
 def _value(row: Array) -> float | list[float]:

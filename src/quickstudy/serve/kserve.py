@@ -5,11 +5,13 @@ A task is the model `task.<id>`, and its versions are its revisions. Its inputs 
     query     numbers (n, *x_shape), or BYTES (n,) of base64 pictures, of texts or of JSON rows
 
 Where it is binary, an element may also be the file of a picture itself. Texts with marked entities
-are JSON, with `text` and `spans`. A meta-trained model takes
+are JSON, with `text` and `spans`. A model of series takes them as numbers (n, times) or (n, times,
+channels). A meta-trained model takes
 the support beside it, as tensors `support` of the same kinds and `labels`: BYTES (n,) of classes,
 or numbers (n,) or (n, outputs). Its version is the first digits of its digest. The outputs are
 `label` BYTES (n,) and `probability` FP64 (n, way), whose parameter `classes` names the columns; in
-regression `value` FP64 (n, outputs).
+regression `value` FP64 (n, outputs), and where the model gives a distribution `low` and `high` of
+the same shape, the ends of the central 80 % interval.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
-from quickstudy.serve.answers import Answers
+from quickstudy.serve.answers import Answers, gives_intervals
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import added, fresh, labels_of, needs
@@ -217,7 +219,11 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
     target = ModelOrTask(request, name, version)
     served = target.served
     numbers = [-1, *served.model.x_shape]
-    datatype = "FP32" if served.model.preprocess.form == "values" else "BYTES"
+    kind = served.model.preprocess
+    if kind.form == "series":
+        channels = len(kind.card()["series"]["channels"])
+        numbers = [-1, -1] if channels == 1 else [-1, -1, channels]
+    datatype = "FP32" if kind.form in ("values", "series") else "BYTES"
     shape = numbers if datatype == "FP32" else [-1]
     inputs = [TensorKind(name="query", datatype=datatype, shape=shape)]
     if target.task is None:
@@ -225,7 +231,8 @@ def _metadata(request: Request, name: str, version: str | None) -> Response:
         if not served.classifies:
             labels = TensorKind(name="labels", datatype="FP64", shape=[-1, -1])
         inputs += [TensorKind(name="support", datatype=datatype, shape=shape), labels]
-    outputs = [TensorKind(name="value", datatype="FP64", shape=[-1, -1])]
+    ends = ("low", "high") if gives_intervals(served.model) else ()
+    outputs = [TensorKind(name=name, datatype="FP64", shape=[-1, -1]) for name in ("value", *ends)]
     if served.classifies:
         outputs = [
             TensorKind(name="label", datatype="BYTES", shape=[-1]),
@@ -271,6 +278,11 @@ def _infer(request: Request, name: str, version: str | None, carried: Payload) -
     outputs = [
         Tensor(name="value", datatype="FP64", shape=list(rows.shape), data=rows.ravel().tolist())
     ]
+    intervals = answers.intervals(x)
+    if intervals and all(interval is not None for interval in intervals):
+        for k, name in enumerate(("low", "high")):
+            data = [v for interval in intervals if interval for v in interval[k].tolist()]
+            outputs.append(Tensor(name=name, datatype="FP64", shape=list(rows.shape), data=data))
     if served.classifies:
         classes = answers.adapted.classes
         labels = [classes[i] for i in rows.argmax(axis=1)]
@@ -327,7 +339,8 @@ def _inputs(served: Served, index: int, tensor: Tensor, limit: int) -> list[Inpu
         )
     if tensor.datatype != "BYTES":
         arrays = np.array(elements, dtype=np.float64).reshape(tensor.shape)
-        plain: list[dict[str, Any]] = [{"values": values} for values in arrays.tolist()]
+        form = "series" if served.model.preprocess.form == "series" else "values"
+        plain: list[dict[str, Any]] = [{form: values} for values in arrays.tolist()]
     elif served.takes_marked_texts or served.model.preprocess.form == "row":
         try:
             parsed = [json.loads(text) for text in elements]

@@ -19,6 +19,7 @@ MAX_COLUMNS: Final = 1000  # of a row
 MAX_CELL: Final = 1000  # characters of a value of a row
 MAX_TEXT: Final = 20_000  # characters
 MAX_SPANS: Final = 8  # marked entities of a text
+MAX_SERIES: Final = 100_000  # times of a series
 MAX_REVISIONS: Final = 50  # that a task keeps
 MAX_PAGE: Final = 100  # tasks of a page
 MAX_TTL: Final = 10 * 365 * 24 * 3600  # seconds
@@ -84,6 +85,7 @@ class Limits:
             "columns": MAX_COLUMNS,
             "cell_characters": MAX_CELL,
             "text_characters": MAX_TEXT,
+            "series_times": MAX_SERIES,
             "revisions": MAX_REVISIONS,
             "page_size": MAX_PAGE,
             "ttl_seconds": MAX_TTL,

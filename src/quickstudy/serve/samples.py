@@ -6,6 +6,7 @@ import base64
 import io
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from quickstudy import catalog
@@ -20,6 +21,8 @@ N_WAY: Final = 4
 N_SHOT: Final = 5
 N_QUERY: Final = 8
 N_FLOWERS: Final = 10  # of a species
+SEASON: Final = 12  # of a made-up series, for a model that knows none
+MOMENTS: Final = 60  # of it, besides a window and what follows it
 SCALE: Final = 4  # of a glyph, which is stored smaller than a picture is drawn
 MESSAGES: Final = {
     "delivery": (
@@ -79,13 +82,15 @@ class Sample(NamedTuple):
 def sample(served: Served) -> Sample | None:
     """A task for a model, or None.
 
-    A model of drawings gets glyphs, one of texts gets messages, and one whose tasks have columns
-    of their own gets flowers; others get a meta-test task of the run, if its tasks have a name and
-    their data are here.
+    A model of drawings gets glyphs, one of texts gets messages, one of series gets a made-up
+    history, and one whose tasks have columns of their own gets flowers; others get a meta-test
+    task of the run, if its tasks have a name and their data are here.
     """
     card = served.model.preprocess.card()
     of_photographs = card.get("encoder") and not card["drawings"]
     try:
+        if served.model.preprocess.form == "series":
+            return _series(served)
         if served.model.preprocess.form == "image" and not of_photographs:
             return _glyphs()
         if served.model.preprocess.form == "text" and not served.takes_marked_texts:
@@ -146,6 +151,30 @@ def _flowers() -> Sample:
             queries.append(Input.model_validate({"row": row}))
     support.sort(key=lambda example: str(example.label))
     return Sample("Three species of iris", support, queries)
+
+
+def _series(served: Served) -> Sample:
+    """A history of a season on a slope, or a way in a bend, with noise."""
+    kind = served.model.preprocess
+    about = kind.card()["series"]
+    season = about["season"] if about["season"] > 1 else SEASON
+    n = about["lags"] + about["horizon"] + max(MOMENTS, 2 * season)
+    time, rng = np.arange(n), generator(0, "serve/sample", 0)
+    columns = []
+    for channel in range(len(about["channels"])):
+        if about["layout"] == "tracks":
+            values = 12 * np.sin(time / 20 + np.pi / 2 * channel) + rng.normal(0, 0.02, n)
+        else:
+            wave = np.sin(2 * np.pi * time / season) + 0.4 * np.sin(4 * np.pi * time / season)
+            values = 200 + 0.5 * time + 25 * wave + rng.normal(0, 4, n)
+        columns.append(np.round(values, 2))
+    windows, futures = kind.examples_of(np.stack(columns, axis=1))
+    support = [
+        Example.model_validate({"series": window.tolist(), "label": future.ravel().tolist()})
+        for window, future in zip(windows, futures, strict=True)
+    ]
+    title = "A made-up way" if about["layout"] == "tracks" else "A made-up series"
+    return Sample(title, support, [])
 
 
 def _own(served: Served, source: TaskSource) -> Sample:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.files.shipped import run_of
 from quickstudy.inputs import SupportSet, stored
@@ -129,6 +130,15 @@ class Served:
     def pixels(self, x: Input) -> int:
         """How many pixels it takes to decode an input: 0 where it is no picture that is taken."""
         return self.model.preprocess.pixels(*x.form)
+
+    def shown(self, data: bytes) -> JSON:
+        """A stored input as a request gives it; of series that came encoded, their windows."""
+        plain, kind = stored.to_request(data), self.model.preprocess
+        return (
+            kind.to_request(plain["values"])
+            if kind.form == "series" and "values" in plain
+            else plain
+        )
 
     def picture(self, data: bytes) -> bytes | None:
         """A stored input as PNG; None where it is no picture."""

@@ -81,13 +81,16 @@ class Tasks:
             )
         return self.models[name]
 
-    def take(self, served: Served, inputs: Sequence[Input], pointer: str) -> Taken:
+    def take(
+        self, served: Served, inputs: Sequence[Input], pointer: str, notes: Sequence[str] = ()
+    ) -> Taken:
         """Reads inputs that are to be stored.
 
         Args:
             served: The model they are for.
             inputs: The inputs in the request.
             pointer: Their place in its body.
+            notes: What people are told already.
 
         Raises:
             Problem: One of them is not an input of the model; it says which.
@@ -102,7 +105,7 @@ class Tasks:
         with contextlib.closing(self.reading(served, inputs, pointer)) as plain:
             if not served.reads_columns:
                 encoded = self.encoding(served.model, kept(plain), pointer)
-                return Taken(contents, encoded, tuple(served.notes(inputs)))
+                return Taken(contents, encoded, (*notes, *served.notes(inputs)))
             return Taken([Content.of(x) for x in plain], None)
 
     def queries(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from quickstudy.inputs import stored
 from quickstudy.serve.change import missing, needs
 from quickstudy.serve.schema.responses import (
     ClassOfTask,
@@ -35,7 +34,7 @@ def full(served: Served, task: Snapshot, store: Store) -> FullTask:
     if any(i not in contents for i, _ in task.examples):
         raise missing(served, task.id)
     examples = [
-        FullExample(id=i, label=label, input=stored.to_request(contents[i].data))
+        FullExample(id=i, label=label, input=served.shown(contents[i].data))
         for i, label in task.examples
     ]
     return FullTask(**_fields(served, task), examples=examples)

@@ -1,6 +1,7 @@
 // What follows from the task: predictions, quality and map, asked for again after every change.
 
 import { Problem, ask } from "./api.js";
+import { isSeries, lastPart, taughtHistory, tried } from "./forecast.js";
 import { changed, isRegression, newKey, state, taskPath } from "./state.js";
 
 const REFUSED = [400, 413, 415, 422];  // what the server says of an input that it cannot read
@@ -17,8 +18,9 @@ export async function refresh() {
     Object.assign(state, { quality: null, points: null, curve: null });
     return changed();
   }
+  if (isSeries()) goOn();
   await predict(current);
-  if (current()) await (hasCurve() ? follow(current) : place(current));
+  if (!isSeries() && current()) await (hasCurve() ? follow(current) : place(current));
   if (current()) await assess(current);  // last, as it takes longest
 }
 
@@ -66,10 +68,21 @@ async function predictionsOf(inputs) {
 }
 
 async function assess(current) {
-  const { value } = await ask("POST", `${taskPath()}:quality`, { json: {} });
+  // Windows of one series share values, so a cross-validation would say too much good of them.
+  const quality = isSeries() ? await tried(taughtHistory(), current)
+    : (await ask("POST", `${taskPath()}:quality`, { json: {} })).value;
   if (!current()) return;
-  state.quality = value;
+  state.quality = quality;
   changed();
+}
+
+/** Asks of itself what follows the history. */
+function goOn() {
+  const series = lastPart(taughtHistory());
+  const own = state.queries.find((query) => query.own);
+  const others = state.queries.filter((query) => query !== own);
+  if (!series.length) state.queries = others;
+  else state.queries = [Object.assign(own ?? asQuery(null), { input: { series }, own: true, problem: null }), ...others];
 }
 
 async function place(current) {
@@ -111,7 +124,8 @@ export async function explain(query) {
 /** Asks about new inputs, newest first; throws, and keeps none, where one cannot be read. */
 export async function askAbout(inputs) {
   if (state.task?.state === "READY") await predictionsOf(inputs);
-  state.queries = [...inputs.map(asQuery), ...state.queries];
+  const own = state.queries.filter((query) => query.own);
+  state.queries = [...own, ...inputs.map(asQuery), ...state.queries.filter((query) => !query.own)];
   changed();
   return refresh();
 }
@@ -133,7 +147,7 @@ export function remembered() {
 export function remember() {
   if (!state.task) return;
   try {
-    sessionStorage.setItem(memory(), JSON.stringify(state.queries.map(({ input }) => input)));
+    sessionStorage.setItem(memory(), JSON.stringify(state.queries.filter(({ own }) => !own).map(({ input }) => input)));
   } catch {
     forgetQueries();
   }

@@ -3,10 +3,14 @@
 import { notice } from "./banners.js";
 import { brief, button, complain, el, icon, keyed, list, markIcon, visible } from "./dom.js";
 import { dropExample, showExample } from "./example.js";
+import { channelOf, isSeries, isWay, taughtHistory } from "./forecast.js";
 import { acceptDrops, makeGather } from "./gather.js";
+import { Unreadable } from "./inputs.js";
+import { reveal } from "./panes.js";
+import { newer } from "./series.js";
 import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
-import { addClass, addExamples, plainName, removeClass, renameClass, rollback } from "./task.js";
-import { thumb } from "./thumbs.js";
+import { addClass, addExamples, addHistory, plainName, removeClass, renameClass, rollback } from "./task.js";
+import { sketch, thumb, waySketch } from "./thumbs.js";
 import { say } from "./words.js";
 
 const grid = document.querySelector("#classes");
@@ -92,11 +96,12 @@ function makeCard(item) {
   };
 
   const gather = makeGather({
-    label: say("example.new"),
-    verb: say("example.add"),
+    label: isSeries() ? say("series.history") : say("example.new"),
+    verb: isSeries() ? say("series.learn") : say("example.add"),
     alerts,
     valued: isRegression(),
     onInputs: async (inputs) => {
+      if (isSeries()) return learn(inputs[0].series);
       const added = await addExamples(now.label, inputs);
       const n = new Set(inputs.map(({ label }) => label).filter((label) => label !== undefined)).size;
       const classes = say("count.classes", { n });
@@ -106,14 +111,14 @@ function makeCard(item) {
   });
   const body = el("div", { class: "card-body" }, gather.element, examples);
   const head = el("header", {},
-    isRegression() ? [el("h3", {}, say("teach.examples")), count] : [mark, name, count, remove]);
+    isRegression() ? [el("h3", {}, titleOfValues()), count] : [mark, name, count, remove]);
   const card = el("section", { class: "card class-card" }, head, hidden, body, alerts);
   acceptDrops(card, gather.take);
 
   card.show = (item) => {
     now = item;
     card.dataset.label = item.label;
-    card.setAttribute("aria-label", isRegression() ? say("teach.examples") : visible(say("class.card", item)));
+    card.setAttribute("aria-label", isRegression() ? titleOfValues() : visible(say("class.card", item)));
     card.classList.toggle("empty", item.shots === 0);
     mark.replaceChildren(markIcon(hueOf(item.label)));
     if (document.activeElement !== name) name.value = item.label ?? "";
@@ -122,11 +127,24 @@ function makeCard(item) {
     hidden.textContent = marked ? say("class.hidden_marks", { name: visible(item.label) }) : "";
     name.setAttribute("aria-label", visible(say("class.name", item)));
     remove.setAttribute("aria-label", visible(say("class.remove", item)));
-    count.textContent = item.shots ? say("count.examples", { n: item.shots }) : say("class.empty");
+    count.textContent = item.shots ? say("count.examples", { n: item.shots }) : isSeries() ? say("series.empty") : say("class.empty");
     gather.show();
+    if (isSeries()) return showHistory(item);
     keyed(examples, examplesOf(item.label), keyOfExample, makeExample);
   };
   return card;
+
+  /** The whole history that was taught, small. */
+  function showHistory({ shots }) {
+    const history = taughtHistory();
+    if (!history.length) return examples.replaceChildren();
+    count.textContent = say("series.taught", { n: history.length, windows: say("series.windows", { n: shots }) });
+    const values = channelOf(history, 0);
+    if (examples.dataset.length === String(values.length)) return;
+    examples.dataset.length = values.length;
+    const name = say("series.whole", { n: values.length });
+    examples.replaceChildren(el("li", {}, isWay() ? waySketch(history, name) : sketch(values, name)));
+  }
 
   function makeExample({ id, label }) {
     const { text } = state.inputs.get(id) ?? {};
@@ -143,6 +161,22 @@ function makeCard(item) {
     const holder = el("li", {}, open);
     return holder;
   }
+}
+
+function titleOfValues() {
+  return isSeries() ? say("series.history") : say("teach.examples");
+}
+
+/** Teaches a history; of one that goes on from what is known, the part that is new. */
+async function learn(pasted) {
+  const { lags, horizon } = state.model.series;
+  const known = taughtHistory();
+  const rest = known.length ? newer(known, pasted, lags) : pasted;
+  if (!rest.length) throw new Unreadable(say("series.known"), say("series.known_detail"));
+  const before = known.slice(-(lags + horizon - 1));  // so that every new value is one that follows a window
+  const learnt = await addHistory([...before, ...rest]);
+  if (learnt) reveal(document.querySelector("#ask"));
+  return learnt;
 }
 
 /** An example whose input arrives later is made again. */

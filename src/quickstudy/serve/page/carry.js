@@ -3,6 +3,7 @@
 import { predictBody } from "./answers.js";
 import { at, credentials, request } from "./api.js";
 import { fail, notice } from "./banners.js";
+import { isSeries } from "./forecast.js";
 import { state, subscribe, taskPath } from "./state.js";
 import { say } from "./words.js";
 
@@ -64,7 +65,7 @@ request = Request(
     {"Content-Type": "application/json"${key}},
 )
 answer = json.load(urlopen(request))["predictions"][0]
-print(answer["label"], answer["confidence"])
+print(answer["label"], ${isSeries() ? `answer["low"], answer["high"]` : `answer["confidence"]`})
 `;
   },
 };

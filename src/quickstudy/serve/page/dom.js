@@ -44,6 +44,7 @@ const ICONS = {
   drawings: "M4 20c3-6 5 1 8-3M13 14l7-9 2 2-7 9-3 1z",
   texts: "M5 6h14M5 11h14M5 16h9",
   tables: "M4 5h16v14H4zM4 10h16M4 14.5h16M10 5v14",
+  series: "M2 15l4-6 4 5 3-4M13 10l8-6M13 10l8 1M13 10l8 8",
   numbers: "M4 18l5-6 4 3 7-9M4 21h16",
   turn: "M4 12a8 8 0 0 1 14-5l2 2M20 4v5h-5M20 12a8 8 0 0 1-14 5l-2-2M4 20v-5h5",
 };

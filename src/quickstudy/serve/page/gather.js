@@ -5,6 +5,7 @@ import { button, complain, el, icon, tool } from "./dom.js";
 import { handOver } from "./files.js";
 import { Unreadable, arraysOf, cell, lines, rowsOf, sizeOf, textsOf, withSpans, withTarget } from "./inputs.js";
 import { makePad } from "./pad.js";
+import { historyOf } from "./series.js";
 import { state } from "./state.js";
 import { language, say } from "./words.js";
 
@@ -41,7 +42,7 @@ export function makeGather(options) {
       element.removeAttribute("aria-busy");
     }
   };
-  const kinds = { pictures, texts, rows, arrays };
+  const kinds = { pictures, texts, rows, series, arrays };
   const { parts, take, clear, show = () => {} } = kinds[state.model.modality](options, hand);
   const element = el("div", { class: `gather ${state.model.modality}` }, parts);
   return { element, take, clear, show };
@@ -209,6 +210,31 @@ function arrays({ label, verb, valued }, hand) {
   const hint = valued ? say("gather.numbers_and_value", { n }) : say("gather.numbers", { n });
   const paste = pasteBox(label, hint, read, hand, verb);
   return { parts: [paste], take: takeText(read, hand), clear: () => {} };
+}
+
+/** A history, or the part of one that is to be gone on from. */
+function series({ label, verb, asks }, hand) {
+  const { channels, lags } = state.model.series;
+  const read = (text) => [{ series: historyOf(text, channels.length) }];
+  const sample = channels.length > 1 ? `${channels.join("\t")}\n…` : say("series.sample");
+  const paste = pasteBox(label, sample, read, hand, verb);
+  paste.querySelector("textarea").rows = asks ? 2 : 6;
+  const hint = el("small", { class: "hint" }, asks ? say("series.ask_hint", { n: lags }) : say("series.hint"));
+  const file = asks ? null : textFile(label, read, hand);
+  return { parts: [paste, file, hint], take: takeText(read, hand), clear: () => {} };
+}
+
+/** A button that opens a text file. */
+function textFile(label, read, hand) {
+  const chooser = el("input", {
+    type: "file", accept: ".csv,.tsv,.txt,text/*", class: "hidden-file", tabindex: "-1",
+    "aria-label": say("series.file", { label }),
+    onchange: () => {
+      takeText(read, hand)(chooser);
+      chooser.value = "";
+    },
+  });
+  return el("div", { class: "text-file" }, chooser, button("plain small", () => chooser.click(), icon("upload"), say("series.choose")));
 }
 
 function pasteRows(label, placeholder, read, hand, verb) {

@@ -94,7 +94,8 @@ function table(text) {
   return rows;
 }
 
-function cells(line, separator) {
+/** The cells of a line, of which those in quotes may hold the separator. */
+export function cells(line, separator) {
   const found = [];
   let value = "";
   let quoted = false;

@@ -7,6 +7,7 @@ import { setUpCarry } from "./carry.js";
 import { setUpHistory } from "./history.js";
 import { alike, setUpKinds } from "./kinds.js";
 import { setUpMap } from "./map.js";
+import { isSeries } from "./forecast.js";
 import { reveal, setUpPanes } from "./panes.js";
 import { setUpQuality } from "./quality.js";
 import { setUpQueries } from "./queries.js";
@@ -104,6 +105,8 @@ function setUpHead() {
     document.body.classList.toggle("fresh", !task);
     document.body.classList.toggle("ready", task?.state === "READY");
     document.body.classList.toggle("drawings", Boolean(model.drawings));
+    document.body.classList.toggle("foretells", isSeries());
+    find(".lead").textContent = isSeries() ? say("intro.series") : say("intro.lead");
     document.title = task?.display_name ? say("page.title", { name: visible(task.display_name) }) : say("page.brand");
     for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;
   });

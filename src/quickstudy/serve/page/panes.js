@@ -2,6 +2,7 @@
 
 import { closeUnseen } from "./camera.js";
 import { el } from "./dom.js";
+import { isSeries } from "./forecast.js";
 import { state, subscribe } from "./state.js";
 import { say } from "./words.js";
 
@@ -33,6 +34,7 @@ export function setUpPanes() {
   subscribe(() => {
     const counts = { teach: state.task?.examples.length, ask: state.queries.length };
     for (const name of Object.keys(tabs)) tabs[name].lastChild.textContent = counts[name] || "";
+    tabs.ask.firstChild.textContent = isSeries() ? say("ask.forecast") : names.ask;
   });
   show(now);
 }

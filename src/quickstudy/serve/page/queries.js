@@ -4,6 +4,7 @@ import { asQuery, askAbout, explain, isNovel, look, refresh } from "./answers.js
 import { fail } from "./banners.js";
 import { brief, button, el, icon, keyed, list as lines, markIcon, percent, soft, speak, svg } from "./dom.js";
 import { teachAs } from "./example.js";
+import { forecastView, inWords, isSeries, lastPart } from "./forecast.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
@@ -16,6 +17,7 @@ const list = document.querySelector("#answers");
 const alerts = document.querySelector("#ask-alerts");
 const notes = document.querySelector("#ask-notes");
 const needs = document.querySelector("#needs");
+const title = document.querySelector("#ask-title");
 const spoken = document.querySelector("#spoken");
 const slider = document.querySelector("#min-confidence");
 const least = panel.querySelector("output");
@@ -35,12 +37,16 @@ export function setUpQueries() {
 function show() {
   if (shown !== state.model) {
     shown = state.model;
-    const [label, verb] = [say("ask.about"), say("ask.ask")];
+    const label = isSeries() ? say("series.other") : say("ask.about");
+    const verb = isSeries() ? say("series.forecast") : say("ask.ask");
     gather = makeGather({ label, verb, alerts, onInputs: take, onDrawing: follow, asks: true });
-    panel.querySelector(".gather")?.remove();
-    panel.querySelector(".way-in").prepend(gather.element);
+    panel.querySelector(":is(.gather, .others)")?.remove();
+    // The forecast of the history comes first.
+    if (isSeries()) list.after(el("details", { class: "fold others" }, el("summary", {}, label), gather.element));
+    else panel.querySelector(".way-in").prepend(gather.element);
   }
   gather.show();
+  title.textContent = isSeries() ? say("ask.forecast") : say("ask.title");
   if (drawing && !state.queries.includes(drawing)) drawing = gather.clear();
   panel.querySelector(".sureness").hidden = isRegression();
   slider.value = state.minConfidence;
@@ -58,6 +64,7 @@ function leastText(confidence) {
 
 function whatIsMissing() {
   if (state.task?.state === "READY") return state.queries.length ? "" : say("ask.ready");
+  if (isSeries()) return say("ask.needs_history");
   if (isRegression()) return say("ask.needs_values");
   const filled = state.classes.filter(({ shots }) => shots > 0);
   if (filled.length === 1) return say("ask.needs_second", filled[0]);
@@ -93,7 +100,8 @@ function forget(query) {
 }
 
 /** An answer as it is spoken; of one that follows the camera only what changes with its class. */
-function sentence({ prediction, live }) {
+function sentence({ input, prediction, live }) {
+  if (isSeries()) return inWords(lastPart(input.series), prediction);
   const { label, confidence, abstained } = prediction;
   if (isNovel(prediction)) return say("answer.spoken_none");
   if (abstained) return say("answer.spoken_unsure");
@@ -111,15 +119,17 @@ function makeAnswer(query) {
     (next?.querySelector(".remove") ?? panel.querySelector(".pad, button, textarea, input")).focus();
   }, icon("cross"));
   remove.setAttribute("aria-label", say("answer.remove"));
+  remove.hidden = Boolean(query.own);
   const answer = el("li", { class: "answer card", "data-query": query.key }, picture, said, remove, more);
   let drawn = {};
   answer.show = () => {
     const { input, prediction, reasons, problem } = query;
-    if (drawn.input !== input) picture.replaceChildren(thumb(input, say("answer.question")));
+    if (drawn.input !== input && !isSeries()) picture.replaceChildren(thumb(input, say("answer.question")));
     if (drawn.prediction !== prediction || drawn.reasons !== reasons || drawn.problem !== problem) {
-      const open = more.querySelector("details")?.open;
+      const open = more.querySelector(".why")?.open;
+      const numbers = said.querySelector(".numbers")?.open;
       answer.classList.toggle("unsure", Boolean(prediction?.abstained) || isNovel(prediction));
-      said.replaceChildren(...(prediction ? verdict(prediction) : [soft(problem?.title ?? say("answer.none"))]));
+      said.replaceChildren(...(prediction ? verdict(query, numbers) : [soft(problem?.title ?? say("answer.none"))]));
       more.replaceChildren(...(prediction ? evidence(query, open) : []));
     }
     drawn = { input, prediction, reasons, problem };
@@ -127,7 +137,9 @@ function makeAnswer(query) {
   return answer;
 }
 
-function verdict(prediction) {
+function verdict(query, open) {
+  const { prediction } = query;
+  if (isSeries()) return forecastView(query, open);
   const { label, confidence, abstained } = prediction;
   if (isRegression()) return [el("p", { class: "label" }, brief(label))];
   const bar = el("div", {
@@ -146,10 +158,11 @@ function verdict(prediction) {
 }
 
 function evidence(query, open) {
-  const exactly = ({ label, similarity }) => say("answer.similarity", { label, similarity: similarity.toFixed(3) });
+  const exactly = ({ id, label, similarity }) =>
+    say("answer.similarity", { label: isSeries() ? nameOf({ id }) : label, similarity: similarity.toFixed(3) });
   const closest = query.prediction.nearest.map((near) =>
     el("li", {}, state.model.modality === "texts" ? markIcon(hueOf(near.label)) : null,
-      thumb(state.inputs.get(near.id), say("example.of", near)),
+      thumb(state.inputs.get(near.id), nameOf(near)),
       el("small", { title: exactly(near) }, near.similarity.toFixed(2))));
   const answer = el("div", { class: "reasons" }, query.reasons ? reasons(query) : null);
   const why = el("details", { class: "fold why", open }, el("summary", {}, say("answer.why")), answer);
@@ -159,6 +172,11 @@ function evidence(query, open) {
     el("ul", { class: "nearest", "aria-label": say("answer.closest") }, closest),
     el("div", { class: "row" }, why, isRegression() ? null : teach),
   ];
+}
+
+/** An example by its name: of a series it is a window, of which nobody wants to hear all that follows. */
+function nameOf({ id, label }) {
+  return isSeries() ? say("series.window", { id }) : say("example.of", { id, label });
 }
 
 /** How sure the model is of each class, and which examples pulled it there or away. */
@@ -183,6 +201,6 @@ function pull(id, value, part) {
   const bar = svg("rect", { x: Math.min(0, part), y: 0.2, width: Math.abs(part), height: 0.6 });
   const size = isRegression() ? brief(Math.abs(value)) : Math.abs(value).toFixed(2);
   const sign = Number(size) === 0 ? "" : value < 0 ? "−" : "+";
-  return el("li", {}, thumb(state.inputs.get(id), say("example.of", { id, label })),
+  return el("li", {}, thumb(state.inputs.get(id), nameOf({ id, label })),
     svg("svg", { ...look, "aria-hidden": "true" }, bar), el("small", {}, `${sign}${size}`));
 }

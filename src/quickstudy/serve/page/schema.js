@@ -5,7 +5,7 @@ import { el, soft } from "./dom.js";
 import { say } from "./words.js";
 
 const REF = "#/components/schemas/";
-const FORMS = { pictures: "image", rows: "row", texts: "text", arrays: "values" };
+const FORMS = { pictures: "image", rows: "row", texts: "text", series: "series", arrays: "values" };
 const DEEP = 6;  // levels of a sample
 let schemas = {};
 let model = null;
@@ -41,14 +41,16 @@ export function typeOf(schema) {
 /** A schema: its description and properties; those of another schema are a link to it. */
 export function schemaView(schema, whole = false) {
   const name = nameOf(schema);
-  const { description, properties, required = [], oneOf } = resolved(schema);
+  const { description, properties, required = [], oneOf, anyOf } = resolved(schema);
   const about = description && whole ? el("p", {}, description) : null;
   const link = name ? el("p", { class: "media" }, el("a", { href: `#schema-${name}` }, name)) : null;
   const choice = oneOf ? soft(say("schema.one_of", { names: oneOf.map((each) => each.required?.join()).join(", ") })) : null;
+  const either = anyOf?.every((each) => each.required)
+    ? soft(say("schema.any_of", { names: anyOf.map((each) => each.required.join(" + ")).join(", ") })) : null;
   const fields = Object.entries(properties ?? {}).map(([key, each]) => property(key, each, required.includes(key)));
   const body = fields.length ? el("dl", { class: "fields" }, fields)
     : name ? null : el("p", { class: "type" }, typeOf(resolved(schema)));
-  return el("div", { class: "schema" }, about, link, choice, body);
+  return el("div", { class: "schema" }, about, link, choice, either, body);
 }
 
 function property(name, schema, required) {
@@ -95,16 +97,18 @@ export function sampleOf(schema, name = "", deep = 0) {
   return each.type === "null" ? null : samples.string;
 }
 
-function sampleObject({ properties, required = [], oneOf }, deep) {
+function sampleObject({ properties, required = [], oneOf, anyOf = [] }, deep) {
   const form = FORMS[model?.modality];
   const chosen = oneOf ? oneOf.find((one) => one.required.includes(form)) ?? oneOf[0] : {};
-  const keys = [...required, ...(chosen.required ?? [])];
+  const either = anyOf.find((one) => one.required?.includes(form)) ?? anyOf[0];
+  const keys = [...required, ...(chosen.required ?? []), ...(either?.required ?? [])];
   const shown = keys.length ? keys : Object.keys(properties).slice(0, 2);
   return Object.fromEntries(shown.map((key) => [key, sampleOf(properties[key], key, deep + 1)]));
 }
 
 /** Examples are two, of two classes: fewer teach nothing. */
 function sampleList({ items = {} }, name, deep) {
+  if (name === "series") return sampleSeries();
   if (name === "values") return filled(model?.x_shape ?? [2]);
   const one = sampleOf(items, name, deep + 1);
   const labelled = one instanceof Object && "label" in one && resolved(items).oneOf;
@@ -113,6 +117,13 @@ function sampleList({ items = {} }, name, deep) {
 
 function sampleRow() {
   return Object.fromEntries((model?.columns ?? samples.columns).map((name) => [name, 1]));
+}
+
+/** A history that is long enough to be taught and asked about. */
+function sampleSeries() {
+  const { lags, horizon, channels } = model?.series ?? { lags: 2, horizon: 1, channels: ["value"] };
+  const moments = Array.from({ length: lags + horizon }, (_, i) => 10 + (i % 4));
+  return channels.length > 1 ? moments.map((value) => channels.map((_, k) => value + k)) : moments;
 }
 
 /** Numbers of a shape. */

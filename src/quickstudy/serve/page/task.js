@@ -73,6 +73,12 @@ export function addExamples(label, labelled) {
   return write(first, (path, etag) => ask("POST", `${path}/examples`, { json: { examples }, etag }), inputs);
 }
 
+/** Teaches a history, of which the server makes examples; it goes on from the one that is there. */
+export function addHistory(series) {
+  const first = (draft) => ({ ...draft, series });
+  return write(first, (path, etag) => ask("POST", `${path}/examples`, { json: { series }, etag }));
+}
+
 export function removeExample(id) {
   return write(null, (path, etag) => ask("DELETE", `${path}/examples/${encodeURIComponent(id)}`, { etag }));
 }

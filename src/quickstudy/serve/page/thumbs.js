@@ -1,6 +1,7 @@
 // How an input looks when it is small: a picture, the values of a row, the line of an array.
 
 import { brief, el, svg } from "./dom.js";
+import { channelOf } from "./forecast.js";
 import { say } from "./words.js";
 
 const FEW = 4;  // numbers that are shown as they are; more are drawn as a line
@@ -14,7 +15,8 @@ export function thumb(input, alt) {
   if (input?.row) return valuesThumb(Object.values(input.row), alt, input);
   const few = input?.values?.length <= FEW && !Array.isArray(input.values[0]);
   if (few) return valuesThumb(input.values, alt, input);
-  if (input?.values) return lineThumb(input, alt);
+  if (input?.series) return lineThumb(channelOf(input.series, 0), alt, input);
+  if (input?.values) return lineThumb(input.values.flat(Infinity), alt, input);
   return el("span", { class: "thumb", role: "img", "aria-label": alt });
 }
 
@@ -23,6 +25,7 @@ export function describe(input) {
   if (input?.image || input?.shown) return say("input.picture");
   if (input?.text !== undefined) return input.text;
   if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${short(value)}`).join(", ");
+  if (input?.series) return input.series.flat().slice(-MOST).map(short).join(", ");
   if (input?.values) return input.values.flat(Infinity).slice(0, MOST).map(short).join(", ");
   return say("input.nothing");
 }
@@ -36,8 +39,33 @@ function valuesThumb(values, alt, input) {
   return el("span", { class: "thumb values", role: "img", "aria-label": `${alt}: ${describe(input)}` }, shown);
 }
 
-function lineThumb(input, alt) {
-  const numbers = input.values.flat(Infinity);
+const POINTS = 300;  // of a sketch, which is some hundred pixels wide
+
+/** A long line, small: of values side by side the least and the greatest, so that no peak is lost. */
+export function sketch(numbers, alt) {
+  const [low, high] = numbers.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+  const each = Math.max(1, Math.ceil((2 * numbers.length) / POINTS));
+  const points = [];
+  for (let i = 0; i < numbers.length; i += each) {
+    const part = numbers.slice(i, i + each);
+    const kept = each === 1 ? part : [Math.min(...part), Math.max(...part)];
+    kept.forEach((value, k) => points.push([(i + (k * each) / 2) / Math.max(1, numbers.length - 1), (value - low) / (high - low || 1)]));
+  }
+  const text = points.map(([x, y]) => `${(300 * x).toFixed(1)},${(58 - 56 * y).toFixed(1)}`).join(" ");
+  const line = svg("polyline", { points: text, "vector-effect": "non-scaling-stroke" });
+  return svg("svg", { class: "sketch", viewBox: "0 0 300 60", preserveAspectRatio: "none", role: "img", "aria-label": alt }, line);
+}
+
+/** A way in the plane, small, with one scale for both of its axes. */
+export function waySketch(points, alt) {
+  const [across, up] = [0, 1].map((k) => points.map((point) => point[k]));
+  const [left, low] = [Math.min(...across), Math.min(...up)];
+  const scale = Math.max((Math.max(...across) - left) / 296, (Math.max(...up) - low) / 76) || 1;
+  const text = points.map(([x, y]) => `${(2 + (x - left) / scale).toFixed(1)},${(78 - (y - low) / scale).toFixed(1)}`);
+  return svg("svg", { class: "sketch way-sketch", viewBox: "0 0 300 80", role: "img", "aria-label": alt }, svg("polyline", { points: text.join(" ") }));
+}
+
+function lineThumb(numbers, alt, input) {
   const low = Math.min(...numbers);
   const range = Math.max(...numbers) - low || 1;
   const points = numbers.map((value, i) =>

@@ -1,11 +1,13 @@
 // The verdict on a task, in words: what it can tell, how sure that is, and what to add next.
 
 import { brief, percent } from "./dom.js";
+import { writer } from "./fan.js";
 import { language, say } from "./words.js";
 
 const WELL = 0.9;  // of its own test that is right, from which on it tells classes apart well
 const MOSTLY = 0.7;
 const SURE = 0.3;  // width of the interval from which on more examples would say more
+const BETTER = 0.9;  // part of the error of the naive forecast from which on a model is worth its while
 const Z = 1.96;  // of a 95 % interval
 const NAMED = 3;  // classes that are named; more are counted
 const STEP = 3;  // examples that are asked for at the least
@@ -27,6 +29,7 @@ const MOST = 10;  // and at the most
  * @returns {Verdict}
  */
 export function verdictOf(classes, quality) {
+  if (quality?.metric === "series") return ofSeries(quality);
   if (quality?.metric === "mse") return ofValues(quality);
   if (!classes.length) {
     const can = quality ? say("verdict.too_few") : say("verdict.no_values");
@@ -111,6 +114,18 @@ function ofValues({ value, low, high, n }) {
   const can = say("verdict.values", { n, error: brief(error) });
   const sure = say("verdict.values_range", { low: brief(Math.sqrt(low)), high: brief(Math.sqrt(high)) });
   return { tone: wide ? "fair" : "good", can, sure, next: wide ? say("verdict.more_values") : say("verdict.done") };
+}
+
+/** By its own trial on the latest values of a history, beside what needs no model. */
+function ofSeries({ n, error, naive, inside, mixed }) {
+  if (error === null) return { tone: "none", can: say("verdict.series_short"), next: say("verdict.series_longer") };
+  const part = naive.error ? error / naive.error : error ? Infinity : 1;
+  const write = writer(10 ** Math.floor(Math.log10(Math.max(error, naive.error) || 1)) / 100);
+  const said = { n, error: write(error), naive: naive.name, other: write(naive.error) };
+  const can = mixed ? say("verdict.series_part", { ...said, percent: percent(part) }) : say("verdict.series", said);
+  const sure = inside === null ? undefined : say("verdict.series_inside", { percent: percent(inside) });
+  const tone = part < BETTER ? "good" : part < 1 ? "fair" : "poor";
+  return { tone, can, sure, next: tone === "poor" ? say("verdict.series_naive", said) : tone === "fair" ? say("verdict.series_close") : say("verdict.series_use") };
 }
 
 /** "cups from plates", "cups, plates and bowls", or "the 7 classes". */

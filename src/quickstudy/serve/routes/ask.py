@@ -11,6 +11,7 @@ from quickstudy.serve.answers import Answers
 from quickstudy.serve.bodies import Carried, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import added, fresh, labels_of
+from quickstudy.serve.histories import asked, labelled
 from quickstudy.serve.openapi import ASKS, operation
 from quickstudy.serve.routes.names import MODEL, TASK, ModelId, TaskId
 from quickstudy.serve.schema.requests import (
@@ -39,13 +40,14 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
     call = Call(request, ("predict",)).about(model)
     served, tasks = call.served, call.tasks
     sent = body(StatelessBody, carried)
-    labels = labels_of(served, sent.support, "/support")
-    taken = tasks.take(served, sent.support, "/support")
+    query, pointer = asked(sent.query, sent.series)
+    taught = labelled(served, sent.support, sent.series, "/support")
+    taken = tasks.take(served, taught.inputs, "/support", taught.notes)
     task = fresh(served, call.tenant, "")
-    entry = tasks.prepared(added(served, task, labels, taken))
-    x = tasks.queries(served, sent.query, entry)
+    entry = tasks.prepared(added(served, task, taught.labels, taken))
+    x = tasks.queries(served, query, entry, pointer)
     predictions = Answers(tasks, served, entry).predictions(x, sent.min_confidence, sent.nearest)
-    notes = [*taken.notes, *served.notes(sent.query)]
+    notes = [*taken.notes, *served.notes(query)]
     return reply(
         StatelessAnswer(model_version=served.version, predictions=predictions, notes=notes)
     )

@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
-from quickstudy.serve.change import Change, added, labels_of, missing
+from quickstudy.serve.change import Change, added, missing
+from quickstudy.serve.histories import labelled
 from quickstudy.serve.openapi import CHANGES, operation
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.routes.names import TASK, ExampleId, ModelId, TaskId
@@ -37,11 +38,11 @@ def add_examples(request: Request, model: ModelId, task: TaskId, carried: Carrie
     call = Call(request, ("adapt",)).about(model)
     sent = body(ExamplesBody, carried, "examples")
     served, tasks = call.served, call.tasks
-    labels = labels_of(served, sent.examples, "/examples")
-    taken = tasks.take(served, sent.examples, "/examples")
+    taught = labelled(served, sent.examples, sent.series, "/examples")
+    taken = tasks.take(served, taught.inputs, "/examples", taught.notes)
 
     def longer(old: Snapshot) -> Change:
-        change = added(served, old, labels, taken)
+        change = added(served, old, taught.labels, taken)
         # The inputs were encoded by the served version; a task of another version encodes its own.
         return change if old.model_version == served.version else replace(change, x={})
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from quickstudy.serve.bodies import Carried, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import Change, added, fresh, labels_of
+from quickstudy.serve.histories import labelled
 from quickstudy.serve.keys import SCOPES
 from quickstudy.serve.limits import MAX_PAGE, MAX_TTL
 from quickstudy.serve.openapi import CHANGES, operation
@@ -90,11 +91,11 @@ def create_task(
     )
 
     def change() -> Change:
-        if not sent.support:
+        taught = labelled(served, sent.support, sent.series, "/support", needed=False)
+        if not taught.inputs:
             return Change(task)
-        labels = labels_of(served, sent.support, "/support")
-        taken = call.tasks.take(served, sent.support, "/support")
-        return added(served, task, labels, taken, "created")
+        taken = call.tasks.take(served, taught.inputs, "/support", taught.notes)
+        return added(served, task, taught.labels, taken, "created")
 
     return call.created(carried, change)
 

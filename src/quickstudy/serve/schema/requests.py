@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from pydantic import (
@@ -23,11 +24,12 @@ from quickstudy.serve.limits import (
     MAX_NAME,
     MAX_NEAREST,
     MAX_QUERY,
+    MAX_SERIES,
     MAX_SPANS,
     MAX_TEXT,
 )
 
-FORMS: Final = ("image", "row", "text", "values")
+FORMS: Final = ("image", "row", "text", "series", "values")
 # No control characters: a database cannot keep all of them, and no reader sees them.
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 ID = r"^[a-z][a-z0-9-]{0,62}$"
@@ -61,6 +63,20 @@ Numbers = Annotated[
         {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "array", "items": {}}]}}
     ),
 ]
+Series = Annotated[
+    list[Any],
+    Field(min_length=1, max_length=MAX_SERIES),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]
+            },
+            "minItems": 1,
+            "maxItems": MAX_SERIES,
+        }
+    ),
+]
 Values = Annotated[list[float], Field(min_length=1, max_length=MAX_COLUMNS)]
 Span = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 Wanted = Label | float | Values
@@ -87,7 +103,7 @@ def _exactly_one(schema: dict[str, Any]) -> None:
 
 
 class Input(Body):
-    """One input: a picture, a row, a text or an array of numbers, as the model takes them."""
+    """One input as the model takes it: a picture, a row, a text, a series or an array."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
@@ -100,6 +116,11 @@ class Input(Body):
         default=None,
         description="Of a text: first character of each marked entity, and the one after its last.",
     )
+    series: Series | None = Field(
+        default=None,
+        description="Numbers in the order of time, or a list of numbers a time where the model has "
+        "several channels; at least as many times as its `lags`, of which the last ones count.",
+    )
     values: Numbers | None = None
 
     @property
@@ -110,6 +131,8 @@ class Input(Body):
         if self.text is not None:
             spans = {} if self.spans is None else {"spans": self.spans}
             return "text", {"text": self.text} | spans
+        if self.series is not None:
+            return "series", self.series
         return ("values", self.values) if self.row is None else ("row", self.row)
 
     @model_validator(mode="after")
@@ -125,7 +148,11 @@ class Input(Body):
 class Example(Input):
     """An input and what it is: a class, or in regression its value or values."""
 
-    label: Wanted
+    label: Wanted = Field(
+        description="A class; in regression a value, or a list of them. Of a series what follows "
+        "it, in the order of time, the channels of a time side by side, in one list: "
+        "`[x1, y1, x2, y2]`."
+    )
 
 
 class PredictBody(Body):
@@ -136,20 +163,50 @@ class PredictBody(Body):
     )
 
 
+HISTORY: Final = (
+    "Of a model of series, a whole history: each of its windows is an example, with what follows "
+    "it as its label. Of more than fit the latest are taken, which `notes` says."
+)
+
+
+def _or_series(*required: str) -> Callable[[dict[str, Any]], None]:
+    """Says of a schema that these are required, or else a series."""
+
+    def described(schema: dict[str, Any]) -> None:
+        about = schema["properties"]["series"]
+        about |= about.pop("anyOf")[0]
+        del about["default"]
+        schema["anyOf"] = [{"required": [*required]}, {"required": ["series"]}]
+
+    return described
+
+
 class StatelessBody(PredictBody):
-    support: list[Example] = Field(min_length=1, max_length=MAX_EXAMPLES)
+    """Examples and queries; or a series, of which what follows its end is asked without a query."""
+
+    model_config = ConfigDict(json_schema_extra=_or_series("query", "support"))
+
+    query: list[Input] = Field(default_factory=list, min_length=1, max_length=MAX_QUERY)
+    support: list[Example] = Field(default_factory=list, min_length=1, max_length=MAX_EXAMPLES)
+    series: Series | None = Field(default=None, description=HISTORY)
 
 
 class CreateBody(Body):
     display_name: DisplayName = ""
     classes: list[Label] = Field(default=[], max_length=MAX_CLASSES)
     support: list[Example] = Field(default=[], max_length=MAX_EXAMPLES)
+    series: Series | None = Field(default=None, description=HISTORY)
     ttl: Ttl | None = None
     min_confidence: Confidence | None = None
 
 
 class ExamplesBody(Body):
-    examples: list[Example] = Field(min_length=1, max_length=MAX_EXAMPLES)
+    """Examples, or a series, whose windows are examples."""
+
+    model_config = ConfigDict(json_schema_extra=_or_series("examples"))
+
+    examples: list[Example] = Field(default_factory=list, min_length=1, max_length=MAX_EXAMPLES)
+    series: Series | None = Field(default=None, description=HISTORY)
 
 
 class EvaluateBody(Body):

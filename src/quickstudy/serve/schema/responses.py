@@ -26,6 +26,14 @@ class Prediction(Answered):
         description="The class; null where the server abstains; the value or values in regression."
     )
     confidence: float | None = Field(description="Probability of the class; null in regression.")
+    low: float | list[float] | None = Field(
+        default=None,
+        description="Lower end of the central 80 % interval of each value, in its unit; null where "
+        "the model gives no distribution, and in classification.",
+    )
+    high: float | list[float] | None = Field(
+        default=None, description="Upper end of the central 80 % interval."
+    )
     scores: dict[str, float] = Field(description="Probability of each class that has examples.")
     abstained: bool
     novelty: float | None = Field(
@@ -201,6 +209,7 @@ class LimitsAnswer(Answered):
     columns: int
     cell_characters: int
     text_characters: int
+    series_times: int
     revisions: int
     page_size: int
     ttl_seconds: int
@@ -223,10 +232,21 @@ class EncoderCard(Answered):
     languages: list[str]
 
 
+class SeriesCard(Answered):
+    lags: int = Field(description="Times at the end of a series that an answer is of.")
+    horizon: int = Field(description="Times that an answer is about: those that follow.")
+    channels: list[str] = Field(description="Names of the numbers at each time.")
+    season: int = Field(description="Times of a season; 1 where there is none.")
+    stride: int = Field(description="Times from one window of a history to the next.")
+    layout: Literal["series", "tracks"] = Field(
+        description="Tracks are ways in a plane, whose channels are its two axes."
+    )
+
+
 class ModelCard(Answered):
     name: str
     id: str
-    modality: Literal["pictures", "rows", "texts", "arrays"]
+    modality: Literal["pictures", "rows", "texts", "series", "arrays"]
     kind: Literal["classification", "regression"]
     learner: str
     net: str | None
@@ -236,6 +256,9 @@ class ModelCard(Answered):
     drawings: bool = Field(description="The model looks for ink in pictures.")
     encoder: EncoderCard | None = Field(
         default=None, description="The frozen pretrained network that inputs go through."
+    )
+    series: SeriesCard | None = Field(
+        default=None, description="How much of a series the model takes, and what it answers."
     )
     temperature: float
     novelty_auroc: float | None = Field(
