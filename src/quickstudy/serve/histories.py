@@ -60,7 +60,8 @@ def labelled(
     notes = []
     if len(windows) > n:
         notes = [f"series: has more than {n} windows; the latest {n} are the examples."]
-    inputs = [Input(series=_plain(window)) for window in windows[len(windows) - n :]]
+    # Encoded, as their places in the history go with them.
+    inputs = [Input(values=row) for row in windows[len(windows) - n :].tolist()]
     values = [_flat(future) for future in futures[len(futures) - n :]]
     return Labelled([*examples, *inputs], [*labels, *values], notes)
 
@@ -80,12 +81,6 @@ def asked(query: Sequence[Input], history: Sequence[Any] | None) -> tuple[Sequen
             "/query",
         )
     return [Input(series=[*history])], "/series"
-
-
-def _plain(window: Any) -> list[Any]:
-    """A window `(lags, C)` as a request gives it."""
-    values: list[Any] = (window[:, 0] if window.shape[1] == 1 else window).tolist()
-    return values
 
 
 def _flat(future: Any) -> float | list[float]:

@@ -280,9 +280,9 @@ def _infer(request: Request, name: str, version: str | None, carried: Payload) -
     ]
     intervals = answers.intervals(x)
     if intervals and all(interval is not None for interval in intervals):
-        for k, name in enumerate(("low", "high")):
+        for k, end in enumerate(("low", "high")):
             data = [v for interval in intervals if interval for v in interval[k].tolist()]
-            outputs.append(Tensor(name=name, datatype="FP64", shape=list(rows.shape), data=data))
+            outputs.append(Tensor(name=end, datatype="FP64", shape=list(rows.shape), data=data))
     if served.classifies:
         classes = answers.adapted.classes
         labels = [classes[i] for i in rows.argmax(axis=1)]

@@ -170,8 +170,8 @@ def _series(served: Served) -> Sample:
         columns.append(np.round(values, 2))
     windows, futures = kind.examples_of(np.stack(columns, axis=1))
     support = [
-        Example.model_validate({"series": window.tolist(), "label": future.ravel().tolist()})
-        for window, future in zip(windows, futures, strict=True)
+        Example.model_validate({"values": row, "label": future.ravel().tolist()})
+        for row, future in zip(windows.tolist(), futures, strict=True)
     ]
     title = "A made-up way" if about["layout"] == "tracks" else "A made-up series"
     return Sample(title, support, [])

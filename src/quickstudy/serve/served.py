@@ -145,15 +145,22 @@ class Served:
         return stored.to_png(data, self.model.preprocess)
 
     def check_label(self, label: Any, pointer: str) -> None:
-        """Checks that a label is text in classification, and numbers in regression.
+        """Checks that a label is text in classification, and so many numbers in regression.
 
         Raises:
-            Problem: It is of the other kind.
+            Problem: It is of the other kind, or of other numbers.
         """
         if isinstance(label, str) != self.classifies:
             raise invalid(
                 f"label: must be {'text' if self.classifies else 'a number, or a list of them'}, "
                 f"as this model is for {self.model.kind}; received {label!r}; change it.",
+                pointer,
+            )
+        n = len(label) if isinstance(label, list) else 1
+        if not self.classifies and self.model.n_out not in (None, n):
+            raise invalid(
+                f"label: must hold {self.model.n_out} value{'' if self.model.n_out == 1 else 's'}, "
+                f"as in meta-training; received {n}; correct it.",
                 pointer,
             )
 
