@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from served_runs import Client, listening
 from series_runs import WAYS, history_of, make_series
+from served_runs import Client, listening
 
 import quickstudy as qs
 from quickstudy.serve import histories
-from quickstudy.serve.answers import interval_of
 from quickstudy.serve.app import create_app
+from quickstudy.serve.intervals import interval_of
 
 SEASONS = "/v1/models/seasons"
 FILE = {"Content-Type": "application/octet-stream"}

@@ -195,8 +195,12 @@ class InputKind(ABC):
         """The words of an input that `raw` gave, and it without each; None where it has none."""
         return None
 
-    def examples_of(self, X: Any) -> tuple[Any, Any]:
+    def examples_of(self, X: Any, most: int | None = None) -> tuple[Any, Any]:
         """The examples and labels in inputs that are their own labels, such as a series.
+
+        Args:
+            X: The inputs.
+            most: Examples of each at most, the latest ones.
 
         Raises:
             UserError: Inputs of this kind need labels.
@@ -271,7 +275,8 @@ class InputKind(ABC):
 
     def refusal(self, form: Form) -> UserError:
         """The error of an input that a request gives in a form of another kind."""
-        received = {"row": "a row", "text": "a text"}.get(form, "an image")
+        names = {"row": "a row", "text": "a text", "series": "a series"}
+        received = names.get(form, "an image")
         return UserError(
             f"input: this model takes {self.modality}; received {received}; give the input as "
             f"{self.form!r}."

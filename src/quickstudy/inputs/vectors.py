@@ -120,3 +120,21 @@ def nested_numbers(values: Any, shape: Shape) -> Any:
             f"{received}; nest the lists so."
         )
     return [nested_numbers(each, shape[1:]) for each in values]
+
+
+def of_a_time(value: Any, channels: Sequence[str], place: int) -> Any:
+    """The number of one time of a series in a request, or the numbers of several channels.
+
+    Raises:
+        UserError: It is another number of them, or one that single precision cannot hold.
+    """
+    n = len(channels)
+    try:
+        values: list[Any] = nested_numbers(value if isinstance(value, list) else [value], (n,))
+    except UserError as error:
+        wanted = "a number" if n == 1 else f"a list of {n} numbers, {', '.join(channels)}"
+        raise UserError(
+            f"series: each time must be {wanted}, finite in single precision; received "
+            f"{str(value)[:50]!r} in place {place}; correct it, or leave out what is before."
+        ) from error
+    return values[0] if n == 1 else values

@@ -21,7 +21,7 @@ from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.series_files import Series, read_series
 from quickstudy.inputs.track_files import TrackWindows, read_scene, windows_of
-from quickstudy.inputs.vectors import nested_numbers, numbers
+from quickstudy.inputs.vectors import nested_numbers, numbers, of_a_time
 from quickstudy.targets import FrameScale
 from quickstudy.task import Kind
 
@@ -197,8 +197,8 @@ class Windows(InputKind):
         start, target = start[shown], target[shown]
         return Windowed(x[shown], y[shown], start, target, target + self.horizon - 1)
 
-    def examples_of(self, X: Any) -> tuple[Tensor, Floats]:
-        """The windows of a history, or of several, encoded, and their futures in its units.
+    def examples_of(self, X: Any, most: int | None = None) -> tuple[Tensor, Floats]:
+        """The windows of histories, encoded, `most` of each, and their futures in its units.
 
         Shapes:
             (n, *x_shape), (n, horizon, C)
@@ -207,6 +207,9 @@ class Windows(InputKind):
             UserError: X is no history, or is shorter than a window and what follows it.
         """
         histories, _ = self._histories(X)
+        if most is not None:  # so that a long history is not cut in vain
+            used = self.lags + self.horizon + (most - 1) * self.stride
+            histories = [history[-used:] for history in histories]
         parts = [self._examples(history, n) for n, history in enumerate(histories)]
         return (
             torch.from_numpy(np.concatenate([windowed.x for windowed, _ in parts])),
@@ -300,21 +303,24 @@ class Windows(InputKind):
         return cls(**{**fields, "channels": tuple(data["channels"])})
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
-        """A history as `{"series": [[...], ...]}`, the numbers of a time side by side."""
+        """A history as `{"series": [...]}`: numbers, or a list of them for each time."""
         if form == "values":
             return nested_numbers(value, x_shape)
         if form != self.form:
             raise self.refusal(form)
-        n = len(self.channels)
-        times = [each if isinstance(each, list) else [each] for each in value]
-        return {SERIES: nested_numbers(times, (len(times), n))}
+        return {SERIES: [of_a_time(each, self.channels, at) for at, each in enumerate(value)]}
 
     def to_request(self, x: Any) -> JSON:
+        """The window in the user's units; the last digits, which frames round, are left out."""
         values = self.scale.values(torch.tensor(x, dtype=torch.float64)).tolist()
-        return {SERIES: values}
+        rounded = [[float(f"{number:.12g}") for number in each] for each in values]
+        return {SERIES: [each[0] for each in rounded] if len(self.channels) == 1 else rounded}
 
     def card(self) -> JSON:
-        return {"columns": None, "drawings": False}
+        """Adds what clients must know of a series: how much of it counts, what the answer is of."""
+        names = ("lags", "horizon", "channels", "season", "stride", "layout")
+        about = {name: getattr(self, name) for name in names}
+        return {"columns": None, "drawings": False, "series": about}
 
     def _examples(self, history: Floats, number: int) -> tuple[Windowed, Floats]:
         if len(history) < self.lags + self.horizon:

@@ -17,12 +17,10 @@ from quickstudy.explain import Suspect as Doubt
 from quickstudy.explain import explain, suspicious
 from quickstudy.explain.words import word_shares
 from quickstudy.files.records import without_nan
-from quickstudy.learner import Learner
 from quickstudy.metrics import half_width
-from quickstudy.models.adapted import Adapted
-from quickstudy.models.model import Model
 from quickstudy.serve.change import ready
 from quickstudy.serve.content import Plain
+from quickstudy.serve.intervals import gives_intervals, interval_of
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Target
 from quickstudy.serve.schema.responses import (
@@ -41,8 +39,6 @@ from quickstudy.serve.states import Entry
 from quickstudy.serve.tasks import Tasks
 
 Array = NDArray[Any]
-CENTRAL = 1.2815515655446004
-"""Standard deviations within which 80 % of a normal distribution lie."""
 GRAIN = 1e-5
 """Part of the largest feature below which a difference is rounding, which is not to be drawn."""
 
@@ -378,21 +374,6 @@ class Answers:
             )
             for suspect in suspects
         ]
-
-
-def gives_intervals(model: Model) -> bool:
-    """Whether answers have intervals: those of a regression whose learner gives a distribution."""
-    return model.kind == "regression" and model.learner.overrides(Learner.distribution)
-
-
-def interval_of(adapted: Adapted, x: Tensor) -> tuple[Array, Array]:
-    """The central 80 % interval of encoded inputs `(n, *x_shape)`: its ends `(n, outputs)`."""
-    with torch.no_grad():
-        distribution = adapted.model.learner.distribution(adapted.state, x)
-    assert distribution is not None
-    mean, std = distribution
-    middle, half = adapted.scale.restore(mean, x), CENTRAL * adapted.scale.deviations(std, x)
-    return (middle - half).numpy(), (middle + half).numpy()
 
 
 def _value(row: Array) -> float | list[float]:

@@ -84,6 +84,6 @@ def asked(query: Sequence[Input], history: Sequence[Any] | None) -> tuple[Sequen
 
 
 def _flat(future: Any) -> float | list[float]:
-    """What follows a window `(horizon, C)` as a label."""
+    """The values after a window `(horizon, C)`, as a label."""
     values: list[float] = future.ravel().tolist()
     return values if len(values) > 1 else values[0]
