@@ -5,6 +5,7 @@ import { say } from "./words.js";
 
 const DECIMAL = /^[-+]?\d+,\d+$/;  // with a decimal comma
 const GROUPED = /^[-+]?\d{1,3}(,\d{3})+(\.\d+)?$/;  // with commas between thousands
+const DOTTED = /^[-+]?\d{1,3}(\.\d{3})+(,\d+)?$/;  // with dots between thousands
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 const NEAR = 1e-6;  // part of the range within which two values are the same: files hold them in 32 bits
 
@@ -51,6 +52,7 @@ export function historyOf(text, n) {
 function table(text, n) {
   const lines = text.replace(/\s+$/, "").split(/\r?\n/);
   const first = lines.findIndex((line) => line.trim());
+  if (first < 0) throw new Unreadable(say("unreadable.nothing"), say("unreadable.nothing_detail"));
   const said = lines.slice(first);
   const gap = said.findIndex((line) => !line.trim());
   if (gap >= 0) throw new Unreadable(say("series.gap", { number: first + gap + 1 }), say("series.gap_detail"));
@@ -74,7 +76,10 @@ function separation(lines, n) {
   if (!text.includes(",") || (n > 1 && rows.every((row) => row.length >= n))) {
     return { separator: text.includes(",") ? "," : "", comma: false };
   }
-  const tokens = text.split(/\s+/).filter((token) => token.includes(","));
+  // The name of a column may be prose.
+  const prose = lines.length > 1 && !/\d|,\S/.test(lines[0]);
+  const tokens = lines.slice(Number(prose)).join(" ").split(/\s+/).filter((token) => token.includes(","));
+  if (!tokens.length) return { separator: "", comma: false };
   if (tokens.every((token) => GROUPED.test(token)) && (lines.length > 1 || tokens.length > 1)) {
     return { separator: "", comma: decimal(tokens) };
   }
@@ -85,7 +90,7 @@ function separation(lines, n) {
 
 /** Whether commas are decimal in these cells; where that cannot be known, an `Unreadable`. */
 function decimal(all) {
-  const numbers = all.filter((each) => /^[-+]?[\d.]*,[\d.,]*\d$/.test(each));
+  const numbers = all.map(plain).filter((each) => /^[-+]?[\d.]*,[\d.,]*\d$/.test(each));
   if (!numbers.length) return false;
   const groups = numbers.every((each) => GROUPED.test(each));
   if (groups && numbers.some((each) => each.includes("."))) return false;
@@ -95,10 +100,16 @@ function decimal(all) {
 
 /** A number as people write it; NaN for what is none. */
 function numberOf(text, comma) {
-  let digits = text.replace(/[−–﹣－]/g, "-").replace(/[\s\u00a0\u202f'’]/g, "");
-  digits = digits.replace(/^([-+]?)[€$£¥]|[%€$£¥]$/g, "$1");
-  digits = comma ? digits.replaceAll(".", "").replace(",", ".") : digits.replaceAll(",", "");
+  let digits = plain(text).replace(/^([-+]?)[€$£¥]|[%€$£¥]$/g, "$1");
+  if (comma && DOTTED.test(digits)) digits = digits.replaceAll(".", "");
+  if (!comma && GROUPED.test(digits)) digits = digits.replaceAll(",", "");
+  if (comma) digits = digits.includes(".") ? "" : digits.replace(",", ".");
   return NUMBER.test(digits) ? Number(digits) : NaN;
+}
+
+/** A number without blanks and apostrophes, which part thousands, and with a plain minus sign. */
+function plain(text) {
+  return text.replace(/[−–﹣－]/g, "-").replace(/[\s\u00a0\u202f'’]/g, "");
 }
 
 /** Whether numbers count the lines. */
