@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from series_runs import make_series
 from served_runs import picture, serving
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "serve.md"
@@ -19,12 +20,13 @@ def test_the_commands_run(runs: dict[str, Path], tmp_path: Path) -> None:
         if shutil.which(program) is None:
             pytest.skip(f"no {program} on the PATH")
     shutil.copytree(runs["drawn"], tmp_path / "glyphs")
+    make_series(tmp_path / "hourly")
     for shape, name in enumerate(("ring", "stroke")):
         for i in (1, 2, 3):
             (tmp_path / f"{name}{i}.png").write_bytes(picture(shape, i))
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 5
-    with serving([tmp_path / "glyphs"], tmp_path / "serving") as server:
+    with serving([tmp_path / "glyphs", tmp_path / "hourly"], tmp_path / "serving") as server:
         for block in blocks:
             script = "set -euo pipefail\n" + block.replace("http://127.0.0.1:8000", server.url)
             done = subprocess.run(
