@@ -36,6 +36,7 @@ from quickstudy.learners import (
     NearestCentroid,
     NeuralProcess,
     Pooled,
+    PriorHead,
     ProtoMAML,
     PrototypicalNetwork,
     RelationNetwork,
@@ -47,6 +48,8 @@ from quickstudy.learners import (
 )
 from quickstudy.nets import MLP, Adapter, Conv4, Metric, ResNet12, SharedLinear, Tail, Transformer
 from quickstudy.nets.norm import NormKind
+from quickstudy.task import Kind
+from quickstudy.testing import random_tasks
 
 PICTURE, ROW, STATES, WAY = (1, 16, 16), (6,), (3, 8), 3
 NORMS: tuple[NormKind, ...] = get_args(NormKind)
@@ -116,6 +119,16 @@ def value() -> nn.Module:
 
 def maml(net: Callable[[], nn.Module], way: MetaGradient, **settings: Any) -> AnyLearner:
     return MAML(net(), inner_steps=2, inner_lr=0.1, meta_gradient=way, **settings)
+
+
+def prior(
+    net: Callable[[], nn.Module], x_shape: tuple[int, ...], kind: Kind, **settings: Any
+) -> AnyLearner:
+    """A prior head whose prior is that of some tasks."""
+    n_out = WAY if kind == "classification" else 2
+    learner = PriorHead(net(), kind, n_out, **settings)
+    learner.initialise(random_tasks(kind, x_shape, n_out, seed=7))
+    return learner
 
 
 def proto(net: Callable[[], nn.Module]) -> AnyLearner:
@@ -248,6 +261,21 @@ CASES = [
             ("support", partial(conv, "support"), PICTURE),
             ("population", partial(conv, "population"), PICTURE),
             ("mlp", dense, ROW),
+        ]
+    ),
+    *(
+        Case(f"prior-head-{name}", partial(prior, net, x_shape, "classification", **how), x_shape)
+        for name, net, how, x_shape in [
+            ("support", partial(conv, "support"), {}, PICTURE),
+            ("population", partial(conv, "population"), {}, PICTURE),
+            ("mean", dense, {"evidence": "mean"}, ROW),
+        ]
+    ),
+    *(
+        Case(f"prior-head-{name}", partial(prior, net, ROW, "regression", **how), ROW, 2)
+        for name, net, how in [
+            ("regression", dense, {}),
+            ("strength", partial(MLP, ROW, ()), {"evidence": "mean"}),
         ]
     ),
     Case("ridge-head-regression", partial(on, RidgeHead, dense, kind="regression"), ROW, 2),

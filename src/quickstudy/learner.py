@@ -18,7 +18,7 @@ is shorter as an `EmbeddingLearner` (`quickstudy.learners.embedding`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError
 from quickstudy.inner.descent import MetaGradient
+from quickstudy.inner.ridge import HeldOut
 from quickstudy.nets import traits
 from quickstudy.nets.passing import padding
 from quickstudy.rules import UpdateRule
@@ -38,6 +39,7 @@ from quickstudy.task import Examples, Kind, Task
 __all__ = [
     "AnyLearner",
     "Contributions",
+    "HeldOut",
     "Learner",
     "Tags",
     "check_fits",
@@ -98,9 +100,9 @@ class Learner(nn.Module, ABC, Generic[State]):
     Write `adapt` and `predict`, and declare in `tags` what is not as usual. Batching, training,
     evaluation, explanations, files and serving then work with it. All else is optional:
 
-    - another loss (`loss`) or another meta-gradient (`task_loss`), and what changes in the course
-      of meta-training (`on_progress`);
-    - what explains a prediction: `features`, `contributions`, `support_attention`;
+    - another loss (`loss`) or another meta-gradient (`task_loss`), a start in closed form
+      (`initialise`), and what changes in the course of meta-training (`on_progress`);
+    - what explains a prediction: `features`, `contributions`, `support_attention`, `held_out`;
     - what else is measured: `distribution`, `sequence_logits`, `ablations`;
     - for a learner that takes inner steps: `inner_steps`, `adapt_steps`, `meta_gradient`,
       `trajectory`, `adapted_parameters`; and for one that learns how they are taken:
@@ -165,6 +167,13 @@ class Learner(nn.Module, ABC, Generic[State]):
         """`task_loss`, so that `torch.func.functional_call` reaches it."""
         return self.task_loss(task)
 
+    def initialise(self, tasks: Iterable[Task]) -> None:
+        """Sets meta-parameters from some meta-train tasks, once before the first outer step.
+
+        By default nothing, and the tasks are not looked at. The same tasks give the same
+        parameters; padding does not count.
+        """
+
     def on_progress(self, progress: float) -> None:
         """Called before each outer step with the fraction of meta-training done, in [0, 1)."""
 
@@ -194,6 +203,17 @@ class Learner(nn.Module, ABC, Generic[State]):
 
         Over the support each row sums to 1. A learner that reads the support for each class apart
         has a group a class; any other has one. Layers count as heads.
+        """
+        return None
+
+    def held_out(self, state: State, support: Examples, x: Tensor) -> HeldOut | None:
+        """The predictions without each support example; None where no formula gives them.
+
+        They are those of a learner that is adapted again, without the example, up to rounding. All
+        examples have weight 1.
+
+        Returns:
+            For each example the prediction of itself, and those of the queries x.
         """
         return None
 

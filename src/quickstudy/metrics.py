@@ -204,6 +204,14 @@ def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
 
 
+def log_student(y: Tensor, mean: Tensor, scale: Tensor, freedom: float) -> Tensor:
+    """The log-density of y under Student's t around the mean, of each element, in nats."""
+    constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
+    constant -= 0.5 * math.log(freedom * math.pi)
+    z = (y - mean) / scale
+    return constant - scale.log() - (freedom + 1) / 2 * torch.log1p(z.square() / freedom)
+
+
 def _restored(
     per_task: Callable[[Tensor, Examples], float],
     targets: Scale,

@@ -124,6 +124,12 @@ def class_present(support: Examples) -> Tensor:
     return ((support.y * support.weight[:, None]).sum(dim=0) > 0).to(support.x.dtype)
 
 
+def class_present_without(support: Examples) -> Tensor:
+    """For each example `class_present` of the support that lacks it `(examples, way)`."""
+    members = support.y * support.weight[:, None]
+    return ((members.sum(dim=0) - members) > 0).to(support.x.dtype)
+
+
 def mask_absent(logits: Tensor, present: Tensor) -> Tensor:
     """Logits `(query, way)` with classes that are only padding made impossible.
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 LEAST = 1e-12
 """Smallest penalty, relative to the largest squared length of an input: float64 sees no smaller."""
+
+
+class HeldOut(NamedTuple):
+    """Answers that did not see one of the examples, for each of them.
+
+    Shapes:
+        own (examples, outputs): for the example itself.
+        queries (examples, queries, outputs): for other inputs.
+    """
+
+    own: Tensor
+    queries: Tensor
 
 
 def ridge(x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor) -> Tensor:
@@ -74,6 +88,51 @@ def leave_one_out(x: Tensor, y: Tensor, weight: Tensor, penalties: Tensor) -> Te
     leverage = (w / w.sum()).T + shrinkage @ U.square().T  # (penalties, examples)
     error = (Y - fitted) / (1 - leverage).clamp(min=1e-12)[..., None]
     return (w * error.square()).sum(dim=1) / w.sum()
+
+
+def smoother(x: Tensor, weight: Tensor, penalty: float | Tensor, queries: Tensor) -> Tensor:
+    """The share S of each target in `ridge`'s answers to queries: `queries @ W = S @ y`.
+
+    Shapes:
+        x (examples, d), weight (examples,), queries (queries, d) -> (queries, examples)
+    """
+    root = weight.double().sqrt()
+    gain, _ = _gain(x.double() * root[:, None], penalty)
+    return (queries.double() @ gain * root).to(x)
+
+
+def ridge_held_out(
+    x: Tensor, y: Tensor, weight: Tensor, penalty: float | Tensor, queries: Tensor
+) -> HeldOut:
+    """The answers of `ridge` without each example, from one solution.
+
+        e_i = (y_i - x_i W) / (1 - h_i),  h_i = weight_i x_i P x_i,  P = (X^T X + penalty I)^{-1}
+        x_i W_{-i} = y_i - e_i,  q W_{-i} = q W - weight_i (q P x_i) e_i
+
+    Shapes:
+        x (examples, d), y (examples, outputs), weight (examples,), queries (queries, d)
+
+    Source: as `leave_one_out`.
+    """
+    rows, targets, root = x.double(), y.double(), weight.double().sqrt()
+    gain, left = _gain(rows * root[:, None], penalty)
+    gain = gain * root
+    W = gain @ targets
+    error = (targets - rows @ W) / left[:, None]
+    changes = (queries.double() @ gain).T[:, :, None] * error[:, None]
+    return HeldOut((targets - error).to(x), (queries.double() @ W - changes).to(x))
+
+
+def _gain(X: Tensor, penalty: float | Tensor) -> tuple[Tensor, Tensor]:
+    """P X^T `(d, examples)`, and 1 - h_i of each example."""
+    n, d = X.shape
+    lam = _at_least(penalty, X)
+    shift = lam * torch.eye(min(n, d), dtype=X.dtype, device=X.device)
+    if n < d:
+        inverse = _solve(X @ X.T + shift, torch.eye(n, dtype=X.dtype, device=X.device))
+        return X.T @ inverse, lam * inverse.diagonal()
+    gain = _solve(X.T @ X + shift, X.T)
+    return gain, 1 - (X.T * gain).sum(dim=0)
 
 
 def centred(values: Tensor, weight: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from quickstudy.learners.meta_sgd import MetaSGD
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.learners.neural_process import NeuralProcess
 from quickstudy.learners.pooled import Pooled
+from quickstudy.learners.prior_head import PriorHead
 from quickstudy.learners.proto_maml import ProtoMAML
 from quickstudy.learners.prototypical import PrototypicalNetwork
 from quickstudy.learners.relation import RelationNetwork
@@ -53,6 +54,7 @@ __all__ = [
     "NearestCentroid",
     "NeuralProcess",
     "Pooled",
+    "PriorHead",
     "ProtoMAML",
     "PrototypicalNetwork",
     "RelationNetwork",
