@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from quickstudy.learner import Learner, Tags
+from quickstudy.learner import HeldOut, Learner, Tags
 from quickstudy.learners import MAML, PrototypicalNetwork
 from quickstudy.learners.prototypical import class_means, squared_distances
 from quickstudy.nets import MLP, Norm, SharedLinear
-from quickstudy.task import Examples, class_present, mask_absent
+from quickstudy.task import Examples, Task, class_present, mask_absent
 
 N_IN, N_HIDDEN = 6, 8
 
@@ -234,6 +235,37 @@ class BufferIsNotSaved(Honest):
         return super().predict(state, x) * self.sharpness
 
 
+# check_initialise
+
+
+class StartsAtRandom(Honest):
+    def initialise(self, tasks: Iterable[Task]) -> None:
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn_like(parameter))
+
+
+class StartsFromPadding(Honest):
+    def initialise(self, tasks: Iterable[Task]) -> None:
+        with torch.no_grad():
+            self.net[0].weight.copy_(torch.stack([t.support.x.mean(dim=0) for t in tasks])[0])
+
+
+class StartsAtNothing(Honest):
+    def initialise(self, tasks: Iterable[Task]) -> None:
+        with torch.no_grad():
+            self.net[0].weight.fill_(torch.nan)
+
+
+# check_held_out
+
+
+class ForgetsToForget(Honest):
+    def held_out(self, state: State, support: Examples, x: Tensor) -> HeldOut:
+        own = self.predict(state, support.x)
+        return HeldOut(own, self.predict(state, x).expand(len(own), -1, -1))
+
+
 SABOTEURS: dict[str, list[type[Any]]] = {
     "check_purity": [
         KeepsStateOnSelf,
@@ -249,4 +281,6 @@ SABOTEURS: dict[str, list[type[Any]]] = {
     "check_relabelling": [PrefersEarlyClasses],
     "check_meta_gradient": [FirstOrderDeclaredExact, DetachesPrototypes],
     "check_round_trip": [StateHoldsNumbers, BufferIsNotSaved],
+    "check_initialise": [StartsAtRandom, StartsFromPadding, StartsAtNothing],
+    "check_held_out": [ForgetsToForget],
 }

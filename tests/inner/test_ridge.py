@@ -7,7 +7,7 @@ import torch
 from sklearn.linear_model import Ridge
 from test_convex import SIZES, draw
 
-from quickstudy.inner.ridge import leave_one_out, ridge
+from quickstudy.inner.ridge import leave_one_out, ridge, ridge_held_out, smoother
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -59,3 +59,18 @@ def test_leaving_one_out_is_a_ridge_fitted_without_it(size: tuple[int, int, int]
     three = [torch.stack([t, t]) for t in (x, y, weight)]
     mapped = torch.func.vmap(leave_one_out, (0, 0, 0, None))(*three, penalties)
     torch.testing.assert_close(mapped, torch.stack([want, want]), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("penalty", [1e-6, 0.3])
+def test_held_out_is_a_ridge_fitted_without_it(size: tuple[int, int, int], penalty: float) -> None:
+    x, y, weight, _ = draw(size)
+    queries = draw(size, seed=4)[0][:3]
+    held = ridge_held_out(x, y, weight, penalty, queries)
+    torch.testing.assert_close(
+        smoother(x, weight, penalty, queries) @ y, queries @ ridge(x, y, weight, penalty)
+    )
+    for i in range(size[0]):
+        W = ridge(x, y, weight * (torch.arange(size[0]) != i), penalty)
+        torch.testing.assert_close(held.own[i], x[i] @ W, rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(held.queries[i], queries @ W, rtol=1e-7, atol=1e-7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -13,7 +13,11 @@ from quickstudy.inner.ridge import HeldOut, ridge, ridge_held_out, smoother
 LEAST = 1e-10
 """Smallest share of the mean square of a feature that is added to the prior's precision."""
 BOUNDS = (1e-2, 1e4)
-"""Of the factor by which the precision of a prior from many problems is more than that of one."""
+"""Of the precision of a prior from many problems, relative to where noise and prior are alike."""
+FEWEST, LARGEST = 8, 2**24
+"""Problems at least whose errors are looked at, and numbers in their second moments at most."""
+EVIDENCE = tuple(10.0 ** (k / 2) for k in range(-4, 5))
+"""Weights of a problem's examples together, relative to the prior's, to choose from."""
 
 
 class Prior(NamedTuple):
@@ -70,7 +74,7 @@ class Prior(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Second moments of a problem, the mean over its examples.
+    """Second moments of a problem, the mean over its examples; or of several, stacked.
 
     Shapes:
         xx (d, d), xy (d, outputs), yy (outputs,), n () the sum of the weights
@@ -89,6 +93,23 @@ class Moments(NamedTuple):
         weighed = share * rows
         return cls(weighed.T @ rows, weighed.T @ targets, (share * targets.square()).sum(0), n)
 
+    @classmethod
+    def stacked(cls, problems: Sequence[Moments]) -> Self:
+        """The moments of several problems, along a first axis."""
+        return cls(*(torch.stack(parts) for parts in zip(*problems, strict=True)))
+
+    def with_more(self, other: Moments) -> Moments:
+        """The moments of the examples of both."""
+        n = self.n + other.n
+        share = self.n / n
+        xx, xy, yy = (share * a + (1 - share) * b for a, b in zip(self[:3], other[:3], strict=True))
+        return Moments(xx, xy, yy, n)
+
+    def each_output(self) -> Iterator[Moments]:
+        """The moments of a problem for each output."""
+        for k in range(len(self.yy)):
+            yield Moments(self.xx, self.xy[:, k : k + 1], self.yy[k : k + 1], self.n)
+
     def error(self, K: Tensor) -> Tensor:
         """Mean squared error of a linear model `(d, outputs)`, for each output."""
         return self.yy - 2 * (K * self.xy).sum(dim=-2) + (K * (self.xx @ K)).sum(dim=-2)
@@ -101,7 +122,8 @@ class Start(NamedTuple):
     weigh `evidence` together.
 
     Shapes:
-        mean (d, outputs), factor (d, d), noise (outputs,); pooled, ridge, evidence ()
+        mean (d, outputs), factor (d, d), noise (outputs,); pooled, ridge, evidence () and n (),
+        the mean number of a problem's examples
     """
 
     mean: Tensor
@@ -110,34 +132,65 @@ class Start(NamedTuple):
     pooled: Tensor
     ridge: Tensor
     evidence: Tensor
+    n: Tensor
 
 
-def start(problems: Sequence[Moments], penalty: float) -> Start:
+def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start | None:
     """The ridge that is pooled over problems, each of the same weight, as the mean of a prior.
 
-    The precision has the shape of their pooled second moments, and an average problem weighs as
-    much as the prior. Noise is what is left over in a problem, the median over problems; and the
-    common factor of precision and evidence is such that noise and prior together explain what the
-    pooled ridge leaves over.
+    The precision has the shape of their pooled second moments. Of `EVIDENCE` that is taken with
+    which the supports answer the queries best. The errors of prior and posterior there,
+
+        e0^2 = noise^2 (1 + x P0 x),  e1^2 = noise^2 (1 + x P x)
+
+    say how large noise and precision are, by their medians over the problems.
 
     Args:
-        problems: The moments of each.
+        problems: The moments of what each problem is learned from, and of what is asked of it.
         penalty: Of the pooled ridge and in the precision, relative to the mean square of a feature.
+
+    Returns:
+        None where there is no problem.
     """
-    moments = Moments(*(torch.stack(parts) for parts in zip(*problems, strict=True)))
-    xx, xy = moments.xx.mean(dim=0), moments.xy.mean(dim=0)
+    some: list[tuple[Moments, Moments]] = []
+    number, xx, xy, n = 0, *(torch.zeros(()) for _ in range(3))
+    for support, query in problems:
+        whole = support.with_more(query)
+        xx, xy, n = xx + whole.xx, xy + whole.xy, n + support.n
+        number += 1
+        if len(some) < max(FEWEST, LARGEST // whole.xx.numel()):
+            some.append((support, query))
+    if not number:
+        return None
+    xx, xy, n = xx / number, xy / number, n / number
+    support, query = (Moments.stacked(each) for each in zip(*some, strict=True))
     eye = torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
     square = xx.diagonal().mean().clamp(min=torch.finfo(xx.dtype).tiny)
     precision = xx + penalty * square * eye
     mean = torch.linalg.solve(precision, xy)
-    share = (moments.n / moments.n.mean())[:, None, None]
-    own = torch.linalg.solve(
-        share * moments.xx + precision, share * (moments.xy - moments.xx @ mean)
+    share = (support.n / n)[:, None, None]
+    left = support.xy - support.xx @ mean
+
+    def posterior(evidence: float) -> tuple[Tensor, Tensor]:
+        """Squared errors `(problems, outputs)`, and the mean of x P x `(problems,)`."""
+        P = torch.linalg.inv(evidence * share * support.xx + precision)
+        errors = query.error(mean + P @ (evidence * share * left))
+        return errors, (P * query.xx).sum(dim=(1, 2))
+
+    before, doubt_before = posterior(0.0)
+    unit = before.median(dim=0).values.clamp(min=torch.finfo(xx.dtype).tiny)
+    scores = [
+        float((posterior(e)[0].clamp(min=0) / unit).mean(dim=1).sqrt().mean()) for e in EVIDENCE
+    ]
+    evidence = EVIDENCE[scores.index(min(scores))]
+    after, doubt_after = posterior(evidence)
+    (e0, h0), (e1, h1) = (
+        ((errors / unit).mean(dim=1).median(), doubt.median())
+        for errors, doubt in ((before, doubt_before), (after, doubt_after))
     )
-    least = 1e-6 * moments.yy.mean(dim=0).clamp(min=1e-6)
-    noise = moments.error(mean + own).median(dim=0).values.maximum(least)
-    unexplained = (moments.error(mean) / noise).mean(dim=1).median() - 1
-    spread = torch.linalg.solve(precision, xx).diagonal().sum()
-    factor = spread / unexplained.clamp(min=spread / BOUNDS[1], max=spread / BOUNDS[0])
+    factor = torch.where(e0 > e1, (e1 * h0 - e0 * h1) / (e0 - e1), h0 * BOUNDS[1])
+    factor = factor.clamp(min=h0 * BOUNDS[0], max=h0 * BOUNDS[1])
+    noise = (after.median(dim=0).values / (1 + h1 / factor)).maximum(1e-6 * unit)
     cholesky = torch.linalg.cholesky(xx + LEAST * square * eye)
-    return Start(mean, cholesky, noise.sqrt(), factor, factor * penalty * square, factor)
+    ridge = factor * penalty * square
+    return Start(mean, cholesky, noise.sqrt(), factor, ridge, factor * evidence, n)

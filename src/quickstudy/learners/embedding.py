@@ -49,7 +49,7 @@ class Functions(NamedTuple):
 
 def seen_once(learner: Learner[Any], x: Tensor) -> Functions:
     """Embeds inputs that many tasks share, where the embedding of one depends on no other."""
-    if not isinstance(learner, EmbeddingLearner) or norm.kinds(learner.net) & {"support", "batch"}:
+    if not isinstance(learner, EmbeddingLearner) or not learner.embeds_alone:
         return Functions(x, learner.adapt, learner.predict)
     z, _ = norm.run(learner.net, None, x)
 
@@ -136,6 +136,12 @@ class EmbeddingLearner(Learner[State], ABC, Generic[State]):
         """Embeddings `(examples, features)` of inputs, with the statistics of a state."""
         z, _ = norm.run(self.net, None, x, given=state.statistics)
         return z
+
+    @property
+    @final
+    def embeds_alone(self) -> bool:
+        """Whether the embedding of an input depends on no other."""
+        return not norm.kinds(self.net) & {"support", "batch"}
 
     @final
     def embed_together(self, task: Task) -> tuple[Tensor, Tensor]:

@@ -69,10 +69,13 @@ class LinearHead(EmbeddingLearner[LinearHeadState], ABC):
         return LinearHeadState(*self.solve(z, support), class_present(support), statistics)
 
     def answer(self, state: LinearHeadState, z: Tensor) -> Tensor:
-        values = z @ state.weight + state.bias
+        return self.scaled(z @ state.weight + state.bias, state.present)
+
+    def scaled(self, values: Tensor, present: Tensor) -> Tensor:
+        """Predictions from the values of the linear model: in classification logits."""
         if self.kind == "regression":
             return values
-        return mask_absent(self.log_scale.exp() * values, state.present)
+        return mask_absent(self.log_scale.exp() * values, present)
 
     def task_loss(self, task: Task) -> Tensor:
         return self.loss_together(task)

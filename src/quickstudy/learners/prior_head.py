@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from quickstudy.learner import Contributions, Tags, check_fits, cross_entropy
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.learners.linear_head import with_constant
 from quickstudy.metrics import log_student
-from quickstudy.nets import norm, width
+from quickstudy.nets import width
 from quickstudy.nets.passing import Statistics
 from quickstudy.task import (
     Examples,
@@ -26,7 +26,6 @@ from quickstudy.task import (
     class_present_without,
     mask_absent,
     to_like,
-    together,
 )
 
 Evidence = Literal["sum", "mean"]
@@ -92,7 +91,7 @@ class PriorHead(EmbeddingLearner[PriorHeadState]):
         UserError: `penalty` or `scale` is not positive.
 
     Source: Harrison, Sharma, Pavone: Meta-Learning Priors for Efficient Online Bayesian Regression,
-    WAFR 2018 (ALPaCA), eq. 7 to 10.
+    WAFR 2018 (ALPaCA).
 
     Example:
         >>> learner = PriorHead(qs.nets.MLP((64,), hidden=()))  # of the inputs as they are
@@ -136,25 +135,37 @@ class PriorHead(EmbeddingLearner[PriorHeadState]):
 
     @torch.no_grad()
     def initialise(self, tasks: Iterable[Task]) -> None:
-        """The pooled ridge as prior mean, the pooled second moments as its precision."""
-        problems = []
-        for task in tasks:
-            part = together(to_like(task, self.mean))
-            z, _ = norm.run(self.net, None, part.x, part.weight)
-            y = part.y if self.kind == "regression" else _shared(part)
-            problems.append(Moments.of(with_constant(z), y, part.weight))
-        if not problems:
+        """The pooled ridge as prior mean, the pooled second moments as its precision.
+
+        In classification each class of a task is a problem, and all share one column.
+        """
+        first = start(self._problems(tasks), self.penalty)
+        if first is None:
             return
-        first = start(problems, self.penalty)
-        n = torch.stack([problem.n for problem in problems]).mean()
         self.mean.copy_(first.mean)
         self.factor.copy_(first.factor.tril(-1))
         self.log_diagonal.copy_(first.factor.diagonal().log())
         self.log_pooled.copy_(first.pooled.log())
         self.log_ridge.copy_(first.ridge.log())
-        self.log_evidence.copy_((first.evidence / (n if self.evidence == "sum" else 1)).log())
+        n_examples = first.n if self.evidence == "sum" else 1
+        self.log_evidence.copy_((first.evidence / n_examples).log())
         if self.kind == "regression":
             self.log_noise.copy_(first.noise.log())
+
+    def _problems(self, tasks: Iterable[Task]) -> Iterator[tuple[Moments, Moments]]:
+        """The moments of support and query of each task, or of each of its classes."""
+        for task in tasks:
+            alike = to_like(task, self.mean)
+            support, query = (
+                Moments.of(with_constant(z), part.y, part.weight)
+                for z, part in zip(self.embed_together(alike), alike, strict=True)
+            )
+            if self.kind == "regression":
+                yield support, query
+                continue
+            classes = zip(support.each_output(), query.each_output(), strict=True)
+            present = class_present(task.support).tolist()
+            yield from (pair for pair, real in zip(classes, present, strict=True) if real)
 
     def fit(self, z: Tensor, support: Examples, statistics: Statistics) -> PriorHeadState:
         x, y, weight = with_constant(z).double(), support.y.double(), support.weight.double()
@@ -205,7 +216,9 @@ class PriorHead(EmbeddingLearner[PriorHeadState]):
             return Contributions("value", parts)
         return Contributions("logit", self.log_scale.exp() * state.present * parts)
 
-    def held_out(self, state: PriorHeadState, support: Examples, x: Tensor) -> HeldOut:
+    def held_out(self, state: PriorHeadState, support: Examples, x: Tensor) -> HeldOut | None:
+        if not self.embeds_alone:
+            return None
         z, z_support = (with_constant(self.embedded(state, t)).double() for t in (x, support.x))
         weight = support.weight.double()
         held = self._prior(weight.sum() - 1).held_out(z_support, support.y.double(), weight, z)
@@ -229,9 +242,3 @@ class PriorHead(EmbeddingLearner[PriorHeadState]):
         if self.kind == "regression":
             return values
         return mask_absent(self.log_scale.exp() * values, present)
-
-
-def _shared(part: Examples) -> Tensor:
-    """The mean column of the classes, which are alike before there are examples."""
-    n_classes = class_present(part).sum()
-    return part.y.sum(dim=1, keepdim=True) / n_classes

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from quickstudy.inner.ridge import ridge, ridge_dual
-from quickstudy.learners.linear_head import LinearHead, with_constant
-from quickstudy.task import Examples, Kind
+from quickstudy.inner.ridge import HeldOut, ridge, ridge_dual, ridge_held_out
+from quickstudy.learners.linear_head import LinearHead, LinearHeadState, with_constant
+from quickstudy.task import Examples, Kind, class_present_without
 
 
 class RidgeHead(LinearHead):
@@ -65,3 +65,12 @@ class RidgeHead(LinearHead):
 
     def dual(self, z: Tensor, support: Examples) -> Tensor:
         return ridge_dual(with_constant(z), support.y, support.weight, self.log_penalty.exp())
+
+    def held_out(self, state: LinearHeadState, support: Examples, x: Tensor) -> HeldOut | None:
+        if not self.embeds_alone:
+            return None
+        z, z_support = (with_constant(self.embedded(state, t)) for t in (x, support.x))
+        penalty = self.log_penalty.exp()
+        held = ridge_held_out(z_support, support.y, support.weight, penalty, z)
+        present = class_present_without(support)
+        return HeldOut(self.scaled(held.own, present), self.scaled(held.queries, present[:, None]))

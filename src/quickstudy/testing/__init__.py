@@ -8,7 +8,7 @@ AssertionError that says what was wrong and in which mode, what was received, an
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -20,13 +20,24 @@ from torch.utils import _pytree as pytree
 
 from quickstudy.batching.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner, flatten_state
-from quickstudy.nets.norm import calibrate, kinds
-from quickstudy.task import Examples, Kind, Task, class_present, pad, stack
-from quickstudy.testing.trees import clone, contents, contiguous, equal, expect_close, reloaded
+from quickstudy.task import Examples, Kind, Task, class_present, stack
+from quickstudy.testing.optional import check_held_out, check_initialise
+from quickstudy.testing.trees import (
+    clone,
+    contents,
+    contiguous,
+    equal,
+    expect_close,
+    modes,
+    padded,
+    reloaded,
+)
 
 __all__ = [
     "CHECKS",
     "check_batching",
+    "check_held_out",
+    "check_initialise",
     "check_learner",
     "check_meta_gradient",
     "check_padding",
@@ -92,7 +103,7 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
     if choose(learner, "vmap") == "loop" or learner.tags.stochastic:
         return
     batch = stack(tasks)
-    for mode, model in _modes(learner, tasks):
+    for mode, model in modes(learner, tasks):
         looped = _answers(model, batch)
         for chunk_size in (None, 2):
             where = f"check_batching ({mode} mode): {{}} under vmap (chunk_size={chunk_size})"
@@ -117,10 +128,10 @@ def check_padding(learner: AnyLearner, tasks: Tasks) -> None:
     # Only a task with fewer ways than the others can be given more classes.
     task = min(tasks, key=lambda task: task.support.y.shape[1])
     columns = max(task.support.y.shape[1] for task in tasks)
-    padded = Task(_padded(task.support, 2, columns), _padded(task.query, 3, columns))
+    longer = Task(padded(task.support, 2, columns), padded(task.query, 3, columns))
     rows, way = task.query.y.shape
-    for mode, model in _modes(learner, tasks):
-        answers = _answers(model, stack([padded]))
+    for mode, model in modes(learner, tasks):
+        answers = _answers(model, stack([longer]))
         answers["predictions"] = answers["predictions"][:, :rows, :way]
         for name, value in _answers(model, stack([task])).items():
             expect_close(
@@ -137,7 +148,7 @@ def check_purity(learner: AnyLearner, tasks: Tasks) -> None:
 
     Bits are compared of the same call with the same shapes alone, on the same threads.
     """
-    for mode, model in _modes(learner, tasks):
+    for mode, model in modes(learner, tasks):
         where = f"check_purity ({mode} mode)"
         advice = (
             "return what was learned in the state, keep nothing on self, change no tensor in "
@@ -175,7 +186,7 @@ def check_support_order(learner: AnyLearner, tasks: Tasks) -> None:
         return
     support, query = tasks[0]
     reversed_support = Examples(*(t.flip(0) for t in support))
-    for mode, model in _modes(learner, tasks):
+    for mode, model in modes(learner, tasks):
         expect_close(
             _seeded(partial(model.respond, Task(reversed_support, query))),
             _seeded(partial(model.respond, Task(support, query))),
@@ -189,7 +200,7 @@ def check_single_queries(learner: AnyLearner, tasks: Tasks) -> None:
     if learner.tags.transductive:
         return
     support, query = tasks[0]
-    model = dict(_modes(learner, tasks))["eval"]
+    model = dict(modes(learner, tasks))["eval"]
     state = _seeded(partial(model.adapt, support))
     single = [_seeded(partial(model.predict, state, x[None])) for x in query.x]
     expect_close(
@@ -207,7 +218,7 @@ def check_relabelling(learner: AnyLearner, tasks: Tasks) -> None:
         return
     support, query = tasks[0]
     relabelled = support._replace(y=support.y.roll(1, dims=1))
-    for mode, model in _modes(learner, tasks):
+    for mode, model in modes(learner, tasks):
         expect_close(
             _seeded(partial(model.respond, Task(relabelled, query))),
             _seeded(partial(model.respond, Task(support, query))).roll(1, dims=1),
@@ -228,7 +239,7 @@ def check_meta_gradient(learner: AnyLearner, tasks: Tasks) -> None:
     if not learner.tags.exact_meta_gradient or not learner.meta_parameters():
         return
     rng = torch.Generator().manual_seed(0)
-    for mode, model in _modes(learner, tasks):
+    for mode, model in modes(learner, tasks):
         parameters = {name: p.detach() for name, p in model.meta_parameters().items()}
         # One task at a time, so that no padding is involved.
         per_task = [_seeded(partial(meta_gradient, model, stack([t]), "loop")) for t in tasks]
@@ -264,7 +275,7 @@ def check_round_trip(learner: AnyLearner, tasks: Tasks) -> None:
 
     For the same queries in one call, and tensors laid out alike in memory.
     """
-    for mode, model in _modes(learner, tasks):
+    for mode, model in modes(learner, tasks):
         support, query = tasks[0]
         where = f"check_round_trip ({mode} mode)"
         fresh = copy.deepcopy(model)
@@ -306,17 +317,9 @@ CHECKS: tuple[Check, ...] = (
     check_relabelling,
     check_meta_gradient,
     check_round_trip,
+    check_initialise,
+    check_held_out,
 )
-
-
-def _modes(learner: AnyLearner, tasks: Tasks) -> Iterator[tuple[str, AnyLearner]]:
-    """Float64 copies of the learner: in train mode, and in eval mode with calibrated norms."""
-    model = copy.deepcopy(learner).double().train()
-    yield "train", model
-    model = copy.deepcopy(learner).double().train()
-    if "population" in kinds(model):
-        calibrate(model, [partial(model, task) for task in tasks])
-    yield "eval", model.eval()
 
 
 def _seeded(f: Callable[[], T]) -> T:
@@ -355,12 +358,3 @@ def _total_loss(model: AnyLearner, tasks: Tasks, parameters: dict[str, Tensor]) 
         _seeded(partial(functional_call, model, parameters, (task,))).detach() for task in tasks
     ]
     return float(torch.stack(losses).sum())
-
-
-def _padded(part: Examples, n_more: int, columns: int) -> Examples:
-    """Examples followed by padding, whose inputs are arbitrary: only the weights may tell."""
-    rows = len(part.x)
-    padded = pad(part, rows + n_more, columns)
-    noise = torch.randn(padded.x.shape, generator=torch.Generator().manual_seed(1)).to(padded.x)
-    noise[:rows] = part.x
-    return padded._replace(x=noise)

@@ -1,7 +1,10 @@
-"""Trees of tensors: compared, copied, and sent through a file."""
+"""Trees of tensors, compared, copied and sent through a file; learners and tasks for checks."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from quickstudy.learner import AnyLearner
+from quickstudy.nets.norm import calibrate, kinds
+from quickstudy.task import Examples, Task, pad
 
 ROUNDING = 1e-8
 """Largest relative difference between two ways to compute the same in float64."""
@@ -77,3 +82,22 @@ def contents(model: AnyLearner) -> dict[str, Any]:
     for name, module in model.named_modules():
         visit(name or "self", vars(module))
     return values
+
+
+def padded(part: Examples, n_more: int, columns: int) -> Examples:
+    """Examples followed by padding, whose inputs are arbitrary: only the weights may tell."""
+    rows = len(part.x)
+    longer = pad(part, rows + n_more, columns)
+    noise = torch.randn(longer.x.shape, generator=torch.Generator().manual_seed(1)).to(longer.x)
+    noise[:rows] = part.x
+    return longer._replace(x=noise)
+
+
+def modes(learner: AnyLearner, tasks: Sequence[Task]) -> Iterator[tuple[str, AnyLearner]]:
+    """Float64 copies of the learner: in train mode, and in eval mode with calibrated norms."""
+    model = copy.deepcopy(learner).double().train()
+    yield "train", model
+    model = copy.deepcopy(learner).double().train()
+    if "population" in kinds(model):
+        calibrate(model, [partial(model, task) for task in tasks])
+    yield "eval", model.eval()

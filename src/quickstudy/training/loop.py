@@ -32,6 +32,7 @@ from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.checkpoint import Counters, checkpoint, restore
 from quickstudy.training.facts import facts, on_recorded_scale, places_of
+from quickstudy.training.initial import initial_tasks
 from quickstudy.training.interrupts import Interrupts
 from quickstudy.training.outer import enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
@@ -182,6 +183,8 @@ class _Run:
                 # Its mean is the same in train mode, so it stands before the first step.
                 calibrate_population(self.learner, self.source)
             self.learner.train()
+            if self.at.step == 0:
+                self.learner.initialise(initial_tasks(self.meta_train))
             of_inputs = () if kind is None or self.at.step else kind.notes
             for note in (*self.notes, *of_inputs):
                 progress.say(f"note: {note}")
