@@ -28,7 +28,7 @@ from quickstudy.testing import random_tasks
 
 SUMS = {
     "PrototypicalNetwork", "MatchingNetwork", "SimpleShot", "NearestCentroid", "RidgeHead",
-    "LogisticHead", "LinearProbe", "SVMHead", "InContext", "RidgeRegression",
+    "PriorHead", "LogisticHead", "LinearProbe", "SVMHead", "InContext", "RidgeRegression",
 }  # fmt: skip
 NOTHING = 1e-20
 ATTENDS = {"MatchingNetwork", "InContext", "NeuralProcess", "SNAIL", "MANN"}

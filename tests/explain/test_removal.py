@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from quickstudy.catalog import build_tasks
 from quickstudy.errors import UserError
 from quickstudy.explain import counterfactual, influence, suspicious
 from quickstudy.explain.removal import without
-from quickstudy.learner import AnyLearner
+from quickstudy.learner import AnyLearner, Learner
 from quickstudy.learners import (
     MAML,
     InContext,
@@ -38,7 +39,7 @@ FAMILIES = (
     "matching-support", "matching-full-context", "relation-population", "simple-shot-population",
     "in-context-population", "in-context-regression", "neural-process-mlp",
     "neural-process-attentive-regression", "logistic-head-support", "linear-probe-mlp",
-    "ridge-head-population",
+    "ridge-head-population", "prior-head-population", "prior-head-mean", "prior-head-regression",
     "ridge-head-regression", "svm-head-mlp", "mann-population", "mann-regression", "snail-support",
     "snail-regression", "nearest-centroid", "logistic-regression", "ridge-regression",
     "fine-tuning", "learned-optimizer-lstm", "generator-mixture", "pooled", "pooled-regression",
@@ -73,6 +74,38 @@ def test_leaving_out_is_removing(case: Case) -> None:
         remaining = left(support, out)
         for x, answer in zip((query.x[0], support.x[1], query.x[1]), answers, strict=True):
             torch.testing.assert_close(answer, said(learner, remaining, x), rtol=EXACT, atol=EXACT)
+
+
+BY_FORMULA = (
+    "ridge-head-population", "ridge-head-regression", "ridge-head-mlp", "prior-head-population",
+    "prior-head-mean", "prior-head-regression", "prior-head-strength",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.name in BY_FORMULA], ids=str)
+def test_a_formula_gives_what_adapting_gives(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Influence and suspects are those of as many adaptations, without one."""
+    torch.manual_seed(0)
+    tasks = random_tasks(case.build().kind, case.x_shape, case.n_out)
+    learner = settled(case.build(), tasks)
+    support, query = tasks[2]
+    state, x = learner.adapt(support), query.x[0]
+
+    def answers() -> tuple[Tensor, list[Any]]:
+        suspects = suspicious(learner, support, every=True)
+        measured = [(s.id, s.probability or s.error or 0.0) for s in suspects]
+        return influence(learner, support, state, x, 1), measured
+
+    def adapting(*_: object) -> Tensor:
+        raise AssertionError("adapted again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("quickstudy.explain.removal.without", adapting)
+        effects, measured = answers()
+    monkeypatch.setattr(type(learner), "held_out", Learner.held_out)
+    slow_effects, slowly = answers()
+    torch.testing.assert_close(effects, slow_effects, rtol=EXACT, atol=EXACT, equal_nan=True)
+    assert measured == [(i, pytest.approx(value, rel=EXACT)) for i, value in slowly]
 
 
 def test_every_learner_is_among_them() -> None:

@@ -57,7 +57,7 @@ def test_every_learner_is_tried_as_it_comes() -> None:
     space = default_space(source)
     fixed = {"tasks.name": "sinusoid", "meta_batch": 4}
     tried = [space.options(choices) for choices in usual_choices(space, source, fixed)]
-    names = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "NeuralProcess"]
+    names = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "PriorHead", "NeuralProcess"]
     assert [options["learner.name"] for options in tried] == names
     assert [options.get("learner.inner_lr") for options in tried] == [0.01, 0.01, 0.01, None, None]
     # What all trials share may fit some of them only.

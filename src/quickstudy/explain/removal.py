@@ -1,4 +1,4 @@
-"""Removal: predictions without some of the support examples, by adapting without them."""
+"""Removal: predictions without some of the support examples, by a formula or by adapting anew."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner
+from quickstudy.learner import AnyLearner, HeldOut
 from quickstudy.learners.embedding import seen_once
 from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Task
@@ -147,11 +147,9 @@ def suspicious(
         every: Whether to rank all examples, those that are alone in their class last.
         targets: The scale of the targets of a regression; answers are in the user's units.
     """
-    n = len(support.x)
-    held = without(learner, support, _leave_one_out(n), support.x[:0], torch.arange(n)[:, None])[
-        :, 0
-    ]
-    return _suspects(learner, support, held, temperature, every, targets)
+    with torch.no_grad():
+        held = _held_out(learner, learner.adapt(support), support, support.x[:1])
+    return _suspects(learner, support, held.own, temperature, every, targets)
 
 
 @torch.no_grad()
@@ -165,20 +163,18 @@ def left_out_once(
     targets: Scale = IDENTITY,
 ) -> tuple[Tensor, list[Suspect]]:
     """`influence` and `suspicious` from the same adaptations."""
-    n = len(support.x)
-    rows = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
-    held, absent = without(learner, support, _leave_one_out(n), x[None], rows).unbind(dim=1)
-    present = learner.predict(state, x[None])
+    held = _held_out(learner, state, support, x[None])
+    present, absent = learner.predict(state, x[None]), held.queries[:, 0]
     return (
         _influence(
             learner,
             support,
             targets.restore(present, x[None]),
-            targets.restore(absent, x.expand(n, *x.shape)),
+            targets.restore(absent, x.expand(len(absent), *x.shape)),
             target,
             temperature,
         ),
-        _suspects(learner, support, held, temperature, every=False, targets=targets),
+        _suspects(learner, support, held.own, temperature, every=False, targets=targets),
     )
 
 
@@ -245,9 +241,18 @@ def only_of_class(learner: AnyLearner, support: Examples) -> Tensor:
     return (support.y @ support.y.T).sum(dim=1) == 1
 
 
-def _leave_one_out(n: int) -> Tensor:
-    """For each example a task that leaves it out `(n, n)`."""
-    return torch.eye(n, dtype=torch.bool)
+def _held_out(learner: AnyLearner, state: object, support: Examples, x: Tensor) -> HeldOut:
+    """The predictions without each example: by the learner's formula, else by adapting to the rest.
+
+    Of x there is one query.
+    """
+    held = learner.held_out(state, support, x)
+    if held is not None:
+        return held
+    n = len(support.x)
+    rows = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
+    answers = without(learner, support, torch.eye(n, dtype=torch.bool), x, rows)
+    return HeldOut(answers[:, 0], answers[:, 1:])
 
 
 def _influence(

@@ -17,6 +17,12 @@ class HeldOut(NamedTuple):
     Shapes:
         own (examples, outputs): for the example itself.
         queries (examples, queries, outputs): for other inputs.
+
+    Example:
+        >>> ridge_head = qs.build("RidgeHead", tasks)
+        >>> held = ridge_head.held_out(ridge_head.adapt(support), support, query.x)
+        >>> held.own.shape, held.queries.shape
+        (torch.Size([10, 2]), torch.Size([10, 10, 2]))
     """
 
     own: Tensor

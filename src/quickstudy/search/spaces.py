@@ -19,7 +19,7 @@ CLASSIFIERS = [
     *("PrototypicalNetwork", "MatchingNetwork", "RidgeHead", "LogisticHead"),
     *("ANIL", "MAML"),
 ]
-REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "NeuralProcess"]
+REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "PriorHead", "NeuralProcess"]
 
 
 def default_space(source: TaskSource, net: str | None = None) -> Space:
