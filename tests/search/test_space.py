@@ -59,7 +59,7 @@ def test_every_learner_is_tried_as_it_comes() -> None:
     tried = [space.options(choices) for choices in usual_choices(space, source, fixed)]
     names = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "PriorHead", "NeuralProcess"]
     assert [options["learner.name"] for options in tried] == names
-    assert [options.get("learner.inner_lr") for options in tried] == [0.01, 0.01, 0.01, None, None]
+    assert [options.get("learner.inner_lr") for options in tried] == [0.01] * 3 + [None] * 3
     # What all trials share may fit some of them only.
     adapting = usual_choices(
         space.without({"learner.inner_steps": 2}), source, fixed | {"learner.inner_steps": 2}
