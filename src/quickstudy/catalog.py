@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -31,6 +32,8 @@ Spec = dict[str, Any]
 T = TypeVar("T")
 
 Builder = Callable[..., Dataset | TaskSource]
+Maker = Callable[[Path, int], dict[str, Any]]
+"""Writes made-up data of a seed into a folder; returns the options of the source that reads it."""
 
 LEARNERS: dict[str, type[AnyLearner]] = {
     name: learner
@@ -63,10 +66,12 @@ class Listed(NamedTuple):
         load: Imports what makes it; so a domain is imported only when its tasks are asked for.
         gives_classes: Whether that makes a `Dataset`, from whose classes `Episodes` draws tasks,
             rather than the tasks themselves.
+        load_maker: Imports what writes made-up data of its kind; None where there is none.
     """
 
     load: Callable[[], Builder]
     gives_classes: bool = False
+    load_maker: Callable[[], Maker] | None = None
 
 
 _OF_CLASSES = (
@@ -91,7 +96,22 @@ def _eth_ucy() -> Builder:
     return eth_ucy
 
 
-SOURCES |= {"windows": Listed(_windows), "eth_ucy": Listed(_eth_ucy)}
+def _made_series() -> Maker:
+    from quickstudy.domains.windows.made import series_in
+
+    return series_in
+
+
+def _made_scenes() -> Maker:
+    from quickstudy.domains.windows.made import scenes_in
+
+    return scenes_in
+
+
+SOURCES |= {
+    "windows": Listed(_windows, load_maker=_made_series),
+    "eth_ucy": Listed(_eth_ucy, load_maker=_made_scenes),
+}
 
 
 def lookup(kind: str, name: str, entries: dict[str, T]) -> T:
@@ -117,6 +137,21 @@ def tasks_builder(name: str) -> Builder:
         UserError: There are none; the nearest name is suggested.
     """
     return lookup("tasks", name, SOURCES).load()
+
+
+def data_maker(name: str) -> Maker:
+    """The function that writes made-up data for the tasks of this name.
+
+    Raises:
+        UserError: There are no such tasks, or nothing makes their data.
+    """
+    load = lookup("tasks", name, SOURCES).load_maker
+    if load is None:
+        made = ", ".join(each for each, listed in SOURCES.items() if listed.load_maker is not None)
+        raise UserError(
+            f"data: made-up data can be had for {made}; received {name!r}; name one of these."
+        )
+    return load()
 
 
 def build_net(

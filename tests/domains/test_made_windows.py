@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from quickstudy import catalog
+from quickstudy.cli.main import main
 from quickstudy.domains.windows.made import (
     MadeSeries,
     make_scenes,
@@ -100,3 +102,43 @@ def test_related_series_help_and_so_does_the_own_past() -> None:
     means = {name: float(np.mean(values)) for name, values in errors.items()}
     assert means["both"] < 0.98 * means["own"], means
     assert means["both"] < 0.9 * means["pooled"], means
+
+
+@pytest.mark.parametrize("name", ["windows", "eth_ucy"])
+def test_a_command_writes_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", name, "--make", "made"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    files = [path for path in Path("made").rglob("*") if path.is_file()]
+    assert said[0] == f"made-up data in made: {len(files)} files"
+    # What is said reads what was written.
+    words = said[1].split()
+    assert words[:4] == ["quickstudy", "train", "--tasks", name]
+    pairs = zip(words[4:-2:2], words[5:-2:2], strict=True)
+    options = {key.removeprefix("--tasks."): value for key, value in pairs}
+    numbers = {key: int(value) for key, value in options.items() if value.isdigit()}
+    source = catalog.build_tasks({"name": name, **options, **numbers})
+    assert all(source.n_tasks(split) >= 2 for split in ("train", "valid", "test"))
+    assert source.task("test", 0).support.x.shape[0] >= 10
+    assert main(["data", name, "--make", "made"]) == 2
+    assert (
+        "need a folder of their own; received made, which is not empty" in capsys.readouterr().err
+    )
+
+
+def test_the_command_takes_a_seed(tmp_path: Path) -> None:
+    for seed in ("0", "1"):
+        assert main(["data", "windows", "--make", str(tmp_path / seed), "--seed", seed]) == 0
+    write_series(tmp_path, make_series(horizon=12, season=12, seed=0))
+    for file in ("series.csv", "future.csv"):
+        content = (tmp_path / file).read_bytes()
+        assert (tmp_path / "0" / file).read_bytes() == content
+        assert (tmp_path / "1" / file).read_bytes() != content
+
+
+def test_other_data_are_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "glyphs", "--make", str(tmp_path / "made")]) == 2
+    words = "made-up data can be had for windows, eth_ucy; received 'glyphs'; name one of these"
+    assert words in capsys.readouterr().err

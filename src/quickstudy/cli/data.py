@@ -26,6 +26,8 @@ def data(
     task: str | None = None,
     columns: dict[str, Type] | None = None,
     missing: str | None = None,
+    make: Path | None = None,
+    seed: int = 0,
 ) -> int:
     """Fetch, check or draw a data set, and say what is in it; of a table, column by column.
 
@@ -39,7 +41,11 @@ def data(
         columns: What columns of a table hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words that say that a value is missing, parted by commas.
+        make: Folder to write made-up data of this kind to, for first steps; of windows and eth_ucy.
+        seed: Seed of the made-up data.
     """
+    if make is not None:
+        return _make(name, make, seed)
     builder = catalog.tasks_builder(name)
     path = path or place
     every: dict[str, Any] = {"data_dir": data_dir, "path": path, "target": target}
@@ -70,6 +76,21 @@ def data(
     ]
     print_table(source.name, ("split", "classes", "examples", "fewest of a class"), rows)
     print_json(source.about, for_people=True)
+    return 0
+
+
+def _make(name: str, folder: Path, seed: int) -> int:
+    """Writes made-up data, and says how to train on them."""
+    maker = catalog.data_maker(name)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(
+            f"data {name}: made-up data need a folder of their own; received {folder}, which is "
+            "not empty; name a new one."
+        )
+    options = maker(folder, seed)
+    words = " ".join(f"--tasks.{key} {value}" for key, value in options.items())
+    print(f"made-up data in {folder}: {sum(path.is_file() for path in folder.rglob('*'))} files")
+    print(f"quickstudy train --tasks {name} {words} --out runs/{name}")
     return 0
 
 

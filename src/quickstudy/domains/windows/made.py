@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,3 +194,16 @@ def write_scenes(folder: Path, scenes: Sequence[Scene]) -> list[Path]:
         paths.append(folder / f"{scene.name}.txt")
         write_atomically(paths[-1], "".join(lines).encode())
     return paths
+
+
+def series_in(folder: Path, seed: int) -> dict[str, Any]:
+    """Writes series into a folder; returns the options of `windows` that read them."""
+    season = horizon = 12
+    known, future = write_series(folder, make_series(horizon=horizon, season=season, seed=seed))
+    return {"path": known, "future": future, "horizon": horizon, "season": season}
+
+
+def scenes_in(folder: Path, seed: int) -> dict[str, Any]:
+    """Writes recordings into a folder; returns the options of `eth_ucy` that read them."""
+    write_scenes(folder, make_scenes(seed=seed))
+    return {"path": folder, "hold_out": PLACES[0], "valid_place": PLACES[1]}
