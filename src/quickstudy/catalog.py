@@ -32,8 +32,6 @@ Spec = dict[str, Any]
 T = TypeVar("T")
 
 Builder = Callable[..., Dataset | TaskSource]
-Maker = Callable[[Path, int], dict[str, Any]]
-"""Writes made-up data of a seed into a folder; returns the options of the source that reads it."""
 
 LEARNERS: dict[str, type[AnyLearner]] = {
     name: learner
@@ -66,12 +64,10 @@ class Listed(NamedTuple):
         load: Imports what makes it; so a domain is imported only when its tasks are asked for.
         gives_classes: Whether that makes a `Dataset`, from whose classes `Episodes` draws tasks,
             rather than the tasks themselves.
-        load_maker: Imports what writes made-up data of its kind; None where there is none.
     """
 
     load: Callable[[], Builder]
     gives_classes: bool = False
-    load_maker: Callable[[], Maker] | None = None
 
 
 _OF_CLASSES = (
@@ -96,22 +92,7 @@ def _eth_ucy() -> Builder:
     return eth_ucy
 
 
-def _made_series() -> Maker:
-    from quickstudy.domains.windows.made import series_in
-
-    return series_in
-
-
-def _made_scenes() -> Maker:
-    from quickstudy.domains.windows.made import scenes_in
-
-    return scenes_in
-
-
-SOURCES |= {
-    "windows": Listed(_windows, load_maker=_made_series),
-    "eth_ucy": Listed(_eth_ucy, load_maker=_made_scenes),
-}
+SOURCES |= {"windows": Listed(_windows), "eth_ucy": Listed(_eth_ucy)}
 
 
 def lookup(kind: str, name: str, entries: dict[str, T]) -> T:
@@ -139,19 +120,17 @@ def tasks_builder(name: str) -> Builder:
     return lookup("tasks", name, SOURCES).load()
 
 
-def data_maker(name: str) -> Maker:
-    """The function that writes made-up data for the tasks of this name.
+def data_maker(name: str) -> Callable[[Path, int], Spec]:
+    """The function that writes made-up data of a seed into a folder, for the tasks of this name.
+
+    It returns the options with which they are read.
 
     Raises:
         UserError: There are no such tasks, or nothing makes their data.
     """
-    load = lookup("tasks", name, SOURCES).load_maker
-    if load is None:
-        made = ", ".join(each for each, listed in SOURCES.items() if listed.load_maker is not None)
-        raise UserError(
-            f"data: made-up data can be had for {made}; received {name!r}; name one of these."
-        )
-    return load()
+    from quickstudy.domains.windows.made import scenes_in, series_in
+
+    return lookup("made-up data", name, {"windows": series_in, "eth_ucy": scenes_in})
 
 
 def build_net(

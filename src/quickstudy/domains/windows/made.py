@@ -25,7 +25,7 @@ PLACES: Final = ("square", "street", "station", "bridge", "market", "campus")
 SECONDS: Final = 0.4
 FRAMES: Final = 10
 """Time and frame numbers from one row of an agent to the next, as in ETH and UCY."""
-SIDE: Final = 14.0
+SIDE: Final = 20.0
 GATES: Final = 4
 
 
@@ -86,14 +86,14 @@ def _one_series(i: int, n: int, length: int, horizon: int, shapes: Array, seed: 
 
 
 def make_scenes(
-    n_places: int = 4, n_scenes: int = 2, n_agents: int = 60, seed: int = 0
+    n_places: int = 4, n_scenes: int = 2, n_agents: int = 100, seed: int = 0
 ) -> list[Scene]:
     """Makes recordings of walkers in several places.
 
     A place has four gates at its sides, and a stream that turns everybody who comes near its
     middle to the one side or the other, which is drawn once for the place. A walker enters at a
-    gate, heads for another at a speed of his own with some noise, keeps away from others within a
-    metre or so, and one in six stops for a while.
+    gate, one in ten at the first frame, and heads for another at a speed of his own with some
+    noise; he keeps away from others within a metre or so, and one in six stops for a while.
 
     Args:
         n_places: How many places, 6 at most.
@@ -120,7 +120,8 @@ def _one_scene(place: str, k: int, n_agents: int, seed: int, number: int) -> Sce
     gates = SIDE / 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     stream = of_place.choice([-1.0, 1.0]) * of_place.uniform(0.2, 0.45)
     rng = generator(seed, f"made: scenes of {place}", k)
-    enters = np.sort(rng.integers(0, 6 * n_agents, n_agents))
+    enters = np.sort(rng.integers(0, 5 * n_agents, n_agents))
+    enters[: n_agents // 10] = 0
     start = rng.integers(GATES, size=n_agents)
     goal = gates[(start + rng.integers(1, GATES, n_agents)) % GATES] + rng.normal(
         0, 0.8, (n_agents, 2)
