@@ -23,6 +23,7 @@ from quickstudy.domains.windows.metrics import (
     mase,
     owa,
     smape,
+    track_metrics,
 )
 from quickstudy.inputs import Windows
 from quickstudy.metrics import METRICS, Metric, named
@@ -90,6 +91,16 @@ def test_displacement_errors_by_hand() -> None:
     prediction = answer([4.0, 6.0, 5.0, 5.0], [0.0, 0.0, 6.0, 8.0])
     assert ade(prediction, query) == pytest.approx((5 + 0 + 0 + 10) / 4)
     assert fde(prediction, query) == pytest.approx((0 + 10) / 2)
+
+
+def test_tracks_are_measured_in_the_users_units() -> None:
+    kind = Windows(lags=3, horizon=1, channels=("x", "y"))
+    x = kind.framed(np.array([[[0.0, 0.0], [2.0, 0.0], [4.0, 3.0]]]), np.ones(2))
+    y = kind.standardised(np.array([[[4.0, 3.0]]]), x)
+    query = Examples(torch.from_numpy(x), torch.from_numpy(y), torch.ones(1))
+    ahead = kind.standardised(np.array([[[7.0, 7.0]]]), x)
+    for metric in track_metrics(kind.scale):
+        assert metric.per_task(torch.from_numpy(ahead), query) == pytest.approx(5)
 
 
 @pytest.mark.parametrize("metric", OURS, ids=[metric.name for metric in OURS])

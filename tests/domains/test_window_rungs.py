@@ -173,6 +173,50 @@ def test_tracks_go_on_as_they_went(tmp_path: Path) -> None:
         np.testing.assert_allclose(answer.numpy(), expected.reshape(len(x), -1), atol=1e-4)
 
 
+def every_unit(source: SeriesTasks | TrackTasks) -> list[Task]:
+    """The meta-test task of each unit, of whatever split."""
+    units = sorted(unit for units in source.units.values() for unit in units)
+    return [source.cut(unit, "test", np.random.default_rng(0)) for unit in units]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("Hourly", {"horizon": 48, "lags": 168, "season": 24, "stride": 48}, (18.383, 2.395)),
+        pytest.param("Weekly", {"horizon": 13, "lags": 52}, (9.161, 2.777), marks=pytest.mark.more),
+    ],
+)
+def test_the_tasks_give_naive2_its_official_row(
+    data_dir: Path, name: str, options: dict[str, int], expected: tuple[float, float]
+) -> None:
+    path, future = (data_dir / "m4" / f"{name}-{part}.csv.gz" for part in ("train", "test"))
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    source = windows(path, future=future, **options)
+    rung = ClassicalForecast(classical.naive2, source.histories)
+    scores = score(rung, every_unit(source), metrics=source.metrics[:2])
+    assert (round(scores.mean, 3), round(scores.others["mase"].mean(), 3)) == expected
+
+
+def test_constant_velocity_has_its_known_row_on_eth_ucy(data_dir: Path) -> None:
+    """As a reader of ten lines gives it: after 20 % of the frames, windows of two or more."""
+    if not (data_dir / "eth_ucy").is_dir():
+        pytest.skip(f"no {data_dir / 'eth_ucy'}")
+    source = eth_ucy(data_dir / "eth_ucy")
+    rung = ClassicalForecast(classical.constant_velocity, Histories(source.windows))
+    scores = score(rung, every_unit(source), metrics=source.metrics)
+    rows = np.stack([scores.per_task, scores.others["fde"]], axis=1).round(3).tolist()
+    names = (scene.name for scene in source.scenes)
+    assert dict(zip(names, map(tuple, rows), strict=True)) == {
+        "biwi_eth": (1.217, 2.852),
+        "crowds_zara01": (0.421, 0.930),
+        "crowds_zara02": (0.303, 0.674),
+        "crowds_zara03": (0.502, 1.137),
+        "students001": (0.443, 0.985),
+        "uni_examples": (0.570, 1.239),
+    }
+
+
 def by_least_squares(source: SeriesTasks, penalty: float, rows: Sequence[Array]) -> Array:
     """The pooled ridge from one stacked system, with the windows of meta-train cut by hand."""
     z, y = [], []

@@ -95,7 +95,11 @@ class SeriesTasks(WindowTasks):
 
     def split_of(self, unit: int) -> Split:
         """The split that a series is in."""
-        return next(split for split, units in self.units.items() if unit in units)
+        return self._split_of[unit]
+
+    @cached_property
+    def _split_of(self) -> dict[int, Split]:
+        return {unit: split for split, units in self.units.items() for unit in units}
 
     def windows_of(self, unit: int) -> Examples:
         windowed = self.windows.cut(self.timelines[unit].values, unit)
