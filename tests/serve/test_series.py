@@ -85,6 +85,10 @@ def test_a_history_is_its_windows(server: Client) -> None:
         task = server.get(f"{SEASONS}/tasks/{name}?view=FULL").json()["examples"]
         assert task == whole, name
         assert said_by(server, name) == pytest.approx(want, rel=1e-5), name
+    # What was added comes later in time, to which a judgement is true.
+    judged = [server.post(f"{SEASONS}/tasks/{name}:quality").json() for name in ("whole", "grown")]
+    assert judged[0]["value"] == pytest.approx(judged[1]["value"], rel=1e-5)
+    assert judged[0]["n"] == judged[1]["n"] < len(whole)
     assert [{"label": e["label"], **e["input"]} for e in whole] == windows_of(history)
 
 

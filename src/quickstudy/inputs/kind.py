@@ -195,12 +195,13 @@ class InputKind(ABC):
         """The words of an input that `raw` gave, and it without each; None where it has none."""
         return None
 
-    def examples_of(self, X: Any, most: int | None = None) -> tuple[Any, Any]:
+    def examples_of(self, X: Any, most: int | None = None, before: int = 0) -> tuple[Any, Any]:
         """The examples and labels in inputs that are their own labels, such as a series.
 
         Args:
             X: The inputs.
             most: Examples of each at most, the latest ones.
+            before: How many examples there are, which these come after in time.
 
         Raises:
             UserError: Inputs of this kind need labels.

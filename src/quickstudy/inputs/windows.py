@@ -197,7 +197,9 @@ class Windows(InputKind):
         start, target = start[shown], target[shown]
         return Windowed(x[shown], y[shown], start, target, target + self.horizon - 1)
 
-    def examples_of(self, X: Any, most: int | None = None) -> tuple[Tensor, Floats]:
+    def examples_of(
+        self, X: Any, most: int | None = None, before: int = 0
+    ) -> tuple[Tensor, Floats]:
         """The windows of histories, encoded, `most` of each, and their futures in its units.
 
         Shapes:
@@ -211,10 +213,9 @@ class Windows(InputKind):
             used = self.lags + self.horizon + (most - 1) * self.stride
             histories = [history[-used:] for history in histories]
         parts = [self._examples(history, n) for n, history in enumerate(histories)]
-        return (
-            torch.from_numpy(np.concatenate([windowed.x for windowed, _ in parts])),
-            np.concatenate([future for _, future in parts]),
-        )
+        x = np.concatenate([windowed.x for windowed, _ in parts])
+        x[:, -1] += before * self.stride
+        return torch.from_numpy(x), np.concatenate([future for _, future in parts])
 
     def examples_in(self, tracks: TrackWindows) -> tuple[Tensor, Floats]:
         """The windows of tracks, encoded, and where they go `(n, horizon, 2)`."""

@@ -28,6 +28,7 @@ def labelled(
     history: Sequence[Any] | None,
     pointer: str,
     needed: bool = True,
+    before: int = 0,
 ) -> Labelled:
     """The examples of a request, and after them those in its history.
 
@@ -37,6 +38,7 @@ def labelled(
         history: Its series, if there is one.
         pointer: Place of the examples in the body.
         needed: Whether one of the two must be there.
+        before: How many examples the task has had, which the series comes after.
 
     Raises:
         Problem: Neither is there, a label is of another kind than the model's, or the series is no
@@ -55,7 +57,7 @@ def labelled(
     with refusals("/series", "INPUT_UNREADABLE"):
         plain = kind.from_request("series", history, served.model.x_shape)
         # One more than there is room for tells that there are more.
-        windows, futures = kind.examples_of(plain, room + 1)
+        windows, futures = kind.examples_of(plain, room + 1, before)
     n = min(len(windows), room)
     notes = []
     if len(windows) > n:

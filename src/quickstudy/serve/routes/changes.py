@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
-from quickstudy.serve.change import Change, added, missing
+from quickstudy.serve.change import Change, Taken, added, missing
 from quickstudy.serve.histories import labelled
 from quickstudy.serve.openapi import CHANGES, operation
 from quickstudy.serve.problems import Problem
@@ -38,11 +38,17 @@ def add_examples(request: Request, model: ModelId, task: TaskId, carried: Carrie
     call = Call(request, ("adapt",)).about(model)
     sent = body(ExamplesBody, carried, "examples")
     served, tasks = call.served, call.tasks
-    taught = labelled(served, sent.examples, sent.series, "/examples")
-    taken = tasks.take(served, taught.inputs, "/examples", taught.notes)
+
+    def read(before: int) -> tuple[list[Any], Taken]:
+        taught = labelled(served, sent.examples, sent.series, "/examples", before=before)
+        return taught.labels, tasks.take(served, taught.inputs, "/examples", taught.notes)
+
+    # A series comes after the examples that are there; without one they are read but once.
+    known = read(0) if sent.series is None else None
 
     def longer(old: Snapshot) -> Change:
-        change = added(served, old, taught.labels, taken)
+        labels, taken = known or read(old.next_example - 1)
+        change = added(served, old, labels, taken)
         # The inputs were encoded by the served version; a task of another version encodes its own.
         return change if old.model_version == served.version else replace(change, x={})
 
