@@ -14,7 +14,6 @@ from served_runs import Client, listening
 import quickstudy as qs
 from quickstudy.serve import histories
 from quickstudy.serve.app import create_app
-from quickstudy.serve.intervals import interval_of
 
 SEASONS = "/v1/models/seasons"
 FILE = {"Content-Type": "application/octet-stream"}
@@ -54,10 +53,11 @@ def test_a_history_alone_is_gone_on_from(server: Client, made: Path) -> None:
     adapted = qs.load(made / "seasons").adapt(np.array(history))
     expected = adapted.predict(np.array(history))
     np.testing.assert_allclose(prediction["label"], expected, rtol=1e-5)
-    low, high = interval_of(adapted, adapted.model.inputs(np.array(history)).x)
-    np.testing.assert_allclose(prediction["low"], low[0], rtol=1e-5)
-    np.testing.assert_allclose(prediction["high"], high[0], rtol=1e-5)
-    assert all(np.array(prediction["low"]) < prediction["label"])
+    x = adapted.model.inputs(np.array(history)).x
+    _, std = adapted.model.learner.distribution(adapted.state, x)
+    half = 1.2815516 * adapted.scale.deviations(std, x)[0].numpy()  # of a normal distribution
+    np.testing.assert_allclose(np.subtract(prediction["high"], expected), half, rtol=1e-4)
+    np.testing.assert_allclose(np.subtract(expected, prediction["low"]), half, rtol=1e-4)
     assert said.json()["notes"] == []
     asked = {"query": [{"series": history[:9]}, {"series": history}], "series": history}
     both = server.post(f"{SEASONS}:predict", json=asked).json()["predictions"]

@@ -358,12 +358,12 @@ class Windows(InputKind):
         n = len(self.channels)
         if isinstance(X, dict):
             return self._histories([X])[0], True
-        if is_list(X) and X and isinstance(X[0], dict):
+        if isinstance(X, list | tuple) and X and isinstance(X[0], dict):
             return [np.asarray(each[SERIES], dtype=np.float64).reshape(-1, n) for each in X], False
         try:
             values = np.asarray(X, dtype=np.float64)
         except (ValueError, TypeError):
-            histories = [self._histories(each) for each in X] if is_list(X) else []
+            histories = [self._histories(each) for each in X] if isinstance(X, list | tuple) else []
             if not histories or not all(single for _, single in histories):
                 raise self._no_history(X) from None
             return [history for (history,), _ in histories], False
@@ -390,11 +390,6 @@ class Windows(InputKind):
             f"inputs: a series is numbers of shape {wanted}, and several are a list of such; "
             f"received {received}; reshape it."
         )
-
-
-def is_list(X: Any) -> bool:
-    """Whether X is a list or tuple, of histories of different lengths perhaps."""
-    return isinstance(X, list | tuple)
 
 
 def naive_error(history: Floats, season: int = 1) -> Floats:
