@@ -37,6 +37,7 @@ class Forecast:
         times: The time of each value of the history and of the forecast, as text; None where
             steps are counted.
         name: Name of the series, and of the channel where it has several.
+        naive_name: Name of the naive forecast.
     """
 
     history: Numbers
@@ -48,6 +49,7 @@ class Forecast:
     coverage: float = 0.8
     times: Sequence[str] | None = None
     name: str = ""
+    naive_name: str = "naive"
 
 
 def fan(forecasts: Sequence[Forecast] | Forecast, name: str = "forecast") -> Figure:
@@ -92,6 +94,7 @@ def of_channels(
     coverage: float = 0.8,
     times: Sequence[str] | None = None,
     name: str = "",
+    naive_name: str = "naive",
 ) -> list[Forecast]:
     """The forecast of each channel of a series; its parts are `(time, channels)`."""
 
@@ -109,6 +112,7 @@ def of_channels(
             coverage=coverage,
             times=times,
             name=f"{name}, {channel}" if len(channels) > 1 else name,
+            naive_name=naive_name,
         )
         for i, channel in enumerate(channels)
     ]
@@ -167,7 +171,7 @@ def _draw(axes: Axes, forecast: Forecast) -> None:
     write = _writer(forecast)
     ends_of_lines = [
         End(steps[-1], forecast.values[-1], BLUE, "forecast", write(forecast.values[-1])),
-        End(steps[-1], forecast.naive[-1], VERMILLION, "naive", write(forecast.naive[-1])),
+        End(steps[-1], forecast.naive[-1], VERMILLION, forecast.naive_name, write(forecast.naive[-1])),
     ]
     if forecast.low is not None and forecast.high is not None:
         note = f"{write(forecast.low[-1])} to {write(forecast.high[-1])}"
@@ -226,7 +230,10 @@ def _title(forecasts: Sequence[Forecast]) -> str:
 
 def _caption(forecasts: Sequence[Forecast]) -> str:
     """How to read the figure."""
-    text = "Black, the last part of the series; blue, the forecast; dashed, the naive forecast."
+    text = (
+        "Black, the last part of the series; blue, the forecast; dashed, the "
+        f"{forecasts[0].naive_name} forecast."
+    )
     if any(each.low is not None for each in forecasts):
         share = f"{100 * forecasts[0].coverage:g} %"
         text += f" The shaded interval is to hold {share} of the values at each step."
