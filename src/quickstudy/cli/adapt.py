@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quickstudy.cli.console import status
+from quickstudy.cli.learn_series import learn_series
 from quickstudy.cli.predict import readable
 from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
@@ -14,6 +15,7 @@ from quickstudy.inputs.cells import MARKS
 from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.inputs.looks import look
+from quickstudy.inputs.windows import Windows
 from quickstudy.metrics import spelling
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
@@ -54,15 +56,15 @@ def adapt(
     no_inputs: bool = False,
     keep_pictures: bool = False,
 ) -> int:
-    """Learn a new task from a folder of class folders, a CSV table, or labelled texts.
+    """Learn a new task from a folder of class folders, a CSV table, labelled texts or a series.
 
     Args:
-        support: Folder with a folder of pictures for each class; a CSV file; or texts as CSV, JSON
-            or a folder of .txt files.
+        support: Folder with a folder of pictures for each class; a CSV file; texts as CSV, JSON or
+            a folder of .txt files; or a file of series.
         out: File for the adapted model.
         run: Run directory of the meta-trained model, or the name of one (`quickstudy models`).
         encoder: The frozen encoder, in place of a run.
-        target: Column of the labels, for a CSV file.
+        target: Column of the labels, for a CSV file; name of the series, for a file of several.
         columns: What columns of a CSV file hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words of a CSV file that say that a value is missing, parted by commas.
@@ -80,7 +82,8 @@ def adapt(
         )
     model = _model(run, encoder, support)
     reading = Reading.of(missing, columns)
-    if reading != AS_KNOWN and not model.preprocess.reads_cells:
+    kind = model.preprocess
+    if reading != AS_KNOWN and not (kind.reads_cells or isinstance(kind, Windows)):
         raise UserError(
             f"adapt: columns and missing are for the cells of a table; received a model of "
             f"{model.preprocess.modality}; leave them out."
@@ -90,6 +93,8 @@ def adapt(
             f"adapt: target is the column of the labels in a table; received {target!r} and the "
             f"folder {support}, whose class folders are the labels; leave it out."
         )
+    if isinstance(kind, Windows):
+        return learn_series(model, kind, support, out, target, reading)
     with_reading = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
     if skip_bad:

@@ -9,6 +9,7 @@ from typing import Any
 
 from quickstudy import catalog
 from quickstudy.cli.console import print_json, print_table, status
+from quickstudy.cli.series_survey import print_series
 from quickstudy.errors import UserError
 from quickstudy.inputs.delimited import read_table
 from quickstudy.inputs.frames import Reading, Type
@@ -51,6 +52,9 @@ def data(
     every: dict[str, Any] = {"data_dir": data_dir, "path": path, "target": target}
     every |= {"task": task, "columns": columns, "missing": missing}
     options = without_none(every)
+    if path is not None and "horizon" in inspect.signature(builder).parameters and path.is_file():
+        print_series(path, Reading.of(missing, columns))
+        return 0
     if name == "table" and path is not None:
         _print_columns(survey(read_table(path, Reading.of(missing, columns))), path)
         if target is None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.cli.console import one_line, print_json, status
+from quickstudy.cli.forecasts import COVERAGE, forecast_files
 from quickstudy.encoders import Text
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
@@ -18,6 +19,7 @@ from quickstudy.inputs import Encoded
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.texts import texts_in
+from quickstudy.inputs.windows import Windows
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load_task
 from quickstudy.tasks.contents import told_apart
@@ -31,21 +33,34 @@ def predict(
     json: bool = False,
     text: str | None = None,
     skip_bad: bool = False,
+    coverage: float = COVERAGE,
+    pictures: Path | None = None,
 ) -> int:
-    """Say what new pictures, rows or texts are, with an adapted model.
+    """Say what new pictures, rows or texts are, or what follows a series, with an adapted model.
 
     Args:
         task: File that `quickstudy adapt` wrote.
-        inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; one CSV file; or
-            texts, in words or in files.
+        inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; one CSV file;
+            texts, in words or in files; or files of series.
         min_confidence: Probability below which the answer is "not sure", null in JSON.
         max_novelty: Novelty above which the answer is "none of these", null in JSON; 1 is the
             threshold that meta-training chose.
         json: Whether to print JSON, with the probability of every class.
         text: A text, where it could be taken for the name of a file.
         skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
+        coverage: Part of the values that the interval of a forecast is to hold.
+        pictures: Folder for the picture of each forecast, as SVG and JSON.
     """
     adapted = load_task(task)
+    kind = adapted.model.preprocess
+    if isinstance(kind, Windows) and inputs and text is None and not skip_bad:
+        paths = [Path(name) for name in inputs]
+        return forecast_files(adapted, kind, paths, coverage, json, pictures)
+    if pictures is not None or coverage != COVERAGE:
+        raise UserError(
+            "predict: --pictures and --coverage are for forecasts; received a model of "
+            f"{kind.modality}; leave them out, or see quickstudy explain --pictures."
+        )
     X = queries(adapted.model, inputs, text)
     with status("predicting: "):
         encoded, places = readable(adapted.model, X, skip_bad)

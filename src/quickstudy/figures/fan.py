@@ -171,7 +171,13 @@ def _draw(axes: Axes, forecast: Forecast) -> None:
     write = _writer(forecast)
     ends_of_lines = [
         End(steps[-1], forecast.values[-1], BLUE, "forecast", write(forecast.values[-1])),
-        End(steps[-1], forecast.naive[-1], VERMILLION, forecast.naive_name, write(forecast.naive[-1])),
+        End(
+            steps[-1],
+            forecast.naive[-1],
+            VERMILLION,
+            forecast.naive_name,
+            write(forecast.naive[-1]),
+        ),
     ]
     if forecast.low is not None and forecast.high is not None:
         note = f"{write(forecast.low[-1])} to {write(forecast.high[-1])}"

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSONLike
@@ -56,9 +57,10 @@ def finite(where: str, values: Any) -> list[float]:
     return list(array.tolist())
 
 
-def fine_form(values: Sequence[float]) -> str:
+def fine_form(values: ArrayLike) -> str:
     """The format that writes numbers as finely as these differ, and no finer: with three digits."""
-    spread, size = max(values) - min(values), max(map(abs, values))
+    array = np.ravel(values)
+    spread, size = float(np.ptp(array)), float(np.abs(array).max())
     if not 1e-6 < spread < 1e9 or size >= 1e9:
         return ".4g"
     return f",.{min(6, max(0, 2 - math.floor(math.log10(spread))))}f"

@@ -191,6 +191,10 @@ class InputKind(ABC):
         """The line by which people know an input that `raw` gave; None where they look at it."""
         return None
 
+    def names(self, x: Tensor) -> list[str] | None:
+        """The names by which an explanation calls encoded examples, such as times; or None."""
+        return None
+
     def left_out(self, raw: Any) -> LeftOut | None:
         """The words of an input that `raw` gave, and it without each; None where it has none."""
         return None

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.records import JSON
-from quickstudy.inputs.files import some
 from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.histories import histories, one_history, window_names
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
-from quickstudy.inputs.series_files import Series, read_series
 from quickstudy.inputs.track_files import TrackWindows, read_scene, windows_of
 from quickstudy.inputs.vectors import nested_numbers, numbers, of_a_time
 from quickstudy.targets import FrameScale
@@ -264,36 +263,15 @@ class Windows(InputKind):
             tracks = windows_of(read_scene(path), self.lags, self.horizon, self.min_agents)
             x, future = self.examples_in(tracks)
             return x, list(future)
-        every = {each.name: each for each in self._read(path, reading)}
-        if (target is None and len(every) > 1) or target not in (None, *every):
-            names = some(list(every))
-            received = "no name" if target is None else repr(target)
-            raise UserError(
-                f"adapt: {path} holds {len(every)} series, of which one is learned from; received "
-                f"{received}; name it (--target): {names}."
-            )
-        series = every[target] if target is not None else next(iter(every.values()))
-        x, futures = self.examples_of(series.values)
+        x, futures = self.examples_of(one_history(self, path, target, reading).values)
         return x, list(futures)
 
     def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
         """The history of each series of files, or of each track of recordings."""
-        if self.layout == "tracks":
-            scenes = [read_scene(path) for path in paths]
-            return [track.positions for scene in scenes for track in scene.tracks]
-        return [each.values for path in paths for each in self._read(path, AS_KNOWN)]
+        return [each.values for each in histories(self, paths)]
 
-    def _read(self, path: Path, reading: Reading) -> list[Series]:
-        missing, columns = reading
-        every = read_series(path, missing=missing, columns=columns)
-        for each in every:
-            if len(each.channels) != len(self.channels):
-                raise UserError(
-                    f"series: the model takes {len(self.channels)} channel(s), "
-                    f"{', '.join(self.channels)}; received {len(each.channels)} in {path}, "
-                    f"{', '.join(each.channels)}; give the same."
-                )
-        return every
+    def names(self, x: Tensor) -> list[str] | None:
+        return window_names(self, x)
 
     def to_json(self) -> JSON:
         return {"kind": "windows", **asdict(self), "channels": list(self.channels)}

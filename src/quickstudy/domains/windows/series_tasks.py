@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -27,7 +27,10 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.arrays import split_names
 from quickstudy.tasks.contents import Unit, held, marks_of
 from quickstudy.tasks.recorded import Recorded, dealt
-from quickstudy.tasks.source import Split, generator
+from quickstudy.tasks.source import Split, generator, no_more
+
+if TYPE_CHECKING:
+    from quickstudy.figures.sheet import Figure
 
 
 class Timeline(NamedTuple):
@@ -104,6 +107,23 @@ class SeriesTasks(WindowTasks):
     def windows_of(self, unit: int) -> Examples:
         windowed = self.windows.cut(self.timelines[unit].values, unit)
         return self.examples(windowed.x, windowed.y)
+
+    def figures(
+        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+    ) -> list[Figure]:
+        """The last forecast of each of the first n series, beside what came."""
+        from quickstudy.domains.windows.picture import fan_of  # matplotlib is slow to load
+        from quickstudy.figures.fan import fan
+
+        figures = []
+        for index in range(no_more(self, split, n)):
+            task = self.task(split, index)
+            frame = self.windows.scale.frame(task.query.x[-1])
+            timeline = self.timelines[int(frame.series)]
+            known = timeline.whole[: int(frame.end) + 1]
+            forecasts = fan_of(self.windows, learner, task, known, timeline.name, temperature)
+            figures.append(fan(forecasts, f"forecast_{index + 1}"))
+        return figures
 
     def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
         kind, timeline = self.windows, self.timelines[unit]

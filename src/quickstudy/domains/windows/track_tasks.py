@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,10 @@ from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.contents import Unit, held, marks_of
 from quickstudy.tasks.recorded import Recorded, dealt
-from quickstudy.tasks.source import Split
+from quickstudy.tasks.source import Split, no_more
+
+if TYPE_CHECKING:
+    from quickstudy.figures.sheet import Figure
 
 CUT = 0.2
 """Part of the frames of a recording that is learned from, in meta-valid and meta-test."""
@@ -76,6 +80,20 @@ class TrackTasks(WindowTasks):
     def windows_of(self, unit: int) -> Examples:
         every = self._windows[unit]
         return self._part(every, np.arange(len(every.end)))
+
+    def figures(
+        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+    ) -> list[Figure]:
+        """Tracks of a moment of each of the first n recordings, before and after adapting to it."""
+        from quickstudy.domains.windows.picture import tracks_of  # matplotlib is slow to load
+
+        figures = []
+        for index in range(no_more(self, split, n)):
+            scene = self.scenes[self.units[split][index]].name
+            task = self.task(split, index)
+            name = f"tracks_{index + 1}"
+            figures.append(tracks_of(self.windows, learner, task, scene, name))
+        return figures
 
     def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
         every, n = self._windows[unit], len(self.scenes[unit].frames)

@@ -1,0 +1,56 @@
+"""`quickstudy adapt` on a series or a recording: what was learned, and how it did on the past."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from quickstudy.cli.console import status
+from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.histories import naive_name, one_history
+from quickstudy.inputs.windows import Windows
+from quickstudy.models.backtest import backtest
+from quickstudy.models.model import Model
+
+
+def learn_series(
+    model: Model, kind: Windows, support: Path, out: Path, target: str | None, reading: Reading
+) -> int:
+    """Learns from the one series of a file, or from all tracks of a recording.
+
+    Args:
+        model: A model of series.
+        kind: The kind of its inputs.
+        support: The file.
+        out: File for the adapted model.
+        target: Name of the series, where the file holds several.
+        reading: How the cells are to be taken.
+    """
+    X, y = kind.read_labelled(support, target, model.kind, reading)
+    start = time.perf_counter()
+    with status("learning: "):
+        adapted = model.adapt(X, y)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    adapted.save(out)
+    n, each = len(adapted.labels), f"{kind.lags} steps and the {kind.horizon} that follow"
+    print(f"learned from {n} windows of {each} in {milliseconds:.0f} ms: {out}")
+    for note in kind.notes:
+        print(f"note: {note}")
+    if kind.layout == "tracks":
+        return 0
+    series = one_history(kind, support, target, reading)
+    if series.filled:
+        print(f"note: {series.filled} of {len(series.values)} values were filled in")
+    with status("trying it on the past: "):
+        tried = backtest(model, series.values)
+    if tried is None:
+        print("quality: not measured; the series is too short to hold its last values back")
+        return 0
+    within = "" if tried.inside is None else f", {tried.inside:.0%} within the 80 % interval"
+    print(
+        f"quality: on the last {tried.n} values, held back: off by {tried.error:.3g} on average"
+        f"{within}; the {naive_name(kind)} forecast by {tried.naive:.3g}"
+    )
+    if tried.error >= tried.naive:
+        print("quality: the naive forecast was no worse here: take it, or a longer series")
+    return 0

@@ -1,0 +1,156 @@
+"""The histories in files of series and of tracks, by name; and the naive forecast of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from quickstudy.errors import UserError
+from quickstudy.inputs.files import some
+from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.series_files import Series, read_series
+from quickstudy.inputs.track_files import read_scene
+
+if TYPE_CHECKING:
+    from quickstudy.inputs.windows import Windows
+
+Array = NDArray[np.float64]
+
+
+def histories(
+    kind: Windows, paths: Sequence[Path], reading: Reading = AS_KNOWN, varies: bool = False
+) -> list[Series]:
+    """The series of files, or the tracks of recordings, each with its name and times.
+
+    Tracks that are shorter than a window are left out, as walkers come and go.
+
+    Args:
+        kind: What the model takes.
+        paths: The files.
+        reading: How cells are to be taken.
+        varies: Whether a constant series is refused, as nothing can be learned from it.
+
+    Raises:
+        DataError: A file cannot be read.
+        UserError: It holds no series of these channels, or no track that is long enough.
+    """
+    return [each for path in paths for each in _histories(kind, path, reading, varies)]
+
+
+def one_history(
+    kind: Windows, path: Path, name: str | None = None, reading: Reading = AS_KNOWN
+) -> Series:
+    """The one series of a file that is learned from.
+
+    Args:
+        kind: What the model takes.
+        path: The file.
+        name: Name of the series, where the file holds several.
+        reading: How cells are to be taken.
+
+    Raises:
+        DataError: The file cannot be read.
+        UserError: It holds no such series, or several and none is named.
+    """
+    every = {each.name: each for each in histories(kind, [path], reading, varies=True)}
+    if len(every) == 1 and name is None:
+        return next(iter(every.values()))
+    if name not in every:
+        near = get_close_matches(name or "", list(every), n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(
+            f"adapt: {path} holds {len(every)} series, of which one is learned from; received "
+            f"{'no name' if name is None else repr(name)}{meant}; name it by --target: "
+            f"{some(list(every))}."
+        )
+    return every[name]
+
+
+def naive_forecast(kind: Windows, history: Array) -> Array:
+    """The naive forecast `(horizon, C)` of a history `(time, C)`.
+
+    It repeats the last season, or the last value where there is none; of a kind whose reference is
+    the velocity it takes the last step again and again.
+    """
+    ahead = np.arange(kind.horizon)
+    if kind.reference == "velocity":
+        return history[-1] + (1 + ahead[:, None]) * (history[-1] - history[-2])
+    season = kind.season if len(history) >= kind.season else 1
+    repeated: Array = history[len(history) - season + ahead % season]
+    return repeated
+
+
+def naive_name(kind: Windows) -> str:
+    """The name of the naive forecast of a kind."""
+    if kind.reference == "velocity":
+        return "constant velocity"
+    return "seasonal naive" if kind.season > 1 else "naive"
+
+
+def window_names(kind: Windows, x: Tensor) -> list[str] | None:
+    """The place of each encoded window in its series, as people count; None where nobody counts.
+
+    Values are counted from 1; of a recording its frames.
+    """
+    frame = kind.scale.frame(x)
+    if bool((frame.end < 0).any()):
+        return None
+    several = len(set(frame.series.tolist())) > 1
+    names = []
+    for series, end in zip(frame.series.long().tolist(), frame.end.long().tolist(), strict=True):
+        first, last = end - kind.lags + 2, end + 1
+        if kind.layout == "tracks":
+            names.append(f"walker {series + 1}, frames {first} to {last}")
+        else:
+            names.append((f"series {series + 1}, " if several else "") + f"{first} to {last}")
+    return names
+
+
+def _histories(kind: Windows, path: Path, reading: Reading, varies: bool) -> list[Series]:
+    if kind.layout == "tracks":
+        return _tracks(kind, path)
+    missing, columns = reading
+    every = read_series(path, missing=missing, columns=columns, varies=varies)
+    n = len(kind.channels)
+    # A column a channel, where the columns are the channels of the model.
+    if n > 1 and {each.name for each in every} == {*kind.channels}:
+        by_name = {each.name: each for each in every}
+        if len({len(each.values) for each in every}) == 1:
+            values = np.concatenate([by_name[c].values for c in kind.channels], axis=1)
+            first = every[0]
+            filled = max(each.filled for each in every)
+            return [Series(path.name, values, kind.channels, first.times, filled)]
+    for each in every:
+        if len(each.channels) != n:
+            raise UserError(
+                f"series: the model takes {n} channel(s), {', '.join(kind.channels)}; received "
+                f"{len(each.channels)} in {path}, {', '.join(each.channels)}; give the same."
+            )
+    return every
+
+
+def _tracks(kind: Windows, path: Path) -> list[Series]:
+    scene = read_scene(path)
+    long_enough = [track for track in scene.tracks if len(track.positions) >= kind.lags]
+    if not long_enough:
+        longest = max((len(track.positions) for track in scene.tracks), default=0)
+        raise UserError(
+            f"tracks: a forecast needs {kind.lags} steps of a walker; received tracks of "
+            f"{longest} at most in {path}; give a longer recording."
+        )
+    return [
+        Series(
+            track.agent,
+            track.positions,
+            kind.channels,
+            [f"{f:g}" for f in scene.frames[track.first : track.first + len(track.positions)]],
+            0,
+        )
+        for track in long_enough
+    ]
