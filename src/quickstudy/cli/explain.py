@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,16 @@ from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Figure
 from quickstudy.files.records import JSON
+from quickstudy.inputs.histories import by_time, histories
+from quickstudy.inputs.series_files import Series
+from quickstudy.inputs.windows import Windows
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.saved import load_task
 from quickstudy.tasks.contents import told_apart
 
 FEW = 3
+MOST_VALUES = 6
+"""Values of an answer that are printed."""
 WORDS = 5
 
 
@@ -36,8 +42,9 @@ def explain(
 
     Args:
         task: File that `quickstudy adapt` wrote.
-        inputs: Pictures; one CSV file; or texts, in words or in files.
-        target: Label to explain, or number of an output; what is predicted where omitted.
+        inputs: Pictures; one CSV file; texts, in words or in files; or files of series.
+        target: Label to explain, or number of an output; what is predicted where omitted. Outputs
+            count from 0: of a forecast the first is the next step.
         attribution: Also find the parts of the input that count; needs captum.
         counterfactual: Also find a few examples without which the answer is another.
         json: Whether to print JSON, with all there is to say.
@@ -45,13 +52,22 @@ def explain(
         pictures: Folder for the pictures, as SVG and JSON; a folder inside it for each input.
     """
     adapted = load_task(task)
-    X = queries(adapted.model, inputs, text)
-    of_texts = all(isinstance(x, Text) for x in X)
-    names = [name if of_texts else Path(name).name for name in input_names(inputs, X)]
+    kind = adapted.model.preprocess
+    series: list[Series] = []
+    if isinstance(kind, Windows) and inputs and text is None:
+        series = histories(kind, [Path(name) for name in inputs])
+        X: Sequence[Any] = [each.values for each in series]
+        names, of_texts = [each.name for each in series], False
+    else:
+        X = queries(adapted.model, inputs, text)
+        of_texts = all(isinstance(x, Text) for x in X)
+        names = [name if of_texts else Path(name).name for name in input_names(inputs, X)]
     label = None if target is None else _label(adapted, target)
     explanations: list[JSON] = []
     for i, (name, query) in enumerate(zip(names, X, strict=True)):
         explanation = adapted.explain(query, label, attribution, counterfactual).to_json()
+        if isinstance(kind, Windows) and series:
+            explanation = by_time(explanation, kind, adapted.support_x, series[i])
         explanations.append({"input": name, **explanation})
         if pictures is not None:
             folder = pictures if len(X) == 1 else pictures / f"{i + 1} {_stem(name, of_texts)}"
@@ -90,7 +106,11 @@ def _lines(explanation: JSON) -> list[str]:
     classifies = explanation["probabilities"] is not None
     name = explanation["input"]
     name = one_line(name) if explanation.get("words") else name
-    lines = [f"{name}\t{name_of(explanation['answer'])}"]
+    answer = explanation["answer"]
+    if isinstance(answer, list) and len(answer) > MOST_VALUES:
+        answer = answer[:MOST_VALUES]
+    more = "" if answer is explanation["answer"] else ", ..."
+    lines = [f"{name}\t{name_of(answer)}{more}"]
     if classifies:
         lines[0] += f"\t{max(explanation['probabilities']):.3f}"
         if explanation["target"] != explanation["answer"]:

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
-from quickstudy.figures.bars import Bar, Inputs, example_bars, input_images, name_of
+from quickstudy.figures.bars import LABEL, Bar, Inputs, example_bars, input_images, name_of
 from quickstudy.figures.colours import BLUE, GREY, SOFT, VERMILLION
 from quickstudy.figures.images import place
 from quickstudy.figures.rows import Interval, Row, draw_bars, ranked_rows, value_axis
@@ -24,6 +24,8 @@ from quickstudy.files.records import JSON
 from quickstudy.inputs import InputKind
 
 MOST = 12
+NAME = 24
+"""Letters of the name of an example that are drawn."""
 
 
 def explanation_figures(
@@ -94,7 +96,7 @@ def influence(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     if rows:
         most = strongest[0]
         does = helps if most["value"] > 0 else harms
-        title = f"{_answer(explanation)}: example {most['id']} {does} it most"
+        title = f"{_answer(explanation)}: {_called(explanation, most)} {does} it most"
     value = f"log-probability of {name_of(explanation['target'])}" if classes else "predicted value"
     caption = (
         f"By how much the {value} falls when the model is adapted without an example, in {unit}: "
@@ -104,7 +106,16 @@ def influence(explanation: JSON, inputs: Inputs | None = None) -> Figure:
         caption += "Without an example that is alone in its class there would be no such class. "
     caption += _shown(len(bars), len(explanation["influence"]))
     data = {"target": explanation["target"], "influence": explanation["influence"]}
-    return example_bars("influence", title, caption, bars, data, inputs, f"influence ({unit})")
+    return example_bars(
+        "influence",
+        title,
+        caption,
+        bars,
+        data,
+        inputs,
+        f"influence ({unit})",
+        letters=_letters(explanation),
+    )
 
 
 def nearest(explanation: JSON, inputs: Inputs | None = None) -> Figure:
@@ -126,8 +137,8 @@ def nearest(explanation: JSON, inputs: Inputs | None = None) -> Figure:
         else "number by number, as the model has no embedding"
     )
     first = rows[0]
-    title = (
-        f"{_answer(explanation)}; most like it is example {first['id']}, {name_of(first['label'])}"
+    title = f"{_answer(explanation)}; most like it is {_called(explanation, first)}" + (
+        "" if _has_names(explanation) else f", {name_of(first['label'])}"
     )
     caption = (
         f"How alike the query and each example are {space}: 1 is the same, 1/2 as far apart as two "
@@ -136,7 +147,10 @@ def nearest(explanation: JSON, inputs: Inputs | None = None) -> Figure:
     if classes:
         caption += " Bars in blue have the label of the answer."
     data = {"answer": explanation["answer"], **explanation["nearest"]}
-    return example_bars("nearest", title, caption, bars, data, inputs, "similarity", (0, 1))
+    letters = _letters(explanation)
+    return example_bars(
+        "nearest", title, caption, bars, data, inputs, "similarity", (0, 1), letters=letters
+    )
 
 
 def attention(explanation: JSON, inputs: Inputs | None = None) -> Figure:
@@ -292,6 +306,22 @@ def _columns(
     data = {**data, "columns": names}
     limits = (None, None)
     return ranked_rows("attribution", title, caption, data, rows, axis="attribution", limits=limits)
+
+
+def _has_names(explanation: JSON) -> bool:
+    """Whether examples of a regression go by a name, as windows of a series do by their times."""
+    first = explanation["influence"][0]["label"]
+    return explanation["kind"] == "regression" and isinstance(first, str)
+
+
+def _called(explanation: JSON, row: JSON) -> str:
+    """An example as a title calls it."""
+    return f"the window {row['label']}" if _has_names(explanation) else f"example {row['id']}"
+
+
+def _letters(explanation: JSON) -> int:
+    """The letters of a label that are drawn."""
+    return NAME if _has_names(explanation) else LABEL
 
 
 def _signed(value: float) -> tuple[str, str]:

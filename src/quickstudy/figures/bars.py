@@ -14,6 +14,10 @@ from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
 from quickstudy.figures.sheet import Figure, drawable, plain, sheet
 from quickstudy.files.records import JSON, from_exact
 
+LABEL = 14
+"""Letters of a label that are drawn."""
+BOLD = 0.084  # inches a bold letter
+
 
 class Bar(NamedTuple):
     """The row of one support example."""
@@ -49,10 +53,12 @@ def example_bars(
     axis: str,
     limits: tuple[float | None, float | None] = (None, None),
     fraction: bool = False,
+    letters: int = LABEL,
 ) -> Figure:
-    """A row for each example: its image, its label, and a bar."""
+    """A row for each example: its image, as many letters of its label, and a bar."""
     query = None if inputs is None else inputs.query
     pitch, left = (0.28, 1.75) if inputs is None else (0.44, 2.15)
+    left += BOLD * (letters - LABEL)
     head = 0.55 if query is None else 1.2
     rows = [
         Row("", [None if bar.value is None else Interval(bar.value)], bar.note, bar.colour)
@@ -71,7 +77,7 @@ def example_bars(
             if inputs is not None:
                 place(whole, inputs.support[bar.id], 0.42, middle - 0.19, 0.38, inputs.ink)
             x = 0.42 if inputs is None else 0.9
-            whole.text(x, middle, drawable(name_of(bar.label), 14), va="center", weight="bold")
+            whole.text(x, middle, drawable(name_of(bar.label), letters), va="center", weight="bold")
         value_axis(axes, axis, limits, fraction)
         return canvas.finish(name, caption, data)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs.files import some
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.series_files import Series, read_series
@@ -110,6 +111,49 @@ def window_names(kind: Windows, x: Tensor) -> list[str] | None:
         else:
             names.append((f"series {series + 1}, " if several else "") + f"{first} to {last}")
     return names
+
+
+def times_of(kind: Windows, x: Tensor, series: Series) -> list[str] | None:
+    """The times of encoded windows, where they are windows of this series; else None.
+
+    Args:
+        kind: The kind of the windows.
+        x: Encoded windows, of one series.
+        series: The series, or a longer one that begins with it.
+    """
+    ends = kind.scale.frame(x).end.long().tolist()
+    if series.times is None or min(ends) < kind.lags - 1 or max(ends) >= len(series.values):
+        return None
+    theirs = np.stack([series.values[end + 1 - kind.lags : end + 1] for end in ends])
+    reach = float(np.abs(theirs).max())
+    if not np.allclose(kind.scale.values(x).numpy(), theirs, rtol=0, atol=1e-5 * reach):
+        return None
+    return [f"{series.times[end + 1 - kind.lags]} to {series.times[end]}" for end in ends]
+
+
+def by_time(explanation: JSON, kind: Windows, x: Tensor, series: Series) -> JSON:
+    """An explanation in JSON whose windows go by their times, where `times_of` knows them.
+
+    Args:
+        explanation: What `Explanation.to_json` gave.
+        kind: The kind of the windows.
+        x: The support, encoded.
+        series: The series whose forecast is explained.
+    """
+    names = None if kind.layout == "tracks" else times_of(kind, x, series)
+    if names is None:
+        return explanation
+
+    def named(part: Any) -> Any:
+        if isinstance(part, list):
+            return [named(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        inner = {key: named(value) for key, value in part.items()}
+        return inner | {"label": names[part["id"]]} if {"id", "label"} <= part.keys() else inner
+
+    whole: JSON = named(explanation)
+    return whole
 
 
 def _histories(kind: Windows, path: Path, reading: Reading, varies: bool) -> list[Series]:
