@@ -9,6 +9,7 @@ from pathlib import Path
 from quickstudy.cli.console import status
 from quickstudy.cli.learn_series import learn_series
 from quickstudy.cli.predict import readable
+from quickstudy.cli.quality import print_quality
 from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
 from quickstudy.inputs.cells import MARKS
@@ -16,7 +17,6 @@ from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.inputs.looks import look
 from quickstudy.inputs.windows import Windows
-from quickstudy.metrics import spelling
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 from quickstudy.models.saved import model as model_of
@@ -119,22 +119,7 @@ def adapt(
             print(f"note: {label} is taken for a class; --missing {label} says that it is none")
     for note in adapted.model.preprocess.notes:
         print(f"note: {note}")
-    try:
-        with status("cross-validating: "):
-            quality = adapted.quality()
-    except UserError as error:
-        print(f"quality: not measured; {error}")
-    else:
-        form = spelling(quality.value, 3)
-        print(
-            f"quality: {quality.metric} {quality.value:{form}}, 95 % interval "
-            f"{quality.low:{form}} to {quality.high:{form}} ({quality.folds}-fold "
-            f"cross-validation on the {quality.n} examples)"
-        )
-        if quality.naive is not None:
-            print(f"quality: {adapted.scale.naive} has {quality.naive:{form}} on the same examples")
-        if quality.warning is not None:
-            print(f"quality: {quality.warning}")
+    print_quality(adapted)
     return 0
 
 

@@ -52,7 +52,7 @@ def data(
     every: dict[str, Any] = {"data_dir": data_dir, "path": path, "target": target}
     every |= {"task": task, "columns": columns, "missing": missing}
     options = without_none(every)
-    if path is not None and "horizon" in inspect.signature(builder).parameters and path.is_file():
+    if name == "windows" and path is not None:
         print_series(path, Reading.of(missing, columns))
         return 0
     if name == "table" and path is not None:

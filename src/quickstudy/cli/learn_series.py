@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from quickstudy.cli.console import status
+from quickstudy.cli.quality import print_quality
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.histories import naive_name, one_history
 from quickstudy.inputs.windows import Windows
@@ -37,6 +38,7 @@ def learn_series(
     for note in kind.notes:
         print(f"note: {note}")
     if kind.layout == "tracks":
+        print_quality(adapted)
         return 0
     series = one_history(kind, support, target, reading)
     if series.filled:
