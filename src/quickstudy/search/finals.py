@@ -15,9 +15,12 @@ from quickstudy.models.saved import load
 from quickstudy.search.rows import Row, best_row, default_row, whole_rows
 from quickstudy.search.study import Plan
 from quickstudy.tasks import Split, TaskSource
+from quickstudy.tasks.source import no_more
 from quickstudy.training.plan import resolve, run_training
 
 FINALISTS = 5
+FEWEST_TASKS = 2
+"""Tasks of the finals, at least: one has no interval."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +58,13 @@ def finals(plan: Plan, trials: Sequence[Row], source: TaskSource, n_tasks: int) 
         plan: The search.
         trials: Its trials.
         source: The tasks.
-        n_tasks: Tasks of the finals; they come after those of the validations.
+        n_tasks: Tasks of the finals; they come after those of the validations. Where the source
+            has fewer further ones, all of them.
 
     Returns:
         One for each of up to five trials and the default; none where there are not two, where the
-        run of one is on another machine, or where `n_tasks` is 0.
+        run of one is on another machine, where `n_tasks` is 0, or where the source has fewer than
+        two further tasks.
     """
     default = default_row(trials)
     finalists = [
@@ -70,12 +75,17 @@ def finals(plan: Plan, trials: Sequence[Row], source: TaskSource, n_tasks: int) 
     present = all(RunDirectory(plan.run(row.number)).exists for row in finalists)
     if n_tasks == 0 or len(finalists) < 2 or not present:
         return []
+    first = max(
+        RunDirectory(plan.run(row.number)).read()["training"]["valid_tasks"] for row in finalists
+    )
+    indices = range(first, no_more(source, "valid", first + n_tasks))
+    if len(indices) < FEWEST_TASKS:
+        return []
     by_number, spent = {}, {}
     for row in finalists:
         started = time.process_time()
         run = plan.run(row.number)
-        first = RunDirectory(run).read()["training"]["valid_tasks"]
-        by_number[row.number] = _scores(run, source, "valid", range(first, first + n_tasks))
+        by_number[row.number] = _scores(run, source, "valid", indices)
         spent[row.number] = time.process_time() - started
     reference = None if default is None else by_number.get(default.number)
     results = []
@@ -88,7 +98,7 @@ def finals(plan: Plan, trials: Sequence[Row], source: TaskSource, n_tasks: int) 
                 half_width(scores),
                 None if gain is None else float(gain.mean()),
                 None if gain is None else half_width(gain),
-                n_tasks,
+                len(indices),
                 spent[number],
             )
         )
@@ -110,6 +120,7 @@ def tested(plan: Plan, result: JSONLike, source: TaskSource, n_tasks: int) -> JS
     pairs = {"best": result["best"], "default": result["default"]}
     means: JSON = {}
     scores = {}
+    n_tasks = no_more(source, "test", n_tasks)
     for name, row in pairs.items():
         run = plan.run(row["number"]) if row else None
         if run is None or row["state"] == "failed" or not RunDirectory(run).exists:

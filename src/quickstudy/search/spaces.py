@@ -30,7 +30,8 @@ def default_space(source: TaskSource, net: str | None = None) -> Space:
         net: Name of the network; the one that learners get by themselves where omitted.
     """
     net = net or catalog.default_net("MAML", source.x_shape, None)["name"]
-    return space_of([*_learner(source), *_outer(), *_net(net), *_augment(source)])
+    least = 1 if source.kind == "classification" else 0
+    return space_of([*_learner(source), *_outer(), *_net(net, least), *_augment(source)])
 
 
 def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JSON:
@@ -42,14 +43,18 @@ def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JS
         options: All options of a training of the default learner, by dotted name.
     """
     learner = str(options["learner.name"])
-    net = catalog.default_net(learner, source.x_shape, options.get("net.name"))
-    width = options.get("net.hidden") or _default(net["name"], "hidden")
+    net = catalog.default_net(learner, source.x_shape, options.get("net.name") or source.net)
+    width = options.get("net.hidden")
+    if width is None:
+        width = net["hidden"] if "hidden" in net else _default(net["name"], "hidden")
     known = {**options, "net.name": net["name"], "net.norm": net.get("norm")}
     known["net.pool"] = options.get("net.pool") or _default(net["name"], "pool")
     known["net.hidden"] = known["net.width"] = width
     known["learner.inner_lr"] = usual_rate(options.get("learner.inner_lr"), source.kind)
     if isinstance(width, list | tuple):
-        known["net.width"], known["net.depth"] = width[0], len(width)
+        # A linear model has no width; the usual one stands for it.
+        usual = _default(net["name"], "hidden")[0]
+        known["net.width"], known["net.depth"] = [*width, usual][0], len(width)
 
     def pick(choice: Choice) -> Any:
         return choice.nearest(known.get(choice.option))
@@ -123,7 +128,8 @@ def _outer() -> list[JSON]:
     ]
 
 
-def _net(name: str) -> list[JSON]:
+def _net(name: str, least: int) -> list[JSON]:
+    """The choices of a network; an MLP has `least` hidden layers, none for a linear model."""
     if name == "Conv4":
         return [
             {"option": "net.hidden", "values": [16, 32, 64]},
@@ -133,7 +139,14 @@ def _net(name: str) -> list[JSON]:
     if name == "MLP":
         return [
             {"option": "net.width", **_log(16, 128, 8, 512), "whole": True},
-            {"option": "net.depth", "low": 1, "high": 3, "whole": True, "least": 1, "most": 5},
+            {
+                "option": "net.depth",
+                "low": least,
+                "high": 3,
+                "whole": True,
+                "least": least,
+                "most": 5,
+            },
             {"option": "net.norm", "values": [None, "layer"]},
         ]
     return []
