@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -74,24 +75,18 @@ def one_history(
 
 
 def naive_forecast(kind: Windows, history: Array) -> Array:
-    """The naive forecast `(horizon, C)` of a history `(time, C)`.
-
-    It repeats the last season, or the last value where there is none; of a kind whose reference is
-    the velocity it takes the last step again and again.
-    """
-    ahead = np.arange(kind.horizon)
-    if kind.reference == "velocity":
-        return history[-1] + (1 + ahead[:, None]) * (history[-1] - history[-2])
-    season = kind.season if len(history) >= kind.season else 1
-    repeated: Array = history[len(history) - season + ahead % season]
-    return repeated
+    """The naive forecast `(horizon, C)` of a history `(time, C)`, as `FrameScale.naive` says."""
+    encoded, _ = kind.encode(history, kind.x_shape)
+    x = torch.as_tensor(encoded)
+    values: Array = kind.scale.restore(kind.scale.naive_values(x), x).numpy()
+    return values.reshape(kind.horizon, len(kind.channels))
 
 
 def naive_name(kind: Windows) -> str:
     """The name of the naive forecast of a kind."""
     if kind.reference == "velocity":
         return "constant velocity"
-    return "seasonal naive" if kind.season > 1 else "naive"
+    return "seasonal naive" if kind.scale.is_seasonal else "naive"
 
 
 def window_names(kind: Windows, x: Tensor) -> list[str] | None:
