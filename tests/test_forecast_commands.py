@@ -68,7 +68,7 @@ def test_a_series_is_learned_and_goes_on(place: Path, capsys: pytest.CaptureFixt
     )
     # Three times the last 3 values of a line: the naive forecast is off by 2, 4 and 6.
     assert "on the last 9 values, held back: off by" in said
-    assert "100% within the 80 % interval; the naive forecast by 4" in said
+    assert "100 % within the 80 % interval; the naive forecast by 4" in said
     (row,) = predicted(capsys, "mine.task", "mine.csv", "--coverage", "0.9")
     assert row["input"] == "sales"
     assert row["times"] == ["2024-03-01", "2024-03-02", "2024-03-03"]

@@ -17,6 +17,7 @@ from quickstudy.inputs.histories import histories, naive_forecast, naive_name
 from quickstudy.inputs.series_files import Series
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.adapted import Adapted
+from quickstudy.models.intervals import gives_intervals, interval_of
 
 Array = NDArray[np.float64]
 COVERAGE = 0.8
@@ -89,10 +90,9 @@ def answer(adapted: Adapted, kind: Windows, series: Series, coverage: float) -> 
     shape = (kind.horizon, len(kind.channels))
     values = np.asarray(adapted.predict(series.values)).reshape(shape)
     low = high = None
-    if adapted.gives_interval:
-        low, high = (
-            np.asarray(end).reshape(shape) for end in adapted.interval(series.values, coverage)
-        )
+    if gives_intervals(adapted.model):
+        x = adapted.model.inputs(series.values).x
+        low, high = (end.reshape(shape) for end in interval_of(adapted, x, coverage))
     times = None if series.times is None else following(series.times, kind.horizon)
     naive = naive_forecast(kind, series.values)
     return Answer(series, values.astype(np.float64), naive, low, high, times)

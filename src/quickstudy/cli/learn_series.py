@@ -48,7 +48,9 @@ def learn_series(
     if tried is None:
         print("quality: not measured; the series is too short to hold its last values back")
         return 0
-    within = "" if tried.inside is None else f", {tried.inside:.0%} within the 80 % interval"
+    within = (
+        "" if tried.inside is None else f", {100 * tried.inside:.0f} % within the 80 % interval"
+    )
     print(
         f"quality: on the last {tried.n} values, held back: off by {tried.error:.3g} on average"
         f"{within}; the {naive_name(kind)} forecast by {tried.naive:.3g}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from quickstudy.inputs.histories import naive_forecast
 from quickstudy.inputs.windows import Windows
+from quickstudy.models.intervals import gives_intervals, interval_of
 from quickstudy.models.model import Model
 
 Array = NDArray[np.float64]
@@ -65,8 +66,9 @@ def backtest(model: Model, history: Array, tries: int = TRIES) -> Backtest | Non
         forecast = np.reshape(adapted.predict(past), truth.shape)
         errors.append(float(np.abs(forecast - truth).mean()))
         naive.append(float(np.abs(naive_forecast(kind, past) - truth).mean()))
-        if adapted.gives_interval:
-            low, high = (np.reshape(end, truth.shape) for end in adapted.interval(past))
+        if gives_intervals(model):
+            ends = interval_of(adapted, model.inputs(past).x)
+            low, high = (end.reshape(truth.shape) for end in ends)
             inside.append(float(((low <= truth) & (truth <= high)).mean()))
     if not errors:
         return None

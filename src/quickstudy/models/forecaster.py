@@ -13,6 +13,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs.following import following
 from quickstudy.inputs.labels import Array
 from quickstudy.models.adapted import Adapted
+from quickstudy.models.intervals import interval_of
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
 
@@ -102,7 +103,9 @@ class FewShotForecaster(BaseEstimator):  # type: ignore[misc]
             UserError: The coverage is not between 0 and 1, or the learner gives no distribution.
         """
         check_is_fitted(self)
-        low, high = self.adapted_.interval(self._history, coverage)
+        model = self.adapted_.model
+        ends = interval_of(self.adapted_, model.inputs(self._history).x, coverage)
+        low, high = (end.reshape(model.preprocess.answer_shape or -1) for end in ends)
         return self._dated(low), self._dated(high)
 
     def _dated(self, values: Any) -> Any:

@@ -18,9 +18,9 @@ from quickstudy.explain import explain, suspicious
 from quickstudy.explain.words import word_shares
 from quickstudy.files.records import without_nan
 from quickstudy.metrics import half_width
+from quickstudy.models.intervals import gives_intervals, interval_of
 from quickstudy.serve.change import ready
 from quickstudy.serve.content import Plain
-from quickstudy.serve.intervals import gives_intervals, interval_of
 from quickstudy.serve.problems import Problem, invalid
 from quickstudy.serve.schema.requests import Target
 from quickstudy.serve.schema.responses import (

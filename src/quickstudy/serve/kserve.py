@@ -25,11 +25,11 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import JSONResponse, Response
 
+from quickstudy.models.intervals import gives_intervals
 from quickstudy.serve.answers import Answers
 from quickstudy.serve.bodies import Carried, Payload, body
 from quickstudy.serve.call import Call, reply
 from quickstudy.serve.change import added, fresh, labels_of, needs
-from quickstudy.serve.intervals import gives_intervals
 from quickstudy.serve.limits import MAX_EXAMPLES, MAX_PAGE, MAX_QUERY
 from quickstudy.serve.openapi import ASKS, operation
 from quickstudy.serve.problems import Problem, invalid
