@@ -96,7 +96,7 @@ def _usual(steps: Sequence[Step | None]) -> int:
 
 
 def _row(series: Series, step: Step | None) -> tuple[str, ...]:
-    """What is said of one series."""
+    """The row of one series."""
     low, high, form = series.values.min(), series.values.max(), fine_form(series.values)
     first, last = ("", "") if series.times is None else (series.times[0], series.times[-1])
     has_times = series.times is not None
