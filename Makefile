@@ -15,7 +15,7 @@ test: $(VENV)/.ready
 
 # Without byte code on the disk each of the many processes of the tests would compile the package.
 suite: $(VENV)/.ready
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-more: $(VENV)/.more
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m more -n 2 --dist loadfile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,15 @@ import torch
 from databases import new_database, postgres
 
 torch.set_num_threads(1)
+
+TESTS = Path(__file__).parent
+LONG = (
+    "search/test_finals.py", "search/test_study.py", "selection/test_command.py",
+    "serve/test_crash.py", "serve/test_crowd.py", "serve/test_fuzz.py", "serve/test_logs.py",
+    "serve/test_rush.py", "serve/test_serve_docs.py", "tabular/test_measure.py",
+    "test_distributed.py", "test_docs.py",
+)  # fmt: skip
+"""Files of few tests that take long."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +39,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not hasattr(config, "workerinput"):
+        return
+    # Long files first, then those of most tests: a long one that came last would run on while the
+    # other worker had nothing left. The order within a file stays.
+    size = Counter(item.path for item in items)
+    long = {TESTS / name: -1 for name in LONG}
+    items.sort(key=lambda item: (long.get(item.path, 0), -size[item.path], item.path))
 
 
 @pytest.fixture
