@@ -43,6 +43,17 @@ def test_series_come_back_as_they_were_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(make_series(n=9, seed=3)[8].values, make_series(seed=3)[8].values)
 
 
+def test_the_seasons_are_of_a_few_smooth_shapes() -> None:
+    """Seasonal changes have three harmonics, as the shared shapes do; others would have six."""
+    parts = []
+    for each in make_series(seed=1):
+        changes = np.diff(each.values / np.median(each.values))
+        season = changes[: len(changes) // 12 * 12].reshape(-1, 12).mean(axis=0)
+        power = np.abs(np.fft.rfft(season)) ** 2
+        parts.append(power[4:].sum() / power[1:].sum())
+    assert np.mean(parts) < 0.1
+
+
 def test_scenes_come_back_as_they_were_written(tmp_path: Path) -> None:
     scenes = make_scenes(n_places=3, n_scenes=2, n_agents=30, seed=1)
     paths = write_scenes(tmp_path, scenes)
