@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from quickstudy.domains.windows.copies import copies_among, families
+from quickstudy.domains.windows.copies import copies_among, families, total_among
 from quickstudy.domains.windows.made import make_scenes, make_series
 from quickstudy.inputs.series_files import read_series
 from quickstudy.inputs.track_files import read_scenes
@@ -56,6 +56,17 @@ def test_families() -> None:
     units = [[each[:, None]] for each in (a, b, a[5:], c, b[:90], a[9:])]
     assert families(6, copies_among(units)) == [[0, 2, 5], [1, 4], [3]]
     assert families(2, []) == [[0], [1]]
+
+
+def test_a_total_is_seen() -> None:
+    parts = np.round(np.random.default_rng(0).normal(size=(5, 40)) + 9, 2)
+    series = [*parts[:2, :, None], parts.sum(axis=0)[:, None], *parts[2:, :, None]]
+    assert total_among(series) == 2
+    assert total_among(list(parts[..., None])) is None
+    series[2] = series[2] + 0.01
+    assert total_among(series) is None
+    assert total_among([parts[0], parts[0]]) is None
+    assert total_among([parts[0], parts[0, :9], parts[1]]) is None
 
 
 def test_recordings() -> None:

@@ -100,6 +100,68 @@ def test_copies_are_refused_by_name(tmp_path: Path) -> None:
     series_source(tmp_path, series, copies="refuse")
 
 
+def long_table(series: list[MadeSeries], part: str, first: str) -> str:
+    lines = ["shop,day,sold"]
+    for each in series:
+        values = getattr(each, part)
+        days = np.arange(len(values)) + np.datetime64(first)
+        lines += [f"{each.name},{day},{value}" for day, value in zip(days, values, strict=True)]
+    return "\n".join(lines)
+
+
+def test_what_follows_is_read_like_the_series_and_begins_after_them(tmp_path: Path) -> None:
+    series = [each._replace(values=each.values[:60]) for each in make_series(n=8, horizon=6)]
+    known, future = tmp_path / "known.csv", tmp_path / "future.csv"
+    known.write_text(long_table(series, "values", "2024-01-01"))
+    future.write_text(long_table(series, "future", "2024-03-01"))
+    spec = {"name": "windows", "path": known, "future": future, "horizon": 6}
+    names = {"id": "shop", "time": "day", "values": ["sold"]}
+    source = catalog.build_tasks({**spec, **names})
+    assert len(source.timelines) == 8
+    np.testing.assert_array_equal(source.timelines[3].future[:, 0], series[3].future)
+    future.write_text(long_table(series, "future", "2024-02-29"))
+    with pytest.raises(UserError) as caught:
+        catalog.build_tasks(spec)
+    assert str(caught.value) == (
+        f"windows: {future} must begin where each series ends; received 2024-02-29 for 'S1', which "
+        "goes on to 2024-02-29; leave out what is known already."
+    )
+    text = long_table(series, "future", "2024-03-01")
+    future.write_text("\n".join(f"{line},{i}" for i, line in enumerate(text.split("\n"))))
+    with pytest.raises(
+        UserError, match="the channels of each series, sold; received sold, 0 for 'S1'"
+    ):
+        catalog.build_tasks(spec)
+
+
+def test_a_total_is_noted_and_words_are_missing_values(tmp_path: Path) -> None:
+    series = make_series(n=6, length=60, horizon=6)
+    columns = {each.name: [str(value) for value in each.values[:40]] for each in series}
+    total = sum(each.values[:40] for each in series)
+    columns["Total"] = [f"{value:.2f}" for value in total]
+    rows = [",".join(columns), *(",".join(row) for row in zip(*columns.values(), strict=True))]
+    path = tmp_path / "shops.csv"
+    path.write_text("\n".join(rows))
+    spec = {"name": "windows", "path": path, "horizon": 4, "lags": 8}
+    assert catalog.build_tasks(spec).describe()["notes"] == [
+        "Total is the sum of all other series; leave it out unless it is to be forecast, too"
+    ]
+    path.write_text("\n".join([*rows[:5], rows[5].replace(columns["S3"][4], "closed"), *rows[6:]]))
+    with pytest.raises(UserError, match="must hold numbers; received 'closed' in line 6"):
+        catalog.build_tasks(spec)
+    source = catalog.build_tasks({**spec, "missing": "closed", "gaps": "fill"})
+    filled = (series[2].values[3] + series[2].values[5]) / 2
+    assert source.timelines[2].values[4, 0] == pytest.approx(filled)
+
+
+def test_data_frames_are_series(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    series = make_series(n=6, length=60, horizon=6)
+    frame = pandas.DataFrame({each.name: each.values[:40] for each in series})
+    source = catalog.build_tasks({"name": "windows", "path": frame, "horizon": 4, "lags": 8})
+    assert (source.name, len(source.timelines)) == ("series", 6)
+
+
 def test_places_are_apart_and_a_recording_has_one(tmp_path: Path) -> None:
     scenes = make_scenes(n_places=3, n_scenes=2, n_agents=25)
     write_scenes(tmp_path, scenes)

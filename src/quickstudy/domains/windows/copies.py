@@ -90,6 +90,20 @@ def families(n: int, copies: Sequence[Copies]) -> list[list[int]]:
     return list(members.values())
 
 
+def total_among(series: Sequence[Array]) -> int | None:
+    """The number of the series that is the sum of all others, as of a row of totals; None of none.
+
+    Only series of one length are compared, of which there must be three or more.
+    """
+    if len(series) < 3 or len({each.shape for each in series}) > 1:
+        return None
+    whole = np.stack([each.ravel() for each in series])
+    rest = whole.sum(axis=0) - whole
+    rounding = 1e-9 * np.abs(whole).sum(axis=0)
+    totals = np.flatnonzero((np.abs(rest - whole) <= rounding).all(axis=1))
+    return int(totals[0]) if len(totals) else None
+
+
 def _marks(parts: Sequence[Array]) -> Marks:
     """A number for each different window of the changes of a unit."""
     found = [_marks_of_part(values) for values in parts if len(values) > WINDOW]

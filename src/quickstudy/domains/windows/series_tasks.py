@@ -12,14 +12,17 @@ import numpy as np
 from torch import nn
 
 from quickstudy.domains.windows import classical
-from quickstudy.domains.windows.copies import copies_among, families
+from quickstudy.domains.windows.copies import copies_among, families, total_among
 from quickstudy.domains.windows.metrics import forecast_metrics
 from quickstudy.domains.windows.rungs import ClassicalForecast, Histories, forecast_rungs
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
 from quickstudy.errors import UserError
 from quickstudy.inputs import Windows
+from quickstudy.inputs.frames import Type, is_frame
+from quickstudy.inputs.numerals import looks_like_number
 from quickstudy.inputs.series_files import Series, read_series
 from quickstudy.inputs.series_layouts import Layout
+from quickstudy.inputs.series_steps import Gaps
 from quickstudy.inputs.windows import naive_error
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
@@ -156,7 +159,9 @@ def windows(
     id: str | None = None,
     time: str | None = None,
     values: Sequence[str] = (),
-    gaps: Literal["refuse", "fill", "ignore"] = "refuse",
+    gaps: Gaps = "refuse",
+    missing: list[str] | str | None = None,
+    columns: dict[str, Type] | None = None,
     valid: float = 0.16,
     test: float = 0.2,
     copies: Literal["together", "refuse"] = "together",
@@ -171,7 +176,8 @@ def windows(
     seen. Those too short for a window and two horizons are left out and counted in `describe()`.
 
     Args:
-        path: The file: a row for each series, a row for each value, or a column for each series.
+        path: The file: a row for each series, a row for each value, or a column for each series; or
+            a data frame of pandas or polars.
         horizon: How many values are forecast.
         lags: How many values a forecast looks at; four horizons, or two seasons where they are
             longer, where omitted.
@@ -185,6 +191,9 @@ def windows(
         time: Column of the times.
         values: Columns of the values, each a channel of the series.
         gaps: What to do about times that are missing.
+        missing: Words that say that a value is missing, and no others do.
+        columns: How the numbers of columns are written, where it is to be said: `numbers`, with a
+            decimal point, or `comma`.
         valid: Part of the series that are meta-valid; with `folds`, of those not in meta-test.
         test: Part of the series that are meta-test.
         copies: What becomes of series that hold the same values over a stretch, wherever that is in
@@ -199,15 +208,25 @@ def windows(
         UserError: It holds no series, times or values are wrong, there are too few series, or
             copies, where they are refused.
     """
-    read = partial(read_series, layout=layout, id=id, time=time, values=tuple(values), gaps=gaps)
-    every = read(Path(path))
+    read = partial(
+        read_series,
+        layout=layout,
+        id=id,
+        time=time,
+        values=tuple(values),
+        gaps=gaps,
+        missing=missing,
+        columns=columns,
+    )
+    every = read(path)
+    file = "the data frame" if is_frame(path) else path
     lags = max(4 * horizon, 2 * season) if lags is None else lags
     channels = every[0].channels
     kind = Windows(lags, horizon, channels, season=season, stride=stride)
     what_follows: dict[str, Floats] = {}
     if future is not None:
-        what_follows = _following(Path(future), every, horizon, read)
-    name = Path(path).name.split(".")[0]
+        what_follows = _following(future, every, horizon, read)
+    name = "series" if is_frame(path) else Path(path).name.split(".")[0]
     least = lags + 2 * horizon
     timelines = [
         Timeline(each.name, each.values, what_follows.get(each.name))
@@ -218,7 +237,7 @@ def windows(
         longest = max(len(each.values) for each in every)
         raise UserError(
             f"windows: a series needs a window and two horizons, {least} values; received none in "
-            f"{path}, the longest of {longest}; choose fewer lags or a shorter horizon."
+            f"{file}, the longest of {longest}; choose fewer lags or a shorter horizon."
         )
     numbers = {timeline.name: number for number, timeline in enumerate(timelines)}
     present = {t.name: held(marks_of([t.whole.tobytes()])) for t in timelines}
@@ -242,6 +261,12 @@ def windows(
     notes = []
     if short:
         notes.append(f"{short} of {len(every)} series are shorter than {least} values and left out")
+    total = total_among([timeline.whole for timeline in timelines])
+    if total is not None:
+        notes.append(
+            f"{timelines[total].name} is the sum of all other series; leave it out unless it is to "
+            "be forecast, too"
+        )
     if pairs:
         first, second, _ = max(pairs, key=lambda pair: pair.n)
         names = f"{timelines[first].name} and {timelines[second].name}"
@@ -249,7 +274,7 @@ def windows(
         if copies == "refuse":
             raise UserError(
                 "windows: no series may tell what is asked of another; received "
-                f"{names} of {path}, which hold the same values{more}; remove one of each, or say "
+                f"{names} of {file}, which hold the same values{more}; remove one of each, or say "
                 "copies: together, which deals them out to one split."
             )
         notes.append(f"{names} hold the same values{more}, so they are dealt out together")
@@ -275,15 +300,30 @@ def _following(
     path: Path, every: Sequence[Series], horizon: int, read: Callable[..., list[Series]]
 ) -> dict[str, Floats]:
     """The values that follow each series, by its name."""
-    names = {each.name for each in every}
-    following = {each.name: each.values for each in read(path, least=horizon, varies=False)}
-    missing = [name for name in names if name not in following]
+    file = "the data frame of what follows" if is_frame(path) else path
+    following = {each.name: each for each in read(path, least=horizon, varies=False)}
+    missing = [each.name for each in every if each.name not in following]
     if missing:
         raise UserError(
-            f"windows: {path} must hold what follows each series; received none for "
-            f"{missing[0]!r} ({len(missing)} of {len(names)}); add it, or leave future out."
+            f"windows: {file} must hold what follows each series; received none for "
+            f"{missing[0]!r} ({len(missing)} of {len(every)}); add it, or leave future out."
         )
-    return {name: values[:horizon] for name, values in following.items()}
+    for before in every:
+        after = following[before.name]
+        if after.values.shape[1:] != before.values.shape[1:]:
+            raise UserError(
+                f"windows: {file} must hold the channels of each series, "
+                f"{', '.join(before.channels)}; received {', '.join(after.channels)} for "
+                f"{before.name!r}; give the same columns."
+            )
+        last, first = (before.times or [""])[-1], (after.times or [""])[0]
+        are_dates = last and first and not (looks_like_number(last) or looks_like_number(first))
+        if are_dates and first <= last:  # Dates in ISO 8601 sort as texts.
+            raise UserError(
+                f"windows: {file} must begin where each series ends; received {first} for "
+                f"{before.name!r}, which goes on to {last}; leave out what is known already."
+            )
+    return {name: each.values[:horizon] for name, each in following.items()}
 
 
 def _split(
