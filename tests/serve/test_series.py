@@ -12,7 +12,6 @@ from series_runs import WAYS, history_of, make_series
 from served_runs import Client, listening
 
 import quickstudy as qs
-from quickstudy.models.intervals import interval_of
 from quickstudy.serve import histories
 from quickstudy.serve.app import create_app
 
