@@ -35,6 +35,7 @@ from quickstudy.version import __version__
 
 if TYPE_CHECKING:
     from quickstudy.models.estimators import FewShotClassifier, FewShotRegressor
+    from quickstudy.models.forecaster import FewShotForecaster
     from quickstudy.selection import AlgorithmSelector
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Estimate",
     "Examples",
     "FewShotClassifier",
+    "FewShotForecaster",
     "FewShotRegressor",
     "Learner",
     "Model",
@@ -78,6 +80,7 @@ __all__ = [
 _LATE = {
     "AlgorithmSelector": "quickstudy.selection",
     "FewShotClassifier": "quickstudy.models.estimators",
+    "FewShotForecaster": "quickstudy.models.forecaster",
     "FewShotRegressor": "quickstudy.models.estimators",
 }
 

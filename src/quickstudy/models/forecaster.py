@@ -32,10 +32,12 @@ class FewShotForecaster(BaseEstimator):  # type: ignore[misc]
         adapted_: The adapted model, which can be saved, exported and asked about other histories.
 
     Example:
-        >>> forecaster = qs.FewShotForecaster(forecasting_model).fit(history)
-        >>> forecaster.predict().shape
-        (6,)
-        >>> low, high = forecaster.update(history[-1:]).predict_interval(coverage=0.8)
+        >>> kind = qs.inputs.Windows(lags=12, horizon=3)
+        >>> head = qs.learners.RidgeHead(qs.nets.Leading(qs.nets.MLP((12,), ()), 12), "regression")
+        >>> model = qs.Model(head, kind.x_shape, kind, targets=kind.scale)  # or a run directory
+        >>> history = [10 + hour % 6 for hour in range(40)]
+        >>> qs.FewShotForecaster(model).fit(history).predict().shape
+        (3,)
     """
 
     def __init__(self, model: Model | str | os.PathLike[str]) -> None:
@@ -62,6 +64,13 @@ class FewShotForecaster(BaseEstimator):  # type: ignore[misc]
                 f"received {received}; train one with quickstudy train --tasks windows."
             )
         frame, values = _frame(history), _values(history)
+        n = 1 if model.preprocess.answer_shape is None else model.preprocess.answer_shape[-1]
+        if values.shape[1:] not in ((n,), () if n == 1 else (n,)):
+            raise UserError(
+                f"FewShotForecaster: a history must be (time,{f' {n}' if n > 1 else ''}), one "
+                f"series of {n} channel(s); received {values.shape}; pass one series, with its "
+                "times along the first axis."
+            )
         if frame is not None:
             _dates_after(frame.index, 1)  # fails here rather than at the first question
         self.adapted_: Adapted = model.adapt(values)
