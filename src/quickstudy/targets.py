@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+LEAST_STEP = 0.1
+"""Length of a way, in the user's units, from which on it has a heading."""
 
 
 class Scale(ABC):
@@ -309,6 +311,42 @@ class FrameScale(Scale):
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The scale that `to_json` gave."""
         return cls(**data["frame"])
+
+    def encoded(
+        self, values: Tensor, errors: Tensor | None = None, series: Any = -1, ends: Any = -1
+    ) -> Tensor:
+        """Encoded inputs `(n, *x)` of windows `(n, lags, C)` in the user's units, in float64.
+
+        Args:
+            values: The windows; the method `values` gives them back.
+            errors: The naive error of each `(n, C)`, or of all `(C,)`; on the window alone where
+                omitted.
+            series: Number of their series, or of each.
+            ends: Place of the last value of each.
+        """
+        values = values.double()
+        level = values[:, -1]
+        change, one = values - level[:, None], torch.ones_like(level[:, :1])
+        heading = torch.cat([one, 0 * one], dim=1)
+        if self.turned:
+            way = -change[:, 0]
+            length = torch.linalg.vector_norm(way, dim=1, keepdim=True)
+            moves = length > LEAST_STEP
+            heading = torch.where(moves, way / length.clamp(min=LEAST_STEP), heading)
+            change = self._turned(change, heading)
+        spread = torch.ones_like(level)
+        if self.spread:
+            std = (change - change.mean(dim=1, keepdim=True)).square().mean(dim=1).sqrt()
+            rounding = 8 * torch.finfo(torch.float64).eps * values.abs().amax(dim=1)
+            spread = torch.where(std > rounding, std, spread)
+        if errors is None:
+            season = self.season if self.lags > self.season else 1
+            errors = (values[:, season:] - values[:, :-season]).abs().mean(dim=1)
+            errors = torch.where(errors > 0, errors, torch.ones_like(errors))
+        place = [one[:, 0] * torch.as_tensor(each) for each in (series, ends)]
+        lags = (change / spread[:, None]).flatten(1)
+        parts = [lags, level, spread, errors.expand_as(level), heading, torch.stack(place, dim=1)]
+        return torch.cat(parts, dim=1)
 
     def values(self, x: Tensor) -> Tensor:
         """The windows `(..., lags, C)` of encoded inputs in the user's units, in float64."""

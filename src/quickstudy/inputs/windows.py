@@ -30,8 +30,6 @@ Floats = NDArray[np.float64]
 Layout = Literal["series", "tracks"]
 LARGEST_CHANGE = 20.0
 """Spreads from which on the future of a window is no example of a shape."""
-LEAST_STEP = 0.1
-"""Length of a way, in the user's units, from which on it has a heading."""
 SERIES: Literal["series"] = "series"
 
 
@@ -154,26 +152,9 @@ class Windows(InputKind):
             series: Number of their series, or of each.
             ends: Place of the last value of each.
         """
-        n, level = len(windows), windows[:, -1]
-        change = windows - level[:, None]
-        heading = np.tile([1.0, 0.0], (n, 1))
-        if self.turned:
-            way = -change[:, 0]
-            length = np.linalg.norm(way, axis=1)
-            moves = length > LEAST_STEP
-            heading[moves] = way[moves] / length[moves, None]
-            cosine, sine = heading.T[:, :, None]
-            a, b = change[..., 0], change[..., 1]
-            change = np.stack([cosine * a + sine * b, cosine * b - sine * a], axis=-1)
-        spread = np.ones_like(level)
-        if self.spread:
-            std = change.std(axis=1)
-            rounding = 8 * np.finfo(np.float64).eps * np.abs(windows).max(axis=1)
-            spread = np.where(std > rounding, std, 1.0)
-        lags = (change / spread[:, None]).reshape(n, -1)
-        errors = np.broadcast_to(errors, level.shape)
-        place = np.stack([np.broadcast_to(each, n) for each in (series, ends)], axis=1)
-        return np.concatenate([lags, level, spread, errors, heading, place], axis=1)
+        values = torch.from_numpy(np.ascontiguousarray(windows))
+        x: Floats = self.scale.encoded(values, torch.as_tensor(errors), series, ends).numpy()
+        return x
 
     def cut(self, history: Floats, series: int = -1) -> Windowed:
         """Every window of a history with what follows it, each `stride`-th counted from the end.

@@ -23,7 +23,7 @@ from quickstudy.inputs import InputKind
 from quickstudy.inputs.labels import label_to_json
 from quickstudy.learner import AnyLearner
 from quickstudy.models.no_queries import ask_one_instead, write_out_sizes
-from quickstudy.targets import IDENTITY, Scale, TargetScale
+from quickstudy.targets import IDENTITY, FrameScale, Scale, TargetScale
 from quickstudy.version import __version__
 
 FORMATS = (".onnx", ".pt2")
@@ -47,9 +47,13 @@ Run = Callable[[Tensor], Sequence[Tensor]]
 class Predictor(nn.Module):
     """An adapted learner as a function of the queries alone, in float32 on the CPU.
 
+    Windows of a series are put into their frames here: they come in the user's units, and so does
+    what follows them.
+
     Shapes:
         queries (queries, *x) -> logits and probabilities (queries, way), or values (queries,
-        outputs) alone.
+        outputs) alone; of windows (queries, lags) -> (queries, horizon), and of several channels
+        (queries, lags, C) -> (queries, horizon, C).
     """
 
     def __init__(
@@ -68,16 +72,33 @@ class Predictor(nn.Module):
     def forward(self, queries: Tensor) -> tuple[Tensor, ...]:
         parts = [self.get_buffer(name) for name in self.names]
         state = pytree.tree_unflatten(parts, self.structure)
-        outputs = answers(self.learner, state, queries, self.temperature)
-        if self.targets.is_identity:
+        scale, x = self.targets, queries
+        if isinstance(scale, FrameScale):
+            x = in_frames(scale, queries).to(queries)
+        outputs = answers(self.learner, state, x, self.temperature)
+        if scale.is_identity:
             return outputs
-        return (self.targets.restore(outputs[0], queries),)
+        values = scale.restore(outputs[0], x)
+        if isinstance(scale, FrameScale):
+            values = as_people_read(scale, values).to(queries)
+        return (values,)
 
     @property
     def outputs(self) -> list[str]:
         """Names of what it gives."""
         regression = self.learner.kind == "regression"
         return ["values"] if regression else ["logits", "probabilities"]
+
+
+def in_frames(scale: FrameScale, windows: Tensor) -> Tensor:
+    """Encoded inputs of windows `(n, lags)`, or `(n, lags, C)` of several channels."""
+    return scale.encoded(windows.reshape(-1, scale.lags, scale.channels))
+
+
+def as_people_read(scale: FrameScale, numbers: Tensor) -> Tensor:
+    """Numbers of a time after those of the time before, with an axis for several channels."""
+    n, several = numbers.shape[1] // scale.channels, scale.channels > 1
+    return numbers.reshape(-1, n, scale.channels) if several else numbers
 
 
 def answers(
@@ -123,7 +144,17 @@ def describe(
         # Their order: JavaScript puts names that are numbers first.
         **({"columns": [*columns]} if isinstance(columns, dict) else {}),
         **({} if targets.is_identity else {"targets": targets.to_json()}),
+        **({"queries": _in_words(targets)} if isinstance(targets, FrameScale) else {}),
     }
+
+
+def _in_words(scale: FrameScale) -> str:
+    """The inputs and the answers of an exported forecaster, in words."""
+    each = f" of {scale.channels} channels" if scale.channels > 1 else ""
+    return (
+        f"the last {scale.lags} steps{each} of a series, in its units and the order of time; "
+        f"answered by the {scale.horizon} that follow"
+    )
 
 
 def exported(
@@ -165,18 +196,22 @@ def exported(
         key: value if isinstance(value, str) else json.dumps(value, allow_nan=False)
         for key, value in (description or {}).items()
     }
-    if isinstance(targets, TargetScale):
-        _check_resolution(targets)
-    queries = [_mixtures(support_x, n) for n in BATCHES]
+    _check_resolution(targets, support_x)
+    asked = support_x
+    if isinstance(targets, FrameScale):
+        asked = as_people_read(targets, targets.values(support_x).flatten(1)).to(support_x)
+    queries = [_mixtures(asked, n) for n in BATCHES]
+    inputs = queries
+    if isinstance(targets, FrameScale):
+        inputs = [in_frames(targets, windows).to(support_x) for windows in queries]
     try:
         with torch.no_grad():
             # None has the answers of one, without its row: a network need not answer none here.
             answered = [
-                answers(learner, state, x if len(x) else support_x[:1], temperature)
-                for x in queries
+                answers(learner, state, x if len(x) else support_x[:1], temperature) for x in inputs
             ]
             expected = [
-                tuple(t[: len(x)] for t in ts) for x, ts in zip(queries, answered, strict=True)
+                tuple(t[: len(x)] for t in ts) for x, ts in zip(inputs, answered, strict=True)
             ]
     except UserError as error:
         raise UserError(
@@ -185,11 +220,13 @@ def exported(
         ) from error
     if not targets.is_identity:
         expected = [
-            (targets.restore(values, x),) for x, (values,) in zip(queries, expected, strict=True)
+            (targets.restore(values, x),) for x, (values,) in zip(inputs, expected, strict=True)
         ]
+    if isinstance(targets, FrameScale):
+        expected = [(as_people_read(targets, values),) for (values,) in expected]
     predictor = Predictor(learner, state, temperature, targets)
     write = _as_onnx if suffix == ".onnx" else _as_pt2
-    content, run = write(predictor, support_x.shape[1:], metadata)
+    content, run = write(predictor, asked.shape[1:], metadata)
     for x, outputs in zip(queries, expected, strict=True):
         results = _asked(run, x.cpu().float(), name, suffix)
         for output, actual, reference in zip(predictor.outputs, results, outputs, strict=True):
@@ -217,9 +254,15 @@ def _asked(run: Run, x: Tensor, name: str, suffix: str) -> Sequence[Tensor]:
         ) from error
 
 
-def _check_resolution(targets: TargetScale) -> None:
+def _check_resolution(targets: Scale, support_x: Tensor) -> None:
     """Raises where single precision cannot tell the values of a regression apart."""
-    for mean, std in zip(targets.mean, targets.std, strict=True):
+    pairs: list[tuple[float, float]] = []
+    if isinstance(targets, TargetScale):
+        pairs = [*zip(targets.mean, targets.std, strict=True)]
+    elif isinstance(targets, FrameScale):
+        frame = targets.frame(support_x)
+        pairs = [*zip(frame.level.flatten().tolist(), frame.spread.flatten().tolist(), strict=True)]
+    for mean, std in pairs:
         if abs(mean) * torch.finfo(torch.float32).eps > std / 1000:
             raise UserError(
                 "export: a file answers in single precision, in the units of the targets; received "
