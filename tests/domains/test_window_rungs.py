@@ -17,7 +17,7 @@ from quickstudy.domains.windows.classical import Array
 from quickstudy.domains.windows.rungs import PENALTIES, ClassicalForecast, Histories, PooledRidge
 from quickstudy.evaluation.scores import score
 from quickstudy.inputs import Windows
-from quickstudy.task import Task, together
+from quickstudy.task import Task, pad, together
 from quickstudy.testing import check_learner
 
 SEASON, HORIZON, LAGS = 4, 3, 8
@@ -288,6 +288,16 @@ def test_every_rung_keeps_the_contract(tmp_path: Path) -> None:
     source = series(tmp_path)
     for rung in source.rungs(None).values():
         check_learner(rung, source.x_shape, source.n_out)
+
+
+def test_padding_is_answered_with_numbers_so_that_its_weight_of_0_can_count(
+    tmp_path: Path,
+) -> None:
+    source = series(tmp_path)
+    task = source.task("test", 0)
+    padded = task._replace(query=pad(task.query, 3, source.n_out))
+    for name, rung in source.rungs(None).items():
+        torch.testing.assert_close(rung.task_loss(padded), rung.task_loss(task), msg=name)
 
 
 def test_they_stand_beside_a_learner_in_evaluations_and_comparisons(tmp_path: Path) -> None:
