@@ -14,7 +14,13 @@ from torch import nn
 from quickstudy import build, compare, evaluate
 from quickstudy.domains.windows import SeriesTasks, TrackTasks, classical, eth_ucy, windows
 from quickstudy.domains.windows.classical import Array
-from quickstudy.domains.windows.rungs import PENALTIES, ClassicalForecast, Histories, PooledRidge
+from quickstudy.domains.windows.rungs import (
+    PENALTIES,
+    ClassicalForecast,
+    Histories,
+    Moments,
+    PooledRidge,
+)
 from quickstudy.evaluation.scores import score
 from quickstudy.inputs import Windows
 from quickstudy.task import Task, pad, together
@@ -257,18 +263,26 @@ def test_the_pooled_ridge_is_of_the_meta_train_series_and_chosen_on_meta_valid(
     torch.testing.assert_close(again.rungs(None)["PooledRidge"].weight, pooled.weight)
 
 
-def test_without_meta_valid_the_penalty_is_chosen_on_the_queries_of_meta_train(
+def test_without_meta_valid_the_penalty_is_that_of_supports_that_forecast_their_queries(
     tmp_path: Path,
 ) -> None:
-    source = tracks(tmp_path)
+    rng = np.random.default_rng(0)
+    noise = [100 + rng.normal(size=26) for _ in range(5)]
+    source = series(tmp_path, noise, valid=0, n_query=4)
     assert source.splits == ("train", "test")
-    pooled = source.rungs(None)["PooledRidge"]
+    n_lags, metrics = source.targets.n_lags, source.metrics
     tasks = [source.task("train", index) for index in range(source.n_tasks("train"))]
-    own, still = (
-        score(rung, tasks, metrics=source.metrics).mean
-        for rung in (pooled, source.rungs(None)["ConstantVelocity"])
-    )
-    assert own < still
+
+    def best(moments: Moments) -> float:
+        models = [PooledRidge(moments.solved(penalty)) for penalty in PENALTIES]
+        means = [score(model, tasks, metrics=metrics).mean for model in models]
+        return PENALTIES[int(np.argmin(means))]
+
+    everything = Moments.of(source.every_window("train"), n_lags)
+    penalty = best(Moments.of((task.support for task in tasks), n_lags))
+    assert penalty != best(everything), "which has seen the queries"
+    pooled = source.rungs(None)["PooledRidge"]
+    torch.testing.assert_close(pooled.weight, everything.solved(penalty).float())
     assert pooled.contributions({}, tasks[0].support, tasks[0].query.x) is None
 
 
