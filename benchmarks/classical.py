@@ -83,10 +83,9 @@ def measured(sources: Iterator[WindowTasks], only: str | None = None) -> tuple[l
                 continue
             scores = score(rung, tasks, metrics=source.metrics)
             row = values.setdefault(name, {})
-            for metric in source.metrics:
-                first = metric is source.metrics[0]
-                new = scores.per_task if first else scores.others[metric.name]
-                row.setdefault(metric.name, []).extend(new.tolist())
+            new = {source.metrics[0].name: scores.per_task, **scores.others}
+            for metric, each in new.items():
+                row.setdefault(metric, []).extend(each.tolist())
     arrays = {
         rung: {metric: np.array(each) for metric, each in row.items()}
         for rung, row in values.items()
@@ -113,14 +112,14 @@ def summary(rows: Values) -> dict[str, dict[str, float]]:
 
 def over_seeds(sources: Any) -> tuple[list[str], Values, list[dict[str, float]]]:
     """The values of all rungs, the pooled ridge's the mean over seeds; and its row of each seed."""
-    names, rows = measured(sources(seed=SEEDS[0]))
-    pooled, at_seeds = [], []
-    for seed in SEEDS:
-        others, row = measured(sources(seed=seed), "PooledRidge")
-        order = [others.index(name) for name in names]
-        values = {metric: each[order] for metric, each in row["PooledRidge"].items()}
-        pooled.append(values)
-        at_seeds.append(summary({**rows, "PooledRidge": values})["PooledRidge"])
+    first, *others = SEEDS
+    names, rows = measured(sources(seed=first))
+    pooled = [rows["PooledRidge"]]
+    for seed in others:
+        again, row = measured(sources(seed=seed), "PooledRidge")
+        order = [again.index(name) for name in names]
+        pooled.append({metric: each[order] for metric, each in row["PooledRidge"].items()})
+    at_seeds = [summary({**rows, "PooledRidge": values})["PooledRidge"] for values in pooled]
     rows["PooledRidge"] = {
         metric: np.mean([values[metric] for values in pooled], axis=0) for metric in pooled[0]
     }
