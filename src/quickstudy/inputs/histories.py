@@ -155,7 +155,7 @@ def _histories(kind: Windows, path: Path, reading: Reading, varies: bool) -> lis
     if kind.layout == "tracks":
         return _tracks(kind, path)
     missing, columns = reading
-    every = read_series(path, missing=missing, columns=columns, varies=varies)
+    every = read_series(path, gaps=kind.gaps, missing=missing, columns=columns, varies=varies)
     n = len(kind.channels)
     # A column a channel, where the columns are the channels of the model.
     if n > 1 and {each.name for each in every} == {*kind.channels}:
@@ -165,6 +165,7 @@ def _histories(kind: Windows, path: Path, reading: Reading, varies: bool) -> lis
             first = every[0]
             filled = max(each.filled for each in every)
             return [Series(path.name, values, kind.channels, first.times, filled)]
+    every = [_of_channels(each, kind.channels) for each in every]
     for each in every:
         if len(each.channels) != n:
             raise UserError(
@@ -172,6 +173,14 @@ def _histories(kind: Windows, path: Path, reading: Reading, varies: bool) -> lis
                 f"{len(each.channels)} in {path}, {', '.join(each.channels)}; give the same."
             )
     return every
+
+
+def _of_channels(series: Series, names: Sequence[str]) -> Series:
+    """The channels of these names, in this order; all where one is missing."""
+    if not {*names} <= {*series.channels}:
+        return series
+    values = series.values[:, [series.channels.index(name) for name in names]]
+    return series._replace(values=values, channels=tuple(names))
 
 
 def _tracks(kind: Windows, path: Path) -> list[Series]:

@@ -19,6 +19,7 @@ from quickstudy.files.records import JSON
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.histories import histories, one_history, window_names
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
+from quickstudy.inputs.series_steps import Gaps
 from quickstudy.inputs.track_files import TrackWindows, read_scene, windows_of
 from quickstudy.inputs.vectors import nested_numbers, numbers, of_a_time
 from quickstudy.targets import FrameScale
@@ -64,6 +65,7 @@ class Windows(InputKind):
         stride: Times from one window of a history to the next.
         layout: What a file holds: series, or the tracks of many agents in one scene.
         min_agents: Agents that a window of tracks needs at least.
+        gaps: What to do about what is missing in a file of series, see `read_series`.
 
     Example:
         >>> kind = Windows(lags=24, horizon=6)
@@ -86,6 +88,7 @@ class Windows(InputKind):
     stride: int = 1
     layout: Layout = "series"
     min_agents: int = 1
+    gaps: Gaps = "refuse"
 
     def __post_init__(self) -> None:
         at_least("windows", 1, season=self.season, stride=self.stride, min_agents=self.min_agents)

@@ -190,7 +190,7 @@ def windows(
         id: Column that names the series, of a file with a row for each value.
         time: Column of the times.
         values: Columns of the values, each a channel of the series.
-        gaps: What to do about times that are missing.
+        gaps: What to do about steps and values that are missing, here and where a model is used.
         missing: Words that say that a value is missing, and no others do.
         columns: How the numbers of columns are written, where it is to be said: `numbers`, with a
             decimal point, or `comma`.
@@ -222,7 +222,7 @@ def windows(
     file = "the data frame" if is_frame(path) else path
     lags = max(4 * horizon, 2 * season) if lags is None else lags
     channels = every[0].channels
-    kind = Windows(lags, horizon, channels, season=season, stride=stride)
+    kind = Windows(lags, horizon, channels, season=season, stride=stride, gaps=gaps)
     what_follows: dict[str, Floats] = {}
     if future is not None:
         what_follows = _following(future, every, horizon, read)
