@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,3 +164,13 @@ def test_a_way_is_drawn_in_its_plane(visit: Visit) -> None:
     across, up = (np.abs(naive[-1] - naive[0]) / np.abs(3 * step)).tolist()
     assert across == pytest.approx(up, rel=0.05)  # one scale for both axes
     assert violations(page) == []
+
+    page.get_by_role("link", name="API").click()
+    for operation, n in {"predict_once": 4, "create_task": None, "add_examples": None}.items():
+        page.locator(f"#{operation} > summary").click()
+        lines = page.locator(f"#{operation} pre").all_text_contents()
+        (line,) = [line for line in lines if line.startswith("curl")]
+        assert '"series"' in line
+        if n:
+            ran = subprocess.run(["sh"], input=line, capture_output=True, text=True, check=True)
+            assert len(json.loads(ran.stdout)["predictions"][0]["label"]) == n

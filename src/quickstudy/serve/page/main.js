@@ -71,7 +71,7 @@ function setUpHead() {
   picker.addEventListener("change", () => choose(state.models.find(({ id }) => id === picker.value)));
   name.addEventListener("change", () => renameTask(name.value.trim()).catch(fail));
   for (const button of document.querySelectorAll(".load-example")) {
-    button.addEventListener("click", () => busy(button, loadExample));
+    button.addEventListener("click", () => busy(button, loadExample).then(() => isSeries() && reveal(find("#ask"))));
   }
   find("#new-task").addEventListener("click", startAfresh);
   for (const button of document.querySelectorAll(".import")) {

@@ -191,7 +191,7 @@ function reasons({ prediction, reasons: { target, influence, words } }) {
   if (!known.length) pulls.append(el("li", { class: "soft" }, say("answer.no_pulls")));
   const sure = shares.length ? [el("h4", {}, say("answer.shares")), classes] : [];
   const spoke = words ? [el("h4", {}, say("answer.words", { label: target })), wordsThatSpoke(words)] : [];
-  return [...spoke, ...sure, el("h4", {}, say("answer.pulls")), pulls];
+  return [...spoke, ...sure, el("h4", {}, isSeries() ? say("series.pulls") : say("answer.pulls")), pulls];
 }
 
 /** One example, with a bar to the right if it spoke for the answer and to the left if against it. */

@@ -87,6 +87,7 @@ export function sampleOf(schema, name = "", deep = 0) {
   if (each.const !== undefined) return each.const;
   if (each.enum) return each.enum[0];
   if (each.properties) return sampleObject(each, deep);
+  if (name === "label" && model?.kind === "regression") return sampleValue();
   if (each.anyOf) return sampleOf(each.anyOf.find(({ type }) => type !== "null") ?? each.anyOf[0], name, deep + 1);
   if (each.type === "array") return sampleList(each, name, deep);
   if (each.type === "object") return name === "row" ? sampleRow() : {};
@@ -102,8 +103,16 @@ function sampleObject({ properties, required = [], oneOf, anyOf = [] }, deep) {
   const chosen = oneOf ? oneOf.find((one) => one.required.includes(form)) ?? oneOf[0] : {};
   const either = anyOf.find((one) => one.required?.includes(form)) ?? anyOf[0];
   const keys = [...required, ...(chosen.required ?? []), ...(either?.required ?? [])];
-  const shown = keys.length ? keys : Object.keys(properties).slice(0, 2);
+  const free = form === "series" && properties.series ? ["series"] : Object.keys(properties).slice(0, 2);
+  const shown = keys.length ? keys : free;
   return Object.fromEntries(shown.map((key) => [key, sampleOf(properties[key], key, deep + 1)]));
+}
+
+/** The label of an example of a regression: a value, or what follows a series. */
+function sampleValue() {
+  const { horizon, channels } = model.series ?? { horizon: 1, channels: ["value"] };
+  const n = horizon * channels.length;
+  return n > 1 ? filled([n]) : 1.5;
 }
 
 /** Examples are two, of two classes: fewer teach nothing. */
@@ -112,7 +121,8 @@ function sampleList({ items = {} }, name, deep) {
   if (name === "values") return filled(model?.x_shape ?? [2]);
   const one = sampleOf(items, name, deep + 1);
   const labelled = one instanceof Object && "label" in one && resolved(items).oneOf;
-  return labelled ? [one, { ...one, label: samples.other }] : [one];
+  if (!labelled || model?.kind === "regression") return [one];
+  return [one, { ...one, label: samples.other }];
 }
 
 function sampleRow() {

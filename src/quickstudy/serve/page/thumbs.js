@@ -60,8 +60,10 @@ export function sketch(numbers, alt) {
 export function waySketch(points, alt) {
   const [across, up] = [0, 1].map((k) => points.map((point) => point[k]));
   const [left, low] = [Math.min(...across), Math.min(...up)];
-  const scale = Math.max((Math.max(...across) - left) / 296, (Math.max(...up) - low) / 76) || 1;
-  const text = points.map(([x, y]) => `${(2 + (x - left) / scale).toFixed(1)},${(78 - (y - low) / scale).toFixed(1)}`);
+  const [wide, high] = [Math.max(...across) - left, Math.max(...up) - low];
+  const scale = Math.max(wide / 290, high / 70) || 1;
+  const text = points.map(([x, y]) =>
+    `${(150 + (x - left - wide / 2) / scale).toFixed(1)},${(40 - (y - low - high / 2) / scale).toFixed(1)}`);
   return svg("svg", { class: "sketch way-sketch", viewBox: "0 0 300 80", role: "img", "aria-label": alt }, svg("polyline", { points: text.join(" ") }));
 }
 
