@@ -130,34 +130,32 @@ def test_the_channels_of_a_time_are_side_by_side(server: Client, made: Path) -> 
     assert task["examples"] == again["examples"]
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer", "words"),
-    [
-        ({"query": [{"series": [1] * 8}]}, "/support", "needs support, or a series"),
-        ({"support": windows_of(history_of())}, "/query", "needs a query, or a series"),
-        ({"series": [1, 2, 3]}, "/series", "received 3 values"),
-        ({"series": []}, "/series", "at least 1"),
-        ({"series": [1] * 100_001}, "/series", "at most 100000"),
-        ({"series": "1, 2"}, "/series", "valid array"),
-        ({"series": [*history_of(), None]}, "/series", "'None' in place 30"),
-        ({"series": [*history_of(), "7"]}, "/series", "'7' in place 30"),
-        ({"series": [*history_of(), True]}, "/series", "'True' in place 30"),
-        ({"series": [*history_of(), 1e39]}, "/series", "in place 30"),
-        ({"series": [[1, 2]] * 30}, "/series", "must be a number"),
-        ({"series": history_of(), "query": [{"series": [1] * 7}]}, "/query/0", "last 8 values"),
-        ({"series": history_of(), "query": [{"values": [1, 2]}]}, "/query/0", "lists of"),
-        ({"series": history_of(), "query": [{"text": "up"}]}, "/query/0", "as 'series'"),
-        ({"series": history_of(), "query": [{"series": None}]}, "/query/0", "exactly one of"),
-    ],
-)
-def test_wrong_series_are_named(
-    server: Client, body: dict[str, Any], pointer: str, words: str
-) -> None:
-    said = server.post(f"{SEASONS}:predict", json=body)
-    assert said.status_code == 422, said.text
-    assert said.headers["content-type"] == "application/problem+json"
-    assert said.json()["errors"][0]["pointer"] == pointer
-    assert words in said.json()["detail"]
+WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"query": [{"series": [1] * 8}]}, "/support", "needs support, or a series"),
+    ({"support": windows_of(history_of())}, "/query", "needs a query, or a series"),
+    ({"series": [1, 2, 3]}, "/series", "received 3 values"),
+    ({"series": []}, "/series", "at least 1"),
+    ({"series": [1] * 100_001}, "/series", "at most 100000"),
+    ({"series": "1, 2"}, "/series", "valid array"),
+    ({"series": [*history_of(), None]}, "/series", "'None' in place 30"),
+    ({"series": [*history_of(), "7"]}, "/series", "'7' in place 30"),
+    ({"series": [*history_of(), True]}, "/series", "'True' in place 30"),
+    ({"series": [*history_of(), 1e39]}, "/series", "in place 30"),
+    ({"series": [[1, 2]] * 30}, "/series", "must be a number"),
+    ({"series": history_of(), "query": [{"series": [1] * 7}]}, "/query/0", "last 8 values"),
+    ({"series": history_of(), "query": [{"values": [1, 2]}]}, "/query/0", "lists of"),
+    ({"series": history_of(), "query": [{"text": "up"}]}, "/query/0", "as 'series'"),
+    ({"series": history_of(), "query": [{"series": None}]}, "/query/0", "exactly one of"),
+]
+
+
+def test_wrong_series_are_named(server: Client) -> None:
+    for body, pointer, words in WRONG:
+        said = server.post(f"{SEASONS}:predict", json=body)
+        assert said.status_code == 422, (words, said.text)
+        assert said.headers["content-type"] == "application/problem+json"
+        assert said.json()["errors"][0]["pointer"] == pointer, words
+        assert words in said.json()["detail"]
 
 
 def test_wrong_examples_are_named(server: Client) -> None:

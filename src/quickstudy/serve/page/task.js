@@ -2,6 +2,7 @@
 
 import { Problem, ask, at, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remember, remembered } from "./answers.js";
+import { isSeries } from "./forecast.js";
 import { Unreadable } from "./inputs.js";
 import { changed, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
 import { say } from "./words.js";
@@ -202,6 +203,7 @@ function accept(task, etag, inputs = []) {
   const fresh = task.examples.filter(({ id }) => !known.has(id));
   if (fresh.length === inputs.length) fresh.forEach(({ id }, i) => known.set(id, inputs[i]));
   Object.assign(state, { task, etag, inputs: known });
+  if (isSeries()) state.quality = null;  // a trial on other values says nothing of these
   setClasses(isRegression() ? [{ label: null, shots: task.examples.length }] : task.classes);
   address();
   changed();
