@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +21,13 @@ from quickstudy.task import Examples, Kind
 __all__ = [
     "ACCURACY",
     "AUC",
+    "COVERAGE",
     "DEFAULT",
     "LOG_LIKELIHOOD",
     "LOSS",
     "METRICS",
     "MSE",
+    "PINBALL",
     "Metric",
     "half_width",
     "named",
@@ -34,6 +37,8 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+CENTRAL = 0.8
+"""Share of the targets that an interval is to cover where nobody asks for another."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,11 @@ def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
 
 
+def deviations_of(coverage: float) -> float:
+    """Standard deviations on each side of the mean that hold this share of a normal."""
+    return NormalDist().inv_cdf((1 + coverage) / 2)
+
+
 def log_student(y: Tensor, mean: Tensor, scale: Tensor, freedom: float) -> Tensor:
     """The log-density of y under Student's t around the mean, of each element, in nats."""
     constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
@@ -249,6 +259,24 @@ def _log_likelihood(prediction: Tensor, query: Examples) -> float:
     distribution, y = _real(prediction, query)
     density = log_density(y, distribution[..., 0], distribution[..., 1])
     return float(density.double().sum(dim=1).mean())
+
+
+def _coverage(prediction: Tensor, query: Examples) -> float:
+    """Of a mean and a standard deviation, as `_log_likelihood`."""
+    distribution, y = _real(prediction, query)
+    mean, std = distribution.double().unbind(dim=-1)
+    return float(((y - mean).abs() <= deviations_of(CENTRAL) * std).double().mean())
+
+
+def _pinball(prediction: Tensor, query: Examples) -> float:
+    """Of a mean and a standard deviation, as `_log_likelihood`."""
+    distribution, y = _real(prediction, query)
+    mean, std = distribution.double().unbind(dim=-1)
+    losses = []
+    for k in range(1, 10):
+        over = y - mean - NormalDist().inv_cdf(k / 10) * std
+        losses.append(torch.maximum(k / 10 * over, (k / 10 - 1) * over).mean())
+    return float(torch.stack(losses).mean())
 
 
 def _real(prediction: Tensor, query: Examples) -> tuple[Tensor, Tensor]:
@@ -297,6 +325,25 @@ LOSS = Metric(
     per_task=_cross_entropy,
     kind="classification",
     unit="nats",
+)
+COVERAGE = Metric(
+    name="coverage",
+    noun="share of targets in the central 80 % interval",
+    larger_is_better=True,
+    per_task=_coverage,
+    kind="regression",
+    unit="%",
+    scale=100,
+    digits=1,
+    fine_digits=1,
+    highest=1.0,
+)
+PINBALL = Metric(
+    name="pinball",
+    noun="pinball loss, the mean over the quantiles .1 to .9",
+    larger_is_better=False,
+    per_task=_pinball,
+    kind="regression",
 )
 
 METRICS: dict[str, Metric] = {

@@ -22,7 +22,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import Pooled
-from quickstudy.metrics import LOG_LIKELIHOOD, Metric, named
+from quickstudy.metrics import COVERAGE, LOG_LIKELIHOOD, PINBALL, Metric, named
 from quickstudy.models.saved import load_pooled
 from quickstudy.task import setting_name
 from quickstudy.tasks import Split, TaskSource
@@ -268,6 +268,15 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     if "log_likelihood" in result:
         value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], LOG_LIKELIHOOD)
         print(f"log-likelihood of a query: {value} {LOG_LIKELIHOOD.unit}")
+    if "coverage" in result:
+        coverage = _plus_minus(result["coverage"], result["coverage_ci95"], COVERAGE)
+        pinball = _plus_minus(result["pinball"], result["pinball_ci95"], PINBALL)
+        unit = f" {result['pinball_unit']}" if result["pinball_unit"] else ""
+        print(
+            f"central 80 % interval: covers {coverage} % of the targets, without the factor "
+            f"{result['temperature']:.2f} of meta-valid {100 * result['coverage_uncalibrated']:.1f}"
+            f" %; pinball loss {pinball}{unit}"
+        )
     if "log_likelihood_gap" in result:
         best, worst = result["reference"]["oracle"], result["reference"]["constant"]
         missing = 100 * result["log_likelihood_gap"]

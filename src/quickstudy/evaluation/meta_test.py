@@ -7,14 +7,13 @@ from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from quickstudy.batching.batch import TOGETHER, choose
 from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
 from quickstudy.evaluation.curves import against_shots, at_shots, by_instance, by_steps
 from quickstudy.evaluation.effort import Measurement, fit_into, forecast
+from quickstudy.evaluation.intervals import gaussians, intervals, says_how_sure
 from quickstudy.evaluation.record import (
     Calibration,
     Curve,
@@ -24,7 +23,7 @@ from quickstudy.evaluation.record import (
     Mean,
     Rung,
 )
-from quickstudy.evaluation.scores import Scores, n_lanes, norm_name, responses, score
+from quickstudy.evaluation.scores import Scores, n_lanes, norm_name, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
 from quickstudy.metrics import LOG_LIKELIHOOD, reliability
@@ -70,7 +69,8 @@ def evaluate(
         steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
-        temperature: That of the meta-trained model, for the calibration.
+        temperature: That of the meta-trained model, for the calibration; in regression the factor
+            of standard deviations, for the intervals.
         beside: More opponents by name, such as a pooled model.
         progress: Called with a word on what is being done.
         minutes: Minutes that baselines and curves may take together on quiet cores: each is
@@ -137,6 +137,7 @@ def evaluate(
     )
     disjoint = _disjoint(learner, source, split, n_tasks, own)
     density = likelihood(learner, source, split, n_tasks)
+    honesty = intervals(learner, source, split, n_tasks, temperature)
     results = {}
     for key, part in parts.items():
         progress(part.name)
@@ -187,6 +188,7 @@ def evaluate(
         others={name: Mean.of(values) for name, values in own.others.items()},
         calibration=_calibration(own, temperature) if metric.kind == "classification" else None,
         likelihood=density,
+        intervals=honesty,
         rungs=rungs,
         by_shots=curve(name),
         by_steps=results.get((name, STEPS)),
@@ -220,23 +222,13 @@ def likelihood(
 
     It is of the targets in the user's units.
     """
-    if learner.kind != "regression" or not learner.overrides(Learner.distribution):
+    if not says_how_sure(learner):
         return None
-
-    targets = source.targets
-
-    def moments(task: Task) -> Tensor:
-        gaussian = learner.distribution(learner.adapt(task.support), task.query.x)
-        assert gaussian is not None
-        mean, std = gaussian
-        x = task.query.x
-        return torch.stack([targets.restore(mean, x), targets.deviations(std, x)], dim=-1)
-
     tasks = (source.task(split, index) for index in range(n_tasks))
     values = np.array(
         [
-            LOG_LIKELIHOOD.per_task(answer, query._replace(y=targets.restore(query.y, query.x)))
-            for (_, query), answer in responses(learner, tasks, answer=moments)
+            LOG_LIKELIHOOD.per_task(answer, query)
+            for query, answer in gaussians(learner, source.targets, tasks)
         ]
     )
     every = (source.log_likelihoods(split, index) for index in range(n_tasks))

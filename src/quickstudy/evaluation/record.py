@@ -111,6 +111,37 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """How honest the intervals of a regression are.
+
+    Attributes:
+        coverage: The share of targets in the central 80 % interval.
+        pinball: Pinball loss, the mean over the quantiles .1 to .9.
+        unit: Of the pinball loss, where it is not that of the targets.
+        temperature: The factor of the standard deviations.
+        coverage_uncalibrated: Coverage of factor 1.
+    """
+
+    coverage: Mean
+    pinball: Mean
+    unit: str
+    temperature: float
+    coverage_uncalibrated: float
+
+    def to_json(self) -> JSON:
+        """Returns the fields by name."""
+        return {
+            "coverage": self.coverage.value,
+            "coverage_ci95": self.coverage.ci95,
+            "pinball": self.pinball.value,
+            "pinball_ci95": self.pinball.ci95,
+            "pinball_unit": self.unit,
+            "temperature": self.temperature,
+            "coverage_uncalibrated": self.coverage_uncalibrated,
+        }
+
+
+@dataclass(frozen=True)
 class Rung:
     """A simple opponent on the same tasks.
 
@@ -160,6 +191,7 @@ class Evaluation(Record):
         disjoint: The headline over tasks that share no example.
         calibration: Of classification.
         likelihood: Of a regression learner that gives a distribution.
+        intervals: Likewise.
         rungs: Simple opponents on the same tasks, by name.
         by_shots: The headline against shots.
         by_steps: The headline against inner steps, of a learner that takes them.
@@ -179,6 +211,7 @@ class Evaluation(Record):
     others: dict[str, Mean] = field(default_factory=dict)
     calibration: Calibration | None = None
     likelihood: Likelihood | None = None
+    intervals: Intervals | None = None
     rungs: dict[str, Rung] = field(default_factory=dict)
     by_shots: Curve | None = None
     by_steps: Curve | None = None
@@ -206,7 +239,7 @@ class Evaluation(Record):
             "ci95_disjoint": None if disjoint.mean is None else disjoint.mean.ci95,
             "n_tasks_disjoint": disjoint.n_tasks,
         }
-        for part in (self.calibration, self.likelihood):
+        for part in (self.calibration, self.likelihood, self.intervals):
             result |= {} if part is None else part.to_json()
         result["baselines"] = {name: rung.to_json() for name, rung in self.rungs.items()}
         if self.by_shots is not None:

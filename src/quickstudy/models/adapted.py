@@ -32,6 +32,7 @@ from quickstudy.inputs.labels import (
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import locked, state_bytes
 from quickstudy.models.export import describe, exported
+from quickstudy.models.intervals import interval_of
 from quickstudy.models.memory import check_memory
 from quickstudy.models.task_files import written
 from quickstudy.nets.pieces import in_pieces
@@ -140,6 +141,24 @@ class Adapted:
             for i, certain in zip(best.tolist(), sure.tolist(), strict=True)
         ]
         return labels[0] if single else label_array(labels)
+
+    def interval(self, X: Any, coverage: float = 0.8) -> tuple[Array | Any, Array | Any]:
+        """The ends of the central interval of each answer, in the user's units, as `predict`.
+
+        Its width is such that on meta-valid tasks the 80 % interval covers 80 % of the targets.
+
+        Args:
+            X: Queries, as in `predict`.
+            coverage: The share of targets that it is to cover.
+
+        Raises:
+            UserError: The learner gives no distribution, as in classification; or `coverage` is not
+                between 0 and 1.
+        """
+        x, single, _ = self.model.inputs(X)
+        with locked(self.model.learner):
+            low, high = (self._shaped(end) for end in interval_of(self, x, coverage))
+        return (low[0], high[0]) if single else (low, high)
 
     def predict_proba(self, X: Any) -> Array:
         """Probability of each class `(queries, way)`; of one query `(way,)`.

@@ -124,7 +124,8 @@ def describe(
     Args:
         learner: What was exported.
         classes: Labels, in the order of the columns.
-        temperature: What the logits were divided by.
+        temperature: What the logits were divided by; in regression that of `Model`, which values
+            do not need.
         preprocess: The kind of its inputs.
         fingerprint: That of the meta-trained model.
         targets: The scale of the targets of a regression.

@@ -1,49 +1,49 @@
-"""The intervals of answers, in the user's units."""
+"""The intervals of a model's answers, in the user's units."""
 
 from __future__ import annotations
 
-from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner
-from quickstudy.models.adapted import Adapted
-from quickstudy.models.model import Model
+from quickstudy.evaluation.intervals import says_how_sure
+from quickstudy.inputs.labels import Array
+from quickstudy.metrics import CENTRAL, deviations_of
 
-Array = NDArray[Any]
+if TYPE_CHECKING:
+    from quickstudy.models.adapted import Adapted
+    from quickstudy.models.model import Model
 
 
 def gives_intervals(model: Model) -> bool:
     """Whether answers have intervals: those of a regression whose learner gives a distribution."""
-    return model.kind == "regression" and model.learner.overrides(Learner.distribution)
+    return says_how_sure(model.learner)
 
 
-def interval_of(adapted: Adapted, x: Tensor, coverage: float = 0.8) -> tuple[Array, Array]:
+@torch.no_grad()
+def interval_of(adapted: Adapted, x: Tensor, coverage: float = CENTRAL) -> tuple[Array, Array]:
     """The central interval of encoded inputs `(n, *x_shape)`: its ends `(n, outputs)`.
 
-    Args:
-        adapted: A model of a regression.
-        x: Encoded inputs.
-        coverage: Part of the targets that the interval of each is to hold.
-
     Raises:
-        UserError: The coverage is not between 0 and 1, or the learner gives no distribution.
+        UserError: The learner gives no distribution, or `coverage` is not between 0 and 1.
     """
     model = adapted.model
-    if not 0 < coverage < 1 or not gives_intervals(model):
-        received = f"a coverage of {coverage:g}" if gives_intervals(model) else "none"
+    if not gives_intervals(model):
         raise UserError(
-            "interval: needs a learner that gives a distribution, and a coverage between 0 and 1; "
-            f"received {received} of a {type(model.learner).__name__}; choose another."
+            "interval: needs a regression and a learner that says how sure it is; received "
+            f"{type(model.learner).__name__} in {model.kind}; train PriorHead or NeuralProcess on "
+            "values, or use predict."
         )
-    with torch.no_grad():
-        distribution = model.learner.distribution(adapted.state, x)
+    if not 0 < coverage < 1:
+        raise UserError(
+            f"interval: coverage must be above 0 and below 1; received {coverage}; ask for a share "
+            "of the targets, such as 0.8."
+        )
+    distribution = model.learner.distribution(adapted.state, x)
     assert distribution is not None
-    mean, std = distribution
-    deviations = NormalDist().inv_cdf((1 + coverage) / 2) * model.temperature
-    middle, half = adapted.scale.restore(mean, x), deviations * adapted.scale.deviations(std, x)
+    (mean, std), scale = distribution, adapted.scale
+    half = model.temperature * deviations_of(coverage) * scale.deviations(std, x)
+    middle = scale.restore(mean, x)
     return (middle - half).cpu().numpy(), (middle + half).cpu().numpy()

@@ -30,7 +30,8 @@ class Model:
         learner: In eval mode from now on.
         x_shape: Shape of one input.
         preprocess: The kind of its inputs; `Vectors` where omitted.
-        temperature: What logits are divided by before they become probabilities.
+        temperature: What logits are divided by before they become probabilities; in regression the
+            factor of standard deviations.
         novelty: From where on a query is of none of the classes taught; None where it is not known.
         targets: The scale of the targets that the learner was trained with (`TaskSource.targets`);
             `"support"` where each task has that of its own examples.

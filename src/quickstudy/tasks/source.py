@@ -14,7 +14,7 @@ from torch import nn
 from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import DEFAULT, Metric
+from quickstudy.metrics import COVERAGE, DEFAULT, PINBALL, Metric
 from quickstudy.targets import IDENTITY, Scale, TargetRule
 from quickstudy.task import Kind, Task, stack
 from quickstudy.tasks.contents import Contents
@@ -93,6 +93,15 @@ class TaskSource(ABC):
         They are in the user's units, whatever the scale of the tasks' targets.
         """
         return tuple(metric.in_units_of(self.targets) for metric in DEFAULT[self.kind])
+
+    @property
+    def interval_metrics(self) -> tuple[Metric, Metric]:
+        """How much of the targets an interval covers, and the pinball loss of its quantiles.
+
+        They are of means and standard deviations `(query, outputs, 2)` in the user's units. A
+        source whose tasks differ in scale measures the loss in a unit of its own, and says which.
+        """
+        return COVERAGE, PINBALL
 
     @property
     def targets(self) -> Scale:

@@ -25,7 +25,8 @@ class Result:
             the last weights are kept.
         minutes: Wall-clock minutes, over all resumptions.
         skipped: Tasks left out because their loss or gradient was not finite.
-        temperature: What the logits are divided by for calibrated probabilities; 1 in regression.
+        temperature: What the logits are divided by for calibrated probabilities; in regression the
+            factor of standard deviations with which 80 % intervals cover 80 % of the targets.
         novelty: From where on a query is of none of the classes taught; None where it is not known.
         notes: What to know of the data of a run that was continued, if they changed or may have.
     """

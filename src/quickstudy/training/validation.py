@@ -10,6 +10,7 @@ import numpy as np
 from quickstudy.batching.processes import gather, own_random_numbers, share, world
 from quickstudy.errors import UserError
 from quickstudy.evaluation.calibration import helpful_temperature
+from quickstudy.evaluation.intervals import fit_factor, gaussians, says_how_sure
 from quickstudy.evaluation.novelty import Threshold, fit_threshold
 from quickstudy.evaluation.scores import responses, score
 from quickstudy.learner import AnyLearner
@@ -60,11 +61,18 @@ class Validation:
         return gather(values, self.n)
 
     def calibration(self) -> tuple[float, Threshold | None]:
-        """The temperature and the threshold of novelty on these tasks; neutral without any."""
-        if self.learner.kind == "regression" or not self.n:
+        """The temperature and the threshold of novelty on these tasks; neutral without any.
+
+        The temperature of a regression is the factor of standard deviations.
+        """
+        sure = says_how_sure(self.learner)
+        if not self.n or (self.learner.kind == "regression" and not sure):
             return 1.0, None
         with self._random_numbers():
             every = range(self.n)
+            if sure:
+                targets = self.source.targets
+                return fit_factor(gaussians(self.learner, targets, self.tasks(every))), None
             temperature = helpful_temperature(responses(self.learner, self.tasks(every)))
             return temperature, fit_threshold(self.learner, self.tasks(every))
 

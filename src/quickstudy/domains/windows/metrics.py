@@ -16,12 +16,15 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import Metric, register
+from quickstudy.metrics import COVERAGE, PINBALL, Metric, register
 from quickstudy.targets import FrameScale
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.source import Split
 
-__all__ = ["ADE", "FDE", "MASE", "OWA", "SMAPE", "forecast_metrics", "track_metrics"]
+__all__ = [
+    *("ADE", "FDE", "MASE", "OWA", "SMAPE"),
+    *("forecast_intervals", "forecast_metrics", "track_metrics"),
+]
 
 ROUNDING = 2.0**-21
 """Errors that tasks of 32 bits may make by themselves, relative to a window's level and spread."""
@@ -100,6 +103,17 @@ def forecast_metrics(source: SeriesSource, naive2: AnyLearner) -> tuple[Metric, 
 def track_metrics(scale: FrameScale) -> tuple[Metric, ...]:
     """ADE and FDE of tracks whose targets have this scale, in the user's units."""
     return tuple(metric.in_units_of(scale) for metric in (ADE, FDE))
+
+
+def forecast_intervals(scale: FrameScale) -> tuple[Metric, Metric]:
+    """The coverage of intervals, and their pinball loss in units of the naive error, as MASE."""
+    return COVERAGE, replace(PINBALL, per_task=partial(scaled_pinball, scale), unit="naive errors")
+
+
+def scaled_pinball(scale: FrameScale, prediction: Tensor, query: Examples) -> float:
+    """The pinball loss of means and standard deviations, relative to the naive error."""
+    naive = scale.frame(query.x).naive_error.repeat(1, scale.horizon)
+    return PINBALL.per_task(prediction / naive[..., None], query._replace(y=query.y / naive))
 
 
 def smape(prediction: Tensor, query: Examples, scale: FrameScale | None = None) -> float:

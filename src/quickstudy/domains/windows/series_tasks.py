@@ -13,7 +13,7 @@ from torch import nn
 
 from quickstudy.domains.windows import classical
 from quickstudy.domains.windows.copies import copies_among, families, total_among
-from quickstudy.domains.windows.metrics import forecast_metrics
+from quickstudy.domains.windows.metrics import forecast_intervals, forecast_metrics
 from quickstudy.domains.windows.rungs import ClassicalForecast, Histories, forecast_rungs
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
 from quickstudy.errors import UserError
@@ -86,6 +86,10 @@ class SeriesTasks(WindowTasks):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         return self._metrics
+
+    @property
+    def interval_metrics(self) -> tuple[Metric, Metric]:
+        return forecast_intervals(self.targets)
 
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
         return forecast_rungs(self.histories, self.pooled)
