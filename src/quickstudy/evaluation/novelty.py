@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import responses
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
@@ -206,3 +207,25 @@ def _without_class(task: Task, column: int) -> Task:
 def _present(support: Examples) -> Tensor:
     """1 for a class that has examples `(way,)`."""
     return ((support.y * support.weight[:, None]).sum(dim=0) > 0).to(support.y)
+
+
+def useful(threshold: Threshold | None, has_network: bool) -> Threshold:
+    """The threshold of a model that was asked for novelty.
+
+    Args:
+        threshold: Its threshold, if it has one.
+        has_network: Whether its inputs are features of a frozen encoder.
+
+    Raises:
+        UserError: There is none that tells taught from untaught.
+    """
+    if threshold is not None and threshold.is_useful:
+        return threshold
+    received = "none" if threshold is None else f"an AUROC of {threshold.auroc:.2f}"
+    advice = "meta-train a classifier of three or more ways"
+    if has_network and threshold is None:
+        advice = f"give {FEWEST} examples or more of three or more classes"
+    raise UserError(
+        "novelty: needs a threshold, which meta-training chooses by leaving classes out; received "
+        f"{received}; {advice}, or leave it out."
+    )

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
-from quickstudy.evaluation.novelty import FEWEST, Threshold, novelty, own_threshold
+from quickstudy.evaluation.novelty import Threshold, novelty, own_threshold, useful
 from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
 from quickstudy.explain.explanation import in_words
 from quickstudy.files.atomic import write_atomically
@@ -124,7 +124,7 @@ class Adapted:
                 f"{min_confidence} in {self.model.kind}; choose one of 0 .. 1, or leave it out."
             )
         if max_novelty is not None:
-            self._threshold()
+            useful(self.threshold, self.model.preprocess.has_network)
             at_least("predict", 0, max_novelty=max_novelty)
         X = self.model.inputs(X)
         outputs, single = self._output(X)
@@ -143,17 +143,10 @@ class Adapted:
         return labels[0] if single else label_array(labels)
 
     def interval(self, X: Any, coverage: float = 0.8) -> tuple[Array | Any, Array | Any]:
-        """The ends of the central interval of each answer, in the user's units, as `predict`.
-
-        Its width is such that on meta-valid tasks the 80 % interval covers 80 % of the targets.
-
-        Args:
-            X: Queries, as in `predict`.
-            coverage: The share of targets that it is to cover.
+        """The ends of the central interval that covers this share of targets, as `predict`.
 
         Raises:
-            UserError: The learner gives no distribution, as in classification; or `coverage` is not
-                between 0 and 1.
+            UserError: The learner gives no distribution, or `coverage` is not between 0 and 1.
         """
         x, single, _ = self.model.inputs(X)
         with locked(self.model.learner):
@@ -189,7 +182,7 @@ class Adapted:
             >>> adapted.novelty(X[50:]).shape if model.novelty else ()
             (50,)
         """
-        threshold = self._threshold()
+        threshold = useful(self.threshold, self.model.preprocess.has_network)
         x, single, _ = self.model.inputs(X)
         with torch.no_grad(), locked(self.model.learner):
             scores = novelty(self.model.learner, self.support, self.state, x)
@@ -394,24 +387,6 @@ class Adapted:
     def _inputs(self) -> Encoded:
         """The examples as the network takes them, and as people read them."""
         return Encoded(self.support_x, raw=self.raw)
-
-    def _threshold(self) -> Threshold:
-        """The threshold of novelty.
-
-        Raises:
-            UserError: There is none that tells taught from untaught.
-        """
-        threshold = self.threshold
-        if threshold is None or not threshold.is_useful:
-            received = "none" if threshold is None else f"an AUROC of {threshold.auroc:.2f}"
-            advice = "meta-train a classifier of three or more ways"
-            if self.model.preprocess.has_network and threshold is None:
-                advice = f"give {FEWEST} examples or more of three or more classes"
-            raise UserError(
-                "novelty: needs a threshold, which meta-training chooses by leaving classes out; "
-                f"received {received}; {advice}, or leave it out."
-            )
-        return threshold
 
     def _probabilities(self, out: Tensor) -> Tensor:
         return torch.softmax(out.double() / self.model.temperature, dim=1)
