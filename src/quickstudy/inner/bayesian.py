@@ -139,7 +139,8 @@ def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start 
     """The ridge that is pooled over problems, each of the same weight, as the mean of a prior.
 
     The precision has the shape of their pooled second moments. Of `EVIDENCE` that is taken with
-    which the supports answer the queries best. The errors of prior and posterior there,
+    which the supports answer the queries best, each from the mean of the other problems. The errors
+    of prior and posterior there,
 
         e0^2 = noise^2 (1 + x P0 x),  e1^2 = noise^2 (1 + x P x)
 
@@ -168,13 +169,21 @@ def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start 
     square = xx.diagonal().mean().clamp(min=torch.finfo(xx.dtype).tiny)
     precision = xx + penalty * square * eye
     mean = torch.linalg.solve(precision, xy)
+    # A problem is judged with the mean of the others: its own would know its queries.
+    whole = Moments.stacked([of_support.with_more(of_query) for of_support, of_query in some])
+    alone = number == 1
+    xx_less, xy_less = (
+        pooled.expand_as(own) if alone else (number * pooled - own) / (number - 1)
+        for pooled, own in ((xx, whole.xx), (xy, whole.xy))
+    )
+    mean_less = torch.linalg.solve(xx_less + penalty * square * eye, xy_less)
     share = (support.n / n)[:, None, None]
-    left = support.xy - support.xx @ mean
+    left = support.xy - support.xx @ mean_less
 
     def posterior(evidence: float) -> tuple[Tensor, Tensor]:
         """Squared errors `(problems, outputs)`, and the mean of x P x `(problems,)`."""
         P = torch.linalg.inv(evidence * share * support.xx + precision)
-        errors = query.error(mean + P @ (evidence * share * left))
+        errors = query.error(mean_less + P @ (evidence * share * left))
         return errors, (P * query.xx).sum(dim=(1, 2))
 
     before, doubt_before = posterior(0.0)
