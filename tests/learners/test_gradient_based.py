@@ -313,3 +313,10 @@ def test_the_default_step_size_fits_regression(learner: type[GradientBased]) -> 
             one.loss(one.predict(state, support.x), support) for state in one.trajectory(support, 5)
         )
         assert after < before
+
+
+def test_a_network_of_which_nothing_adapts_is_refused() -> None:
+    head = nn.Sequential(MLP((4,), hidden=()), nn.Linear(4, 2))
+    with pytest.raises(UserError, match="BOIL: the network must have parameters that adapt"):
+        BOIL(head)
+    MAML(head)

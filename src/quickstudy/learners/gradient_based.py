@@ -54,8 +54,8 @@ class GradientBased(Learner[AdaptedState], ABC):
 
     Raises:
         UserError: The network keeps running statistics, or has dropout where the meta-gradient is
-            `"checkpoint"`; a number of steps is negative, or a step size not above 0; or a task has
-            more classes than outputs.
+            `"checkpoint"`; nothing in it adapts; a number of steps is negative, or a step size not
+            above 0; or a task has more classes than outputs.
     """
 
     tags = Tags(needs_head=True, net_options={"norm": "support"})
@@ -82,6 +82,11 @@ class GradientBased(Learner[AdaptedState], ABC):
             raise UserError(
                 f"{name}: meta_gradient must be one of {', '.join(get_args(MetaGradient))}; "
                 f"received {meta_gradient!r}; choose one of these."
+            )
+        if not adapted:
+            raise UserError(
+                f"{name}: the network must have parameters that adapt; received one without any "
+                "before its head; give it layers, such as net.hidden 32, or choose MAML."
             )
         if not callable(rate):
             at_least(name, 0, inner_lr=rate)
