@@ -114,3 +114,17 @@ def test_a_scene_of_ones_own_is_learned(folder, tmp_path):
     answer = adapted.predict(walk)
     assert answer.shape == (HORIZON, 2)
     np.testing.assert_allclose(answer[:, 0], [6, 7, 8], atol=0.3)
+
+
+def test_meta_training_cuts_a_short_recording_where_it_can(folder, tmp_path):
+    for place in PLACES:
+        (tmp_path / place).mkdir()
+        lines = (folder / place).iterdir()
+        text = min(lines).read_text().splitlines()
+        frames = [line for line in text if float(line.split()[0]) < 150]
+        (tmp_path / place / "short.txt").write_text("\n".join(frames))
+    source = source_of(tmp_path, min_agents=1)
+    for index in range(20):
+        assert all(len(part.x) for part in source.task("train", index))
+    with pytest.raises(UserError, match="before and after the cut at frame 3 of 15"):
+        source.task("test", 0)

@@ -13,17 +13,12 @@ from quickstudy.figures.values import fine_form
 from quickstudy.inputs.following import Step, step_of
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.series_files import Series, read_series
-from quickstudy.inputs.series_layouts import blocks_of
+from quickstudy.inputs.series_layouts import MEANING, blocks_of
 from quickstudy.inputs.series_sheet import sheet_of_file
 
 Array = NDArray[np.float64]
 SHOWN = 20
 """Series that are listed, and looked at for a season."""
-MEANINGS = {
-    "rows": "a row a series",
-    "long": "a row a value",
-    "columns": "a column a series",
-}
 LEAST_PEAK = 0.3
 """Autocorrelation from which on a season is guessed."""
 
@@ -46,7 +41,7 @@ def print_series(path: Path, reading: Reading) -> None:
     print_table(str(path), heads[:n], [row[:n] for row in rows], numbers=False)
     if len(every) > SHOWN:
         print(f"and {len(every) - SHOWN} more")
-    print(f"layout: {layout}, {MEANINGS[layout]}; --tasks.layout takes another")
+    print(f"layout: {layout}, {MEANING[layout]}; --tasks.layout takes another")
     between = f"{min(lengths)}" if len({*lengths}) == 1 else f"{min(lengths)} to {max(lengths)}"
     print(f"{len(every)} series of {between} values")
     if n_filled := sum(each.filled for each in every):

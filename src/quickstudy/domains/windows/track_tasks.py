@@ -98,6 +98,10 @@ class TrackTasks(WindowTasks):
     def cut(self, unit: int, split: Split, rng: np.random.Generator) -> Task:
         every, n = self._windows[unit], len(self.scenes[unit].frames)
         place = int((rng.uniform(*CUTS) if split == "train" else CUT) * n)
+        if split == "train" and len(every.end):
+            # A short recording has no window before an early cut, or after a late one.
+            first, last = int(every.end.min()) + 1, int(every.start.max())
+            place = min(max(place, first), last)
         before = np.flatnonzero(every.end < place)
         after = np.flatnonzero(every.start >= place)
         if not len(before) or not len(after):
