@@ -22,6 +22,7 @@ from small import draw_classes
 from test_architecture import LAYERS, ORDER, SOURCE
 
 from quickstudy import Training, build, inputs
+from quickstudy.catalog import build_tasks
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser, train_parser
 from quickstudy.errors import UserError
@@ -137,10 +138,28 @@ def _stand_in_for_glyphs(run: Path) -> None:
     train(learner, tasks, Training(steps=1, meta_batch=1, valid_tasks=4), run, show=False)
 
 
+def _stand_in_for_series(folder: Path) -> None:
+    """A file of one series by months, and a run that forecasts six of them."""
+    months = [f"{2019 + k // 12}-{k % 12 + 1:02d}-01" for k in range(60)]
+    rows = [f"{month},{100 + k + 9 * (k % 12 == 11):.1f}" for k, month in enumerate(months)]
+    (folder / "my_series.csv").write_text("\n".join(["month,sales", *rows]))
+    waves = np.sin(np.arange(70) / np.arange(2, 10)[:, None])
+    lines = [f"s{i}," + ",".join(map("{:.3f}".format, wave)) for i, wave in enumerate(waves)]
+    head = ",".join(["id", *(f"V{k}" for k in range(70))])
+    (folder / "waves.csv").write_text("\n".join([head, *lines]))
+    options = {"name": "windows", "path": folder / "waves.csv", "horizon": 6, "lags": 12}
+    tasks = build_tasks(options)
+    learner = build("NeuralProcess", tasks, net={"name": "MLP", "hidden": (8,)})
+    settings = Training(steps=1, meta_batch=1, valid_tasks=1)
+    train(learner, tasks, settings, folder / "runs" / "series", show=False)
+
+
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS], ids=name_of)
 def test_snippets_run(page: Path, place: Path) -> None:
     for package in PACKAGES.get(name_of(page), ()):
         pytest.importorskip(package)
+    if "runs/series" in page.read_text(encoding="utf-8"):
+        _stand_in_for_series(place)
     namespace: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page, "python"):
         # Blank lines first, so that a traceback tells the line of the page.
