@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_search import small_plan
+from small_search import FIXED, small_plan
 
 import quickstudy
 from quickstudy import catalog
@@ -82,3 +82,16 @@ def test_no_finals_of_one_or_without_tasks_or_runs(
     assert finals(plan, [replace(row, state="given up") for row in found], source, 20) == []
     elsewhere = replace(plan, out=plan.out / "another machine")
     assert finals(elsewhere, found, source, 20) == []
+
+
+def test_finals_take_no_more_tasks_than_there_are(
+    searched: tuple[Plan, list[Row], TaskSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, found, source = searched
+    first = int(str(FIXED["valid_tasks"]))
+    for further, expected in ((6, 6), (1, 0), (50, 20)):
+        monkeypatch.setattr(
+            type(source), "n_tasks", lambda self, split, n=first + further: n, raising=True
+        )
+        results = finals(plan, found, source, 20)
+        assert {final.n_tasks for final in results} == ({expected} if expected else set())

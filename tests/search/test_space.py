@@ -11,7 +11,7 @@ from small import blobs, draw_classes, sinusoid
 
 from quickstudy import UserError, catalog
 from quickstudy.search.space import Choice, read_space, space_of, space_text
-from quickstudy.search.spaces import default_space, usual_choices
+from quickstudy.search.spaces import default_space, defaults, usual_choices
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import flat, nested, resolve
 
@@ -139,3 +139,15 @@ def test_a_file_that_is_no_space(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("- {option: [")
     with pytest.raises(UserError, match="none that can be read"):
         read_space(tmp_path / "bad.yaml")
+
+
+def test_a_linear_model_is_in_the_space_of_regressions() -> None:
+    """Learners that take the inputs as they are begin so, and the search may choose it."""
+    source = catalog.build_tasks({"name": "sinusoid"})
+    space = default_space(source)
+    (depth,) = [choice for choice in space.choices if choice.option == "net.depth"]
+    assert depth.least == 0
+    options = flat(resolve({"learner": {"name": "PriorHead"}, "tasks": {"name": "sinusoid"}}))
+    assert space.options(defaults(space, source, options))["net.hidden"] == []
+    options = flat(resolve({"learner": {"name": "MAML"}, "tasks": {"name": "sinusoid"}}))
+    assert space.options(defaults(space, source, options))["net.hidden"] == [40, 40]
