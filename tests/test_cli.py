@@ -22,7 +22,7 @@ from quickstudy import __version__, errors
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser
-from quickstudy.cli.reproduce import reproduce
+from quickstudy.cli.reproduce import _with_data, reproduce
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.models.saved import load_task
 from quickstudy.training.plan import MAY_CHANGE
@@ -284,6 +284,23 @@ def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe.write_text(recipe_of(evaluate=[{**SMALL["evaluate"][0], "expect": {"at_most": 1e-9}}]))
     assert main(words) == 1
     assert "missed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("tasks", "places"),
+    [
+        ({"name": "omniglot"}, {"data_dir": Path("own")}),
+        ({"name": "eth_ucy", "path": "data/eth_ucy"}, {"path": Path("own")}),
+        (
+            {"name": "windows", "path": "data/m4/a.csv.gz", "future": "data/m4/b.csv.gz"},
+            {"path": Path("own/a.csv.gz"), "future": Path("own/b.csv.gz")},
+        ),
+    ],
+)
+def test_data_of_a_recipe_are_those_of_a_folder(
+    tasks: dict[str, Any], places: dict[str, Path]
+) -> None:
+    assert _with_data(tasks, Path("own")) == {**tasks, **places}
 
 
 def test_reproduce_the_other_profile(

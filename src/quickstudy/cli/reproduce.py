@@ -22,6 +22,8 @@ from quickstudy.training.plan import resolve, run_training, typed
 from quickstudy.training.signatures import Signature
 
 Profile = Literal["cpu", "paper"]
+FILES = ("path", "future")
+"""Options of tasks that name a file, or a folder, of their data."""
 
 
 def reproduce(
@@ -44,7 +46,8 @@ def reproduce(
         profile: Which of its profiles.
         out: Run directory; `runs/` and the recipe's name where omitted. A run that is there is
             continued.
-        data_dir: Folder of the original files of the data set.
+        data_dir: Folder of the original files of the data set, the one that the recipe names or
+            that holds the files it names.
         record: Whether the results are written into the recipe as the recorded ones.
 
     Returns:
@@ -60,9 +63,7 @@ def reproduce(
     out = out or Path("runs") / (recipe.stem if profile == "cpu" else f"{recipe.stem}-{profile}")
     settings = {**plan["train"], "out": out}
     if data_dir is not None:
-        builder = catalog.tasks_builder(settings["tasks"]["name"])
-        option = "data_dir" if "data_dir" in inspect.signature(builder).parameters else "path"
-        settings["tasks"] = {**settings["tasks"], option: data_dir}
+        settings["tasks"] = _with_data(settings["tasks"], data_dir)
     evaluations = [_checked(recipe, entry) for entry in plan["evaluate"]]
     result = run_training(resolve(settings), resume="auto")
     if result.stopped == "interrupted":
@@ -111,6 +112,16 @@ def reproduce(
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         write_atomically(recipe, text.encode())
     return 0 if all_reached else 1
+
+
+def _with_data(tasks: JSON, folder: Path) -> JSON:
+    """The tasks of a recipe with their data in this folder."""
+    parameters = inspect.signature(catalog.tasks_builder(tasks["name"])).parameters
+    if "data_dir" in parameters:
+        return {**tasks, "data_dir": folder}
+    places = {place: Path(tasks[place]) for place in FILES if place in tasks}
+    files = {place: folder / path.name for place, path in places.items() if path.suffix}
+    return {**tasks, "path": folder, **files}
 
 
 def _checked(recipe: Path, entry: JSON) -> JSON:
@@ -179,9 +190,12 @@ def _numbers(measured: JSON, metric: str) -> JSON:
         sources = {metric: metric, "ci95": f"{metric} ci95", "p": f"{metric} p"}
         return {k: round(v, 5) for k, key in sources.items() if (v := measured[key]) is not None}
     elif metric in measured:
-        main = metric == measured["metric"]
-        keys = (metric, "ci95", f"{metric}_disjoint", "ci95_disjoint") if main else (metric,)
-        return {k: round(v, 5) for k in keys if (v := measured.get(k)) is not None}
+        sources = {metric: metric, "ci95": f"{metric}_ci95"}
+        if metric == measured["metric"]:
+            sources = {key: key for key in (metric, "ci95", f"{metric}_disjoint", "ci95_disjoint")}
+        return {
+            k: round(v, 5) for k, key in sources.items() if (v := measured.get(key)) is not None
+        }
     raise UserError(
         f"reproduce: the metric of a bar must be one that evaluate measures; received {metric!r}; "
         f"use one of {', '.join(k for k, v in measured.items() if isinstance(v, float))}."
