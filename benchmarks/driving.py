@@ -3,10 +3,10 @@
     python benchmarks/driving.py DATA --record benchmarks/driving.json
 
 DATA is a folder of ETH/UCY's recordings, such as biwi_eth.txt. 8 steps of 0.4 s are seen and 12
-asked, of windows in which two pedestrians are present. Each place is left out in turn: the candidate
-is taken whose error is lowest on each of the two other places after training on the last, and it is
-meta-trained on both. A recording of the place left out is cut at 20 % of its frames: windows that
-end before are learned from, windows that begin after are asked.
+asked, of windows in which two pedestrians are present. Each place is left out in turn. Of the
+candidates that is taken whose error is lowest on each of the two other places after training on the
+last one, and it is meta-trained on both. A recording of the place left out is cut at 20 % of its
+frames: windows that end before are learned from, windows that begin after are asked.
 
 ADE and FDE are means over windows in each recording, in metres; then over recordings, and over
 places. Windows of a pedestrian overlap, so the paired difference is of means over each pedestrian's
@@ -44,11 +44,11 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "examples weigh together": {"name": "PriorHead", "evidence": "mean"},
 }
 TRAINING: dict[str, Any] = {
-    "steps": 100,
+    "steps": 60,
     "meta_batch": 2,
-    "outer_lr": 0.03,
+    "outer_lr": 0.1,
     "schedule": "cosine",
-    "valid_every": 100,
+    "valid_every": 60,
 }
 N_QUERY = 256
 """Windows that a meta-train or a meta-valid task asks about."""

@@ -303,6 +303,10 @@ def results_table(recipes: list[Path]) -> str:
 def _setting(options: dict[str, Any]) -> str:
     if "splits" in options:
         return f"unseen tables, {options['splits']} splits"
+    if (ahead := options.get("tasks", {}).get("horizon")) or "hold_out" in options.get("tasks", {}):
+        unseen = f"series, {ahead} values" if ahead else "place, 12 steps"
+        n_tasks = options.get("recorded", options)["n_tasks"]
+        return f"unseen {unseen} ahead, {n_tasks} task{'s' * (n_tasks != 1)}"
     way = f"{options['n_way']}-way " if "n_way" in options else ""
     steps = options.get("inner_steps")
     inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quickstudy.domains.windows import make_scenes, make_series, write_scenes, write_series
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
 MODULES = (
     "quickstudy",
@@ -26,6 +28,7 @@ MODULES = (
     "quickstudy.rules",
     "quickstudy.inputs",
     "quickstudy.tasks",
+    "quickstudy.domains.windows",
     "quickstudy.targets",
     "quickstudy.metrics",
     "quickstudy.explain",
@@ -91,6 +94,8 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         ]
         head = "customer,spent," + ("churned" if name == "customers" else "target")
         (folder / f"{name}.csv").write_text("\n".join([head, *rows]))
+    write_series(folder / "made", make_series(n=12, length=90))
+    write_scenes(folder / "made" / "walks", make_scenes(n_places=2, n_scenes=1, n_agents=30))
     code = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert code
     made: dict[str, Any] = {}

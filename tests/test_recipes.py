@@ -27,7 +27,11 @@ INPUTS = {
     "mnist-runs": (1, 14, 14),
     "quadratics": (10,),
     "tables": (100,),
+    "windows": (52 + 7,),
+    "eth_ucy": (16 + 10,),
 }
+CARRIED = {"windows": 7, "eth_ucy": 10}
+"""Numbers of an encoded window that no network sees."""
 OWN_NETS: dict[str, Any] = {"mnist-runs": DigitsRuns().net, "quadratics": Quadratics().net}
 
 
@@ -56,7 +60,8 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
     # A training run has ten classes, and a stream of examples that is cut short here.
     runs = options["tasks"]["name"] in OWN_NETS
     n_way = options.get("n_way") or (10 if runs else 3 if of_tables else 1)
-    n_shot = 2 if runs or of_tables else options["n_shot"]
+    carried = CARRIED.get(options["tasks"]["name"], 0)
+    n_shot = 2 if runs or of_tables or carried else options["n_shot"]
     n_way, n_shot = (x if isinstance(x, int) else max(x) for x in (n_way, n_shot))
     learner = from_specs(
         {
@@ -71,6 +76,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
             "n_classes": 4112,
             "kind": "regression" if regression else "classification",
             "seed": 0,
+            "carried": carried,
         }
     )
     if isinstance(learner, LearnedOptimizer):

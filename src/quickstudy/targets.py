@@ -38,6 +38,11 @@ class Scale(ABC):
 
     Attributes:
         naive: The forecast without any learning, in words; None where there is none.
+
+    Example:
+        >>> dollars: Scale = TargetScale(mean=(3e5,), std=(1e5,))
+        >>> dollars.standardise(torch.tensor([[350000.0]]), x=torch.zeros(1, 3)).tolist()
+        [[0.5]]
     """
 
     naive: str | None = None

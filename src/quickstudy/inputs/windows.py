@@ -69,7 +69,7 @@ class Windows(InputKind):
 
     Example:
         >>> kind = Windows(lags=24, horizon=6)
-        >>> history = np.sin(np.arange(100) / 4)
+        >>> history = [float(step % 7) for step in range(100)]
         >>> X, y = kind.examples_of(history)
         >>> tuple(X.shape), y.shape
         ((71, 31), (71, 6, 1))

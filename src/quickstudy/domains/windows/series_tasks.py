@@ -44,6 +44,11 @@ class Timeline(NamedTuple):
         values: All that is known of it `(time, C)`.
         future: The values that follow `(horizon, C)`, which only meta-test asks for; None where
             they are the last of `values`.
+
+    Example:
+        >>> tasks = windows("made/series.csv", horizon=8, lags=24)
+        >>> tasks.timelines[0].name
+        'S01'
     """
 
     name: str
@@ -68,7 +73,7 @@ class SeriesTasks(WindowTasks):
         timelines: The series, by number.
 
     Example:
-        >>> tasks = windows("sales.csv", horizon=8, lags=24)  # SeriesTasks
+        >>> tasks = windows("made/series.csv", horizon=8, lags=24)  # SeriesTasks
         >>> tasks.task("test", 0).query.y.shape
         torch.Size([1, 8])
     """

@@ -46,7 +46,7 @@ class TrackTasks(WindowTasks):
         scenes: The recordings, by number.
 
     Example:
-        >>> tasks = eth_ucy("eth_ucy/", hold_out="eth")  # TrackTasks, of recordings of pedestrians
+        >>> tasks = eth_ucy("made/walks", hold_out="square")  # TrackTasks
         >>> tasks.task("test", 0).query.y.shape[1]  # 12 places
         24
     """
