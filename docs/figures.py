@@ -1,16 +1,29 @@
-"""Makes the figures of docs/explain.md: trains three small learners and explains one answer."""
+"""Makes the figures of docs/explain.md, docs/forecasting.md and docs/driving.md.
+
+Trains small learners, explains one answer, and draws a forecast of made-up series and of walkers.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from quickstudy import Training, build
 from quickstudy.catalog import build_tasks
 from quickstudy.cli.explain import explained_in_figures
+from quickstudy.domains.windows import (
+    eth_ucy,
+    make_scenes,
+    make_series,
+    windows,
+    write_scenes,
+    write_series,
+)
 from quickstudy.explain import Method
 from quickstudy.models.model import Model
-from quickstudy.tasks import Pictures
+from quickstudy.tasks import Pictures, TaskSource
 from quickstudy.training.loop import train
 
 IMAGES = Path(__file__).parent / "images"
@@ -43,6 +56,23 @@ def draw(name: str, options: dict[str, Any], wanted: tuple[str, ...]) -> None:
             print(figure.name, figure.title)
 
 
+def draw_windows(name: str, tasks: TaskSource, index: int) -> None:
+    """The figure of one meta-test task of series or of walkers."""
+    learner = build("PriorHead", tasks)
+    result = train(learner, tasks, Training(steps=60, outer_lr=0.1, valid_tasks=20))
+    figure = tasks.figures(learner.eval(), "test", index + 1, result.temperature)[index]
+    replace(figure, name=name).save(IMAGES)
+    (IMAGES / f"{name}.json").unlink()
+    print(name, figure.title)
+
+
 if __name__ == "__main__":
     for part in PARTS:
         draw(*part)
+    with TemporaryDirectory() as folder:
+        known, future = write_series(Path(folder), make_series())
+        of_series = windows(known, horizon=12, lags=36, season=12, future=future)
+        draw_windows("forecast", of_series, 3)
+        write_scenes(Path(folder, "walks"), make_scenes())
+        of_walkers = eth_ucy(Path(folder, "walks"), hold_out="square", valid_place="street")
+        draw_windows("walkers", of_walkers, 0)
