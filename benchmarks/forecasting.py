@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from quickstudy.evaluation.intervals import gaussians
 
 import quickstudy as qs
 from quickstudy.catalog import build_tasks
 from quickstudy.domains.windows import SeriesTasks
+from quickstudy.evaluation.intervals import gaussians
 from quickstudy.files.machine import machine
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import half_width
