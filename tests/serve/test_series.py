@@ -55,7 +55,8 @@ def test_a_history_alone_is_gone_on_from(server: Client, made: Path) -> None:
     np.testing.assert_allclose(prediction["label"], expected, rtol=1e-5)
     x = adapted.model.inputs(np.array(history)).x
     _, std = adapted.model.learner.distribution(adapted.state, x)
-    half = 1.2815516 * adapted.scale.deviations(std, x)[0].numpy()  # of a normal distribution
+    deviations = adapted.model.temperature * adapted.scale.deviations(std, x)[0].numpy()
+    half = 1.2815516 * deviations  # of a normal distribution
     np.testing.assert_allclose(np.subtract(prediction["high"], expected), half, rtol=1e-4)
     np.testing.assert_allclose(np.subtract(expected, prediction["low"]), half, rtol=1e-4)
     assert said.json()["notes"] == []
