@@ -85,4 +85,7 @@ def test_windows_are_framed_by_one_rule() -> None:
         scale = Windows(LAGS, HORIZON, **options).scale
         windows = torch.from_numpy(np.stack([history[i : i + LAGS] for i in range(5)]))
         windows = windows.reshape(5, LAGS, -1)
-        torch.testing.assert_close(scale.values(scale.encoded(windows)), windows)
+        x = scale.encoded(windows)
+        torch.testing.assert_close(scale.values(x), windows)
+        unit = windows.std(dim=1, correction=0) if scale.spread else torch.ones(5, 2).double()
+        torch.testing.assert_close(scale.frame(x).spread, unit)

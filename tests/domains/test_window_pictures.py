@@ -22,8 +22,10 @@ N = 20
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Any:
-    """Tasks of lines, each with a slope of its own."""
-    rows = [f"s{k}," + ",".join(str(k * t) for t in range(N)) for k in range(1, 11)]
+    """Tasks of lines, each with a slope of its own, which bend at their last value."""
+    rows = [
+        f"s{k}," + ",".join(str(k * (t + (t == N - 1))) for t in range(N)) for k in range(1, 11)
+    ]
     head = ",".join(["id", *(f"V{t}" for t in range(N))])
     (tmp_path / "lines.csv").write_text("\n".join([head, *rows]))
     options = {"name": "windows", "path": tmp_path / "lines.csv", "copies": "ignore"}
@@ -39,7 +41,8 @@ def test_each_series_is_drawn_with_what_came(lines: Any) -> None:
     slope = int(drawn["name"][1:])
     known = slope * np.arange(N)
     np.testing.assert_allclose(drawn["history"][-LAGS:], known[-LAGS - HORIZON : -HORIZON])
-    np.testing.assert_allclose(drawn["truth"], known[-HORIZON:], atol=1e-4)
+    came = np.add(known[-HORIZON:], [0, 0, slope])
+    np.testing.assert_allclose(drawn["truth"], came, atol=1e-4)
     np.testing.assert_allclose(drawn["values"], known[-HORIZON:], atol=1e-3)
     np.testing.assert_allclose(drawn["naive"], known[-HORIZON - 1], atol=1e-4)
     half = 2 * 1.28155 * STD * slope * np.std([0, 1, 2, 3])
