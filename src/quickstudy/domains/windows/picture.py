@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +16,10 @@ from quickstudy.figures.tracks import Path, tracks
 from quickstudy.inputs import Windows
 from quickstudy.inputs.histories import naive_forecast, naive_name
 from quickstudy.learner import AnyLearner, Learner
+from quickstudy.metrics import CENTRAL, deviations_of
 from quickstudy.task import Examples, Task
 
 Array = NDArray[np.float64]
-COVERAGE = 0.8
 SHOWN = 3
 """Horizons of the past that a figure shows."""
 MOST_TRACKS = 12
@@ -66,7 +65,7 @@ def fan_of(
         answer.low,
         answer.high,
         restored(kind, y, x)[0],
-        COVERAGE,
+        CENTRAL,
         name=name,
         naive_name=naive_name(kind),
     )
@@ -111,7 +110,7 @@ def answers(
     gaussian = learner.distribution(state, x)
     assert gaussian is not None
     mean, std = gaussian
-    half = NormalDist().inv_cdf((1 + COVERAGE) / 2) * temperature
+    half = deviations_of(CENTRAL) * temperature
     wide = half * kind.scale.deviations(std, x).numpy().reshape(values.shape)
     middle = restored(kind, mean, x)
     return [
