@@ -211,6 +211,91 @@ def test_what_is_understood_of_a_file_is_said(
     assert "season: none seen" in said
 
 
+def with_a_gap(path: Path) -> Path:
+    """A line of days without one of them."""
+    lines = write_line(path).read_text().splitlines()
+    path.write_text("\n".join([*lines[:8], *lines[9:]]) + "\n")
+    return path
+
+
+def test_a_gap_is_filled_or_ignored_as_asked(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_a_gap(place / "gap.csv")
+    words = ("adapt", "runs/any", "--support", "gap.csv", "--out", "gap.task")
+    assert run(*words) == 2
+    assert "say gaps (--gaps; in training --tasks.gaps): fill" in capsys.readouterr().err
+    assert run(*words, "--gaps", "fill") == 0
+    assert "note: 1 of 20 values were filled in" in capsys.readouterr().out
+    assert run("predict", "gap.task", "gap.csv") == 2
+    (row,) = predicted(capsys, "gap.task", "gap.csv", "--gaps", "fill")
+    np.testing.assert_allclose(row["prediction"], [41, 43, 45], atol=1e-4)
+    assert run("explain", "gap.task", "gap.csv", "--gaps", "ignore", "--json") == 0
+    table = ("adapt", "--encoder", "tables", "--support", "table.csv", "--out", "x.task")
+    assert run(*table, "--gaps", "fill") == 2
+    assert "gaps, layout, id and time are for series" in capsys.readouterr().err
+
+
+def test_words_layouts_and_names_that_training_knew_are_options(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("adapt", "runs/any", "--support", "mine.csv", "--out", "mine.task")
+    rows = [f"{shop},{k},{k + 5 * (shop == 'b')}" for shop in "ab" for k in range(9)]
+    (place / "shops.csv").write_text("\n".join(["shop,no,sold", *rows]))
+    named = ("--layout", "long", "--id", "shop", "--time", "no")
+    (row,) = predicted(capsys, "mine.task", "shops.csv", *named, "--target", "b")
+    np.testing.assert_allclose(row["prediction"], [14, 15, 16], atol=1e-4)
+    assert row["input"] == "b"
+    (place / "words.csv").write_text((place / "mine.csv").read_text() + "2024-03-01,soon\n")
+    assert len(predicted(capsys, "mine.task", "words.csv", "--missing", "soon", "--gaps", "ignore"))
+
+
+def test_a_series_is_named_where_a_file_holds_several(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("adapt", "runs/any", "--support", "several.csv", "--target", "a", "--out", "a.task")
+    capsys.readouterr()
+    assert run("predict", "a.task", "several.csv") == 0
+    assert "note: 2 series, each forecast by what this task learned" in capsys.readouterr().out
+    (row,) = predicted(capsys, "a.task", "several.csv", "--target", "b")
+    assert row["input"] == "b"
+    assert run("predict", "a.task", "several.csv", "--target", "B") == 2
+    assert "received 'B'; name it by --target: a, b." in capsys.readouterr().err
+    assert run("explain", "a.task", "several.csv", "--series", "b", "--json") == 0
+    assert [each["input"] for each in json.loads(capsys.readouterr().out)] == ["b"]
+    assert run("explain", "a.task", "several.csv", "--series", "c") == 2
+    assert "received 'c'; name it by --series: a, b." in capsys.readouterr().err
+
+
+def test_numbers_and_folders_are_no_files_of_series(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("adapt", "runs/any", "--support", "mine.csv", "--out", "mine.task")
+    assert run("predict", "mine.task", "3", "4", "5") == 2
+    assert "received the number 3; write the values into a file" in capsys.readouterr().err
+    assert run("adapt", "runs/any", "--support", ".", "--out", "x.task") == 2
+    assert "series: . must be a file; received a folder; name one" in capsys.readouterr().err
+
+
+def test_a_series_without_a_run_is_told_to_take_one(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("adapt", "--support", "mine.csv", "--out", "x.task") == 2
+    error = capsys.readouterr().err
+    assert "give --target, or for a series the run of a model that was trained on windows" in error
+
+
+def test_the_better_naive_forecast_is_called_better(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jumps = [0, 1, 0, 1] * 5 + [50, 51] * 5
+    (place / "jump.csv").write_text("\n".join(["sales", *map(str, jumps)]))
+    assert run("adapt", "runs/any", "--support", "jump.csv", "--out", "x.task") == 0
+    said = capsys.readouterr().out
+    assert "on average (mean absolute error, in the units of the series)" in said
+    assert "quality: the naive forecast was better here" in said
+
+
 def test_a_season_is_guessed_from_peaks_of_the_autocorrelation() -> None:
     t = np.arange(96)[:, None]
     rng = np.random.default_rng(0)

@@ -172,8 +172,8 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
         {"layout": "columns"},
         "series: the series 'y' must have a value at every step of time; received 1 gap(s), the "
         "first between 2024-02-01 and 2024-05-01 in line 4 of t.csv, column 'y'; add what is "
-        "missing, or say gaps: fill (on the straight line between neighbours) or ignore (as on "
-        "business days).",
+        "missing, or say gaps (--gaps; in training --tasks.gaps): fill (on the straight line "
+        "between neighbours) or ignore (as on business days).",
     ),
     (
         "id,2001,2002,2003,2005,2006\na,1,2,3,4,5\n",
@@ -184,8 +184,9 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
         "id,V1,V2,V3,V4\na,1,2,3,4\nb,1,2,,4\n",
         {"layout": "rows"},
         "series: the series 'b' must have a value at every step; received 1 without one, the first "
-        "in line 3 of t.csv, column 'V3'; fill it in, or say gaps: fill (on the straight line "
-        "between neighbours) or ignore (leave the steps out).",
+        "in line 3 of t.csv, column 'V3'; fill it in, or say gaps (--gaps; in "
+        "training --tasks.gaps): fill (on the straight line between neighbours) or ignore (leave "
+        "the steps out).",
     ),
     (
         "ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,1\n2924-01-04,2\n",

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from quickstudy.cli.console import status
 from quickstudy.cli.learn_series import learn_series
-from quickstudy.cli.predict import readable
+from quickstudy.cli.predict import only_series, readable
 from quickstudy.cli.quality import print_quality
 from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
 from quickstudy.inputs.cells import MARKS
 from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
+from quickstudy.inputs.histories import AS_TRAINED, Table
 from quickstudy.inputs.looks import look
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.model import Model
@@ -47,6 +48,7 @@ NONE = EncoderChoice()
 def adapt(
     support: Path,
     out: Path,
+    table: Table,
     run: Path | None = None,
     encoder: EncoderChoice = NONE,
     target: str | None = None,
@@ -62,6 +64,7 @@ def adapt(
         support: Folder with a folder of pictures for each class; a CSV file; texts as CSV, JSON or
             a folder of .txt files; or a file of series.
         out: File for the adapted model.
+        table: How a file of series is laid out.
         run: Run directory of the meta-trained model, or the name of one (`quickstudy models`).
         encoder: The frozen encoder, in place of a run.
         target: Column of the labels, for a CSV file; name of the series, for a file of several.
@@ -80,6 +83,8 @@ def adapt(
             "adapt: --no-inputs keeps what was read out of the file, and --keep-pictures in it; "
             "received both; give one of them."
         )
+    if table != AS_TRAINED and run is None:
+        raise only_series("adapt", "no run")
     model = _model(run, encoder, support)
     reading = Reading.of(missing, columns)
     kind = model.preprocess
@@ -94,7 +99,9 @@ def adapt(
             f"folder {support}, whose class folders are the labels; leave it out."
         )
     if isinstance(kind, Windows):
-        return learn_series(model, kind, support, out, target, reading)
+        return learn_series(model, kind, support, out, target, reading, table)
+    if table != AS_TRAINED:
+        raise only_series("adapt", f"a model of {kind.modality}")
     with_reading = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
     if skip_bad:

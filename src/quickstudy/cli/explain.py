@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from quickstudy.cli.console import one_line, print_json
-from quickstudy.cli.predict import input_names, queries
+from quickstudy.cli.predict import files_of, input_names, only_series, queries
 from quickstudy.encoders import Text
 from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Figure
 from quickstudy.files.records import JSON
-from quickstudy.inputs.histories import by_time, histories
+from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.histories import AS_TRAINED, Table, by_time, histories, named
 from quickstudy.inputs.series_files import Series
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.adapted import Adapted
@@ -31,18 +32,22 @@ WORDS = 5
 def explain(
     task: Path,
     inputs: list[str],
+    table: Table,
     target: str | None = None,
     attribution: Method | None = None,
     counterfactual: bool = False,
     json: bool = False,
     text: str | None = None,
     pictures: Path | None = None,
+    series: str | None = None,
+    missing: str | None = None,
 ) -> int:
     """Say why an adapted model answers as it does.
 
     Args:
         task: File that `quickstudy adapt` wrote.
         inputs: Pictures; one CSV file; texts, in words or in files; or files of series.
+        table: How files of series are laid out.
         target: Label to explain, or number of an output; what is predicted where omitted. Outputs
             count from 0: of a forecast the first is the next step.
         attribution: Also find the parts of the input that count; needs captum.
@@ -50,14 +55,19 @@ def explain(
         json: Whether to print JSON, with all there is to say.
         text: A text, where it could be taken for the name of a file.
         pictures: Folder for the pictures, as SVG and JSON; a folder inside it for each input.
+        series: Name of the series whose forecast is explained; all of the files where omitted.
+        missing: Words of a file of series that say that a value is missing, parted by commas.
     """
     adapted = load_task(task)
     kind = adapted.model.preprocess
-    series: list[Series] = []
+    asked: list[Series] = []
     if isinstance(kind, Windows) and inputs and text is None:
-        series = histories(kind, [Path(name) for name in inputs])
-        X: Sequence[Any] = [each.values for each in series]
-        names, of_texts = [each.name for each in series], False
+        every = histories(kind, files_of(inputs), Reading.of(missing), table=table)
+        asked = named(every, series, "explain", "--series")
+        X: Sequence[Any] = [each.values for each in asked]
+        names, of_texts = [each.name for each in asked], False
+    elif table != AS_TRAINED or series is not None or missing is not None:
+        raise only_series("explain", f"a model of {kind.modality}", "series, missing, ")
     else:
         X = queries(adapted.model, inputs, text)
         of_texts = all(isinstance(x, Text) for x in X)
@@ -66,8 +76,8 @@ def explain(
     explanations: list[JSON] = []
     for i, (name, query) in enumerate(zip(names, X, strict=True)):
         explanation = adapted.explain(query, label, attribution, counterfactual).to_json()
-        if isinstance(kind, Windows) and series:
-            explanation = by_time(explanation, kind, adapted.support_x, series[i])
+        if isinstance(kind, Windows) and asked:
+            explanation = by_time(explanation, kind, adapted.support_x, asked[i])
         explanations.append({"input": name, **explanation})
         if pictures is not None:
             folder = pictures if len(X) == 1 else pictures / f"{i + 1} {_stem(name, of_texts)}"

@@ -13,7 +13,8 @@ from quickstudy.cli.console import print_json, print_table, status
 from quickstudy.figures.values import fine_form
 from quickstudy.files.records import JSON
 from quickstudy.inputs.following import following
-from quickstudy.inputs.histories import histories, naive_forecast, naive_name
+from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.histories import Table, histories, naive_forecast, naive_name, named
 from quickstudy.inputs.series_files import Series
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.adapted import Adapted
@@ -68,10 +69,14 @@ def forecast_files(
     coverage: float,
     json: bool,
     pictures: Path | None,
+    name: str | None,
+    reading: Reading,
+    table: Table,
 ) -> int:
-    """Says what follows each series of some files, as `quickstudy predict` does."""
+    """Says what follows each series of some files, or that of one name, as `predict` does."""
     with status("predicting: "):
-        answers = [answer(adapted, kind, series, coverage) for series in histories(kind, paths)]
+        asked = named(histories(kind, paths, reading, table=table), name)
+        answers = [answer(adapted, kind, series, coverage) for series in asked]
     if pictures is not None:
         from quickstudy.cli.forecast_figures import figures_of  # matplotlib is slow to load
 
@@ -80,6 +85,11 @@ def forecast_files(
     if json:
         print_json([each.to_json(coverage) for each in answers])
         return 0
+    if len(answers) > 1 and kind.layout == "series":
+        print(
+            f"note: {len(answers)} series, each forecast by what this task learned from one; "
+            "--target NAME asks for one of them"
+        )
     for each in answers:
         _print(each, kind, coverage)
     return 0

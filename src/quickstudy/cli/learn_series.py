@@ -8,14 +8,21 @@ from pathlib import Path
 from quickstudy.cli.console import status
 from quickstudy.cli.quality import print_quality
 from quickstudy.inputs.frames import Reading
-from quickstudy.inputs.histories import naive_name, one_history
+from quickstudy.inputs.histories import Table, naive_name, one_history
+from quickstudy.inputs.series_files import Series
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.backtest import backtest
 from quickstudy.models.model import Model
 
 
 def learn_series(
-    model: Model, kind: Windows, support: Path, out: Path, target: str | None, reading: Reading
+    model: Model,
+    kind: Windows,
+    support: Path,
+    out: Path,
+    target: str | None,
+    reading: Reading,
+    table: Table,
 ) -> int:
     """Learns from the one series of a file, or from all tracks of a recording.
 
@@ -26,8 +33,15 @@ def learn_series(
         out: File for the adapted model.
         target: Name of the series, where the file holds several.
         reading: How the cells are to be taken.
+        table: How the file is laid out.
     """
-    X, y = kind.read_labelled(support, target, model.kind, reading)
+    series: Series | None = None
+    if kind.layout == "tracks":
+        X, y = kind.read_labelled(support, target, model.kind, reading)
+    else:
+        series = one_history(kind, support, target, reading, table)
+        X, futures = kind.examples_of(series.values)
+        y = list(futures)
     start = time.perf_counter()
     with status("learning: "):
         adapted = model.adapt(X, y)
@@ -37,10 +51,9 @@ def learn_series(
     print(f"learned from {n} windows of {each} in {milliseconds:.0f} ms: {out}")
     for note in kind.notes:
         print(f"note: {note}")
-    if kind.layout == "tracks":
+    if series is None:
         print_quality(adapted)
         return 0
-    series = one_history(kind, support, target, reading)
     if series.filled:
         print(f"note: {series.filled} of {len(series.values)} values were filled in")
     with status("trying it on the past: "):
@@ -52,9 +65,12 @@ def learn_series(
         "" if tried.inside is None else f", {100 * tried.inside:.0f} % within the 80 % interval"
     )
     print(
-        f"quality: on the last {tried.n} values, held back: off by {tried.error:.3g} on average"
-        f"{within}; the {naive_name(kind)} forecast by {tried.naive:.3g}"
+        f"quality: on the last {tried.n} values, held back: off by {tried.error:.3g} on average "
+        f"(mean absolute error, in the units of the series){within}; the {naive_name(kind)} "
+        f"forecast by {tried.naive:.3g}"
     )
-    if tried.error >= tried.naive:
-        print("quality: the naive forecast was no worse here: take it, or a longer series")
+    if tried.error > tried.naive:
+        print("quality: the naive forecast was better here: take it, or a longer series")
+    elif tried.error == tried.naive:
+        print("quality: the naive forecast was as good here: take it, or a longer series")
     return 0

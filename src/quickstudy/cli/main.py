@@ -159,7 +159,8 @@ FUNCTIONS = {
     "adapt": (
         "quickstudy adapt --encoder photos --support my_pictures/ --out mine.task\n"
         "  quickstudy adapt --encoder sentences --support intents.csv --out router.task\n"
-        "  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task"
+        "  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task\n"
+        "  quickstudy adapt runs/weekly --support sales.csv --out sales.task"
     ),
     "predict": "quickstudy predict mine.task photo1.png photo2.png",
     "explain": "quickstudy explain mine.task photo1.png --pictures why",
@@ -167,7 +168,10 @@ FUNCTIONS = {
     "generated": "quickstudy generated mine.task --pictures why",
     "tables": "quickstudy tables runs/fold0 runs/fold1 --json results.json",
     "reproduce": "quickstudy reproduce recipes/sinusoid-maml.yaml",
-    "data": f"quickstudy data table customers.csv\n\nnames: {', '.join(catalog.SOURCES)}",
+    "data": (
+        "quickstudy data table customers.csv\n  quickstudy data windows sales.csv"
+        f"\n\nnames: {', '.join(catalog.SOURCES)}"
+    ),
     "encoders": "quickstudy encoders export photos photos.onnx",
     "doctor": "quickstudy doctor",
     "demo": "quickstudy demo --out demo",

@@ -16,7 +16,10 @@ from quickstudy.encoders import Text
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs import Encoded
+from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.histories import AS_TRAINED, Table
 from quickstudy.inputs.labels import label_to_json
+from quickstudy.inputs.numerals import looks_like_number
 from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.texts import texts_in
 from quickstudy.inputs.windows import Windows
@@ -28,6 +31,7 @@ from quickstudy.tasks.contents import told_apart
 def predict(
     task: Path,
     inputs: list[str],
+    table: Table,
     min_confidence: float = 0.0,
     max_novelty: float | None = None,
     json: bool = False,
@@ -35,6 +39,8 @@ def predict(
     skip_bad: bool = False,
     coverage: float = COVERAGE,
     pictures: Path | None = None,
+    target: str | None = None,
+    missing: str | None = None,
 ) -> int:
     """Say what new pictures, rows or texts are, or what follows a series, with an adapted model.
 
@@ -42,6 +48,7 @@ def predict(
         task: File that `quickstudy adapt` wrote.
         inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; one CSV file;
             texts, in words or in files; or files of series.
+        table: How files of series are laid out.
         min_confidence: Probability below which the answer is "not sure", null in JSON.
         max_novelty: Novelty above which the answer is "none of these", null in JSON; 1 is the
             threshold that meta-training chose.
@@ -50,12 +57,18 @@ def predict(
         skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
         coverage: Part of the values that the interval of a forecast is to hold.
         pictures: Folder for the picture of each forecast, as SVG and JSON.
+        target: Name of the series to forecast; all of the files where omitted.
+        missing: Words of a file of series that say that a value is missing, parted by commas.
     """
     adapted = load_task(task)
     kind = adapted.model.preprocess
     if isinstance(kind, Windows) and inputs and text is None and not skip_bad:
-        paths = [Path(name) for name in inputs]
-        return forecast_files(adapted, kind, paths, coverage, json, pictures)
+        paths, reading = files_of(inputs), Reading.of(missing)
+        return forecast_files(
+            adapted, kind, paths, coverage, json, pictures, target, reading, table
+        )
+    if table != AS_TRAINED or target is not None or missing is not None:
+        raise only_series("predict", f"a model of {kind.modality}", "target, missing, ")
     if pictures is not None or coverage != COVERAGE:
         raise UserError(
             "predict: --pictures and --coverage are for forecasts; received a model of "
@@ -106,6 +119,29 @@ def predict(
         name = one_line(row["input"]) if is_text else row["input"]
         print(f"{name}\t{answer}{sure}{doubt}")
     return 0
+
+
+def only_series(command: str, received: str, more: str = "") -> UserError:
+    """The error for options of files of series without a model that takes them."""
+    return UserError(
+        f"{command}: {more}gaps, layout, id and time are for series, by a model of series; "
+        f"received {received}; leave them out, or name a run that was trained on windows."
+    )
+
+
+def files_of(inputs: Sequence[str]) -> list[Path]:
+    """The files of series that the words of a command line name.
+
+    Raises:
+        UserError: They are numbers.
+    """
+    numbers = [word for word in inputs if looks_like_number(word) and not Path(word).exists()]
+    if numbers:
+        raise UserError(
+            f"predict: a series must be in a file; received the number {numbers[0]}; write the "
+            "values into a file, one a line, and name it."
+        )
+    return [Path(word) for word in inputs]
 
 
 def queries(model: Model, inputs: Sequence[str], text: str | None = None) -> Sequence[Any]:

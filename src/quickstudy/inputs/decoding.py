@@ -32,8 +32,10 @@ def file_text(path: Path, what: str = "table", form: str = "the table as CSV") -
 
     Raises:
         DataError: The file cannot be read.
-        UserError: It is not text in such an encoding.
+        UserError: It is a folder, or not text in such an encoding.
     """
+    if path.is_dir():
+        raise UserError(f"{what}: {path} must be a file; received a folder; name one of its files.")
     encoding = "utf-8"
     data = b""
     try:

@@ -134,7 +134,8 @@ def labelled_rows(
     """
     if target is None:
         raise UserError(
-            f"adapt: needs the column of the labels in {path}; received none; give --target."
+            f"adapt: needs the column of the labels in {path}; received none; give --target, or "
+            "for a series the run of a model that was trained on windows."
         )
     rows = read_table(path, reading)
     labels = values_of(rows, target) if targets == "regression" else classes_of(rows, target)

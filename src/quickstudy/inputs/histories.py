@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from quickstudy.files.records import JSON
 from quickstudy.inputs.files import some
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.series_files import Series, read_series
+from quickstudy.inputs.series_layouts import Layout
+from quickstudy.inputs.series_steps import Gaps
 from quickstudy.inputs.track_files import read_scene
 
 if TYPE_CHECKING:
@@ -25,8 +28,36 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Table:
+    """How a file of series is laid out, where the user says it.
+
+    Args:
+        gaps: What to do about steps and values that are missing in a file of series: refuse; fill,
+            on the straight line between neighbours; or ignore, as on business days. As in the
+            training of the model where omitted.
+        layout: How a file holds its series: rows (a row a series), long (a row a value: id, time,
+            value) or columns (a column a series); auto looks.
+        id: Column that names the series, of a file with a row for each value.
+        time: Column of the times.
+    """
+
+    gaps: Gaps | None = None
+    layout: Layout | Literal["auto"] = "auto"
+    id: str | None = None
+    time: str | None = None
+
+
+AS_TRAINED = Table()
+"""The layout where the user says nothing."""
+
+
 def histories(
-    kind: Windows, paths: Sequence[Path], reading: Reading = AS_KNOWN, varies: bool = False
+    kind: Windows,
+    paths: Sequence[Path],
+    reading: Reading = AS_KNOWN,
+    varies: bool = False,
+    table: Table = AS_TRAINED,
 ) -> list[Series]:
     """The series of files, or the tracks of recordings, each with its name and times.
 
@@ -37,16 +68,21 @@ def histories(
         paths: The files.
         reading: How cells are to be taken.
         varies: Whether a constant series is refused, as nothing can be learned from it.
+        table: How the files are laid out.
 
     Raises:
         DataError: A file cannot be read.
         UserError: It holds no series of these channels, or no track that is long enough.
     """
-    return [each for path in paths for each in _histories(kind, path, reading, varies)]
+    return [each for path in paths for each in _histories(kind, path, reading, varies, table)]
 
 
 def one_history(
-    kind: Windows, path: Path, name: str | None = None, reading: Reading = AS_KNOWN
+    kind: Windows,
+    path: Path,
+    name: str | None = None,
+    reading: Reading = AS_KNOWN,
+    table: Table = AS_TRAINED,
 ) -> Series:
     """The one series of a file that is learned from.
 
@@ -55,23 +91,48 @@ def one_history(
         path: The file.
         name: Name of the series, where the file holds several.
         reading: How cells are to be taken.
+        table: How the file is laid out.
 
     Raises:
         DataError: The file cannot be read.
         UserError: It holds no such series, or several and none is named.
     """
-    every = {each.name: each for each in histories(kind, [path], reading, varies=True)}
+    every = histories(kind, [path], reading, varies=True, table=table)
     if len(every) == 1 and name is None:
-        return next(iter(every.values()))
-    if name not in every:
-        near = get_close_matches(name or "", list(every), n=1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(
-            f"adapt: {path} holds {len(every)} series, of which one is learned from; received "
-            f"{'no name' if name is None else repr(name)}{meant}; name it by --target: "
-            f"{some(list(every))}."
-        )
-    return every[name]
+        return every[0]
+    must = f"adapt: {path} holds {len(every)} series, of which one is learned from"
+    return _of_name(every, name, must, "--target")
+
+
+def named(
+    every: list[Series], name: str | None, command: str = "predict", option: str = "--target"
+) -> list[Series]:
+    """The series of this name, of those to be forecast; all of them where it is None.
+
+    Args:
+        every: The series.
+        name: The name.
+        command, option: Who asks, and how it is named there, for messages.
+
+    Raises:
+        UserError: None has this name.
+    """
+    if name is None:
+        return every
+    must = f"{command}: the files hold {len(every)} series, of which one is asked for"
+    return [_of_name(every, name, must, option)]
+
+
+def _of_name(every: Sequence[Series], name: str | None, must: str, option: str) -> Series:
+    by_name = {each.name: each for each in every}
+    if name in by_name:
+        return by_name[name]
+    near = get_close_matches(name or "", list(by_name), n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    raise UserError(
+        f"{must}; received {'no name' if name is None else repr(name)}{meant}; name it by "
+        f"{option}: {some(list(by_name))}."
+    )
 
 
 def naive_forecast(kind: Windows, history: Array) -> Array:
@@ -151,11 +212,22 @@ def by_time(explanation: JSON, kind: Windows, x: Tensor, series: Series) -> JSON
     return whole
 
 
-def _histories(kind: Windows, path: Path, reading: Reading, varies: bool) -> list[Series]:
+def _histories(
+    kind: Windows, path: Path, reading: Reading, varies: bool, table: Table
+) -> list[Series]:
     if kind.layout == "tracks":
         return _tracks(kind, path)
     missing, columns = reading
-    every = read_series(path, gaps=kind.gaps, missing=missing, columns=columns, varies=varies)
+    every = read_series(
+        path,
+        layout=table.layout,
+        id=table.id,
+        time=table.time,
+        gaps=table.gaps or kind.gaps,
+        missing=missing,
+        columns=columns,
+        varies=varies,
+    )
     n = len(kind.channels)
     # A column a channel, where the columns are the channels of the model.
     if n > 1 and {each.name for each in every} == {*kind.channels}:

@@ -78,8 +78,8 @@ def whole(
                 f"the series {block.name!r} must have a value at every step",
                 f"{int(absent.sum())} without one, the first in "
                 f"{place_of(sheet, block, step, channel)}",
-                "fill it in, or say gaps: fill (on the straight line between neighbours) or ignore "
-                "(leave the steps out)",
+                "fill it in, or say gaps (--gaps; in training --tasks.gaps): fill (on the straight "
+                "line between neighbours) or ignore (leave the steps out)",
             )
         if gaps == "ignore":
             steps = np.flatnonzero(~absent.any(axis=1))
@@ -103,8 +103,8 @@ def whole(
             f"the series {block.name!r} must have a value at every step of time",
             f"{len(wide)} gap(s), the first between {times.texts[left]} and "
             f"{times.texts[left + 1]} in {place_of(sheet, block, left + 1)}",
-            "add what is missing, or say gaps: fill (on the straight line between neighbours) "
-            "or ignore (as on business days)",
+            "add what is missing, or say gaps (--gaps; in training --tasks.gaps): fill (on the "
+            "straight line between neighbours) or ignore (as on business days)",
         )
     if len(wide):
         missing = {int(left): round(widths[left] / usual) - 1 for left in wide}
