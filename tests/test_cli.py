@@ -425,6 +425,7 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["tables", "x", "--splits", "0"], "splits must be at least 1"),
         (["train", "--schedule", "cosin"], "cosin"),
         (["train", "--tasks", "sinusoid"], "PrototypicalNetwork"),
+        (["train", "--tasks", "sinusoid"], "such as PriorHead or MAML"),
         (["train", "--tasks", "sinusoid", "--learner", "MAML", "--n-way", "5"], "n-way"),
         (["train", "--tasks", "sinusoid", "--learner", "MAML", "--n-shot", "0"], "n_shot"),
         (
@@ -434,7 +435,15 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["train", "--tasks", "sinusoid", "--learner", "MAML", "--device", "gpu"], "device"),
         (["train", "--tasks", "sinusoid", "--learner", "MAML", "--net.pool", "x"], "pool"),
         (["train", "--tasks", "sinusoid", "--learner", "MAML", "--net.hidden", "x"], "hidden"),
-        (["train", "--tasks", "folder"], "tasks.path"),
+        (["train", "--tasks", "folder"], "needs --tasks.path; received none; give it;"),
+        (
+            ["train", "--tasks", "windows", "--tasks.path", "x", "--tasks.layout", "tall"],
+            "--tasks.layout must be one of rows, long, columns, auto; received tall; choose one;",
+        ),
+        (
+            ["train", "--tasks", "windows", "--tasks.path=x", "--tasks.horizon=2", "--n-shot=3"],
+            "received --n-shot; the tasks fix this number; leave it out.",
+        ),
         (["train", "--tasks", "table", "--tasks.path", "x"], "tasks.target"),
         (["train", "--config", "/nowhere.yaml"], "nowhere.yaml"),
         (["train", "--resume"], "resume"),

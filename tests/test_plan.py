@@ -127,8 +127,11 @@ def test_values_that_do_not_fit(option: str, value: Any, kind: str) -> None:
         ({"xyzzy": 1}, "see quickstudy train --help."),
         ({"learner": "MALM"}, "did you mean MAML?"),
         ({"learner": ["MAML"]}, "unknown learner"),
-        ({"tasks": {"name": "sinusoid"}, "n_way": 5}, "received --n-way;"),
-        ({"tasks": {"name": "folder"}}, "needs tasks.path; received none; give it;"),
+        (
+            {"tasks": {"name": "sinusoid"}, "n_way": 5},
+            "the tasks fix this number;",
+        ),
+        ({"tasks": {"name": "folder"}}, "needs --tasks.path; received none; give it;"),
         (
             {"tasks": {"name": "folder", "path": None}},
             "tasks.path must be pathlib.Path; received None;",

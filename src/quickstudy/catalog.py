@@ -270,9 +270,10 @@ def from_specs(specs: Spec) -> AnyLearner:
         if "kind" in parameters:
             learner["kind"] = specs["kind"]
         elif specs["kind"] != builder.kind:
+            is_regression = specs["kind"] == "regression"
             raise UserError(
                 f"{builder.__name__}: is for {builder.kind}; received tasks of {specs['kind']}; "
-                "choose another learner, such as MAML."
+                f"choose another learner, such as {'PriorHead or ' * is_regression}MAML."
             )
         built = _call("learner", builder.__name__, builder, learner)
     built.specs = specs

@@ -119,12 +119,14 @@ class Metric:
     def number(self, value: float, ci95: float | None = None, digits: int | None = None) -> str:
         """A value and its half width without the unit: `93.0 ± 0.4`.
 
-        One that may be in any unit has four significant digits where it is very large or small.
+        One that may be in any unit has four significant digits where it is very large or small. A
+        half width of NaN, as that of one task, is left out.
         """
         digits = self.digits if digits is None else digits
         form = f".{digits}f" if self.highest <= 1 else spelling(value, digits)
         text = f"{self.scale * value:{form}}"
-        return text if ci95 is None else f"{text} ± {self.scale * ci95:{form}}"
+        is_known = ci95 is not None and not math.isnan(ci95)
+        return f"{text} ± {self.scale * ci95:{form}}" if is_known else text
 
     def text(self, value: float, ci95: float | None = None) -> str:
         """A value as people read it: `93.0 ± 0.4 %` of a fraction, `0.318 ± 0.012` of an error."""

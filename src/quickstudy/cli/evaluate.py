@@ -22,7 +22,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import Pooled
-from quickstudy.metrics import COVERAGE, LOG_LIKELIHOOD, PINBALL, Metric, named
+from quickstudy.metrics import COVERAGE, LOG_LIKELIHOOD, METRICS, PINBALL, Metric, named
 from quickstudy.models.saved import load_pooled
 from quickstudy.task import setting_name
 from quickstudy.tasks import Split, TaskSource
@@ -245,14 +245,17 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     rows = [(result["learner"], _plus_minus(result[name], result["ci95"], metric), "")]
     for rung, row in result["baselines"].items():
         difference = _plus_minus(row["difference"], row["difference_ci95"], metric)
-        label = f"{rung} (first {row['n_tasks']} tasks)" if "n_tasks" in row else rung
-        rows.append((label, _plus_minus(row[name], row["ci95"], metric), difference))
+        rows.append((_label(rung, row), _plus_minus(row[name], row["ci95"], metric), difference))
     print_table(
         f"{result['tasks']}/{result['split']}, {setting(result)}, {result['n_tasks']} tasks",
         ("", f"{name} {metric.unit}".strip(), "learner minus it"),
         rows,
         caption=f"norm: {result['norm']}; ± is 95 %; differences are paired over the same tasks",
     )
+    others = [each for key, each in METRICS.items() if f"{key}_ci95" in result]
+    further = [each for each in others if each != LOG_LIKELIHOOD]
+    if further:
+        _print_further(result, further)
     if "optimizers" in result:
         _print_optimizers(result["optimizers"])
     if result["n_tasks_disjoint"]:
@@ -265,7 +268,7 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
         )
     if result.get("none_of_these"):
         print(f"none of these: {_untaught(result['none_of_these'])}")
-    if "log_likelihood" in result:
+    if "log_likelihood" in result and not further:  # Which say more to people of a field.
         value = _plus_minus(result["log_likelihood"], result["log_likelihood_ci95"], LOG_LIKELIHOOD)
         print(f"log-likelihood of a query: {value} {LOG_LIKELIHOOD.unit}")
     if "coverage" in result:
@@ -303,6 +306,24 @@ def setting(result: Mapping[str, Any]) -> str:
 
 def _plus_minus(value: float, half: float, metric: Metric) -> str:
     return metric.number(value, half, metric.fine_digits)
+
+
+def _print_further(result: Mapping[str, Any], metrics: Sequence[Metric]) -> None:
+    """Prints the metrics beside the headline, of the learner and of each rung, as a table."""
+    every = [(result["learner"], result)]
+    every += [(_label(rung, row), row) for rung, row in result["baselines"].items()]
+    rows = [
+        (label, *(_plus_minus(row[m.name], row[f"{m.name}_ci95"], m) for m in metrics))
+        for label, row in every
+        if all(m.name in row for m in metrics)
+    ]
+    columns = ("", *(f"{metric.name} {metric.unit}".strip() for metric in metrics))
+    print_table("further metrics of the same tasks", columns, rows, caption="± is 95 %")
+
+
+def _label(rung: str, row: Mapping[str, Any]) -> str:
+    """The name of a rung, with the number of its tasks where it is not that of the learner."""
+    return f"{rung} (first {row['n_tasks']} tasks)" if "n_tasks" in row else rung
 
 
 def _print_optimizers(result: JSON) -> None:

@@ -84,8 +84,8 @@ def open_run(run: Path, settings: Evaluation) -> Opened:
         learner.adapt_steps = settings.inner_steps
     source, notes = _tasks_of(run, spec, settings, ("valid",) if learner.update_rule else ())
     source = source.with_targets(model.targets)
-    if settings.n_way is not None:
-        source = of_size(source, settings.n_way)
+    if settings.n_way is not None or settings.n_shot is not None:
+        source = of_size(source, settings.n_way, settings.n_shot)
     others = others_than_places(settings.tasks or {})
     if settings.net or (others and learner.update_rule is not None):
         learner = transferred(learner, source, settings.net)

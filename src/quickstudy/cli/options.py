@@ -20,6 +20,7 @@ from quickstudy.training.plan import (
     RESUME,
     flat,
     hyphened,
+    names_of,
     signatures,
     unknown_option,
 )
@@ -68,6 +69,10 @@ COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
         ),
     ),
 }
+
+
+NOT_MEANT = {"help", "print_shtab"}
+"""Options that no wrong word is likely to stand for."""
 
 
 class Parser(ArgumentParser):
@@ -181,9 +186,24 @@ class Parser(ArgumentParser):
         if unknown is None:
             unknown = re.search(r"Option '([\w.]+)' is not accepted", message)
         if unknown is None:
-            return UserError(f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help.")
-        options = [o for action in self._actions for o in action.option_strings]
-        return unknown_option(self.prog, unknown[1], [o[2:] for o in options if o[:2] == "--"])
+            return UserError(f"{self.prog}: {_said(message)}; see {self.prog} --help.")
+        options = [o[2:] for action in self._actions for o in action.option_strings]
+        return unknown_option(self.prog, unknown[1], set(options) - NOT_MEANT)
+
+
+def _said(message: str) -> str:
+    """An error of the parser about missing options or a value, with options as users type them."""
+    text = " ".join(message.split())
+    if missing := re.search(r"arguments are required: ([\w., ]+)", text):
+        options = (hyphened(f"--{name}") for name in missing[1].split(", "))
+        return f"needs {', '.join(options)}; received none; give it"
+    wrong = re.search(r'key "([\w.]+)": (.*Literal\[.*)', text)
+    value = wrong and re.search(r"(?:Given|Got) value: (.*)", wrong[2])
+    if not wrong or not value:
+        return text
+    each = re.findall(r"'([^']*)'", "".join(re.findall(r"Literal\[[^]]*\]", wrong[2])))
+    choices = ", ".join(dict.fromkeys(each))
+    return f"{hyphened(f'--{wrong[1]}')} must be one of {choices}; received {value[1]}; choose one"
 
 
 class TrainParser(Parser):
@@ -232,7 +252,7 @@ def _add(parser: Parser, signature: Signature, skip: set[str | int]) -> None:
 
 def _chosen(argv: Sequence[str]) -> dict[str, Any]:
     """The names of learner, tasks and net on the command line or in its YAML file."""
-    names = dict(DEFAULTS)
+    names: dict[str, Any] = dict.fromkeys(DEFAULTS)
     config = value_of(argv, "--config")
     if config is not None:
         options = read_yaml("train", config)
@@ -240,10 +260,10 @@ def _chosen(argv: Sequence[str]) -> dict[str, Any]:
         for kind in names:
             spec = specs.get(kind)
             name = spec.get("name") if isinstance(spec, dict) else spec
-            names[kind] = str(name) if name is not None else names[kind]
+            names[kind] = None if name is None else str(name)
     for kind in names:
         names[kind] = value_of(argv, f"--{kind}") or value_of(argv, f"--{kind}.name") or names[kind]
-    return names
+    return names_of(names)
 
 
 def read_yaml(command: str, config: str) -> Any:

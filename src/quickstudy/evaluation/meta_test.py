@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 
@@ -26,7 +26,7 @@ from quickstudy.evaluation.record import (
 from quickstudy.evaluation.scores import Scores, n_lanes, norm_name, score
 from quickstudy.evaluation.tuned import beside_tuned
 from quickstudy.learner import AnyLearner, Learner
-from quickstudy.metrics import LOG_LIKELIHOOD, reliability
+from quickstudy.metrics import LOG_LIKELIHOOD, Metric, reliability
 from quickstudy.progress import tell
 from quickstudy.task import Task, setting_name
 from quickstudy.tasks.source import Split, TaskSource, no_more
@@ -96,13 +96,18 @@ def evaluate(
             yield source.task(split, index)
             tell(what, index + 1, n)
 
-    def measured(name: str, of: AnyLearner, source: TaskSource = source) -> Callable[[int], Scores]:
-        return lambda n: score(of, tasks(name, n, source), metrics=[metric], side_by_side=True)
+    def measured(
+        name: str,
+        of: AnyLearner,
+        source: TaskSource = source,
+        metrics: Sequence[Metric] = (metric,),
+    ) -> Callable[[int], Scores]:
+        return lambda n: score(of, tasks(name, n, source), metrics=metrics, side_by_side=True)
 
     name, n_curve = type(learner).__name__, min(n_tasks, curve_tasks)
     parts: dict[tuple[str, int | None], Measurement] = {}
     for rung, opponent in ladder.items():
-        work = measured(rung, opponent)
+        work = measured(rung, opponent, metrics=source.metrics)
         parts[rung, None] = _measurement(rung, opponent, work, n_tasks, share=HEADLINE)
     own_shots = source.describe().get("n_shot")
     sized = at_shots(source, shots)
@@ -164,6 +169,7 @@ def evaluate(
             Mean.of(own.per_task[: len(values)] - values),
             curve(rung),
             len(values) if len(values) < n_tasks else None,
+            _means(results[rung, None]),
         )
         for rung, values in per_task.items()
         if rung in ladder
@@ -185,7 +191,7 @@ def evaluate(
         median=float(np.median(own.per_task)),
         not_finite=int((~np.isfinite(own.per_task)).sum()),
         disjoint=disjoint,
-        others={name: Mean.of(values) for name, values in own.others.items()},
+        others=_means(own),
         calibration=_calibration(own, temperature) if metric.kind == "classification" else None,
         likelihood=density,
         intervals=honesty,
@@ -195,6 +201,11 @@ def evaluate(
         by_instance=against_instances,
         tuned=tuned,
     )
+
+
+def _means(scores: Scores) -> dict[str, Mean]:
+    """The means of the further metrics, by name."""
+    return {name: Mean.of(values) for name, values in scores.others.items()}
 
 
 def _measurement(

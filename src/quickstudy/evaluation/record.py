@@ -151,6 +151,7 @@ class Rung:
         difference: The learner minus the opponent, paired by task.
         by_shots: The opponent against shots; None where this was not measured.
         n_tasks: The first tasks that it was measured on, where not on all of them.
+        others: Means of further metrics of the tasks, by name.
     """
 
     metric: Metric
@@ -158,6 +159,7 @@ class Rung:
     difference: Mean
     by_shots: Curve | None = None
     n_tasks: int | None = None
+    others: dict[str, Mean] = field(default_factory=dict)
 
     def to_json(self) -> JSON:
         """Returns the means by name."""
@@ -167,6 +169,7 @@ class Rung:
             "difference": self.difference.value,
             "difference_ci95": self.difference.ci95,
         }
+        result |= _by_name(self.others)
         if self.n_tasks is not None:
             result["n_tasks"] = self.n_tasks
         return result if self.by_shots is None else result | {"by_shots": self.by_shots.to_json()}
@@ -232,8 +235,7 @@ class Evaluation(Record):
             "median": self.median,
             "not_finite": self.not_finite,
         }
-        for further, mean in self.others.items():
-            result |= {further: mean.value, f"{further}_ci95": mean.ci95}
+        result |= _by_name(self.others)
         result |= {
             f"{name}_disjoint": None if disjoint.mean is None else disjoint.mean.value,
             "ci95_disjoint": None if disjoint.mean is None else disjoint.mean.ci95,
@@ -248,3 +250,11 @@ class Evaluation(Record):
         for key, curve in (("by_steps", self.by_steps), ("by_instance", self.by_instance)):
             result |= {} if curve is None else {key: curve.to_json()}
         return result
+
+
+def _by_name(means: Mapping[str, Mean]) -> JSON:
+    """Each mean by the name of its metric, with its interval."""
+    result: JSON = {}
+    for name, mean in means.items():
+        result |= {name: mean.value, f"{name}_ci95": mean.ci95}
+    return result

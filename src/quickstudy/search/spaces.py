@@ -13,6 +13,7 @@ from quickstudy.learners.gradient_based import usual_rate
 from quickstudy.search.space import Choice, Space, space_of
 from quickstudy.tasks import TaskSource
 from quickstudy.training.plan import DEFAULTS, flat, nested, resolve
+from quickstudy.training.plan import default_learner as learner_of
 
 GRADIENT = ["MAML", "MetaSGD", "ANIL"]
 CLASSIFIERS = [
@@ -83,10 +84,11 @@ def usual_choices(space: Space, source: TaskSource, fixed: JSON) -> list[JSON]:
 
 def default_learner(space: Space, fixed: Mapping[str, Any]) -> str:
     """The learner of the default configuration."""
+    usual = learner_of(str(fixed.get("tasks.name", DEFAULTS["tasks"])))
     for choice in space.choices:
         if choice.option == "learner.name":
-            return str(choice.nearest(DEFAULTS["learner"]))
-    return str(fixed.get("learner.name", DEFAULTS["learner"]))
+            return str(choice.nearest(usual))
+    return str(fixed.get("learner.name", usual))
 
 
 def learners(space: Space) -> list[str]:

@@ -256,8 +256,10 @@ def of_size(source: T, n_way: int | None = None, n_shot: int | None = None) -> T
     """
     resized = source.resized(n_way, n_shot)
     if resized is None:
+        asked = {"n_way": n_way, "n_shot": n_shot}
+        received = ", ".join(f"{name}={n}" for name, n in asked.items() if n is not None)
         raise UserError(
             f"{type(source.untouched).__name__}: ways and shots are fixed by the data; received "
-            f"n_way={n_way}, n_shot={n_shot}; leave them out."
+            f"{received}; leave them out."
         )
     return resized

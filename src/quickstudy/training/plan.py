@@ -24,6 +24,8 @@ from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
+LEARNERS = {"windows": "PriorHead", "eth_ucy": "PriorHead"}
+"""The default learner of tasks for which that of `DEFAULTS` is none."""
 DRAWING = ("n_way", "n_shot", "n_query")
 RESUME = "Run directory to continue, bit by bit; or auto: that of out, if it holds this very run."
 OUT = (
@@ -83,8 +85,7 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
     values = {name.replace("-", "_"): value for name, value in flat(settings).items()}
     for kind in DEFAULTS.keys() & values.keys():
         values[f"{kind}.name"] = values.pop(kind)
-    names = {kind: values.get(f"{kind}.name") or name for kind, name in DEFAULTS.items()}
-    names = {kind: name and str(name) for kind, name in names.items()}
+    names = names_of({kind: values.get(f"{kind}.name") for kind in DEFAULTS})
     options: dict[str, Option] = {option.name: option for option in OUT}
     for entry in signatures(**names):
         each = entry.options() if isinstance(entry, Signature) else [entry]
@@ -96,13 +97,26 @@ def resolve(settings: Mapping[str, Any]) -> JSON:
     return plain(nested(resolved))
 
 
+def names_of(names: Mapping[str, Any]) -> JSON:
+    """The names of learner, tasks and net, each by its default where it is None."""
+    every = {kind: names[kind] or name for kind, name in DEFAULTS.items()}
+    every["learner"] = names["learner"] or default_learner(str(every["tasks"]))
+    return {kind: name and str(name) for kind, name in every.items()}
+
+
+def default_learner(tasks: str) -> str:
+    """The learner of tasks where none is said."""
+    return LEARNERS.get(tasks, str(DEFAULTS["learner"]))
+
+
 def _value(option: Option, values: JSON) -> Any:
     """The value of an option, or its default."""
     name = option.name
     value = values.get(name, option.default)
     if value is REQUIRED:
         raise UserError(
-            f"quickstudy train: needs {name}; received none; give it; see quickstudy train --help."
+            f"quickstudy train: needs {hyphened(f'--{name}')}; received none; give it; see "
+            "quickstudy train --help."
         )
     if name not in values or (value is None and option.default is None):
         return value
@@ -256,4 +270,6 @@ def unknown_option(command: str, option: str, known: Iterable[str]) -> UserError
     """The error for an option that a command does not have, with the nearest that it has."""
     near = get_close_matches(f"--{option}", [f"--{name}" for name in known], n=1, cutoff=0.5)
     hint = f"did you mean {hyphened(near[0])}?" if near else f"see {command} --help."
+    if option in DRAWING:
+        hint = "the tasks fix this number; leave it out."
     return UserError(f"{command}: unknown option; received {hyphened(f'--{option}')}; {hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, Self
 
@@ -47,7 +48,8 @@ class Progress:
     def valid(self, done: int, metric: str, value: float, ci95: float, tasks_per_s: float) -> None:
         """Shows a validation."""
         form = spelling(value, 4)
-        text = f"{metric} {value:{form}} ± {ci95:{form}}"
+        half = "" if math.isnan(ci95) else f" ± {ci95:{form}}"  # One task has no interval.
+        text = f"{metric} {value:{form}}{half}"
         self.bar.update(self.row, valid=f"valid {text}")
         if self.lines:
             self.say(f"step {done}/{self.total}  valid {text}  {tasks_per_s:.1f} tasks/s")

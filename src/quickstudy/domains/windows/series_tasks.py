@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -257,6 +257,8 @@ def windows(
     }
 
     def usual() -> dict[Split, list[str]]:
+        if folds is None:
+            _check_enough(together, valid, test, str(file))
         splits = _split([*together], valid, test, folds, fold, seed, name)
         return {
             split: sorted(
@@ -333,6 +335,37 @@ def _following(
                 f"{before.name!r}, which goes on to {last}; leave out what is known already."
             )
     return {name: each.values[:horizon] for name, each in following.items()}
+
+
+def _check_enough(
+    together: Mapping[str, Sequence[str]], valid: float, test: float, file: str
+) -> None:
+    """Refuses fewer series than splits; copies of each other count as one.
+
+    Args:
+        together: The names of series that are copies of each other, by the first of them.
+        valid: Part of the series that are meta-valid.
+        test: Part of the series that are meta-test.
+        file: Where they are from.
+
+    Raises:
+        UserError: There are fewer.
+    """
+    needed = 1 + (valid > 0) + (test > 0)
+    if len(together) >= needed:
+        return
+    groups = [", ".join(names) for names in together.values() if len(names) > 1]
+    copies = f", for copies of each other count as one: {' | '.join(groups)}" if groups else ""
+    alone = (
+        "; one series of your own is for quickstudy adapt, with a model trained on others"
+        if len(together) == 1
+        else ""
+    )
+    raise UserError(
+        f"windows: each of the {needed} splits needs a series of its own; received "
+        f"{len(together)} in {file}{copies}; add some, or leave splits out with --tasks.valid 0 "
+        f"--tasks.test 0{alone}."
+    )
 
 
 def _split(
