@@ -125,8 +125,9 @@ class Metric:
         digits = self.digits if digits is None else digits
         form = f".{digits}f" if self.highest <= 1 else spelling(value, digits)
         text = f"{self.scale * value:{form}}"
-        is_known = ci95 is not None and not math.isnan(ci95)
-        return f"{text} ± {self.scale * ci95:{form}}" if is_known else text
+        if ci95 is None or math.isnan(ci95):
+            return text
+        return f"{text} ± {self.scale * ci95:{form}}"
 
     def text(self, value: float, ci95: float | None = None) -> str:
         """A value as people read it: `93.0 ± 0.4 %` of a fraction, `0.318 ± 0.012` of an error."""
