@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from typing import NamedTuple, Self
 
 import torch
@@ -18,6 +19,8 @@ FEWEST, LARGEST = 8, 2**24
 """Problems at least whose errors are looked at, and numbers in their second moments at most."""
 EVIDENCE = tuple(10.0 ** (k / 2) for k in range(-4, 5))
 """Weights of a problem's examples together, relative to the prior's, to choose from."""
+RIDGES = (1.0, 10.0, 100.0)
+"""Factors of the ridge in the precision, from the shape of the pooled moments to that of a ball."""
 
 
 class Prior(NamedTuple):
@@ -138,9 +141,9 @@ class Start(NamedTuple):
 def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start | None:
     """The ridge that is pooled over problems, each of the same weight, as the mean of a prior.
 
-    The precision has the shape of their pooled second moments. Of `EVIDENCE` that is taken with
-    which the supports answer the queries best, each from the mean of the other problems. The errors
-    of prior and posterior there,
+    The precision has the shape of their pooled second moments, made rounder by a ridge. Of
+    `EVIDENCE` and `RIDGES` those are taken with which the supports answer the queries best, each
+    from the mean of the other problems. The errors of prior and posterior there,
 
         e0^2 = noise^2 (1 + x P0 x),  e1^2 = noise^2 (1 + x P x)
 
@@ -167,8 +170,8 @@ def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start 
     support, query = (Moments.stacked(each) for each in zip(*some, strict=True))
     eye = torch.eye(len(xx), dtype=xx.dtype, device=xx.device)
     square = xx.diagonal().mean().clamp(min=torch.finfo(xx.dtype).tiny)
-    precision = xx + penalty * square * eye
-    mean = torch.linalg.solve(precision, xy)
+    ridge = penalty * square * eye
+    mean = torch.linalg.solve(xx + ridge, xy)
     # A problem is judged with the mean of the others: its own would know its queries.
     whole = Moments.stacked([of_support.with_more(of_query) for of_support, of_query in some])
     alone = number == 1
@@ -176,23 +179,25 @@ def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start 
         pooled.expand_as(own) if alone else (number * pooled - own) / (number - 1)
         for pooled, own in ((xx, whole.xx), (xy, whole.xy))
     )
-    mean_less = torch.linalg.solve(xx_less + penalty * square * eye, xy_less)
+    mean_less = torch.linalg.solve(xx_less + ridge, xy_less)
     share = (support.n / n)[:, None, None]
     left = support.xy - support.xx @ mean_less
 
-    def posterior(evidence: float) -> tuple[Tensor, Tensor]:
+    def posterior(evidence: float, factor: float) -> tuple[Tensor, Tensor]:
         """Squared errors `(problems, outputs)`, and the mean of x P x `(problems,)`."""
+        precision = xx + factor * ridge
         P = torch.linalg.inv(evidence * share * support.xx + precision)
         errors = query.error(mean_less + P @ (evidence * share * left))
         return errors, (P * query.xx).sum(dim=(1, 2))
 
-    before, doubt_before = posterior(0.0)
-    unit = before.median(dim=0).values.clamp(min=torch.finfo(xx.dtype).tiny)
-    scores = [
-        float((posterior(e)[0].clamp(min=0) / unit).mean(dim=1).sqrt().mean()) for e in EVIDENCE
-    ]
-    evidence = EVIDENCE[scores.index(min(scores))]
-    after, doubt_after = posterior(evidence)
+    unit = posterior(0.0, 1.0)[0].median(dim=0).values.clamp(min=torch.finfo(xx.dtype).tiny)
+
+    def score(choice: tuple[float, float]) -> float:
+        return float((posterior(*choice)[0].clamp(min=0) / unit).mean(dim=1).sqrt().mean())
+
+    evidence, wider = min(product(EVIDENCE, RIDGES), key=score)
+    before, doubt_before = posterior(0.0, wider)
+    after, doubt_after = posterior(evidence, wider)
     (e0, h0), (e1, h1) = (
         ((errors / unit).mean(dim=1).median(), doubt.median())
         for errors, doubt in ((before, doubt_before), (after, doubt_after))
@@ -201,5 +206,5 @@ def start(problems: Iterable[tuple[Moments, Moments]], penalty: float) -> Start 
     factor = factor.clamp(min=h0 * BOUNDS[0], max=h0 * BOUNDS[1])
     noise = (after.median(dim=0).values / (1 + h1 / factor)).maximum(1e-6 * unit)
     cholesky = torch.linalg.cholesky(xx + LEAST * square * eye)
-    ridge = factor * penalty * square
-    return Start(mean, cholesky, noise.sqrt(), factor, ridge, factor * evidence, n)
+    wide = factor * wider * penalty * square
+    return Start(mean, cholesky, noise.sqrt(), factor, wide, factor * evidence, n)
