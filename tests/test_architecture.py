@@ -19,6 +19,7 @@ LAYERS = {
         "progress",
         "files",
         "task",
+        "scale",
         "targets",
         "metrics",
         "figures",

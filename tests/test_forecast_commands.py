@@ -277,6 +277,19 @@ def test_numbers_and_folders_are_no_files_of_series(
     assert "series: . must be a file; received a folder; name one" in capsys.readouterr().err
 
 
+def test_a_constant_history_goes_on_as_it_is(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "still.csv").write_text("\n".join(["sales", *["5"] * 12]))
+    (place / "late.csv").write_text("\n".join(["sales", *["5"] * 16, "6", "7", "8", "9"]))
+    run("adapt", "runs/any", "--support", "mine.csv", "--out", "mine.task")
+    (row,) = predicted(capsys, "mine.task", "still.csv")
+    assert row["prediction"] == row["low"] == row["high"] == [5, 5, 5]
+    assert run("adapt", "runs/any", "--support", "still.csv", "--out", "x.task") == 2
+    # It is tried on the past as far as that varies.
+    assert run("adapt", "runs/any", "--support", "late.csv", "--out", "x.task") == 0
+
+
 def test_a_series_without_a_run_is_told_to_take_one(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,22 @@ def test_targets_come_back(kind):
     torch.testing.assert_close(again[:, : scale.n_lags], x[:, : scale.n_lags], rtol=0, atol=1e-9)
 
 
+def test_a_window_that_does_not_vary_is_answered_with_its_value():
+    x = encoded(LINE, [[7.0, 7.0, 7.0], [1.0, 3.0, 5.0]])
+    values = torch.tensor([[0.5, 2.0], [0.5, 2.0]], dtype=torch.float64)
+    answers = LINE.scale.answers(values, x)
+    assert answers[0].tolist() == [7.0, 7.0]
+    torch.testing.assert_close(answers[1], LINE.scale.restore(values, x)[1], rtol=0, atol=0)
+    # Of two channels the one that varies has a unit, also of a single input.
+    two = Windows(3, 2, ("a", "b"))
+    x = encoded(two, [[7.0, 1.0], [7.0, 2.0], [7.0, 4.0]])[0]
+    assert two.scale.no_unit(x).tolist() == [True, False, True, False]
+    # In metres, who stands still may walk on.
+    x = encoded(PLANE, [[1.0, 1.0]] * 3)
+    moved = PLANE.scale.answers(torch.ones(1, 4, dtype=torch.float64), x)
+    assert moved.tolist() == [[2.0, 2.0, 2.0, 2.0]]
+
+
 def test_deviations_turn_as_those_of_samples():
     x = encoded(PLANE, [[0.0, 0.0], [2.0, 1.0], [4.0, 2.0]])
     std = torch.tensor([[3.0, 1.0, 0.5, 2.0]], dtype=torch.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
+from quickstudy.scale import Scale
 
 __all__ = [
     "IDENTITY",
@@ -28,57 +28,6 @@ __all__ = [
 Array = NDArray[np.float64]
 LEAST_STEP = 0.1
 """Length of a way, in the user's units, from which on it has a heading."""
-
-
-class Scale(ABC):
-    """The two units of regression targets: what a learner sees and answers in, and the user's.
-
-    Each method takes targets `(..., outputs)` and the encoded inputs `(..., *x)` that they belong
-    to, with the same leading axes, and computes in float64.
-
-    Attributes:
-        naive: The forecast without any learning, in words; None where there is none.
-
-    Example:
-        >>> dollars: Scale = TargetScale(mean=(3e5,), std=(1e5,))
-        >>> dollars.standardise(torch.tensor([[350000.0]]), x=torch.zeros(1, 3)).tolist()
-        [[0.5]]
-    """
-
-    naive: str | None = None
-
-    def naive_values(self, x: Tensor) -> Tensor:
-        """The naive forecast for encoded inputs, in a learner's units; 0 where there is none."""
-        return x.new_zeros(())
-
-    @property
-    @abstractmethod
-    def is_identity(self) -> bool:
-        """Whether targets are as they came."""
-
-    @abstractmethod
-    def standardise(self, y: Tensor, x: Tensor) -> Tensor:
-        """Targets as a learner sees them."""
-
-    @abstractmethod
-    def restore(self, values: Tensor, x: Tensor) -> Tensor:
-        """A learner's values in the user's units."""
-
-    @abstractmethod
-    def differences(self, differences: Tensor, x: Tensor) -> Tensor:
-        """Differences of a learner's values in the user's units."""
-
-    @abstractmethod
-    def deviations(self, std: Tensor, x: Tensor) -> Tensor:
-        """Standard deviations of a learner's values in the user's units."""
-
-    @abstractmethod
-    def unit(self, output: int, x: Tensor) -> float:
-        """The change in the user's units by a change of 1 in an output, for one input `(*x)`."""
-
-    @abstractmethod
-    def to_json(self) -> dict[str, Any] | None:
-        """Plain JSON; None for the identity."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +219,17 @@ class FrameScale(Scale):
     def n_outputs(self) -> int:
         """Numbers of a target."""
         return self.horizon * self.channels
+
+    def no_unit(self, x: Tensor) -> Tensor:
+        """Targets `(..., outputs)` of channels that do not vary in their window.
+
+        Examples of such windows are seen in the user's units. A learner's answer for one would be
+        in no unit of its series: it is the value again.
+        """
+        if not self.spread:
+            return super().no_unit(x)
+        lags = x[..., : self.n_lags].reshape(*x.shape[:-1], self.lags, self.channels)
+        return (lags == 0).all(dim=-2).repeat(*[1] * (x.ndim - 1), self.horizon)
 
     def frame(self, x: Tensor) -> Frame:
         """The frames of encoded inputs, in float64."""

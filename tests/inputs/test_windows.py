@@ -57,6 +57,13 @@ def test_a_constant_window_has_a_frame():
     assert np.isfinite(x).all()
 
 
+def test_nothing_is_learned_from_a_constant_series():
+    words = r"adapt: a series must vary; received 100 times 5; leave it out: its forecast is"
+    for X in (np.full(100, 5.0), [HISTORY, np.full(100, 5.0)]):
+        with pytest.raises(UserError, match=words):
+            KIND.examples_of(X)
+
+
 @pytest.mark.parametrize(
     ("X", "words"),
     [

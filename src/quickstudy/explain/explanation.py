@@ -171,7 +171,7 @@ def explain(
         best = int(prediction.argmax())
         answer, labels = names[best], [names[i] for i in support.y.argmax(dim=1).tolist()]
     else:
-        best, answer = 0, targets.restore(prediction, x).tolist()
+        best, answer = 0, targets.answers(prediction, x).tolist()
         labels = targets.restore(support.y, support.x).tolist()
     column = best if target is None else names.index(target)
     influences, suspects = removal.left_out_once(

@@ -292,6 +292,11 @@ class Windows(InputKind):
                 f"follow it; received {len(history)} values; give a longer series, or train a "
                 "model of fewer lags or a shorter horizon."
             )
+        if self.spread and (history == history[0]).all():
+            raise UserError(
+                f"adapt: a series must vary; received {len(history)} times {history[0, 0]:g}; "
+                "leave it out: its forecast is that value."
+            )
         windowed = self.cut(history, number)
         if not len(windowed.x):
             raise UserError(

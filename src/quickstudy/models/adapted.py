@@ -129,7 +129,7 @@ class Adapted:
         X = self.model.inputs(X)
         outputs, single = self._output(X)
         if self.model.kind == "regression":
-            values = self.scale.restore(outputs, X.x).cpu().numpy()
+            values = self.scale.answers(outputs, X.x).cpu().numpy()
             values = self._shaped(values)
             return values[0] if single else values
         confidence, best = self._probabilities(outputs).max(dim=1)

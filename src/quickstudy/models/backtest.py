@@ -62,6 +62,8 @@ def backtest(model: Model, history: Array, tries: int = TRIES) -> Backtest | Non
     inside: list[float] = []
     for cut in [cut for cut in cuts if cut >= least]:
         past, truth = known[:cut], known[cut : cut + horizon]
+        if (past == past[0]).all():  # Nothing can be learned from it.
+            break
         adapted = model.adapt(past)
         forecast = np.reshape(adapted.predict(past), truth.shape)
         errors.append(float(np.abs(forecast - truth).mean()))

@@ -78,7 +78,7 @@ class Predictor(nn.Module):
         outputs = answers(self.learner, state, x, self.temperature)
         if scale.is_identity:
             return outputs
-        values = scale.restore(outputs[0], x)
+        values = scale.answers(outputs[0], x)
         if isinstance(scale, FrameScale):
             values = as_people_read(scale, values).to(queries)
         return (values,)
@@ -221,7 +221,7 @@ def exported(
         ) from error
     if not targets.is_identity:
         expected = [
-            (targets.restore(values, x),) for x, (values,) in zip(inputs, expected, strict=True)
+            (targets.answers(values, x),) for x, (values,) in zip(inputs, expected, strict=True)
         ]
     if isinstance(targets, FrameScale):
         expected = [(as_people_read(targets, values),) for (values,) in expected]

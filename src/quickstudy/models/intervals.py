@@ -45,5 +45,6 @@ def interval_of(adapted: Adapted, x: Tensor, coverage: float = CENTRAL) -> tuple
     assert distribution is not None
     (mean, std), scale = distribution, adapted.scale
     half = model.temperature * deviations_of(coverage) * scale.deviations(std, x)
-    middle = scale.restore(mean, x)
+    half = torch.where(scale.no_unit(x), 0, half)
+    middle = scale.answers(mean, x)
     return (middle - half).cpu().numpy(), (middle + half).cpu().numpy()
