@@ -17,7 +17,7 @@ from quickstudy.training.plan import build, flat, nested, resolve
 
 JSON = dict[str, Any]
 PATH = {"tasks.path": "data", "tasks.target": "kind", "tasks.horizon": 12}
-OF_A_PLACE = ("folder", "tables", "texts", "clinc150", "hwu64", "fewrel", "eth_ucy")
+OF_A_PLACE = ("folder", "tables", "texts", "clinc150", "hwu64", "fewrel", "eth_ucy", "ratings")
 NEEDS = {
     "table": ("tasks.path", "tasks.target"),
     "windows": ("tasks.path", "tasks.horizon"),

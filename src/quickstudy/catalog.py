@@ -17,6 +17,7 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
+from quickstudy.domains.ratings import metrics as _of_ratings  # noqa: F401
 from quickstudy.domains.windows import metrics  # noqa: F401  results name them without its tasks
 from quickstudy.encoders import Encoder, left_layers
 from quickstudy.errors import DataError, UserError
@@ -41,6 +42,7 @@ LEARNERS: dict[str, type[AnyLearner]] = {
 NETS: dict[str, type[nn.Module]] = {
     "Adapter": nets.Adapter,
     "Conv4": nets.Conv4,
+    "ItemTable": nets.ItemTable,
     "MLP": nets.MLP,
     "Metric": nets.Metric,
     "ResNet12": nets.ResNet12,
@@ -92,7 +94,17 @@ def _eth_ucy() -> Builder:
     return eth_ucy
 
 
-SOURCES |= {"windows": Listed(_windows), "eth_ucy": Listed(_eth_ucy)}
+def _ratings() -> Builder:
+    from quickstudy.domains.ratings import ratings
+
+    return ratings
+
+
+SOURCES |= {
+    "windows": Listed(_windows),
+    "eth_ucy": Listed(_eth_ucy),
+    "ratings": Listed(_ratings),
+}
 
 
 def lookup(kind: str, name: str, entries: dict[str, T]) -> T:

@@ -18,6 +18,7 @@ from quickstudy.scale import Scale
 __all__ = [
     "IDENTITY",
     "FrameScale",
+    "OffsetScale",
     "Scale",
     "TargetRule",
     "TargetScale",
@@ -341,7 +342,55 @@ class FrameScale(Scale):
         return torch.stack([cosine * a + sine * b, cosine * b - sine * a], -1)
 
 
-TargetRule = TargetScale | FrameScale | Literal["support"]
+@dataclass(frozen=True)
+class OffsetScale(Scale):
+    """Targets beside an offset that comes with each input, such as the mean rating of an item.
+
+        y = (target - offset) / std,  the offset the number at `place` of the encoded input
+
+    Args:
+        std: Standard deviation of the targets beside their offsets; positive.
+        naive: What the offset is, in words: the forecast without any learning.
+        place: Where it stands, counted from the end where negative.
+
+    Example:
+        >>> scale = OffsetScale(std=0.5, naive="the mean of the item")
+        >>> scale.restore(torch.tensor([[1.0]]), x=torch.tensor([[7.0, 3.5, 7.0]])).tolist()
+        [[4.0]]
+    """
+
+    std: float
+    naive: str
+    place: int = -2
+
+    @property
+    def is_identity(self) -> bool:
+        return False
+
+    def offset(self, x: Tensor) -> Tensor:
+        """The offset of each encoded input `(..., 1)`, in float64."""
+        return x[..., self.place, None].double()
+
+    def standardise(self, y: Tensor, x: Tensor) -> Tensor:
+        return (y.double() - self.offset(x)) / self.std
+
+    def restore(self, values: Tensor, x: Tensor) -> Tensor:
+        return self.differences(values, x) + self.offset(x)
+
+    def differences(self, differences: Tensor, x: Tensor) -> Tensor:
+        return differences.double() * self.std
+
+    def deviations(self, std: Tensor, x: Tensor) -> Tensor:
+        return self.differences(std, x)
+
+    def unit(self, output: int, x: Tensor) -> float:
+        return self.std
+
+    def to_json(self) -> dict[str, Any]:
+        return {"offset": asdict(self)}
+
+
+TargetRule = TargetScale | FrameScale | OffsetScale | Literal["support"]
 """The scale of a model's targets; or that each task has the scale of its own support."""
 
 
@@ -356,4 +405,6 @@ def rule_from_json(data: Any) -> TargetRule:
         return "support"
     if data is not None and "frame" in data:
         return FrameScale.from_json(data)
+    if data is not None and "offset" in data:
+        return OffsetScale(**data["offset"])
     return TargetScale.from_json(data)

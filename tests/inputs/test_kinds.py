@@ -18,6 +18,7 @@ from quickstudy.inputs import (
     EncodedPictures,
     EncodedTexts,
     InputKind,
+    Items,
     Pictures,
     TaskColumns,
     Vectors,
@@ -39,8 +40,13 @@ OTHERS = {
     "row": {"age": 3, "plan": "plus"},
     "text": "plus",
     "series": [1.0, 2.0, 3.0],
+    "item": "b",
     "values": [[1.0]],
 }
+ITEMS = Items(
+    *(("a", "b"), ("A", "B"), ("year",), ((0.5,), (-1.0,)), (3.5, 4.0), (9, 4), (1.0, 1.0)),
+    *(1.0, 5.0, 0.9),
+)
 CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[float]]]]] = {
     "pictures": (Pictures(4), (1, 4, 4), np.linspace(0, 1, 16).reshape(1, 4, 4).tolist()),
     "columns": (COLUMNS, (3,), [0.25, 0.0, 1.0]),
@@ -51,6 +57,7 @@ CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[
     "vectors": (Vectors(), (3,), [0.25, 0.0, 1.0]),
     # Two values 3 apart, whose spread is 1.5 and the last of which is 5.
     "windows": (Windows(2, 1), (9,), [-2.0, 0.0, 5.0, 1.5, 3.0, 1.0, 0.0, -1.0, -1.0]),
+    "items": (ITEMS, (4,), [2.0, -1.0, 4.0, 2.0]),
 }
 
 

@@ -56,14 +56,16 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
     vmap, which is slower than the loop for all but small pictures; small dense networks are faster
-    under vmap. On a GPU vmap is taken for both. A network that says it is not `vmappable` makes its
+    under vmap, but for one that looks rows up in a table, as each task would have a gradient of the
+    whole table. On a GPU vmap is taken for all. A network that says it is not `vmappable` makes its
     learner loop.
     """
     if not runs_under_vmap(learner):
         return "loop"
     if batching != "auto":
         return batching
-    return "loop" if _on_cpu(learner) and _convolutional(learner) else "vmap"
+    looped = _convolutional(learner) or any(isinstance(m, nn.Embedding) for m in learner.modules())
+    return "loop" if _on_cpu(learner) and looped else "vmap"
 
 
 def to_channels_last(learner: AnyLearner, batching: Batching) -> None:

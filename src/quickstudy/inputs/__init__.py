@@ -9,6 +9,7 @@ from typing import Any
 
 from quickstudy.inputs.encoded import EncodedKind, EncodedPictures, EncodedTexts
 from quickstudy.inputs.images import Pictures
+from quickstudy.inputs.items import Items
 from quickstudy.inputs.kind import InputKind
 from quickstudy.inputs.rows import Columns
 from quickstudy.inputs.support import Encoded, SupportSet, read
@@ -24,6 +25,7 @@ __all__ = [
     "EncodedPictures",
     "EncodedTexts",
     "InputKind",
+    "Items",
     "Pictures",
     "SupportSet",
     "TaskColumns",
@@ -39,6 +41,7 @@ KINDS: dict[str, type[InputKind]] = {
     "encoded_pictures": EncodedPictures,
     "encoded_texts": EncodedTexts,
     "windows": Windows,
+    "items": Items,
 }
 
 

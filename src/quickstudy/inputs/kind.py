@@ -18,8 +18,8 @@ from quickstudy.task import Kind
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-Form = Literal["image", "row", "text", "series", "values"]
-Modality = Literal["pictures", "rows", "texts", "series", "arrays"]
+Form = Literal["image", "row", "text", "series", "item", "values"]
+Modality = Literal["pictures", "rows", "texts", "series", "items", "arrays"]
 
 
 class Images(NamedTuple):

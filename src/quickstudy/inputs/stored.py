@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from quickstudy.files.records import JSON
+from quickstudy.inputs.items import ITEM
 from quickstudy.inputs.kind import InputKind
 from quickstudy.inputs.windows import SERIES
 
@@ -41,6 +42,8 @@ def to_request(data: bytes) -> JSON:
     if isinstance(value, dict) and value.keys() == {"text", "spans"}:
         return value
     if isinstance(value, dict) and isinstance(value.get(SERIES), list):
+        return value
+    if isinstance(value, dict) and value.keys() == {ITEM}:
         return value
     if isinstance(value, str):
         return {"text": value}

@@ -3,6 +3,7 @@
 from quickstudy.nets.adapter import Adapter
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.head import SharedLinear
+from quickstudy.nets.item_table import ItemTable
 from quickstudy.nets.leading import Leading
 from quickstudy.nets.metric import Metric
 from quickstudy.nets.mlp import MLP
@@ -17,6 +18,7 @@ __all__ = [
     "Adapter",
     "Centre",
     "Conv4",
+    "ItemTable",
     "Leading",
     "Metric",
     "Norm",

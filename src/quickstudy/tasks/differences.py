@@ -17,6 +17,7 @@ PLURAL = {
     "part": "parts",
     "series": "series",
     "scene": "scenes",
+    "user": "users",
 }
 SHOWN = 5
 
