@@ -1,0 +1,168 @@
+"""Recommendations: the catalogue ranked for a user, and which items a new user should be asked."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.errors import UserError, at_least
+from quickstudy.inputs import Items
+from quickstudy.learner import Learner, locked
+from quickstudy.models.adapted import Adapted
+from quickstudy.models.model import Model
+from quickstudy.task import Examples
+
+__all__ = ["Questions", "Ranked", "questions", "rank"]
+
+N_JUDGED: Final = 500
+"""Items of the catalogue, those rated most, whose variance questions are to lower."""
+
+
+class Ranked(NamedTuple):
+    """An item of a ranked list.
+
+    Attributes:
+        item, title: Its id and title.
+        rating: The rating that is expected, within the scale.
+        score: What the list is ordered by: the same, where it may be beyond the scale.
+        n_ratings: How many people of meta-training rated it; 0 for one that is known by its
+            features alone.
+    """
+
+    item: str
+    title: str
+    rating: float
+    score: float
+    n_ratings: int
+
+
+class Questions(NamedTuple):
+    """The items that a user should be asked to rate.
+
+    Attributes:
+        items: Their ids, the most telling first.
+        titles: Their titles.
+        by: What they were chosen by: the variance of the posterior that their ratings are expected
+            to take away, or the spread of their ratings beside their means.
+    """
+
+    items: list[str]
+    titles: list[str]
+    by: Literal["posterior", "spread"]
+
+
+def rank(adapted: Adapted, n: int | None = None) -> list[Ranked]:
+    """The whole catalogue by the rating that is expected of a user, best first.
+
+    Items that the user rated are left out. Of equal scores the one that more people rated is first.
+
+    Args:
+        adapted: A model of the user.
+        n: Length of the list; all where omitted.
+
+    Raises:
+        UserError: The model is not of items, or n is below 1.
+    """
+    items = _items(adapted.model)
+    at_least("rank", 1, n=n)
+    rated = {*items.places_of(adapted.support_x).tolist()}
+    left = np.array([place for place in range(len(items.ids)) if place not in rated])
+    if not len(left):
+        return []
+    scores = adapted.predict(torch.from_numpy(items.table[left]))
+    counts = np.asarray(items.counts)[left]
+    order = np.lexsort((-counts, -scores))[:n]
+    return [
+        Ranked(
+            items.ids[left[i]],
+            items.titles[left[i]],
+            float(np.clip(scores[i], items.low, items.high)),
+            float(scores[i]),
+            int(counts[i]),
+        )
+        for i in order.tolist()
+    ]
+
+
+def questions(model: Model | Adapted, n: int = 5, among: int = 200) -> Questions:
+    """The items whose ratings would tell most about a user.
+
+    They are taken one after the other: each is the one whose rating takes away most of the
+    posterior's variance, summed over the items that are rated most, by how many rated them. A
+    learner without a posterior takes the items whose ratings differ most from person to person.
+
+    Args:
+        model: A meta-trained model, for a new user; or the model of a user who rated some items.
+        n: How many.
+        among: How many items are asked about at most: those rated most, as a user knows few others.
+
+    Raises:
+        UserError: The model is not of items, or a number is below 1.
+    """
+    at_least("questions", 1, n=n, among=among)
+    whole = model.model if isinstance(model, Adapted) else model
+    items = _items(whole)
+    own = model.support if isinstance(model, Adapted) else None
+    rated = set() if own is None else {*items.places_of(own.x).tolist()}
+    popular = np.argsort(-np.asarray(items.counts), kind="stable")
+    asked = [int(p) for p in popular if p not in rated and items.counts[p] > 0][:among]
+    with torch.no_grad(), locked(whole.learner):
+        chosen = _by_posterior(whole.learner, items, own, asked, popular[:N_JUDGED], n)
+    by: Literal["posterior", "spread"] = "spread" if chosen is None else "posterior"
+    if chosen is None:
+        chosen = sorted(asked, key=lambda place: -items.spread[place])[:n]
+    return Questions([items.ids[p] for p in chosen], [items.titles[p] for p in chosen], by)
+
+
+def _by_posterior(
+    learner: Learner[Any],
+    items: Items,
+    own: Examples | None,
+    asked: list[int],
+    judged: Any,
+    n: int,
+) -> list[int] | None:
+    """The places of the items whose ratings lower the variance most; None without a posterior."""
+    if learner.kind != "regression" or not learner.overrides(Learner.distribution):
+        return None
+    table = torch.from_numpy(items.table)
+    like = next(learner.parameters(), torch.zeros(())) if own is None else own.x
+    table = table.to(like)
+    counts = torch.tensor([items.counts[p] for p in judged]).to(like)
+    # A blank example: a learner needs one, and it counts nothing.
+    support = own or Examples(table[:1] * 0, table.new_zeros(1, 1), table.new_zeros(1))
+
+    def variance(support: Examples) -> float:
+        answer = learner.distribution(learner.adapt(support), table[judged])
+        assert answer is not None
+        return float((answer[1].square()[:, 0] * counts).sum())
+
+    if learner.distribution(learner.adapt(support), table[:1]) is None:
+        return None
+    chosen: list[int] = []
+    for _ in range(min(n, len(asked))):
+        state = learner.adapt(support)
+        expected = learner.predict(state, table[asked])
+
+        def with_rating(at: int, support: Examples = support, y: Tensor = expected) -> Examples:
+            x = table[asked[at]][None]
+            more = Examples(x, y[at][None], support.weight.new_ones(1))
+            return Examples(*map(torch.cat, zip(support, more, strict=True)))
+
+        open_ = [at for at, place in enumerate(asked) if place not in chosen]
+        best = min(open_, key=lambda at: variance(with_rating(at)))
+        chosen.append(asked[best])
+        support = with_rating(best)
+    return chosen
+
+
+def _items(model: Model) -> Items:
+    if not isinstance(model.preprocess, Items):
+        raise UserError(
+            "rank: needs a model of the items of a catalogue; received one of "
+            f"{model.preprocess.modality}; train one with --tasks ratings."
+        )
+    return model.preprocess
