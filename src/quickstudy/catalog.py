@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -82,28 +83,14 @@ SOURCES: dict[str, Listed] = {
 }
 
 
-def _windows() -> Builder:
-    from quickstudy.domains.windows import windows
-
-    return windows
-
-
-def _eth_ucy() -> Builder:
-    from quickstudy.domains.windows import eth_ucy
-
-    return eth_ucy
-
-
-def _ratings() -> Builder:
-    from quickstudy.domains.ratings import ratings
-
-    return ratings
+def _of_domain(domain: str, name: str) -> Builder:
+    builder: Builder = getattr(import_module(f"quickstudy.domains.{domain}"), name)
+    return builder
 
 
 SOURCES |= {
-    "windows": Listed(_windows),
-    "eth_ucy": Listed(_eth_ucy),
-    "ratings": Listed(_ratings),
+    name: Listed(partial(_of_domain, domain, name))
+    for name, domain in {"windows": "windows", "eth_ucy": "windows", "ratings": "ratings"}.items()
 }
 
 

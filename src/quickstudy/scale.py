@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -66,3 +67,51 @@ class Scale(ABC):
     @abstractmethod
     def to_json(self) -> dict[str, Any] | None:
         """Plain JSON; None for the identity."""
+
+
+@dataclass(frozen=True)
+class OffsetScale(Scale):
+    """Targets beside an offset that comes with each input, such as the mean rating of an item.
+
+        y = (target - offset) / std,  the offset the number at `place` of the encoded input
+
+    Args:
+        std: Standard deviation of the targets beside their offsets; positive.
+        naive: What the offset is, in words: the forecast without any learning.
+        place: Where it stands, counted from the end where negative.
+
+    Example:
+        >>> scale = OffsetScale(std=0.5, naive="the mean of the item")
+        >>> scale.restore(torch.tensor([[1.0]]), x=torch.tensor([[7.0, 3.5, 7.0]])).tolist()
+        [[4.0]]
+    """
+
+    std: float
+    naive: str
+    place: int = -2
+
+    @property
+    def is_identity(self) -> bool:
+        return False
+
+    def offset(self, x: Tensor) -> Tensor:
+        """The offset of each encoded input `(..., 1)`, in float64."""
+        return x[..., self.place, None].double()
+
+    def standardise(self, y: Tensor, x: Tensor) -> Tensor:
+        return (y.double() - self.offset(x)) / self.std
+
+    def restore(self, values: Tensor, x: Tensor) -> Tensor:
+        return self.differences(values, x) + self.offset(x)
+
+    def differences(self, differences: Tensor, x: Tensor) -> Tensor:
+        return differences.double() * self.std
+
+    def deviations(self, std: Tensor, x: Tensor) -> Tensor:
+        return self.differences(std, x)
+
+    def unit(self, output: int, x: Tensor) -> float:
+        return self.std
+
+    def to_json(self) -> dict[str, Any]:
+        return {"offset": asdict(self)}
