@@ -189,6 +189,18 @@ def test_an_explanation_names_windows_by_their_times(
     assert why["influence"][0]["label"] == "1 to 4"
 
 
+def test_an_explanation_has_the_digits_of_a_forecast_and_says_what_its_numbers_are(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_line(place / "large.csv", slope=200.0)
+    run("adapt", "runs/any", "--support", "large.csv", "--out", "large.task")
+    capsys.readouterr()
+    assert run("explain", "large.task", "large.csv") == 0
+    said = capsys.readouterr().out
+    assert "\t4,001, 4,201, 4,401\n" in said
+    assert "by how much each raises or lowers the step that is explained" in said
+
+
 def test_what_is_understood_of_a_file_is_said(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,7 +214,7 @@ def test_what_is_understood_of_a_file_is_said(
     said = capsys.readouterr().out
     assert "layout: columns, a column a series" in said
     assert "1 series of 60 values" in said
-    assert "gaps: 1 values are missing in 1 series" in said
+    assert "gaps: 1 value is missing, in sales" in said
     assert "season: 12; --tasks.season 12" in said
     assert "a month" in said
     assert run("data", "windows", "several.csv") == 0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quickstudy.catalog import build_tasks
 from quickstudy.cli.main import main
 from quickstudy.metrics import MSE
 from quickstudy.training.plan import resolve
@@ -84,6 +85,45 @@ def test_copies_that_count_as_one_are_named(capsys: pytest.CaptureFixture[str]) 
     assert "received 1 in prices.csv, for copies of each other count as one: open, high," in refused
     path = write("two.csv", {**prices, **dict(zip("ab", others, strict=True))})
     assert main([*TRAIN, "--tasks.path", path, "--steps", "1", "--out", "run"]) == 0
+
+
+def test_runs_of_other_tasks_are_told_apart_by_what_differs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train = (*TRAIN, "--tasks.path", write("few.csv", walks(4)), "--steps", "1", "--out")
+    assert main([*train, "one"]) == 0
+    assert main([*train, "other", "--tasks.stride", "2"]) == 0
+    refused = said(capsys, "compare", "one", "other", code=2)
+    assert "received 'one' with stride=1, and 'other' with stride=2; give --tasks" in refused
+
+
+def test_times_are_whole_on_a_narrow_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = said(capsys, "data", "windows", write("few.csv", walks(4)))
+    assert "from: 2024-01-01; to: 2024-01-02T15:00:00" in printed
+    assert "…" not in printed
+    rows = [
+        f"{name},2024-01-{day:02d},{day**2}"
+        for name, n in (("a", 9), ("b", 8))
+        for day in range(1, n)
+    ]
+    Path("long.csv").write_text("\n".join(["id,day,sold", *rows]))
+    printed = said(capsys, "data", "windows", "long.csv")
+    assert "│ 2024-01-08 │" in printed
+    assert "step: a day; from: 2024-01-01" in printed
+
+
+def test_a_season_that_the_times_suggest_is_noted() -> None:
+    def notes(step: timedelta, **options: Any) -> list[str]:
+        spec = {"name": "windows", "path": write("few.csv", walks(4), step), "horizon": 2}
+        found: list[str] = build_tasks({**spec, "lags": 4, **options}).describe().get("notes", [])
+        return found
+
+    assert notes(timedelta(days=7)) == [
+        "no season is used, as none was said; times that are a week apart suggest 52: "
+        "--tasks.season 52"
+    ]
+    assert notes(timedelta(days=7), season=4) == []
+    assert notes(timedelta(days=3)) == []
 
 
 def test_one_series_is_for_adapt(capsys: pytest.CaptureFixture[str]) -> None:

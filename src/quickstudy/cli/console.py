@@ -83,7 +83,7 @@ def print_table(
     """
     table = Table(title=title, caption=caption)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if numbers and i else "left")
+        table.add_column(column, justify="right" if numbers and i else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from quickstudy.cli.console import one_line, print_json
 from quickstudy.cli.predict import files_of, input_names, only_series, queries
 from quickstudy.encoders import Text
@@ -14,6 +16,7 @@ from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Figure
+from quickstudy.figures.values import fine_form
 from quickstudy.files.records import JSON
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.histories import AS_TRAINED, Table, by_time, histories, named
@@ -23,6 +26,10 @@ from quickstudy.models.adapted import Adapted
 from quickstudy.models.saved import load_task
 from quickstudy.tasks.contents import told_apart
 
+LEGEND = (
+    "(windows that were learned from, by number and times: by how much each raises or lowers the "
+    "step that is explained, in the units of the series; and how like they are, 1 at most)"
+)
 FEW = 3
 MOST_VALUES = 6
 """Values of an answer that are printed."""
@@ -86,8 +93,12 @@ def explain(
     if json:
         print_json(explanations)
         return 0
-    for explanation in explanations:
-        print("\n".join(_lines(explanation)))
+    for i, explanation in enumerate(explanations):
+        if isinstance(kind, Windows) and asked:
+            print("\n".join(_lines(explanation, _finely(explanation, kind, asked[i]))))
+            print(f"  {LEGEND}")
+        else:
+            print("\n".join(_lines(explanation)))
     for row in explanations[0]["suspicious"]:
         if row["probability"] is not None:
             print(
@@ -111,8 +122,21 @@ def _label(adapted: Adapted, text: str) -> Any:
     return next((label for label, name in names if name == text), text)
 
 
-def _lines(explanation: JSON) -> list[str]:
-    """The lines of an explanation in the terminal."""
+def _finely(explanation: JSON, kind: Windows, series: Series) -> str:
+    """The answer for a series, written as finely as its window and what follows differ."""
+    answer = np.ravel(explanation["answer"])
+    form = fine_form([*series.values[-kind.lags :].ravel(), *answer])
+    more = ", ..." if len(answer) > MOST_VALUES else ""
+    return ", ".join(format(value, form) for value in answer[:MOST_VALUES]) + more
+
+
+def _lines(explanation: JSON, text: str | None = None) -> list[str]:
+    """The lines of an explanation in the terminal.
+
+    Args:
+        explanation: As JSON.
+        text: The answer, where it is not written as answers are.
+    """
     classifies = explanation["probabilities"] is not None
     name = explanation["input"]
     name = one_line(name) if explanation.get("words") else name
@@ -120,7 +144,7 @@ def _lines(explanation: JSON) -> list[str]:
     if isinstance(answer, list) and len(answer) > MOST_VALUES:
         answer = answer[:MOST_VALUES]
     more = "" if answer is explanation["answer"] else ", ..."
-    lines = [f"{name}\t{name_of(answer)}{more}"]
+    lines = [f"{name}\t{text or name_of(answer) + more}"]
     if classifies:
         lines[0] += f"\t{max(explanation['probabilities']):.3f}"
         if explanation["target"] != explanation["answer"]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from quickstudy.cli.console import print_table
 from quickstudy.figures.values import fine_form
+from quickstudy.inputs.files import some
 from quickstudy.inputs.following import Step, step_of
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.series_files import Series, read_series
@@ -19,6 +20,8 @@ from quickstudy.inputs.series_sheet import sheet_of_file
 Array = NDArray[np.float64]
 SHOWN = 20
 """Series that are listed, and looked at for a season."""
+ALWAYS = ("series", "values", "range")
+"""Columns that are there although all series have one thing in them."""
 LEAST_PEAK = 0.3
 """Autocorrelation from which on a season is guessed."""
 
@@ -37,18 +40,24 @@ def print_series(path: Path, reading: Reading) -> None:
     steps = [None if each.times is None else step_of(each.times) for each in every]
     rows = [_row(each, step) for each, step in zip(every[:SHOWN], steps, strict=False)]
     heads = ("series", "values", "channels", "range", "missing", "step", "from", "to")
-    n = len(heads) if any(each.times for each in every) else heads.index("step")
-    print_table(str(path), heads[:n], [row[:n] for row in rows], numbers=False)
+    cells = [{row[i] for row in rows} for i in range(len(heads))]
+    # What is the same of all series stands in a line: a table of all columns is wide.
+    columns = [i for i, head in enumerate(heads) if len(cells[i]) > 1 or head in ALWAYS]
+    shown = [[row[i] for i in columns] for row in rows]
+    print_table(str(path), [heads[i] for i in columns], shown, numbers=False)
+    alike = [f"{heads[i]}: {rows[0][i]}" for i in range(len(heads)) if i not in columns]
+    print("; ".join(text for text in alike if not text.endswith(" ")))
     if len(every) > SHOWN:
         print(f"and {len(every) - SHOWN} more")
     print(f"layout: {layout}, {MEANING[layout]}; --tasks.layout takes another")
     between = f"{min(lengths)}" if len({*lengths}) == 1 else f"{min(lengths)} to {max(lengths)}"
     print(f"{len(every)} series of {between} values")
     if n_filled := sum(each.filled for each in every):
-        with_gaps = sum(each.filled > 0 for each in every)
+        names = [each.name for each in every if each.filled]
         print(
-            f"gaps: {n_filled} values are missing in {with_gaps} series; --tasks.gaps fill puts "
-            "them on the straight line between their neighbours, ignore leaves their steps out"
+            f"gaps: {n_filled} {'value is' if n_filled == 1 else 'values are'} missing, in "
+            f"{some(names)}; --tasks.gaps fill puts them on the straight line between their "
+            "neighbours, ignore leaves their steps out"
         )
     season = guessed_season([each.values for each in every[:SHOWN]], _usual(steps))
     said = f"{season}; --tasks.season {season}" if season > 1 else "none seen"

@@ -180,10 +180,14 @@ def _agreed(records: Mapping[str, JSON]) -> JSON:
         moved = digests[0] == digests[1]
         first_data, run_data = _data(known[first], moved), _data(known[name], moved)
         if run_data != first_data:
+            names = [k for k in {**first_data, **run_data} if first_data.get(k) != run_data.get(k)]
+            one, other = (
+                ", ".join(f"{k}={data.get(k)}" for k in (["name"] if "name" in names else names))
+                for data in (first_data, run_data)
+            )
             raise UserError(
-                "compare: all runs must be of the same tasks; received "
-                f"{first!r} on {first_data} and {name!r} on {run_data}; give --tasks to compare "
-                "them on the same ones."
+                f"compare: all runs must be of the same tasks; received {first!r} with {one}, and "
+                f"{name!r} with {other}; give --tasks to compare them on the same ones."
             )
     return dict(known[first])
 

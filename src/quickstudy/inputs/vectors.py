@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,9 +133,14 @@ def of_a_time(value: Any, channels: Sequence[str], place: int) -> Any:
     try:
         values: list[Any] = nested_numbers(value if isinstance(value, list) else [value], (n,))
     except UserError as error:
-        wanted = "a number" if n == 1 else f"a list of {n} numbers, {', '.join(channels)}"
+        wanted = (
+            "each value must be a number"
+            if n == 1
+            else f"at each time there must be a list of {n} numbers, {', '.join(channels)}"
+        )
         raise UserError(
-            f"series: each time must be {wanted}, finite in single precision; received "
-            f"{str(value)[:50]!r} in place {place}; correct it, or leave out what is before."
+            f"series: {wanted}, finite in single precision; received "
+            f"{json.dumps(value, default=str)[:50]} in place {place}; correct it, or leave out "
+            "what is before."
         ) from error
     return values[0] if n == 1 else values

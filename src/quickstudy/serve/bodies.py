@@ -157,13 +157,16 @@ def _unsupported(kind: str) -> Problem:
 
 
 def _problem(error: ValidationError) -> Problem:
-    details = error.errors(include_url=False, include_input=False, include_context=False)
+    details = error.errors(include_url=False, include_context=False)
     errors = [("".join(f"/{part}" for part in e["loc"]), e["msg"]) for e in details[:MAX_ERRORS]]
     pointer, message = errors[0]
     if details[0]["type"] == "json_invalid":
         return Problem("BAD_REQUEST", f"body: must be JSON; received {message}; correct it.")
+    missing = details[0]["type"] == "missing"
+    advice = "see /openapi.json for what is taken"
+    if missing and pointer.endswith("/label") and "series" in details[0]["input"]:
+        advice = "label it with what follows, or give a whole history as series at the top level"
+    received = "none" if missing else "something else"
     return Problem(
-        "INVALID_ARGUMENT",
-        f"body{pointer}: {message}; received something else; see /openapi.json for what is taken.",
-        errors,
+        "INVALID_ARGUMENT", f"body{pointer}: {message}; received {received}; {advice}.", errors
     )

@@ -15,6 +15,7 @@ from quickstudy.domains.windows import classical
 from quickstudy.domains.windows.copies import copies_among, families, total_among
 from quickstudy.domains.windows.metrics import forecast_intervals, forecast_metrics
 from quickstudy.domains.windows.rungs import ClassicalForecast, Histories, forecast_rungs
+from quickstudy.domains.windows.seasons import season_notes
 from quickstudy.domains.windows.window_tasks import Floats, WindowTasks
 from quickstudy.errors import UserError
 from quickstudy.inputs import Windows
@@ -269,7 +270,7 @@ def windows(
 
     splits, left_out = dealt(present, recorded, usual)
     short = len(every) - len(timelines)
-    notes = []
+    notes = season_notes(every, season)
     if short:
         notes.append(f"{short} of {len(every)} series are shorter than {least} values and left out")
     total = total_among([timeline.whole for timeline in timelines])
