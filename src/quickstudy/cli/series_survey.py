@@ -42,10 +42,10 @@ def print_series(path: Path, reading: Reading) -> None:
     heads = ("series", "values", "channels", "range", "missing", "step", "from", "to")
     cells = [{row[i] for row in rows} for i in range(len(heads))]
     # What is the same of all series stands in a line: a table of all columns is wide.
-    columns = [i for i, head in enumerate(heads) if len(cells[i]) > 1 or head in ALWAYS]
-    shown = [[row[i] for i in columns] for row in rows]
-    print_table(str(path), [heads[i] for i in columns], shown, numbers=False)
-    alike = [f"{heads[i]}: {rows[0][i]}" for i in range(len(heads)) if i not in columns]
+    places = [i for i, head in enumerate(heads) if len(cells[i]) > 1 or head in ALWAYS]
+    shown = [[row[i] for i in places] for row in rows]
+    print_table(str(path), [heads[i] for i in places], shown, numbers=False)
+    alike = [f"{heads[i]}: {rows[0][i]}" for i in range(len(heads)) if i not in places]
     print("; ".join(text for text in alike if not text.endswith(" ")))
     if len(every) > SHOWN:
         print(f"and {len(every) - SHOWN} more")
