@@ -146,6 +146,43 @@ def test_hours_and_numbers_are_filled_alike(tmp_path: Path) -> None:
     assert series.values[:, 0].tolist() == [1, 2, 3, 4, 5]
 
 
+def test_a_column_that_counts_rows_is_no_series(tmp_path: Path) -> None:
+    days = ["2024-01-01", "2024-01-02", "2024-01-03"]
+    rows = [f"{k},{day},{v}" for k, day, v in zip((0, 1, 2), days, (5, 7, 6), strict=True)]
+    for head in (",Date,Sales", "Unnamed: 0,Date,Sales"):
+        (series,) = read_series(written(tmp_path, "\n".join([head, *rows])))
+        assert (series.name, series.times) == ("Sales", days)
+    long = [f"{k},{name},{k % 3},{k * k}" for k, name in enumerate("aaabbb")]
+    every = read_series(written(tmp_path, "\n".join([",id,t,y", *long])))
+    assert plain(every) == {"a": [0, 1, 4], "b": [9, 16, 25]}
+    # Without another column of times it is that, and what does not count is a series.
+    every = read_series(written(tmp_path, ",a,b\n0,5,1\n1,7,2\n2,6,4\n"))
+    assert plain(every) == {"a": [5, 7, 6], "b": [1, 2, 4]}
+    assert every[0].times == ["0", "1", "2"]
+    every = read_series(
+        written(tmp_path, "\n".join([",Date,Sales", *rows]).replace("2,2024", "9,2024"))
+    )
+    assert [each.name for each in every] == ["t", "Sales"]
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "second"),
+    [
+        ("Sales\nDate,Sales\n2024-01-01,5\n2024-01-02,6\n", "'Sales'", "'Date,Sales'"),
+        ("Date,Sales\nDate,Sales\n2024-01-01,5\n2024-01-02,6\n", "'Date, Sales'", "'Date, Sales'"),
+        ("Report,\nDate,Sales\n2024-01-01,5\n2024-01-02,6\n", "'Report, '", "'Date, Sales'"),
+        ("sales\nsales\n5\n6\n", "'sales'", "'sales'"),
+    ],
+)
+def test_a_line_above_the_header_is_to_be_removed(
+    tmp_path: Path, text: str, first: str, second: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        read_series(written(tmp_path, text))
+    assert f"received {first} in line 1 of" in str(error.value)
+    assert f"words alone in line 2, {second}; remove the line above the header." in str(error.value)
+
+
 FAULTS: list[tuple[str, dict[str, Any], str]] = [
     (
         LONG + "A,2024-01-01,1\nA,2024-01-02,2\nB,2024-01-01,1\nA,2024-01-02,3\nB,2024-01-02,4\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from forecasting import forecaster
 
 import quickstudy as qs
 from quickstudy.errors import UserError
@@ -57,6 +58,33 @@ def test_a_constant_window_has_a_frame():
     assert np.isfinite(x).all()
 
 
+def test_a_data_frame_is_read_as_a_file_is():
+    pandas = pytest.importorskip("pandas")
+    days = pandas.date_range("2024-01-01", periods=6)
+    values = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 7.0])
+    frame = pandas.DataFrame({"date": days, "value": values})
+    x, single = KIND.encode(frame, KIND.x_shape)
+    assert single
+    np.testing.assert_array_equal(x, KIND.encode(values, KIND.x_shape)[0])
+    both, single = KIND.encode(frame.assign(more=2 * values), KIND.x_shape)
+    assert (len(both), single) == (2, False)
+    two = Windows(3, 2, ("a", "b"))
+    swapped = pandas.DataFrame({"date": days, "b": values, "a": -values})
+    x, _ = two.encode(swapped, two.x_shape)
+    expected, _ = two.encode(np.stack([-values, values], axis=1), two.x_shape)
+    np.testing.assert_array_equal(x, expected)
+    with pytest.raises(UserError, match=r"takes 2 channel.*received 1 in the data frame, value"):
+        two.encode(frame, two.x_shape)
+    with pytest.raises(UserError, match=r"received .6,.; give a column for each channel, a, b"):
+        two.encode(values, two.x_shape)
+
+
+def test_a_history_beside_labels_is_told_to_come_alone():
+    series = np.arange(40.0) ** 1.2
+    with pytest.raises(UserError, match=r"received one history; .*or leave y out, to learn from"):
+        forecaster().adapt(series, series)
+
+
 def test_nothing_is_learned_from_a_constant_series():
     words = r"adapt: a series must vary; received 100 times 5; leave it out: its forecast is"
     for X in (np.full(100, 5.0), [HISTORY, np.full(100, 5.0)]):
@@ -70,10 +98,15 @@ def test_nothing_is_learned_from_a_constant_series():
         (HISTORY[:3], "the last 4 values of a series; received 3"),
         ([HISTORY, HISTORY[:2]], "received 2 in input 1"),
         (np.array([1.0, np.nan, 2.0, 3.0]), "finite; received nan in place 1"),
-        ("sales.csv", r"numbers of shape \(time,\).*received str"),
+        ("sales.csv", r"numbers of shape \(time,\).*received the text 'sales.csv'"),
+        (["1,5"] * 40, "received the text '1,5'; give numbers, written with a decimal point"),
+        ([], "received no value; give the values of a series, in the order of time"),
+        (None, "received None; give the values of a series"),
+        (3.0, "received float; give the values of a series"),
+        (np.zeros((9, 2)), r"which is 9 series of 2 values; give one column, as X\[:, 0\]; or X.T"),
         (np.zeros((2, 9, 2)), r"received \(2, 9, 2\)"),
         ([[HISTORY, HISTORY[:2]]], "received list"),
-        (np.zeros((0, 9)), r"received \(0, 9\)"),
+        (np.zeros((0, 9)), "received no value; give the values"),
     ],
 )
 def test_what_is_no_history_is_refused(X, words):

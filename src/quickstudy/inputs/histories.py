@@ -16,7 +16,7 @@ from torch import Tensor
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.files import some
-from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.frames import AS_KNOWN, Reading, is_frame
 from quickstudy.inputs.series_files import Series, read_series
 from quickstudy.inputs.series_layouts import Layout
 from quickstudy.inputs.series_steps import Gaps
@@ -135,6 +135,47 @@ def _of_name(every: Sequence[Series], name: str | None, must: str, option: str) 
     )
 
 
+def of_frame(kind: Windows, X: Any) -> Any:
+    """The history in a data frame, or those of its series; all else, and plain numbers, as it is.
+
+    Raises:
+        UserError: The data frame cannot be read, or holds no series of the model's channels.
+    """
+    n = len(kind.channels)
+    if not is_frame(X) or (len(X.columns) == n and np.asarray(X).dtype.kind in "fiu"):
+        return X
+    every = read_series(X, gaps=kind.gaps, varies=False)
+    values = [each.values for each in _by_channel(kind, every, "the data frame", "series")]
+    return values[0] if len(values) == 1 else values
+
+
+def no_history(kind: Windows, X: Any) -> UserError:
+    """The error for what is no series of the channels of a model."""
+    n, shape = len(kind.channels), np.shape(X) if hasattr(X, "shape") else ()
+    wanted = "(time,)" if n == 1 else f"(time, {n})"
+    received, to_do = str(shape), "reshape it"
+    if isinstance(X, str):
+        received = f"the text {X[:50]!r}"
+        to_do = "give numbers, written with a decimal point, and not the name of their file"
+    elif (isinstance(X, list | tuple) and not X) or 0 in shape:
+        received, to_do = "no value", "give the values of a series, in the order of time"
+    elif not shape:
+        received = "None" if X is None else type(X).__name__
+        to_do = "give the values of a series, in the order of time"
+    elif n > 1:
+        to_do = f"give a column for each channel, {', '.join(kind.channels)}"
+    elif len(shape) == 2:
+        received = f"{shape}, which is {shape[0]} series of {shape[1]} values"
+        to_do = (
+            "give one column, as X[:, 0]; or X.T, for a series each; or train a model of "
+            f"{shape[1]} channels"
+        )
+    return UserError(
+        f"inputs: a series is numbers of shape {wanted}, and several are a list of such; "
+        f"received {received}; {to_do}."
+    )
+
+
 def naive_forecast(kind: Windows, history: Array) -> Array:
     """The naive forecast `(horizon, C)` of a history `(time, C)`, as `FrameScale.naive` says."""
     encoded, _ = kind.encode(history, kind.x_shape)
@@ -228,6 +269,18 @@ def _histories(
         columns=columns,
         varies=varies,
     )
+    return _by_channel(kind, every, str(path), path.name)
+
+
+def _by_channel(kind: Windows, every: list[Series], where: str, name: str) -> list[Series]:
+    """The series of a table with the channels of a model.
+
+    Args:
+        kind: What the model takes.
+        every: The series, as the table has them.
+        where: The table, for messages.
+        name: Name of the one series whose channels are columns.
+    """
     n = len(kind.channels)
     # A column a channel, where the columns are the channels of the model.
     if n > 1 and {each.name for each in every} == {*kind.channels}:
@@ -236,13 +289,13 @@ def _histories(
             values = np.concatenate([by_name[c].values for c in kind.channels], axis=1)
             first = every[0]
             filled = max(each.filled for each in every)
-            return [Series(path.name, values, kind.channels, first.times, filled)]
+            return [Series(name, values, kind.channels, first.times, filled)]
     every = [_of_channels(each, kind.channels) for each in every]
     for each in every:
         if len(each.channels) != n:
             raise UserError(
                 f"series: the model takes {n} channel(s), {', '.join(kind.channels)}; received "
-                f"{len(each.channels)} in {path}, {', '.join(each.channels)}; give the same."
+                f"{len(each.channels)} in {where}, {', '.join(each.channels)}; give the same."
             )
     return every
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +20,8 @@ TIMES: Final = (
     *("ds", "timestamp", "datetime", "date", "time", "period", "t", "step", "index", ""),
     *("year", "quarter", "month", "week", "day", "hour", "datum", "zeit", "unnamed: 0"),
 )
+COUNTS: Final = ("", "unnamed: 0")
+"""Names of a column that counts rows, in lower case."""
 MEANING: Final = {
     "rows": "a row a series",
     "long": "a row a value",
@@ -81,6 +83,7 @@ def blocks_of(
                 f"the columns {', '.join(map(repr, sheet.names)) or 'without names':.200}",
                 "correct the name",
             )
+    sheet = _without_count(sheet, {id, time, *values})
     kind: Layout = _guess(sheet, id, time, values) if layout == "auto" else layout
     if layout == "auto":
         note = f" (the table was taken as layout {kind}, {MEANING[kind]}; say layout if it is not)"
@@ -91,6 +94,25 @@ def blocks_of(
     if kind == "long":
         return sheet, kind, _in_long(sheet, id, time, values)
     return sheet, kind, _in_columns(sheet, time, values)
+
+
+def _without_count(sheet: Sheet, asked: Collection[str | None]) -> Sheet:
+    """The table without a first column that only counts its rows, as pandas writes its index.
+
+    It has no name, and another column holds the times.
+    """
+    if len(sheet.names) < 3 or sheet.names[0].lower() not in COUNTS or sheet.names[0] in asked:
+        return sheet
+    if min(map(len, sheet.rows), default=0) < 2:
+        return sheet
+    counts = [PLAIN.number(name_of(row[0])) for row in sheet.rows]
+    if counts[0] is None or counts != [counts[0] + k for k in range(len(counts))]:
+        return sheet
+    short = replace(sheet, names=sheet.names[1:], rows=[row[1:] for row in sheet.rows])
+    timed = _named(short, TIMES) is not None or any(
+        _holds_dates(short, i) for i in range(min(len(short.names), 4))
+    )
+    return short if timed else sheet
 
 
 def _named(sheet: Sheet, known: Sequence[str]) -> int | None:

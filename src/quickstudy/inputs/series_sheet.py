@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quickstudy.errors import UserError
-from quickstudy.inputs.cells import Cell
+from quickstudy.inputs.cells import BLANK, DOUBTS, MARKS, Cell
 from quickstudy.inputs.delimited import read_records
 from quickstudy.inputs.frames import rows_of
 from quickstudy.inputs.numerals import PLAIN, looks_like_number
@@ -84,6 +84,13 @@ def sheet_of_file(path: Path) -> Sheet:
             f"{', '.join(names)[:50]!r} in line {records.lines[0]} of {path}",
             "write one above it, such as 'time,value' or 'id,time,value'",
         )
+    if _is_header(sheet.rows[0], names):
+        raise sheet.error(
+            "the first line must be the header that names the columns",
+            f"{', '.join(names)[:50]!r} in line {records.lines[0]} of {path}, and words alone in "
+            f"line {records.lines[1]}, {', '.join(map(str, rows[1]))[:50]!r}",
+            "remove the line above the header",
+        )
     return sheet
 
 
@@ -105,6 +112,18 @@ def sheet_of_frame(X: Any) -> Sheet:
         (),
         "the data frame",
     )
+
+
+def _is_header(row: Sequence[Cell], above: Sequence[str]) -> bool:
+    """Whether a row under the first one is the real header: words alone, of several columns."""
+    words = [str(cell).strip() for cell in row if cell not in ("", None)]
+    missing = MARKS | BLANK | DOUBTS
+    if any(looks_like_number(w) or looks_like_date(w) or w.lower() in missing for w in words):
+        return False
+    if len(words) != 1:
+        return len(words) > 1
+    # Under a line of one cell the separator is not known.
+    return words == [name for name in above if name] or any(mark in words[0] for mark in ",;\t|")
 
 
 def _is_data(names: Sequence[str]) -> bool:

@@ -142,9 +142,11 @@ def read(
         kind, X, x_shape = kind.for_task(X, y, x_shape)
     x, single, raw = encode(X, kind, x_shape, like)
     if single:
+        whole = "; or leave y out, to learn from the whole history" if kind.form == "series" else ""
+        received = "one history" if whole else f"one of shape {tuple(x.shape[1:])}"
         raise UserError(
-            f"adapt: X must hold several examples; received one of shape {tuple(x.shape[1:])}; "
-            "pass a list or an array with the examples along its first axis."
+            f"adapt: X must hold several examples; received {received}; pass a list or an array "
+            f"with the examples along its first axis{whole}."
         )
     labels = label_list(y)
     if len(x) != len(labels):

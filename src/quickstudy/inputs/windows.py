@@ -17,7 +17,13 @@ from torch import Tensor
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.records import JSON
 from quickstudy.inputs.frames import AS_KNOWN, Reading
-from quickstudy.inputs.histories import histories, one_history, window_names
+from quickstudy.inputs.histories import (
+    histories,
+    no_history,
+    of_frame,
+    one_history,
+    window_names,
+)
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.series_steps import Gaps
 from quickstudy.inputs.track_files import TrackWindows, read_scene, windows_of
@@ -322,7 +328,7 @@ class Windows(InputKind):
 
     def _histories(self, X: Any) -> tuple[list[Floats], bool]:
         """Histories `(time, C)`, and whether X was one of them."""
-        n = len(self.channels)
+        n, X = len(self.channels), of_frame(self, X)
         if isinstance(X, dict):
             return self._histories([X])[0], True
         if isinstance(X, list | tuple) and X and isinstance(X[0], dict):
@@ -332,13 +338,15 @@ class Windows(InputKind):
         except (ValueError, TypeError):
             histories = [self._histories(each) for each in X] if isinstance(X, list | tuple) else []
             if not histories or not all(single for _, single in histories):
-                raise self._no_history(X) from None
+                raise no_history(self, X) from None
             return [history for (history,), _ in histories], False
+        if n == 1 and values.ndim == 2 and 1 < values.shape[1] < min(self.lags, len(values)):
+            raise no_history(self, values)
         single = values.ndim == 1 if n == 1 and values.shape[1:] != (1,) else values.ndim == 2
         values = values[None] if single else values
         values = values[:, :, None] if values.ndim == 2 and n == 1 else values
         if values.ndim != 3 or values.shape[2] != n or 0 in values.shape:
-            raise self._no_history(X)
+            raise no_history(self, X)
         wrong = np.argwhere(~np.isfinite(values))
         if len(wrong):
             place, time, channel = wrong[0].tolist()
@@ -348,15 +356,6 @@ class Windows(InputKind):
                 f"{'' if single else f' of input {place}'}; fill it, or leave out what is before."
             )
         return list(values), single
-
-    def _no_history(self, X: Any) -> UserError:
-        n = len(self.channels)
-        wanted = "(time,)" if n == 1 else f"(time, {n})"
-        received = getattr(X, "shape", None) or type(X).__name__
-        return UserError(
-            f"inputs: a series is numbers of shape {wanted}, and several are a list of such; "
-            f"received {received}; reshape it."
-        )
 
 
 def naive_error(history: Floats, season: int = 1) -> Floats:
