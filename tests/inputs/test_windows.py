@@ -114,6 +114,17 @@ def test_what_is_no_history_is_refused(X, words):
         KIND.encode(X, KIND.x_shape)
 
 
+def test_what_single_precision_cannot_carry_is_refused():
+    small = np.sin(np.arange(40.0))
+    for ask in (KIND.examples_of, lambda X: KIND.encode(X, KIND.x_shape)):
+        with pytest.raises(UserError, match=r"about 1e\+09 with a spread of 0.7.*subtract a const"):
+            ask(small + 1e9)
+        ask(small + 1e5)
+    # One quiet window among others, and what does not vary at all, are no fault of the units.
+    KIND.encode([small, small + 1e9], KIND.x_shape)
+    KIND.encode(np.full(9, 1e9), KIND.x_shape)
+
+
 def test_a_history_too_short_to_learn_from_is_refused():
     with pytest.raises(UserError, match=r"a window of 4 values and the 2 that follow.*received 5"):
         KIND.examples_of(HISTORY[:5])

@@ -37,6 +37,8 @@ Floats = NDArray[np.float64]
 Layout = Literal["series", "tracks"]
 LARGEST_CHANGE = 20.0
 """Spreads from which on the future of a window is no example of a shape."""
+FINEST = 1e-6
+"""Spread of a history, of its level, from which on single precision carries both."""
 SERIES: Literal["series"] = "series"
 
 
@@ -225,6 +227,7 @@ class Windows(InputKind):
                     f"{len(history)}{'' if single else f' in input {place}'}; give a longer "
                     "history, or train a model of fewer lags."
                 )
+        check_fine(histories)
         windows = np.stack([history[-self.lags :] for history in histories])
         errors = np.stack([naive_error(history, self.season) for history in histories])
         return self.framed(windows, errors), single
@@ -303,6 +306,7 @@ class Windows(InputKind):
                 f"adapt: a series must vary; received {len(history)} times {history[0, 0]:g}; "
                 "leave it out: its forecast is that value."
             )
+        check_fine([history])
         windowed = self.cut(history, number)
         if not len(windowed.x):
             raise UserError(
@@ -366,3 +370,23 @@ def naive_error(history: Floats, season: int = 1) -> Floats:
     season = season if len(history) > season else 1
     error: Floats = np.abs(history[season:] - history[:-season]).mean(axis=0)
     return np.where(error > 0, error, 1.0)
+
+
+def check_fine(histories: Sequence[Floats]) -> None:
+    """Refuses histories `(time, C)` that all vary too little beside their level; constants pass.
+
+    The level of a window is carried in single precision.
+
+    Raises:
+        UserError: They do.
+    """
+    for history in histories:
+        level, spread = np.abs(history).max(axis=0), history.std(axis=0)
+        wrong = (spread > 8 * np.finfo(np.float64).eps * level) & (spread < FINEST * level)
+        if not wrong.any():
+            return
+    raise UserError(
+        f"inputs: a series must vary by more than a millionth of its size; received values about "
+        f"{level[wrong][0]:.3g} with a spread of {spread[wrong][0]:.3g}; subtract a constant, such "
+        "as the first value, and add it to the forecast."
+    )
