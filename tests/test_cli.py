@@ -22,7 +22,7 @@ from quickstudy import __version__, errors
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, print_evaluation
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser
-from quickstudy.cli.reproduce import _with_data, reproduce
+from quickstudy.cli.reproduce import _numbers, _with_data, reproduce
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.models.saved import load_task
 from quickstudy.training.plan import MAY_CHANGE
@@ -316,6 +316,14 @@ def test_reproduce_the_other_profile(
     Path("small.yaml").write_text(yaml.safe_dump(only))
     said = refused(capsys, ["reproduce", "small.yaml", "--profile", "paper"], 2)
     assert "has the profiles cpu" in said
+
+
+def test_a_recipe_records_intervals_where_there_are_some() -> None:
+    measured = {"metric": "smape", "smape": 7.0, "ci95": 0.5, "owa": 0.7, "owa_ci95": 0.1}
+    assert _numbers(measured, "smape") == {"smape": 7.0, "ci95": 0.5}
+    assert _numbers(measured, "owa") == {"owa": 0.7, "ci95": 0.1}
+    of_one_task = {**measured, "ci95": float("nan")}
+    assert _numbers(of_one_task, "smape") == {"smape": 7.0}
 
 
 def test_reproduce_refuses_a_metric_that_is_not_measured(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -193,9 +194,9 @@ def _numbers(measured: JSON, metric: str) -> JSON:
         sources = {metric: metric, "ci95": f"{metric}_ci95"}
         if metric == measured["metric"]:
             sources = {key: key for key in (metric, "ci95", f"{metric}_disjoint", "ci95_disjoint")}
-        return {
-            k: round(v, 5) for k, key in sources.items() if (v := measured.get(key)) is not None
-        }
+        values = {name: measured.get(key) for name, key in sources.items()}
+        # The mean over one task has no interval.
+        return {k: round(v, 5) for k, v in values.items() if v is not None and isfinite(v)}
     raise UserError(
         f"reproduce: the metric of a bar must be one that evaluate measures; received {metric!r}; "
         f"use one of {', '.join(k for k, v in measured.items() if isinstance(v, float))}."
