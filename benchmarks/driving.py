@@ -110,12 +110,13 @@ def trained(spec: dict[str, Any], tasks: TrackTasks, seed: int, validated: bool)
     return learner, qs.train(learner, tasks, training, show=False).best
 
 
-def on_others(data: Path, hold_out: str, seed: int) -> dict[str, float]:
+def on_others(data: Path, hold_out: str, seed: int, only: list[str]) -> dict[str, float]:
     """The mean error of each candidate on each of the other places, trained on the last."""
     others = [tasks_of(data, hold_out, place, seed) for place in PLACES if place != hold_out]
     errors = {
         name: [trained(spec, tasks, seed, True)[1] for tasks in others]
         for name, spec in CANDIDATES.items()
+        if name in only
     }
     return {name: round(float(np.mean(each)), 4) for name, each in errors.items()}
 
@@ -179,7 +180,7 @@ def paired(own: list[Walked], opponent: list[Walked]) -> dict[str, Any]:
     return result
 
 
-def measured(data: Path, seeds: list[int]) -> dict[str, Any]:
+def measured(data: Path, seeds: list[int], only: list[str]) -> dict[str, Any]:
     """All places, each left out once."""
     of_rungs: dict[str, list[Walked]] = {}
     of_seeds: list[list[Walked]] = [[] for _ in seeds]
@@ -190,7 +191,7 @@ def measured(data: Path, seeds: list[int]) -> dict[str, Any]:
         asked = replace(source, n_query=ALL)
         for name, rung in source.rungs(None).items():
             of_rungs.setdefault(name, []).extend(walked(rung, asked))
-        valid = on_others(data, place, seeds[0])
+        valid = on_others(data, place, seeds[0], only)
         best = min(valid, key=lambda name: valid[name])
         choices[place] = {"valid": valid, "chosen": best}
         print(place, "left out:", choices[place], flush=True)
@@ -199,7 +200,7 @@ def measured(data: Path, seeds: list[int]) -> dict[str, Any]:
             parts.extend(walked(trained(CANDIDATES[best], tasks, seed, False)[0], asked))
     own = averaged(of_seeds)
     return {
-        "candidates": CANDIDATES,
+        "candidates": {name: CANDIDATES[name] for name in only},
         "training": TRAINING | {"n_query": N_QUERY},
         "seeds": seeds,
         "chosen": choices,
@@ -216,23 +217,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--only", choices=CANDIDATES, help="one candidate, beside the whole record")
     parser.add_argument("--valid", action="store_true", help="the other places alone")
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    only = [options.only] if options.only else list(CANDIDATES)
+    record = (
+        json.loads(options.record.read_text()) if options.record and options.record.exists() else {}
+    )
     if options.valid:
         for place in PLACES:
-            print(place, "left out:", on_others(options.data, place, options.seeds[0]), flush=True)
+            print(
+                place,
+                "left out:",
+                on_others(options.data, place, options.seeds[0], only),
+                flush=True,
+            )
         return
-    result = measured(options.data, options.seeds)
+    result = measured(options.data, options.seeds, only)
     result |= {
         "date": datetime.now(UTC).date().isoformat(),
         **machine(),
-        "command": "python benchmarks/driving.py DATA",
+        "command": "python benchmarks/driving.py DATA"
+        + (f' --only "{options.only}"' if options.only else ""),
     }
     print(json.dumps({key: result[key] for key in ("rows", "difference")}), flush=True)
     if options.record:
-        options.record.write_text(json.dumps(result, indent=1) + "\n")
+        record[options.only or "all"] = result
+        options.record.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
