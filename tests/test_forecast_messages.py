@@ -124,6 +124,14 @@ def test_a_season_that_the_times_suggest_is_noted() -> None:
     ]
     assert notes(timedelta(days=7), season=4) == []
     assert notes(timedelta(days=3)) == []
+    waves = [
+        f"s{k}," + ",".join(f"{np.sin(t / 2 + 0.3 * k):.4f}" for t in range(60)) for k in range(4)
+    ]
+    Path("rows.csv").write_text("\n".join(["id" + ",v" * 60, *waves]))
+    spec = {"name": "windows", "path": "rows.csv", "horizon": 2, "lags": 4}
+    assert build_tasks(spec).describe()["notes"] == [
+        "no season is used, as none was said; the values suggest 13: --tasks.season 13"
+    ]
 
 
 def test_one_series_is_for_adapt(capsys: pytest.CaptureFixture[str]) -> None:

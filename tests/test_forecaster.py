@@ -31,7 +31,7 @@ def test_an_interval_holds_its_share() -> None:
         low, high = fitted.predict_interval(coverage)
         np.testing.assert_allclose(high - low, 2 * deviations * STD * spread, rtol=1e-4)
         np.testing.assert_allclose((low + high) / 2, AFTER, atol=1e-4)
-    with pytest.raises(UserError, match="coverage of 1 "):
+    with pytest.raises(UserError, match="above 0 and below 1"):
         fitted.predict_interval(1.0)
 
 

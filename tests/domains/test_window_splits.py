@@ -26,7 +26,7 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 def series_source(folder: Path, series: list[MadeSeries], **options):
     write_series(folder, series)
     spec = {"name": "windows", "path": folder / "series.csv", "future": folder / "future.csv"}
-    return catalog.build_tasks({**spec, "lags": 18, "horizon": 12, **options})
+    return catalog.build_tasks({**spec, "lags": 18, "horizon": 12, "season": 12, **options})
 
 
 def digests(source, split) -> set[int]:
@@ -142,7 +142,7 @@ def test_a_total_is_noted_and_words_are_missing_values(tmp_path: Path) -> None:
     rows = [",".join(columns), *(",".join(row) for row in zip(*columns.values(), strict=True))]
     path = tmp_path / "shops.csv"
     path.write_text("\n".join(rows))
-    spec = {"name": "windows", "path": path, "horizon": 4, "lags": 8}
+    spec = {"name": "windows", "path": path, "horizon": 4, "lags": 8, "season": 12}
     assert catalog.build_tasks(spec).describe()["notes"] == [
         "Total is the sum of all other series; leave it out unless it is to be forecast, too"
     ]

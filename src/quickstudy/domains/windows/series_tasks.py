@@ -270,7 +270,7 @@ def windows(
 
     splits, left_out = dealt(present, recorded, usual)
     short = len(every) - len(timelines)
-    notes = season_notes(every, season)
+    notes = []
     if short:
         notes.append(f"{short} of {len(every)} series are shorter than {least} values and left out")
     total = total_among([timeline.whole for timeline in timelines])
@@ -290,6 +290,7 @@ def windows(
                 "copies: together, which deals them out to one split."
             )
         notes.append(f"{names} hold the same values{more}, so they are dealt out together")
+    notes += season_notes(every, season)
     return SeriesTasks(
         name=name,
         windows=kind,
