@@ -11,7 +11,7 @@ import pytest
 from forecasting import HORIZON, LAGS, STD, MeanFuture, forecaster, write_line
 
 from quickstudy.cli.main import main
-from quickstudy.domains.windows.seasons import guessed_season
+from quickstudy.inputs.seasons import guessed_season
 from quickstudy.models.saved import load_task
 
 TWO = ("east", "north")

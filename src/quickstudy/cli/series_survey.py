@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quickstudy.cli.console import print_table
-from quickstudy.domains.windows.seasons import guessed_season
 from quickstudy.figures.values import fine_form
 from quickstudy.inputs.files import some
 from quickstudy.inputs.following import Step, step_of
 from quickstudy.inputs.frames import Reading
+from quickstudy.inputs.seasons import guessed_season
 from quickstudy.inputs.series_files import Series, read_series
 from quickstudy.inputs.series_layouts import MEANING, blocks_of
 from quickstudy.inputs.series_sheet import sheet_of_file
