@@ -280,8 +280,10 @@ class Adapted:
             if raw is not None:
                 of_text = (model.preprocess, raw[0], self.raw or (), self.support_x)
                 why = in_words(why, model.learner, self.state, *of_text, query[-1], self.scale)
+        if classes:
+            return why
         labels: list[Any] = model.preprocess.names(self.support_x) or [*map(_as_list, self.labels)]
-        return why if classes else why._replace(labels=labels)
+        return why._replace(labels=labels)
 
     def suspicious(self, every: bool = False) -> list[Suspect]:
         """The support examples whose labels deserve a second look, worst first.
