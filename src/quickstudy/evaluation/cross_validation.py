@@ -12,7 +12,7 @@ from torch import Tensor
 
 from quickstudy.batching.batch import TOGETHER, choose, map_tasks, threads
 from quickstudy.errors import UserError
-from quickstudy.files.records import Record
+from quickstudy.files.records import JSON, Record
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.embedding import seen_once
 from quickstudy.metrics import ACCURACY, MSE, half_width
@@ -49,6 +49,11 @@ class Quality(Record):
     folds: int
     warning: str | None = None
     naive: float | None = None
+
+    def to_json(self) -> JSON:
+        """Returns the fields by name, without `naive` where there is none."""
+        fields = super().to_json()
+        return fields if self.naive is not None else {k: fields[k] for k in fields if k != "naive"}
 
 
 def cross_validated(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quickstudy.batching.batch import choose, map_tasks, threads
 from quickstudy.errors import UserError
-from quickstudy.learner import AnyLearner, HeldOut
+from quickstudy.learner import AnyLearner, HeldOut, Learner
 from quickstudy.learners.embedding import seen_once
 from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Task
@@ -147,9 +147,7 @@ def suspicious(
         every: Whether to rank all examples, those that are alone in their class last.
         targets: The scale of the targets of a regression; answers are in the user's units.
     """
-    with torch.no_grad():
-        held = _held_out(learner, learner.adapt(support), support, support.x[:1])
-    return _suspects(learner, support, held.own, temperature, every, targets)
+    return _suspects(learner, support, _own(learner, support), temperature, every, targets)
 
 
 @torch.no_grad()
@@ -253,6 +251,18 @@ def _held_out(learner: AnyLearner, state: object, support: Examples, x: Tensor) 
     rows = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
     answers = without(learner, support, torch.eye(n, dtype=torch.bool), x, rows)
     return HeldOut(answers[:, 0], answers[:, 1:])
+
+
+@torch.no_grad()
+def _own(learner: AnyLearner, support: Examples) -> Tensor:
+    """The prediction for each example without it, `(support, outputs)`; embedded once."""
+    if learner.overrides(Learner.held_out):
+        held = learner.held_out(learner.adapt(support), support, support.x[:1])
+        if held is not None:
+            return held.own
+    n = len(support.x)
+    each, left_out = torch.arange(n)[:, None], torch.eye(n, dtype=torch.bool)
+    return without(learner, support, left_out, support.x[:0], each)[:, 0]
 
 
 def _influence(
