@@ -21,6 +21,7 @@ from quickstudy.learners import PrototypicalNetwork
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.nets import MLP
+from quickstudy.nets.norm import kinds
 from quickstudy.serve.app import create_app
 from quickstudy.serve.compute import TILE, Passes, outputs, tile
 from quickstudy.serve.gate import Gate
@@ -157,8 +158,15 @@ class Wavering(City):
 
 
 CITY = Case("city", City, (6,))
-STEADY = [c for c in CASES if not c.build().tags.transductive and "population" not in c.name]
-STEADY = [CITY, Case("wavering", Wavering, (6,)), *(c for c in STEADY if "simple" not in c.name)]
+STEADY = [
+    CITY,
+    Case("wavering", Wavering, (6,)),
+    *(
+        case
+        for case in CASES
+        if not (learner := case.build()).tags.transductive and "population" not in kinds(learner)
+    ),
+]
 
 
 @pytest.mark.parametrize("case", STEADY[:2] + STEADY[2::3], ids=str)
