@@ -87,7 +87,11 @@ def test_the_card_says_what_the_encoder_is(client: Client) -> None:
     [
         ({"text": "x" * (MAX_TEXT + 1)}, "/query/1/text", f"at most {MAX_TEXT} characters"),
         ({"text": "  "}, "/query/1", "at least one letter"),
-        ({"text": "one", "values": [1.0]}, "/query/1", "exactly one of image, row, text, series, values"),
+        (
+            {"text": "one", "values": [1.0]},
+            "/query/1",
+            "exactly one of image, row, text, series, values",
+        ),
         ({"spans": [[0, 1]]}, "/query/1", "exactly one of"),
         ({"values": [1.0] * encoded.WIDTH, "spans": [[0, 1]]}, "/query/1", "expected a text"),
         ({"text": "one", "spans": [[0, 1]]}, "/query/1", "0 marked span"),

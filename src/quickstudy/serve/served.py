@@ -22,7 +22,7 @@ from quickstudy.models.named import by_name, run_directory
 from quickstudy.models.saved import load
 from quickstudy.serve.content import Plain
 from quickstudy.serve.problems import Problem, invalid, refusals
-from quickstudy.serve.schema.requests import ID, Input
+from quickstudy.serve.schema.requests import FORMS, ID, Input
 
 
 class Version(NamedTuple):
@@ -48,8 +48,8 @@ class Served:
         run: Run directory, or the name of a model that comes with quickstudy.
 
     Raises:
-        UserError: The folder's name cannot be that of a resource, the learner is stochastic, or a
-            package of its encoder is missing.
+        UserError: The folder's name cannot be that of a resource, the learner is stochastic, no
+            request gives such inputs, or a package of its encoder is missing.
     """
 
     def __init__(self, run: Path) -> None:
@@ -62,6 +62,11 @@ class Served:
                 f"letter; received {self.run.name!r}; rename the folder."
             )
         self.model = load(self.run)
+        if self.model.preprocess.form not in FORMS:
+            raise UserError(
+                f"serve: requests give {', '.join(FORMS)}; received {run}, a model of "
+                f"{self.model.preprocess.modality}; ask it in Python or by quickstudy predict."
+            )
         self.model.preprocess.prepare()
         self.record = RunDirectory(self.run).read()
         if self.model.learner.tags.stochastic:
