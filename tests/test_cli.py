@@ -397,6 +397,7 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["train"], "--out"),
         (["train", "--learner", "ProtoNet"], "did you mean PrototypicalNetwork"),
         (["train", "--learner=MALM"], "did you mean MAML"),
+        (["export", "a.task", "--out", "b"], "received --out; see quickstudy export --help"),
         (["train", "--tasks", "glyph"], "did you mean glyphs"),
         (["train", "--net", "Conv5"], "did you mean Conv4"),
         (["train", "--stesp", "3"], "did you mean --steps?"),

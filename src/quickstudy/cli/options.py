@@ -187,8 +187,8 @@ class Parser(ArgumentParser):
             unknown = re.search(r"Option '([\w.]+)' is not accepted", message)
         if unknown is None:
             return UserError(f"{self.prog}: {_said(message)}; see {self.prog} --help.")
-        options = [o[2:] for action in self._actions for o in action.option_strings]
-        return unknown_option(self.prog, unknown[1], set(options) - NOT_MEANT)
+        options = {o[2:] for each in self._actions for o in each.option_strings if o[:2] == "--"}
+        return unknown_option(self.prog, unknown[1], options - NOT_MEANT)
 
 
 def _said(message: str) -> str:
