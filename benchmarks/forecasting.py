@@ -51,6 +51,8 @@ FREQUENCIES: dict[str, dict[str, Any]] = {
 CANDIDATES: dict[str, dict[str, Any]] = {
     "each example weighs": {"name": "PriorHead", "evidence": "sum"},
     "examples weigh together": {"name": "PriorHead", "evidence": "mean"},
+    "each example weighs, penalty 1": {"name": "PriorHead", "evidence": "sum", "penalty": 1.0},
+    "examples weigh together, penalty 1": {"name": "PriorHead", "evidence": "mean", "penalty": 1.0},
 }
 TRAINING: dict[str, Any] = {
     "steps": 60,
