@@ -19,7 +19,7 @@ from torch import nn
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
 from quickstudy.domains.ratings import metrics as _of_ratings  # noqa: F401
-from quickstudy.domains.windows import metrics  # noqa: F401  results name them without its tasks
+from quickstudy.domains.windows import metrics  # noqa: F401
 from quickstudy.encoders import Encoder, left_layers
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs import EncodedKind, EncodedTexts, InputKind
@@ -64,7 +64,7 @@ class Listed(NamedTuple):
     """A source in the list.
 
     Attributes:
-        load: Imports what makes it; so a domain is imported only when its tasks are asked for.
+        load: Finds what makes it; of a domain the metrics stand in results without its tasks.
         gives_classes: Whether that makes a `Dataset`, from whose classes `Episodes` draws tasks,
             rather than the tasks themselves.
     """
