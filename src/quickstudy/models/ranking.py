@@ -8,17 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from quickstudy.batching.batch import choose, map_tasks
 from quickstudy.errors import UserError, at_least
 from quickstudy.inputs import Items
 from quickstudy.learner import Learner, locked
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Task, stack
 
 __all__ = ["Questions", "Ranked", "questions", "rank"]
 
 N_JUDGED: Final = 500
 """Items of the catalogue, those rated most, whose variance questions are to lower."""
+AT_ONCE: Final = 50
+"""Questions that are tried side by side."""
 
 
 class Ranked(NamedTuple):
@@ -66,7 +69,7 @@ def rank(adapted: Adapted, n: int | None = None) -> list[Ranked]:
     Raises:
         UserError: The model is not of items, or n is below 1.
     """
-    items = _items(adapted.model)
+    items = items_of(adapted.model)
     at_least("rank", 1, n=n)
     rated = {*items.places_of(adapted.support_x).tolist()}
     left = np.array([place for place in range(len(items.ids)) if place not in rated])
@@ -104,7 +107,7 @@ def questions(model: Model | Adapted, n: int = 5, among: int = 200) -> Questions
     """
     at_least("questions", 1, n=n, among=among)
     whole = model.model if isinstance(model, Adapted) else model
-    items = _items(whole)
+    items = items_of(whole)
     own = model.support if isinstance(model, Adapted) else None
     rated = set() if own is None else {*items.places_of(own.x).tolist()}
     popular = np.argsort(-np.asarray(items.counts), kind="stable")
@@ -135,31 +138,38 @@ def _by_posterior(
     # A blank example: a learner needs one, and it counts nothing.
     support = own or Examples(table[:1] * 0, table.new_zeros(1, 1), table.new_zeros(1))
 
-    def variance(support: Examples) -> float:
-        answer = learner.distribution(learner.adapt(support), table[judged])
+    def variance(task: Task) -> Tensor:
+        answer = learner.distribution(learner.adapt(task.support), table[judged])
         assert answer is not None
-        return float((answer[1].square()[:, 0] * counts).sum())
+        return (answer[1].square()[:, 0] * counts).sum()
 
     if learner.distribution(learner.adapt(support), table[:1]) is None:
         return None
     chosen: list[int] = []
-    for _ in range(min(n, len(asked))):
-        state = learner.adapt(support)
-        expected = learner.predict(state, table[asked])
-
-        def with_rating(at: int, support: Examples = support, y: Tensor = expected) -> Examples:
-            x = table[asked[at]][None]
-            more = Examples(x, y[at][None], support.weight.new_ones(1))
-            return Examples(*map(torch.cat, zip(support, more, strict=True)))
-
-        open_ = [at for at, place in enumerate(asked) if place not in chosen]
-        best = min(open_, key=lambda at: variance(with_rating(at)))
-        chosen.append(asked[best])
-        support = with_rating(best)
+    while len(chosen) < min(n, len(asked)):
+        left = [place for place in asked if place not in chosen]
+        expected = learner.predict(learner.adapt(support), table[left])
+        longer = [_with(support, table[p], y) for p, y in zip(left, expected, strict=True)]
+        # Tables are no hindrance here, where nothing is differentiated.
+        batch, strategy = stack([Task(each, each) for each in longer]), choose(learner, "vmap")
+        best = int(map_tasks(variance, batch, strategy, AT_ONCE).argmin())
+        chosen.append(left[best])
+        support = longer[best]
     return chosen
 
 
-def _items(model: Model) -> Items:
+def _with(support: Examples, x: Tensor, y: Tensor) -> Examples:
+    """The support and one more example."""
+    more = Examples(x[None], y[None], support.weight.new_ones(1))
+    return Examples(*map(torch.cat, zip(support, more, strict=True)))
+
+
+def items_of(model: Model) -> Items:
+    """The catalogue of a model of items.
+
+    Raises:
+        UserError: The model is not of items.
+    """
     if not isinstance(model.preprocess, Items):
         raise UserError(
             "rank: needs a model of the items of a catalogue; received one of "
