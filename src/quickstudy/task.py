@@ -6,6 +6,9 @@ inside `torch.func.vmap`, and relabelling the classes is a permutation of the co
 
 Tasks of unequal size are padded to a common one. A padded example has weight 0; a padded class has
 no example of positive weight.
+
+In control a policy makes the data of a task itself: its support and query are first a
+`quickstudy.play.Practice`, and `Rollouts` once they are played.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from quickstudy.errors import UserError
 __all__ = [
     "Examples",
     "Kind",
+    "Rollouts",
     "Task",
     "class_present",
     "examples",
@@ -33,7 +37,7 @@ __all__ = [
     "unstack",
 ]
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "control"]
 
 
 class Examples(NamedTuple):
@@ -53,6 +57,33 @@ class Examples(NamedTuple):
     x: Tensor
     y: Tensor
     weight: Tensor
+
+
+class Rollouts(NamedTuple):
+    """Episodes that were played in one world: rounds of them, after each of which a policy adapts.
+
+    Shapes:
+        observation (rounds, episodes, steps, *observation): before each step.
+        action (rounds, episodes, steps, *action): one-hot, or vectors, as drawn.
+        log_probability (rounds, episodes, steps): of the action under the policy that drew it.
+        reward (rounds, episodes, steps): of the action.
+        weight (rounds, episodes, steps): 1 for a step that was lived through, 0 after the end.
+        final (rounds, episodes, *observation): after the last step that was lived through.
+        terminated (rounds, episodes): 1 where the world ended an episode, 0 where time did.
+    """
+
+    observation: Tensor
+    action: Tensor
+    log_probability: Tensor
+    reward: Tensor
+    weight: Tensor
+    final: Tensor
+    terminated: Tensor
+
+    @property
+    def returns(self) -> Tensor:
+        """The sum of the rewards of each episode `(rounds, episodes)`."""
+        return (self.reward * self.weight).sum(dim=-1)
 
 
 class Task(NamedTuple):

@@ -1,0 +1,156 @@
+"""A world: pure functions of its hidden numbers, its state and an action.
+
+They are named as in Gymnasium's functional environments. Episodes are an explicit axis, as examples
+are; worlds, which are tasks, are mapped by `batching/`. All that happens by chance in a world is in
+the numbers of its `Noise`, so that one trial is a pure function of these and of the policy, and two
+policies meet the same luck.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.errors import UserError
+
+Hidden = Any
+"""The hidden numbers of one world: a NamedTuple of tensors."""
+WorldState = Any
+"""Where each episode stands: a NamedTuple of tensors `(episodes, ...)`."""
+
+
+class Noise(NamedTuple):
+    """The random numbers of some rounds of episodes, uniform between 0 and 1 without either.
+
+    Shapes:
+        initial (rounds, episodes, numbers): where episodes begin.
+        action (rounds, episodes, steps, numbers): which actions a policy draws.
+        transition (rounds, episodes, steps, numbers): what happens by chance in the world.
+    """
+
+    initial: Tensor
+    action: Tensor
+    transition: Tensor
+
+
+class Practice(NamedTuple):
+    """What a policy plays in: a world's hidden numbers, and the luck of its episodes.
+
+    The support of a task of control holds a round for each update, its query one round.
+    """
+
+    world: Hidden
+    noise: Noise
+
+    @property
+    def n_rounds(self) -> int:
+        """Rounds of episodes; the policy adapts after each."""
+        return self.noise.initial.shape[0]
+
+    def round(self, k: int) -> Practice:
+        """The episodes of one round alone."""
+        return Practice(self.world, Noise(*(numbers[k : k + 1] for numbers in self.noise)))
+
+
+class World(ABC):
+    """A family of worlds that differ in hidden numbers.
+
+    Every function is of one world and many episodes: tensors `(episodes, ...)`. None draws random
+    numbers, branches on values or keeps anything, so that it runs under `torch.func.vmap`.
+
+    Attributes:
+        hidden: The NamedTuple of its hidden numbers.
+        observation_shape: Shape of what a policy sees in a step.
+        n_actions: Number of actions to choose from; None where an action is a vector.
+        action_size: Numbers of such a vector; None where actions are chosen.
+        horizon: Steps after which an episode is cut off, at most.
+        n_initial: Random numbers of the beginning of an episode.
+        n_transition: Random numbers of a step.
+        success_rule: When an episode is a success, as a phrase; None where worlds know no success.
+    """
+
+    hidden: ClassVar[type[tuple[Any, ...]]]
+    observation_shape: tuple[int, ...]
+    n_actions: int | None = None
+    action_size: int | None = None
+    horizon: int
+    n_initial: int = 0
+    n_transition: int = 0
+    success_rule: str | None = None
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Its name in the catalog under `name`, and its options: plain JSON."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> Hidden:
+        """The hidden numbers of a world."""
+
+    @abstractmethod
+    def initial(self, hidden: Hidden, noise: Tensor) -> WorldState:
+        """Where episodes begin, by their random numbers `(episodes, n_initial)`."""
+
+    @abstractmethod
+    def observation(self, hidden: Hidden, state: WorldState) -> Tensor:
+        """What a policy sees `(episodes, *observation_shape)`; hidden numbers do not show."""
+
+    @abstractmethod
+    def transition(
+        self, hidden: Hidden, state: WorldState, action: Tensor, noise: Tensor
+    ) -> WorldState:
+        """The state after an action.
+
+        Args:
+            action: One-hot `(episodes, n_actions)`, or vectors `(episodes, action_size)`, which a
+                world clips by itself where it has bounds.
+            noise: Random numbers `(episodes, n_transition)`.
+        """
+
+    @abstractmethod
+    def reward(
+        self, hidden: Hidden, state: WorldState, action: Tensor, after: WorldState
+    ) -> Tensor:
+        """The reward of a step `(episodes,)`, from the state before and after it."""
+
+    def terminal(self, hidden: Hidden, state: WorldState) -> Tensor:
+        """1 where an episode has ended by itself `(episodes,)`, else 0; by default never."""
+        first = next(iter(state))
+        return first.new_zeros(first.shape[0])
+
+    def success(self, hidden: Hidden, observation: Tensor) -> Tensor:
+        """1 where an observation is one of success, else 0: observations with any leading axes."""
+        raise UserError(
+            f"{type(self).__name__}: has no rule of success; received a question for it; ask for "
+            "the return."
+        )
+
+    @abstractmethod
+    def oracle(self, hidden: Hidden, state: WorldState) -> Tensor:
+        """The action of one that knows the hidden numbers, as `transition` takes it."""
+
+    @property
+    def n_action_numbers(self) -> int:
+        """Random numbers that a policy needs to draw an action: one to choose, or one for each."""
+        return 1 if self.action_size is None else self.action_size
+
+    @property
+    def n_out(self) -> int:
+        """Actions to choose from, or numbers of an action."""
+        size = self.n_actions if self.action_size is None else self.action_size
+        assert size is not None
+        return size
+
+    def noise(self, rng: np.random.Generator, n_episodes: int) -> Noise:
+        """The random numbers of one round of episodes, with the axis of rounds."""
+        sizes = (
+            (1, n_episodes, self.n_initial),
+            (1, n_episodes, self.horizon, self.n_action_numbers),
+            (1, n_episodes, self.horizon, self.n_transition),
+        )
+        # The middles of 2**24 intervals: none is 0 or 1, in single precision either.
+        drawn = (rng.integers(2**23, size=size) * 2.0 + 1 for size in sizes)
+        return Noise(*(torch.from_numpy((each / 2**24).astype(np.float32)) for each in drawn))
