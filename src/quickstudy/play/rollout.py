@@ -11,7 +11,7 @@ from quickstudy.play.world import Practice, World
 from quickstudy.task import Rollouts
 
 Memory = Any
-"""What an agent remembers within an episode: a NamedTuple or dict of tensors, or `()`."""
+"""The memory of an agent within an episode: a NamedTuple or dict of tensors, or `()`."""
 
 
 class Choice(NamedTuple):
@@ -27,7 +27,7 @@ class Choice(NamedTuple):
 
 
 class Agent(Protocol):
-    """What plays: it acts on what it sees, and remembers what came of it."""
+    """A player: it acts on observations, and remembers what came of its actions."""
 
     def begin(self, observation: Tensor) -> Memory:
         """The memory before the first step of each episode, of its observation."""

@@ -38,7 +38,7 @@ class Noise(NamedTuple):
 
 
 class Practice(NamedTuple):
-    """What a policy plays in: a world's hidden numbers, and the luck of its episodes.
+    """A world to play in: its hidden numbers, and the luck of its episodes.
 
     The support of a task of control holds a round for each update, its query one round.
     """
@@ -96,7 +96,7 @@ class World(ABC):
 
     @abstractmethod
     def observation(self, hidden: Hidden, state: WorldState) -> Tensor:
-        """What a policy sees `(episodes, *observation_shape)`; hidden numbers do not show."""
+        """The observation of a policy `(episodes, *observation_shape)`, without hidden numbers."""
 
     @abstractmethod
     def transition(
