@@ -67,6 +67,8 @@ class World(ABC):
         observation_shape: Shape of what a policy sees in a step.
         n_actions: Number of actions to choose from; None where an action is a vector.
         action_size: Numbers of such a vector; None where actions are chosen.
+        action_limit: The largest number of such a vector, either way, beyond which a world clips
+            it; None where it does not.
         horizon: Steps after which an episode is cut off, at most.
         n_initial: Random numbers of the beginning of an episode.
         n_transition: Random numbers of a step.
@@ -77,6 +79,7 @@ class World(ABC):
     observation_shape: tuple[int, ...]
     n_actions: int | None = None
     action_size: int | None = None
+    action_limit: float | None = None
     horizon: int
     n_initial: int = 0
     n_transition: int = 0
@@ -129,8 +132,8 @@ class World(ABC):
         )
 
     @abstractmethod
-    def oracle(self, hidden: Hidden, state: WorldState) -> Tensor:
-        """The action of one that knows the hidden numbers, as `transition` takes it."""
+    def oracle(self, hidden: Hidden, observation: Tensor) -> Tensor:
+        """The action of one that sees the hidden numbers too, as `transition` takes it."""
 
     @property
     def n_action_numbers(self) -> int:
