@@ -217,15 +217,3 @@ def test_made_ratings_are_the_same_for_a_seed(tmp_path):
     # A user is the same, however many there are.
     more = make_ratings(12, 60, seed=3).ratings
     assert make_ratings(9, 60, seed=3).ratings == [row for row in more if row[0] < "u009"]
-
-
-def test_a_model_of_items_is_not_served(folder, tmp_path):
-    from quickstudy.serve.served import Served
-
-    source = source_of(folder)
-    learner = qs.build("RidgeHead", source)
-    qs.train(learner, source, qs.Training(steps=1, meta_batch=2), tmp_path / "films", show=False)
-    with pytest.raises(
-        UserError, match=r"requests give image, row, text, series, values.*of items"
-    ):
-        Served(tmp_path / "films")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -91,6 +92,17 @@ class Items(InputKind):
         return np.column_stack([row, known, self.base, place])
 
     @property
+    def label_ends(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def repeated(self, x: Tensor) -> tuple[int, int] | None:
+        first: dict[int, int] = {}
+        for number, place in enumerate(self.places_of(x).tolist()):
+            if first.setdefault(place, number) != number:
+                return first[place], number
+        return None
+
+    @property
     def carried(self) -> int:
         return CARRIED
 
@@ -122,6 +134,29 @@ class Items(InputKind):
     def places_of(self, x: Tensor) -> Tensor:
         """The places of encoded items; -1 of padding."""
         return x[..., -1].long() - 1
+
+    def find(self, text: str) -> list[int]:
+        """The places of items whose titles hold all words of a text; the best match first.
+
+        An item of this id comes before titles that begin so, and these before others; of alike
+        ones that which more people rated. An empty text finds all, the highest mean first.
+        """
+        words = folded(text).split()
+        if not words:
+            return np.argsort(-np.asarray(self.base), kind="stable").tolist()
+        known, start = self._place_of(text), " ".join(words)
+        found = [
+            place
+            for place, title in enumerate(self._folded)
+            if place == known or all(word in title for word in words)
+        ]
+
+        def order(place: int) -> tuple[bool, bool, bool, int]:
+            title = self._folded[place]
+            whole = all(f" {word}" in f" {title}" for word in words)  # each begins a word
+            return place != known, not title.startswith(start), not whole, -self.counts[place]
+
+        return sorted(found, key=order)
 
     def encode(self, X: Any, x_shape: Shape) -> tuple[Array, bool]:
         if isinstance(X, Tensor) and X.is_floating_point():
@@ -223,7 +258,15 @@ class Items(InputKind):
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         """An item as `{"item": id}`."""
         if form == "values":
-            return nested_numbers(value, x_shape)
+            values = nested_numbers(value, x_shape)
+            place = values[-1] - 1
+            known = place in range(len(self.ids))
+            if not known or not np.allclose(values, self.table[int(place)], rtol=1e-5):
+                raise UserError(
+                    "inputs: encoded items must be those of the model's catalogue; received other "
+                    "numbers; give items by their ids."
+                )
+            return values
         if form != self.form:
             raise self.refusal(form)
         place = self._place_of(value)
@@ -235,11 +278,21 @@ class Items(InputKind):
         return {ITEM: self.ids[int(x[-1]) - 1]}
 
     def card(self) -> JSON:
-        return {"columns": None, "drawings": False}
+        most = int(np.argmax(self.counts))
+        about = {"n_items": len(self.ids), "low": self.low, "high": self.high}
+        return {
+            "columns": None,
+            "drawings": False,
+            "items": about | {"most_rated": self.ids[most]},
+        }
 
     def caption(self, raw: Any) -> str | None:
         place = self._place_of(raw[ITEM] if isinstance(raw, dict) else raw)
         return None if place is None else self.titles[place]
+
+    @cached_property
+    def _folded(self) -> list[str]:
+        return [folded(title) for title in self.titles]
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -263,11 +316,26 @@ class Items(InputKind):
 
     def _unknown(self, name: Any, where: str) -> UserError:
         text = name_of(cell(name))
-        titles = {title.casefold(): title for title in self.titles}
-        near = get_close_matches(text.casefold(), titles, n=1, cutoff=0.8)
-        near = [titles[each] for each in near] or get_close_matches(text, self.ids, n=1, cutoff=0.8)
-        hint = f"did you mean {near[0]!r}?" if near else "leave it out."
+        places = self.find(text) or self.find(self._respelled(text)) if text else []
+        near = [self.titles[place] for place in places[:3]]
+        near = near or get_close_matches(text, self.ids, n=1, cutoff=0.8)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "leave it out."
         return UserError(
             f"inputs: an item must be one of the {len(self.ids)} of the model's catalogue; "
             f"received {text!r:.60} {where}; {hint}"
         )
+
+    def _respelled(self, text: str) -> str:
+        """A text whose words are the likest ones of titles, with the same first letter."""
+        known = sorted({word for title in self._folded for word in title.split()})
+        return " ".join(
+            (get_close_matches(word, [k for k in known if k[0] == word[0]], n=1) or [word])[0]
+            for word in folded(text).split()
+        )
+
+
+def folded(text: str) -> str:
+    """A title as it is searched: without case, accents and punctuation."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    letters = [c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)]
+    return " ".join("".join(letters).split())

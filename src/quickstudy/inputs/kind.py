@@ -224,6 +224,15 @@ class InputKind(ABC):
         """
         return None
 
+    def repeated(self, x: Tensor) -> tuple[int, int] | None:
+        """Two encoded examples of one input that counts once; None where there are none."""
+        return None
+
+    @property
+    def label_ends(self) -> tuple[float, float] | None:
+        """The least and the greatest value of a label; None where nothing bounds them."""
+        return None
+
     @property
     def carried(self) -> int:
         """How many trailing numbers of an encoded input are carried along, seen by no network."""
@@ -280,7 +289,7 @@ class InputKind(ABC):
 
     def refusal(self, form: Form) -> UserError:
         """The error of an input that a request gives in a form of another kind."""
-        names = {"row": "a row", "text": "a text", "series": "a series"}
+        names = {"row": "a row", "text": "a text", "series": "a series", "item": "an item"}
         received = names.get(form, "an image")
         return UserError(
             f"input: this model takes {self.modality}; received {received}; give the input as "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.batching.batch import choose, map_tasks
@@ -16,7 +18,9 @@ from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.task import Examples, Task, stack
 
-__all__ = ["Questions", "Ranked", "questions", "rank"]
+__all__ = ["Questions", "Ranked", "Shares", "items_of", "questions", "rank", "shares"]
+
+Floats = NDArray[np.float64]
 
 N_JUDGED: Final = 500
 """Items of the catalogue, those rated most, whose variance questions are to lower."""
@@ -55,6 +59,20 @@ class Questions(NamedTuple):
     items: list[str]
     titles: list[str]
     by: Literal["posterior", "spread"]
+
+
+class Shares(NamedTuple):
+    """The parts of expected ratings, beside the means of their items.
+
+        score = mean of the item + start + sum of parts
+
+    Shapes:
+        start (items,), what every new user is expected to differ by; parts (items, ratings), what
+        each rating of the user adds; in the units of the ratings.
+    """
+
+    start: Floats
+    parts: Floats
 
 
 def rank(adapted: Adapted, n: int | None = None) -> list[Ranked]:
@@ -162,6 +180,30 @@ def _with(support: Examples, x: Tensor, y: Tensor) -> Examples:
     """The support and one more example."""
     more = Examples(x[None], y[None], support.weight.new_ones(1))
     return Examples(*map(torch.cat, zip(support, more, strict=True)))
+
+
+@torch.no_grad()
+def shares(adapted: Adapted, ids: Sequence[str]) -> Shares | None:
+    """The share of each rating of a user in the ratings that are expected of items.
+
+    None for a learner whose answers are no sum over its examples.
+
+    Raises:
+        UserError: The model is not of items, or an id is none of the catalogue.
+    """
+    items, support = items_of(adapted.model), adapted.support
+    x = torch.from_numpy(items.table[items.places(ids)]).to(support.x)
+    learner = adapted.model.learner
+    with locked(learner):
+        sums = learner.contributions(adapted.state, support, x)
+        if sums is None:
+            return None
+        # What is said of the same items without any rating: each has an equal part of it.
+        blank = learner.adapt(support._replace(weight=0 * support.weight))
+        start = learner.predict(blank, x).nan_to_num(0.0, 0.0, 0.0)
+    parts = sums.parts[..., 0] - start / len(support.x)
+    start = adapted.scale.differences(start, x)[:, 0]
+    return Shares(start.cpu().numpy(), adapted.scale.differences(parts, x).cpu().numpy())
 
 
 def items_of(model: Model) -> Items:

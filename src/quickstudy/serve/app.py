@@ -32,7 +32,7 @@ from quickstudy.serve.openapi import describe
 from quickstudy.serve.presence import Watch
 from quickstudy.serve.problems import BY_STATUS, Problem
 from quickstudy.serve.replies import Replies
-from quickstudy.serve.routes import about, ask, changes, files, tasks
+from quickstudy.serve.routes import about, ask, changes, files, recommend, tasks
 from quickstudy.serve.served import Served
 from quickstudy.serve.store import Store
 from quickstudy.serve.tables import connect
@@ -49,6 +49,7 @@ ROUTERS: Final = (
     tasks.router,
     changes.router,
     ask.router,
+    recommend.router,
     files.router,
     kserve.router,
     lab.router,

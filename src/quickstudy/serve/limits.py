@@ -20,6 +20,8 @@ MAX_CELL: Final = 1000  # characters of a value of a row
 MAX_TEXT: Final = 20_000  # characters
 MAX_SPANS: Final = 8  # marked entities of a text
 MAX_SERIES: Final = 100_000  # times of a series
+MAX_RECOMMENDED: Final = 100  # items of a ranked list
+MAX_QUESTIONS: Final = 20  # items that a user is asked about
 MAX_REVISIONS: Final = 50  # that a task keeps
 MAX_PAGE: Final = 100  # tasks of a page
 MAX_TTL: Final = 10 * 365 * 24 * 3600  # seconds
@@ -86,6 +88,8 @@ class Limits:
             "cell_characters": MAX_CELL,
             "text_characters": MAX_TEXT,
             "series_times": MAX_SERIES,
+            "recommendations": MAX_RECOMMENDED,
+            "questions": MAX_QUESTIONS,
             "revisions": MAX_REVISIONS,
             "page_size": MAX_PAGE,
             "ttl_seconds": MAX_TTL,

@@ -29,6 +29,9 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     requests.MapBody,
     requests.PatchBody,
     requests.PredictBody,
+    requests.QuestionsBody,
+    requests.RecommendBody,
+    requests.RecommendOnceBody,
     requests.RelabelBody,
     requests.RemoveClassBody,
     requests.RenameClassBody,
@@ -67,6 +70,7 @@ TAGS: Final = [
     {"name": "tasks", "description": "Tasks: to create, list, read, set and erase."},
     {"name": "changes", "description": "Examples, classes and revisions of a task."},
     {"name": "questions", "description": "Questions to a model or a task, which change neither."},
+    {"name": "items", "description": "Items of a catalogue: found, recommended and asked about."},
     {"name": "files", "description": "Tasks and pictures as files."},
     {"name": "kserve", "description": "KServe V2, the Open Inference Protocol."},
 ]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from quickstudy import catalog
 from quickstudy.errors import QuickstudyError
+from quickstudy.models.ranking import items_of
 from quickstudy.serve.schema.requests import Example, Input
 from quickstudy.serve.served import Served
 from quickstudy.tasks import Episodes, Recorded, TaskSource
@@ -22,6 +23,7 @@ N_SHOT: Final = 5
 N_QUERY: Final = 8
 N_FLOWERS: Final = 10  # of a species
 SEASON: Final = 12  # of a made-up series, for a model that knows none
+N_RATED: Final = 5  # items that a made-up user rated
 MOMENTS: Final = 60  # of it, besides a window and what follows it
 SCALE: Final = 4  # of a glyph, which is stored smaller than a picture is drawn
 MESSAGES: Final = {
@@ -83,14 +85,17 @@ def sample(served: Served) -> Sample | None:
     """A task for a model, or None.
 
     A model of drawings gets glyphs, one of texts gets messages, one of series gets a made-up
-    history, and one whose tasks have columns of their own gets flowers; others get a meta-test
-    task of the run, if its tasks have a name and their data are here.
+    history, one of items a made-up user, and one whose tasks have columns of their own gets
+    flowers; others get a meta-test task of the run, if its tasks have a name and their data are
+    here.
     """
     card = served.model.preprocess.card()
     of_photographs = card.get("encoder") and not card["drawings"]
     try:
         if served.model.preprocess.form == "series":
             return _series(served)
+        if served.model.preprocess.form == "item":
+            return _ratings(served)
         if served.model.preprocess.form == "image" and not of_photographs:
             return _glyphs()
         if served.model.preprocess.form == "text" and not served.takes_marked_texts:
@@ -175,6 +180,20 @@ def _series(served: Served) -> Sample:
     ]
     title = "A made-up way" if about["layout"] == "tracks" else "A made-up series"
     return Sample(title, support, [])
+
+
+def _ratings(served: Served) -> Sample:
+    """A user who rates what most people know: every other item well, the rest badly."""
+    items = items_of(served.model)
+    known = np.argsort(-np.asarray(items.counts), kind="stable").tolist()[: N_RATED + N_QUERY]
+    support = [
+        Example.model_validate(
+            {"item": items.ids[place], "label": items.low if number % 2 else items.high}
+        )
+        for number, place in enumerate(known[:N_RATED])
+    ]
+    queries = [Input.model_validate({"item": items.ids[place]}) for place in known[N_RATED:]]
+    return Sample("A made-up user", support, queries)
 
 
 def _own(served: Served, source: TaskSource) -> Sample:

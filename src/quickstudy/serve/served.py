@@ -22,7 +22,7 @@ from quickstudy.models.named import by_name, run_directory
 from quickstudy.models.saved import load
 from quickstudy.serve.content import Plain
 from quickstudy.serve.problems import Problem, invalid, refusals
-from quickstudy.serve.schema.requests import FORMS, ID, Input
+from quickstudy.serve.schema.requests import ID, Input
 
 
 class Version(NamedTuple):
@@ -48,8 +48,8 @@ class Served:
         run: Run directory, or the name of a model that comes with quickstudy.
 
     Raises:
-        UserError: The folder's name cannot be that of a resource, the learner is stochastic, no
-            request gives such inputs, or a package of its encoder is missing.
+        UserError: The folder's name cannot be that of a resource, the learner is stochastic, or a
+            package of its encoder is missing.
     """
 
     def __init__(self, run: Path) -> None:
@@ -62,11 +62,6 @@ class Served:
                 f"letter; received {self.run.name!r}; rename the folder."
             )
         self.model = load(self.run)
-        if self.model.preprocess.form not in FORMS:
-            raise UserError(
-                f"serve: requests give {', '.join(FORMS)}; received {run}, a model of "
-                f"{self.model.preprocess.modality}; ask it in Python or by quickstudy predict."
-            )
         self.model.preprocess.prepare()
         self.record = RunDirectory(self.run).read()
         if self.model.learner.tags.stochastic:
@@ -137,13 +132,15 @@ class Served:
         return self.model.preprocess.pixels(*x.form)
 
     def shown(self, data: bytes) -> JSON:
-        """A stored input as a request gives it; of series that came encoded, their windows."""
+        """A stored input as a request gives it; of one that came encoded, its series or item."""
         plain, kind = stored.to_request(data), self.model.preprocess
-        return (
-            kind.to_request(plain["values"])
-            if kind.form == "series" and "values" in plain
-            else plain
-        )
+        encoded = kind.form in ("series", "item") and "values" in plain
+        return kind.to_request(plain["values"]) if encoded else plain
+
+    def title(self, data: bytes) -> str | None:
+        """The title of a stored item; None where it is none."""
+        kind = self.model.preprocess
+        return kind.caption(self.shown(data)) if kind.form == "item" else None
 
     def picture(self, data: bytes) -> bytes | None:
         """A stored input as PNG; None where it is no picture."""
@@ -166,6 +163,16 @@ class Served:
             raise invalid(
                 f"label: must hold {self.model.n_out} value{'' if self.model.n_out == 1 else 's'}, "
                 f"as in meta-training; received {n}; correct it.",
+                pointer,
+            )
+        ends = self.model.preprocess.label_ends
+        if (
+            ends is not None
+            and not ends[0] <= (label[0] if isinstance(label, list) else label) <= ends[1]
+        ):
+            raise invalid(
+                f"label: must be a rating of {ends[0]:g} to {ends[1]:g}, as in meta-training; "
+                f"received {label}; put it on this scale.",
                 pointer,
             )
 

@@ -95,7 +95,10 @@ def read_task(tasks: Tasks, served: Served, content: bytes) -> tuple[list[Any], 
                 f"received {tuple(x.shape)} and {len(labels)} labels; export it again."
             )
         rows = x.tolist()
-        sent = [Input.model_validate(stored.to_request(part)) for part in parts or ()]
+        requests = [stored.to_request(part) for part in parts or ()]
+        if served.model.preprocess.form == "item":  # which goes by its id
+            requests = [served.model.preprocess.to_request(row) for row in rows]
+        sent = [Input.model_validate(request) for request in requests]
     except QuickstudyError as error:
         raise invalid(str(error)) from error
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -114,7 +117,10 @@ def _label(label: Any, served: Served) -> Any:
 
     Raises:
         ValueError: It is too long, or no number in regression.
+        Problem: It is not what the model takes.
     """
     if served.classifies:
         return TypeAdapter(Label).validate_python(str(label))
-    return TypeAdapter(Wanted).validate_python(label, strict=True)
+    value = TypeAdapter(Wanted).validate_python(label, strict=True)
+    served.check_label(value, "/labels")
+    return value

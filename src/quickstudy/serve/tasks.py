@@ -21,7 +21,7 @@ from quickstudy.serve.encoding import Encoding
 from quickstudy.serve.gate import Gate
 from quickstudy.serve.limits import MAX_CLASSES, MAX_EXAMPLES, Limits
 from quickstudy.serve.metrics import Metrics
-from quickstudy.serve.problems import Problem, refusals
+from quickstudy.serve.problems import Problem, invalid, refusals
 from quickstudy.serve.reading import Reading
 from quickstudy.serve.schema.requests import Input
 from quickstudy.serve.served import Served, adapt
@@ -317,6 +317,8 @@ class Tasks:
         if not enough:
             x = torch.zeros((len(task.examples), 0)) if X is None else X.x
             return Entry(task, None, x), 0.0
+        if isinstance(X, Encoded):
+            _counted_once(model, task, X.x)
         with self.gate(), refusals():
             support = model.read(X, task.labels)
         with self.gate(), self.metrics.timed(self.metrics.adapt, served.id) as clock:
@@ -324,6 +326,23 @@ class Tasks:
         with self.gate():
             rows = tile(adapted)
         return Entry(task, adapted, adapted.support_x, rows), clock.milliseconds
+
+
+def _counted_once(model: Model, task: Snapshot, x: Tensor) -> None:
+    """Checks that no input of a task counts twice, of a kind where each counts once.
+
+    Raises:
+        Problem: Two examples are of one; it says which.
+    """
+    pair = model.preprocess.repeated(x)
+    if pair is not None:
+        (first, _), (second, _) = (task.examples[place] for place in pair)
+        name = model.preprocess.caption(model.preprocess.to_request(x[pair[1]].tolist()))
+        raise invalid(
+            f"examples: an item counts once; received {name!r} as {first} and as {second}; relabel "
+            f"{first} (POST :relabel) to change its rating, or remove it first.",
+            "/examples",
+        )
 
 
 class GoneError(Exception):

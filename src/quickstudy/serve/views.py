@@ -34,7 +34,12 @@ def full(served: Served, task: Snapshot, store: Store) -> FullTask:
     if any(i not in contents for i, _ in task.examples):
         raise missing(served, task.id)
     examples = [
-        FullExample(id=i, label=label, input=served.shown(contents[i].data))
+        FullExample(
+            id=i,
+            label=label,
+            input=served.shown(contents[i].data),
+            title=served.title(contents[i].data),
+        )
         for i, label in task.examples
     ]
     return FullTask(**_fields(served, task), examples=examples)

@@ -24,12 +24,14 @@ from quickstudy.serve.limits import (
     MAX_NAME,
     MAX_NEAREST,
     MAX_QUERY,
+    MAX_QUESTIONS,
+    MAX_RECOMMENDED,
     MAX_SERIES,
     MAX_SPANS,
     MAX_TEXT,
 )
 
-FORMS: Final = ("image", "row", "text", "series", "values")
+FORMS: Final = ("image", "row", "text", "series", "item", "values")
 # No control characters: a database cannot keep all of them, and no reader sees them.
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 ID = r"^[a-z][a-z0-9-]{0,62}$"
@@ -77,6 +79,10 @@ Series = Annotated[
         }
     ),
 ]
+Item = (
+    Annotated[str, StringConstraints(min_length=1, max_length=MAX_CELL, pattern=PRINTABLE)]
+    | Annotated[int, Field(ge=-(2**63), lt=2**63)]
+)
 Values = Annotated[list[float], Field(min_length=1, max_length=MAX_COLUMNS)]
 Span = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 Wanted = Label | float | Values
@@ -97,13 +103,14 @@ def _exactly_one(schema: dict[str, Any]) -> None:
     """Says of a schema that one of the forms of an input is there, and is not null."""
     for form in (*FORMS, "spans"):
         about = schema["properties"][form]
-        about |= about.pop("anyOf")[0]
+        *said, _ = about.pop("anyOf")  # the last is null
+        about |= said[0] if len(said) == 1 else {"anyOf": said}
         del about["default"]
     schema["oneOf"] = [{"required": [form]} for form in FORMS]
 
 
 class Input(Body):
-    """One input as the model takes it: a picture, a row, a text, a series or an array."""
+    """One input as the model takes it: a picture, a row, a text, a series, an item or an array."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
@@ -121,6 +128,9 @@ class Input(Body):
         description="Numbers in the order of time, or a list of numbers a time where the model has "
         "several channels; at least as many times as its `lags`, of which the last ones count.",
     )
+    item: Item | None = Field(
+        default=None, description="The id of an item of the catalogue, or its title."
+    )
     values: Numbers | None = None
 
     @property
@@ -133,6 +143,8 @@ class Input(Body):
             return "text", {"text": self.text} | spans
         if self.series is not None:
             return "series", self.series
+        if self.item is not None:
+            return "item", self.item
         return ("values", self.values) if self.row is None else ("row", self.row)
 
     @model_validator(mode="after")
@@ -149,9 +161,9 @@ class Example(Input):
     """An input and what it is: a class, or in regression its value or values."""
 
     label: Wanted = Field(
-        description="A class; in regression a value, or a list of them. Of a series what follows "
-        "it, in the order of time, the channels of a time side by side, in one list: "
-        "`[x1, y1, x2, y2]`."
+        description="A class; in regression a value, or a list of them; of an item its rating. Of "
+        "a series what follows it, in the order of time, the channels of a time side by side, in "
+        "one list: `[x1, y1, x2, y2]`."
     )
 
 
@@ -207,6 +219,24 @@ class ExamplesBody(Body):
 
     examples: list[Example] = Field(default_factory=list, min_length=1, max_length=MAX_EXAMPLES)
     series: Series | None = Field(default=None, description=HISTORY)
+
+
+class RecommendBody(Body):
+    n: Annotated[int, Field(ge=1, le=MAX_RECOMMENDED)] = Field(
+        default=10, description="How many items are wanted."
+    )
+
+
+class RecommendOnceBody(RecommendBody):
+    """The ratings of one user: items, each with its rating as label."""
+
+    support: list[Example] = Field(min_length=1, max_length=MAX_EXAMPLES)
+
+
+class QuestionsBody(Body):
+    n: Annotated[int, Field(ge=1, le=MAX_QUESTIONS)] = Field(
+        default=5, description="How many items the user is to be asked about."
+    )
 
 
 class EvaluateBody(Body):

@@ -57,6 +57,70 @@ class Answer(StatelessAnswer):
     predict_ms: float
 
 
+class CatalogueItem(Answered):
+    item: str = Field(description="Its id.")
+    title: str
+    mean: float = Field(
+        description="Its mean rating by everybody, shrunk to that of all items where few rated it."
+    )
+    n_ratings: int = Field(description="How many people of meta-training rated it.")
+
+
+class Catalogue(Answered):
+    items: list[CatalogueItem]
+    n_items: int = Field(description="How many there are, with those that are not shown.")
+
+
+class Reason(Answered):
+    id: str = Field(description="The example: a rating of the user.")
+    item: str
+    title: str
+    label: Target = Field(description="The rating.")
+    value: float = Field(description="What it adds to the rating that is expected.")
+
+
+class Recommendation(CatalogueItem):
+    rating: float = Field(description="The rating that is expected, within the scale.")
+    low: float | None = Field(
+        description="Lower end of its central 80 % interval, within the scale; null where the "
+        "model gives no distribution."
+    )
+    high: float | None = Field(description="Upper end of the interval.")
+    score: float = Field(
+        description="What the list is ordered by: the rating, where it may be beyond the scale."
+    )
+    place: int = Field(description="Place in the list, from 1.")
+    place_by_mean: int = Field(description="Place in the list that everybody gets, by `mean`.")
+    start: float | None = Field(
+        description="What every new user is expected to differ by from `mean`."
+    )
+    because: list[Reason] | None = Field(
+        description="The ratings of the user, what adds most first: `score` is the sum of `mean`, "
+        "`start` and their values. Null where the learner's answers are no such sum."
+    )
+
+
+class RecommendedOnce(Answered):
+    model_version: str
+    recommendations: list[Recommendation] = Field(description="Best first, without rated items.")
+    by_mean: list[CatalogueItem] = Field(
+        description="What everybody gets: the same number of items by `mean`."
+    )
+
+
+class Recommended(RecommendedOnce):
+    task_revision: int
+
+
+class QuestionsAnswer(Answered):
+    model_version: str
+    items: list[CatalogueItem] = Field(description="The most telling first.")
+    by: Literal["posterior", "spread"] = Field(
+        description="What they are chosen by: the variance that their ratings are expected to take "
+        "away, or the spread of the ratings that they have."
+    )
+
+
 class Influence(Answered):
     id: str
     value: float | None
@@ -147,6 +211,7 @@ class ExampleOfTask(Answered):
 
 class FullExample(ExampleOfTask):
     input: dict[str, Any] = Field(description="As a request gives it.")
+    title: str | None = Field(default=None, description="The title of an item.")
 
 
 class TaskFields(Answered):
@@ -210,6 +275,8 @@ class LimitsAnswer(Answered):
     cell_characters: int
     text_characters: int
     series_times: int
+    recommendations: int
+    questions: int
     revisions: int
     page_size: int
     ttl_seconds: int
@@ -243,10 +310,17 @@ class SeriesCard(Answered):
     )
 
 
+class ItemsCard(Answered):
+    n_items: int = Field(description="Items of the catalogue.")
+    low: float = Field(description="The least rating.")
+    high: float = Field(description="The greatest rating.")
+    most_rated: str = Field(description="The id of the item that most people rated.")
+
+
 class ModelCard(Answered):
     name: str
     id: str
-    modality: Literal["pictures", "rows", "texts", "series", "arrays"]
+    modality: Literal["pictures", "rows", "texts", "series", "items", "arrays"]
     kind: Literal["classification", "regression"]
     learner: str
     net: str | None
@@ -260,6 +334,7 @@ class ModelCard(Answered):
     series: SeriesCard | None = Field(
         default=None, description="How much of a series the model takes, and what it answers."
     )
+    items: ItemsCard | None = Field(default=None, description="The catalogue and its scale.")
     temperature: float
     novelty_auroc: float | None = Field(
         description="How well `novelty` told taught classes from others on meta-valid tasks; null "
