@@ -292,6 +292,10 @@ def test_reproduce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ({"name": "omniglot"}, {"data_dir": Path("own")}),
         ({"name": "eth_ucy", "path": "data/eth_ucy"}, {"path": Path("own")}),
         (
+            {"name": "ratings", "path": "data/ratings.csv", "items": "data/movies.dat"},
+            {"path": Path("own/ratings.csv"), "items": Path("own/movies.dat")},
+        ),
+        (
             {"name": "windows", "path": "data/m4/a.csv.gz", "future": "data/m4/b.csv.gz"},
             {"path": Path("own/a.csv.gz"), "future": Path("own/b.csv.gz")},
         ),

@@ -307,6 +307,9 @@ def _setting(options: dict[str, Any]) -> str:
         unseen = f"series, {ahead} values" if ahead else "place, 12 steps"
         n_tasks = options.get("recorded", options)["n_tasks"]
         return f"unseen {unseen} ahead, {n_tasks} task{'s' * (n_tasks != 1)}"
+    if options.get("tasks", {}).get("name") == "ratings":
+        n_tasks = options.get("recorded", options)["n_tasks"]
+        return f"{n_tasks} new users, {options['n_shot']} ratings of each"
     way = f"{options['n_way']}-way " if "n_way" in options else ""
     steps = options.get("inner_steps")
     inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"

@@ -29,10 +29,15 @@ INPUTS = {
     "tables": (100,),
     "windows": (52 + 7,),
     "eth_ucy": (16 + 10,),
+    "ratings": (1 + 2,),
 }
-CARRIED = {"windows": 7, "eth_ucy": 10}
-"""Numbers of an encoded window that no network sees."""
-OWN_NETS: dict[str, Any] = {"mnist-runs": DigitsRuns().net, "quadratics": Quadratics().net}
+CARRIED = {"windows": 7, "eth_ucy": 10, "ratings": 2}
+"""Numbers of an encoded window or item that no network sees."""
+OWN_NETS: dict[str, Any] = {
+    "mnist-runs": DigitsRuns().net,
+    "quadratics": Quadratics().net,
+    "ratings": {"name": "ItemTable", "n_items": 5},
+}
 
 
 def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
@@ -40,6 +45,8 @@ def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     shape = INPUTS.get(options["tasks"]["name"], (1,))
 
     def part(n: int) -> Any:
+        if options["tasks"]["name"] == "ratings":  # Each input begins with the row of an item.
+            return examples(torch.randint(6, (n, *shape)).float(), torch.randn(n, 1))
         if len(shape) == 1 and options["tasks"]["name"] != "tables":
             return examples(torch.randn(n, *shape), torch.randn(n, 1))
         return examples(torch.rand(n_way * n, *shape), torch.arange(n_way * n) % n_way, n_way)
@@ -58,7 +65,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
     of_tables = options["tasks"]["name"] == "tables"
     regression = len(shape) == 1 and not of_tables
     # A training run has ten classes, and a stream of examples that is cut short here.
-    runs = options["tasks"]["name"] in OWN_NETS
+    runs = options["tasks"]["name"] in ("mnist-runs", "quadratics")
     n_way = options.get("n_way") or (10 if runs else 3 if of_tables else 1)
     carried = CARRIED.get(options["tasks"]["name"], 0)
     n_shot = 2 if runs or of_tables or carried else options["n_shot"]

@@ -23,7 +23,7 @@ from quickstudy.training.plan import resolve, run_training, typed
 from quickstudy.training.signatures import Signature
 
 Profile = Literal["cpu", "paper"]
-FILES = ("path", "future")
+FILES = ("path", "future", "items")
 """Options of tasks that name a file, or a folder, of their data."""
 
 

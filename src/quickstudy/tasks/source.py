@@ -167,12 +167,12 @@ class TaskSource(ABC):
     def figures(
         self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
     ) -> list[Figure]:
-        """Pictures of a learner's answers on the first n tasks of a split; none by default.
+        """Pictures of a learner's answers on the tasks of a split; none by default.
 
         Args:
             learner: In eval mode.
             split: Which tasks.
-            n: How many, at most.
+            n: How many of them have a picture of their own, at most: the first ones.
             temperature: That of its model.
         """
         return []

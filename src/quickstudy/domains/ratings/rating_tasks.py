@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from quickstudy.targets import OffsetScale, TargetRule
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.contents import Contents, Held, contents_of, marks_of
 from quickstudy.tasks.source import SPLITS, Split, TaskSource, generator
+
+if TYPE_CHECKING:
+    from quickstudy.figures.sheet import Figure
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -130,6 +133,14 @@ class RatingTasks(TaskSource):
 
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
         return self.opponents.chosen(self)
+
+    def figures(
+        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+    ) -> list[Figure]:
+        """The error against the number of ratings, beside the opponents."""
+        from quickstudy.domains.ratings.picture import error_by_ratings  # matplotlib loads slowly
+
+        return [error_by_ratings(self, learner, split)]
 
     @cached_property
     def opponents(self) -> Opponents:
