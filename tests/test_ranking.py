@@ -107,6 +107,25 @@ def test_other_models_have_no_catalogue():
         questions(qs.Model(learner, (2,)))
 
 
+def test_a_new_rating_replaces_the_one_before(model):
+    items = model.preprocess
+    once = model.adapt({"f001": 5, "f002": 1})
+    changed = once.update(["f002", "f003"], [3, 4])
+    assert changed.labels == [5, 3, 4]
+    expected = model.adapt(["f001", "f002", "f003"], [5, 3, 4]).predict(items.ids)
+    np.testing.assert_allclose(changed.predict(items.ids), expected, atol=1e-5)
+    assert once.labels == [5, 1]
+
+
+def test_what_no_user_can_say_is_refused(model):
+    with pytest.raises(UserError, match="one rating; received 'f001' in examples 0 and 1"):
+        model.adapt(["f001", "F001"], [5, 4])
+    with pytest.raises(UserError, match="1 to 5; received 9"):
+        model.adapt(["f001", "f002"], [5, 9])
+    with pytest.raises(UserError, match="received"):
+        model.adapt(["f001", "f002"], [5, float("nan")])
+
+
 def test_a_run_on_disk_adapts_to_a_users_file(source, tmp_path):
     learner = qs.build("PriorHead", source, net={"width": 6})
     qs.train(learner, source, qs.Training(steps=2, valid_tasks=2), tmp_path / "run", show=False)

@@ -26,6 +26,7 @@ from quickstudy.learner import Learner, Tags
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
+from quickstudy.models.ranking import questions, rank
 from quickstudy.models.saved import load, load_task, model
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate
@@ -70,6 +71,8 @@ __all__ = [
     "load_task",
     "model",
     "nets",
+    "questions",
+    "rank",
     "rules",
     "tasks",
     "train",

@@ -52,38 +52,34 @@ def test_one_item_is_one():
     assert KIND.places_of(torch.tensor([*ROWS, [0.0] * 4])).tolist() == [0, 1, 2, -1]
 
 
-def test_unknown_and_repeated_items_are_named():
+def test_unknown_items_are_named():
     with pytest.raises(UserError, match=r"'Caseno \(1995\)' in place 1; did you mean 'Casino"):
         KIND.encode(["1", "Caseno (1995)"], KIND.x_shape)
-    with pytest.raises(UserError, match="'2' twice"):
-        KIND.encode(["2", "1", 2], KIND.x_shape)
 
 
-def test_a_users_file_is_read(tmp_path):
-    path = tmp_path / "mine.csv"
-    path.write_text("item,rating\nHeat (1995),5\n2,3\n")
-    assert KIND.read_labelled(path, "rating", "regression") == (["Heat (1995)", "2"], [5.0, 3.0])
-    assert KIND.read_labelled(path, None, "regression")[1] == [5.0, 3.0]
-    path.write_text("user,item,rating\nann,1,5\nbob,2,3\nann,b3,1\n")
-    assert KIND.read_labelled(path, "ann", "regression") == (["1", "b3"], [5.0, 1.0])
-    with pytest.raises(UserError, match="2 users"):
-        KIND.read_labelled(path, None, "regression")
+def test_items_may_be_asked_about_twice():
+    x, _ = KIND.encode(["2", "b3", 2], KIND.x_shape)
+    assert x.tolist() == [ROWS[1], ROWS[2], ROWS[1]]
 
 
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ("1,5\n9,3\n", "'9' in line 3"),
-        ("1,5\n2,6\n", "6 in line 3"),
-        ("1,5\n2,3\n1,4\n", "lines 2 and 4"),
-    ],
-)
-def test_faults_of_a_users_file_are_named_by_line(tmp_path, lines, words):
-    path = tmp_path / "mine.csv"
-    path.write_text("item,rating\n" + lines)
-    with pytest.raises(UserError, match="received") as raised:
-        KIND.read_labelled(path, None, "regression")
-    assert words in str(raised.value)
+def test_no_item_has_two_ratings_or_one_off_the_scale():
+    x = torch.tensor(ROWS)[[0, 2, 0]]
+    with pytest.raises(UserError, match="one rating; received '1' in examples 0 and 2"):
+        KIND.check_labelled(x, [5, 1, 3])
+    with pytest.raises(UserError, match="1 to 5; received 7 for 'b3', example 1"):
+        KIND.check_labelled(x[:2], [5, 7.0])
+    KIND.check_labelled(x[:2], [5, [1.0]])
+
+
+def test_a_new_rating_replaces_the_one_before():
+    x = torch.tensor(ROWS)
+    assert KIND.replaced(x, x[[1]]).tolist() == [False, True, False]
+
+
+def test_ratings_come_by_item():
+    assert KIND.examples_of({"1": 5, "Alien (1979)": 2}) == (["1", "Alien (1979)"], [5, 2])
+    with pytest.raises(UserError, match="every example needs a label"):
+        KIND.examples_of(["1"])
 
 
 def test_queries_are_ids_of_files_and_words(tmp_path):
@@ -92,6 +88,12 @@ def test_queries_are_ids_of_files_and_words(tmp_path):
     table.write_text("item,note\n1,x\nb3,y\n")
     assert KIND.read_queries([plain]) == KIND.read_queries([table]) == ["1", "b3"]
     assert KIND.read_words(["2", str(plain)]) == ["2", "1", "b3"]
+    listed = tmp_path / "titles.json"
+    listed.write_text('["Alien (1979)", 1]')
+    assert KIND.read_queries([listed]) == ["b3", "1"]
+    plain.write_text("1\n\nHeet (1995)\n")
+    with pytest.raises(UserError, match=r"'Heet \(1995\)' in line 3 .*did you mean 'Heat"):
+        KIND.read_queries([plain])
 
 
 def test_the_catalogue_travels():

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quickstudy.cli.console import status
+from quickstudy.cli.learn_ratings import learn_ratings
 from quickstudy.cli.learn_series import learn_series
 from quickstudy.cli.predict import only_series, readable
 from quickstudy.cli.quality import print_quality
 from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
+from quickstudy.inputs import Items
 from quickstudy.inputs.cells import MARKS
 from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
@@ -57,12 +59,13 @@ def adapt(
     skip_bad: bool = False,
     no_inputs: bool = False,
     keep_pictures: bool = False,
+    user: str | None = None,
 ) -> int:
-    """Learn a new task from a folder of class folders, a CSV table, labelled texts or a series.
+    """Learn a new task from class folders, a CSV table, labelled texts, a series or ratings.
 
     Args:
         support: Folder with a folder of pictures for each class; a CSV file; texts as CSV, JSON or
-            a folder of .txt files; or a file of series.
+            a folder of .txt files; a file of series; or ratings of items, by id or title.
         out: File for the adapted model.
         table: How a file of series is laid out.
         run: Run directory of the meta-trained model, or the name of one (`quickstudy models`).
@@ -77,6 +80,7 @@ def adapt(
             encoder.
         keep_pictures: Whether the pictures of a frozen encoder are in the file too, as PNG of at
             most 512 pixels a side.
+        user: The user whose ratings are learned from, for a file of ratings of several.
     """
     if no_inputs and keep_pictures:
         raise UserError(
@@ -97,6 +101,13 @@ def adapt(
         raise UserError(
             f"adapt: target is the column of the labels in a table; received {target!r} and the "
             f"folder {support}, whose class folders are the labels; leave it out."
+        )
+    if isinstance(kind, Items) and table == AS_TRAINED:
+        return learn_ratings(model, kind, support, out, user, target)
+    if user is not None:
+        raise UserError(
+            f"adapt: user is for ratings, by a model of items; received {user!r} and a model of "
+            f"{kind.modality}; leave it out."
         )
     if isinstance(kind, Windows):
         return learn_series(model, kind, support, out, target, reading, table)

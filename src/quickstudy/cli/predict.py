@@ -12,10 +12,11 @@ from torch import Tensor
 
 from quickstudy.cli.console import one_line, print_json, status
 from quickstudy.cli.forecasts import COVERAGE, forecast_files
+from quickstudy.cli.recommend import recommend
 from quickstudy.encoders import Text
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.inputs import Encoded
+from quickstudy.inputs import Encoded, Items
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.histories import AS_TRAINED, Table
 from quickstudy.inputs.labels import label_to_json
@@ -24,7 +25,7 @@ from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.texts import texts_in
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.model import Model
-from quickstudy.models.saved import load_task
+from quickstudy.models.saved import load, load_task
 from quickstudy.tasks.contents import told_apart
 
 
@@ -41,13 +42,19 @@ def predict(
     pictures: Path | None = None,
     target: str | None = None,
     missing: str | None = None,
+    top: int | None = None,
+    ask: int | None = None,
+    csv: bool = False,
+    least: int = 0,
 ) -> int:
-    """Say what new pictures, rows or texts are, or what follows a series, with an adapted model.
+    """Say what new pictures, rows or texts are, what follows a series, or what a user will like.
 
     Args:
-        task: File that `quickstudy adapt` wrote.
+        task: File that `quickstudy adapt` wrote; of a model of items also its run directory, for a
+            user who rated nothing yet.
         inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; one CSV file;
-            texts, in words or in files; or files of series.
+            texts, in words or in files; files of series; or items, by id, title or in files. Of
+            ratings the whole catalogue is ranked where there are none.
         table: How files of series are laid out.
         min_confidence: Probability below which the answer is "not sure", null in JSON.
         max_novelty: Novelty above which the answer is "none of these", null in JSON; 1 is the
@@ -55,11 +62,23 @@ def predict(
         json: Whether to print JSON, with the probability of every class.
         text: A text, where it could be taken for the name of a file.
         skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
-        coverage: Part of the values that the interval of a forecast is to hold.
+        coverage: Part of the values that the interval of a forecast or rating is to hold.
         pictures: Folder for the picture of each forecast, as SVG and JSON.
         target: Name of the series to forecast; all of the files where omitted.
         missing: Words of a file of series that say that a value is missing, parted by commas.
+        top: Length of a ranked list of items; all in JSON and CSV where omitted.
+        ask: Print so many items that the user should be asked to rate, instead.
+        csv: Whether to print items as a CSV table.
+        least: How many people must have rated an item of a ranked list.
     """
+    if task.is_dir():
+        model = load(task)
+        if not isinstance(model.preprocess, Items):
+            raise UserError(
+                f"predict: needs a file that quickstudy adapt wrote; received the run {task}; "
+                f"adapt it first: quickstudy adapt {task} --support ... --out mine.task."
+            )
+        return recommend(model, inputs, coverage, json, csv, top, ask, least)
     adapted = load_task(task)
     kind = adapted.model.preprocess
     if isinstance(kind, Windows) and inputs and text is None and not skip_bad:
@@ -69,6 +88,13 @@ def predict(
         )
     if table != AS_TRAINED or target is not None or missing is not None:
         raise only_series("predict", f"a model of {kind.modality}", "target, missing, ")
+    if isinstance(kind, Items) and text is None and pictures is None and not skip_bad:
+        return recommend(adapted, inputs, coverage, json, csv, top, ask, least)
+    if top is not None or ask is not None or csv or least:
+        raise UserError(
+            "predict: --top, --least, --ask and --csv are for items of a catalogue; received a "
+            f"model of {kind.modality}; leave them out."
+        )
     if pictures is not None or coverage != COVERAGE:
         raise UserError(
             "predict: --pictures and --coverage are for forecasts; received a model of "

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.cells import cell, name_of
-from quickstudy.inputs.decoding import file_text
-from quickstudy.inputs.delimited import read_table
 from quickstudy.inputs.frames import AS_KNOWN, Reading
+from quickstudy.inputs.item_names import Names, fold
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
-from quickstudy.inputs.rating_files import COLUMNS, read_ratings, spelling
+from quickstudy.inputs.own_ratings import SUFFIXES, listed_items, own_ratings
 from quickstudy.inputs.vectors import nested_numbers, numbers
 from quickstudy.targets import OffsetScale
 from quickstudy.task import Kind
@@ -124,12 +122,39 @@ class Items(InputKind):
         """The places of items in the catalogue.
 
         Raises:
-            UserError: An id is none of the catalogue.
+            UserError: An id is of no item, or a title of several.
         """
-        found = [self._place_of(each) for each in ids]
-        if None in found:
-            raise self._unknown(ids[found.index(None)], f"in place {found.index(None)}")
-        return np.array(found, dtype=np.int64)
+        places = [self.place(name, f"in place {at}") for at, name in enumerate(ids)]
+        return np.array(places, dtype=np.int64)
+
+    def place(self, name: Any, where: str, titled: bool = False) -> int:
+        """The place of an item in the catalogue.
+
+        Args:
+            name: Its id, or its title.
+            where: Where the name stands, for messages.
+            titled: Whether it is a title rather than an id, where it could be either.
+
+        Raises:
+            UserError: It is of no item, or of several.
+        """
+        text = name_of(cell(name))
+        places = self._names.places(text, titled)
+        if len(places) == 1:
+            return places[0]
+        if places:
+            several = ", ".join(f"{self.ids[place]} ({self.titles[place]})" for place in places[:5])
+            raise UserError(
+                f"inputs: a name must be of one item; received {text!r:.60} {where}, which "
+                f"{len(places)} have: {several}; write the id of one."
+            )
+        near = (any(map(str.isalpha, text)) and self.find(text)[:3]) or self._names.near(text)
+        titles = " or ".join(repr(self.titles[place]) for place in near)
+        raise UserError(
+            f"inputs: an item must be one of the {len(self.ids)} of the model's catalogue; "
+            f"received {text!r:.60} {where}; "
+            f"{f'did you mean {titles}?' if near else 'leave it out.'}"
+        )
 
     def places_of(self, x: Tensor) -> Tensor:
         """The places of encoded items; -1 of padding."""
@@ -141,20 +166,16 @@ class Items(InputKind):
         An item of this id comes before titles that begin so, and these before others; of alike
         ones that which more people rated. An empty text finds all, the highest mean first.
         """
-        words = folded(text).split()
+        words = fold(text).split()
         if not words:
             return np.argsort(-np.asarray(self.base), kind="stable").tolist()
-        known, start = self._place_of(text), " ".join(words)
-        found = [
-            place
-            for place, title in enumerate(self._folded)
-            if place == known or all(word in title for word in words)
-        ]
+        known, start = self._names.places(text), " ".join(words)
+        found = {*known, *self._names.holding(words)}
 
         def order(place: int) -> tuple[bool, bool, bool, int]:
-            title = self._folded[place]
+            title = self._names.folded[place]
             whole = all(f" {word}" in f" {title}" for word in words)  # each begins a word
-            return place != known, not title.startswith(start), not whole, -self.counts[place]
+            return place not in known, not title.startswith(start), not whole, -self.counts[place]
 
         return sorted(found, key=order)
 
@@ -168,13 +189,32 @@ class Items(InputKind):
         ]
         if values and isinstance(values[0], list):  # encoded already
             return numbers(values, x_shape)
-        places = self.places(values)
-        if len({*places.tolist()}) < len(places):
-            seen = [int(p) for n, p in enumerate(places) if p in places[:n]]
-            raise UserError(
-                f"inputs: an item counts once; received {self.ids[seen[0]]!r} twice; leave one out."
-            )
-        return self.table[places], single
+        return self.table[self.places(values)], single
+
+    def check_labelled(self, x: Tensor, labels: Sequence[Any]) -> None:
+        seen: dict[int, int] = {}
+        for number, place in enumerate(self.places_of(x).tolist()):
+            name, rating = self.ids[place], float(np.asarray(labels[number]).reshape(-1)[0])
+            if not self.low <= rating <= self.high:
+                raise UserError(
+                    f"adapt: a rating must be on the scale of the model, {self.low:g} to "
+                    f"{self.high:g}; received {rating:g} for {name!r}, example {number}; correct "
+                    "it; or bring all ratings to that scale."
+                )
+            if (before := seen.setdefault(place, number)) != number:
+                raise UserError(
+                    f"adapt: an item has one rating; received {name!r} in examples {before} and "
+                    f"{number}; leave one out."
+                )
+
+    def replaced(self, x: Tensor, others: Tensor) -> Tensor:
+        return torch.isin(self.places_of(x), self.places_of(others)).cpu()
+
+    def examples_of(self, X: Any, most: int | None = None, before: int = 0) -> tuple[Any, Any]:
+        """The items and ratings of a mapping from one to the other."""
+        if isinstance(X, Mapping):
+            return [*X], [*X.values()]
+        return super().examples_of(X, most, before)
 
     def read_labelled(
         self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
@@ -182,55 +222,29 @@ class Items(InputKind):
         """The items that one user rated, and the ratings.
 
         Args:
-            path: A table of items and ratings.
-            target: The user, of a table of several; or the name of the column of ratings.
+            path: A file of items and ratings, see `own_ratings`.
+            target: Name of the column of ratings, where it is unusual.
             targets: Not looked at: the labels are ratings.
             reading: Not looked at.
 
         Raises:
             DataError: The file cannot be read.
-            UserError: An item is unknown or twice, a rating is off the scale, or the table is of
-                several users.
+            UserError: As in `own_ratings`.
         """
-        header = file_text(path, "ratings").lstrip().partition("\n")[0].lower()
-        column = target if target is not None and target.lower() in header else None
-        ratings = read_ratings(path, rating=column, scale=(self.low, self.high), one_user=True)
-        rows = np.arange(len(ratings.rating))
-        if len(ratings.users) > 1:
-            if target not in ratings.users:
-                received = "no name" if target is None else repr(target)
-                raise UserError(
-                    f"adapt: {path} holds the ratings of {len(ratings.users)} users, of whom one "
-                    f"is learned from; received {received}; name the user (--target)."
-                )
-            rows = np.flatnonzero(ratings.user == ratings.users.index(target))
-        names = [ratings.items[ratings.item[row]] for row in rows]
-        for name, row in zip(names, rows.tolist(), strict=True):
-            if self._place_of(name) is None:
-                raise self._unknown(name, f"in line {ratings.lines[row]} of {path}")
-        return names, ratings.rating[rows].tolist()
+        read = own_ratings(self, path, column=target)
+        return [self.ids[place] for place in read.places], read.ratings
 
     def read_queries(self, paths: Sequence[Path]) -> Sequence[Any]:
         """The items of files: tables with a column of ids, or an id a line."""
-        names: list[str] = []
-        for path in paths:
-            lines = file_text(path, "items").splitlines()
-            header = lines[0].lower() if lines else ""
-            known = [name for name in COLUMNS["item"] if name in header.replace(",", " ").split()]
-            if known:
-                table = read_table(path)
-                lower = [name.lower() for name in table.names]
-                names += [name_of(each) for each in table.columns[lower.index(known[0])]]
-            else:
-                names += [line.strip() for line in lines if line.strip()]
-        return names
+        return [self.ids[place] for path in paths for place in listed_items(self, path)]
 
     def read_words(self, words: Sequence[str]) -> Sequence[Any]:
         """The items of ids, and of files of these."""
         names: list[Any] = []
         for word in words:
-            is_id = self._place_of(word) is not None
-            names += [word] if is_id else self.read_queries([Path(word)])
+            path = Path(word)
+            is_file = path.suffix in SUFFIXES and not self._names.places(word)
+            names += self.read_queries([path]) if is_file else [word]
         return names
 
     def to_json(self) -> JSON:
@@ -269,10 +283,7 @@ class Items(InputKind):
             return values
         if form != self.form:
             raise self.refusal(form)
-        place = self._place_of(value)
-        if place is None:
-            raise self._unknown(value, "in the request")
-        return {ITEM: self.ids[place]}
+        return {ITEM: self.ids[self.place(value, "in the request")]}
 
     def to_request(self, x: Any) -> JSON:
         return {ITEM: self.ids[int(x[-1]) - 1]}
@@ -287,55 +298,8 @@ class Items(InputKind):
         }
 
     def caption(self, raw: Any) -> str | None:
-        place = self._place_of(raw[ITEM] if isinstance(raw, dict) else raw)
-        return None if place is None else self.titles[place]
+        return self.titles[self.place(raw[ITEM] if isinstance(raw, dict) else raw, "")]
 
     @cached_property
-    def _folded(self) -> list[str]:
-        return [folded(title) for title in self.titles]
-
-    @cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.ids)}
-
-    @cached_property
-    def _by_spelling(self) -> dict[str, int]:
-        """Places by spelling of the id and by title, where these are of one item."""
-        places: dict[str, set[int]] = {}
-        for place, (name, title) in enumerate(zip(self.ids, self.titles, strict=True)):
-            places.setdefault(title.casefold(), set()).add(place)
-            places.setdefault(spelling(name), set()).add(place)
-        return {key: min(each) for key, each in places.items() if len(each) == 1}
-
-    def _place_of(self, name: Any) -> int | None:
-        text = name_of(cell(name))
-        place = self._numbers.get(text)
-        if place is None:
-            place = self._by_spelling.get(spelling(text), self._by_spelling.get(text.casefold()))
-        return place
-
-    def _unknown(self, name: Any, where: str) -> UserError:
-        text = name_of(cell(name))
-        places = self.find(text) or self.find(self._respelled(text)) if text else []
-        near = [self.titles[place] for place in places[:3]]
-        near = near or get_close_matches(text, self.ids, n=1, cutoff=0.8)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "leave it out."
-        return UserError(
-            f"inputs: an item must be one of the {len(self.ids)} of the model's catalogue; "
-            f"received {text!r:.60} {where}; {hint}"
-        )
-
-    def _respelled(self, text: str) -> str:
-        """A text whose words are the likest ones of titles, with the same first letter."""
-        known = sorted({word for title in self._folded for word in title.split()})
-        return " ".join(
-            (get_close_matches(word, [k for k in known if k[0] == word[0]], n=1) or [word])[0]
-            for word in folded(text).split()
-        )
-
-
-def folded(text: str) -> str:
-    """A title as it is searched: without case, accents and punctuation."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    letters = [c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)]
-    return " ".join("".join(letters).split())
+    def _names(self) -> Names:
+        return Names(self.ids, self.titles)

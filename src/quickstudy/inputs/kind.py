@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -198,6 +199,27 @@ class InputKind(ABC):
     def left_out(self, raw: Any) -> LeftOut | None:
         """The words of an input that `raw` gave, and it without each; None where it has none."""
         return None
+
+    def check_labelled(self, x: Tensor, labels: Sequence[Any]) -> None:
+        """Refuses examples that no task can have, such as an input with two labels.
+
+        Args:
+            x: Encoded inputs `(examples, *x_shape)`.
+            labels: The label of each.
+
+        Raises:
+            UserError: There are some; says which.
+        """
+        return
+
+    def replaced(self, x: Tensor, others: Tensor) -> Tensor:
+        """Where encoded inputs are no longer learned from once others are `(examples,)`; nowhere.
+
+        Args:
+            x: Encoded inputs `(examples, *x_shape)`.
+            others: Encoded inputs that come after them.
+        """
+        return torch.zeros(len(x), dtype=torch.bool)
 
     def examples_of(self, X: Any, most: int | None = None, before: int = 0) -> tuple[Any, Any]:
         """The examples and labels in inputs that are their own labels, such as a series.

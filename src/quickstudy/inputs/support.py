@@ -165,6 +165,7 @@ def read(
             f"adapt: each target must have {n_out} value(s), as in meta-training; received "
             f"{values.shape[1]}; pass y of shape (examples, {n_out})."
         )
+    kind.check_labelled(x, labels)
     scale = TargetScale.of(values.numpy()) if rule == "support" else rule
     targets_ = scale.standardise(values, x.cpu())
     if not torch.isfinite(targets_.to(x.dtype)).all():

@@ -14,16 +14,21 @@ from quickstudy.batching.batch import choose, map_tasks
 from quickstudy.errors import UserError, at_least
 from quickstudy.inputs import Items
 from quickstudy.learner import Learner, locked
+from quickstudy.metrics import CENTRAL
 from quickstudy.models.adapted import Adapted
+from quickstudy.models.intervals import gives_intervals, interval_of
 from quickstudy.models.model import Model
 from quickstudy.task import Examples, Task, stack
 
-__all__ = ["Questions", "Ranked", "Shares", "items_of", "questions", "rank", "shares"]
+__all__ = ["Questions", "Ranked", "Shares", "expected", "items_of", "questions", "rank", "shares"]
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 N_JUDGED: Final = 500
 """Items of the catalogue, those rated most, whose variance questions are to lower."""
+SURE: Final = 1.96
+"""Standard errors between a mean and the lower end of its interval."""
 AT_ONCE: Final = 50
 """Questions that are tried side by side."""
 
@@ -34,9 +39,12 @@ class Ranked(NamedTuple):
     Attributes:
         item, title: Its id and title.
         rating: The rating that is expected, within the scale.
-        score: What the list is ordered by: the same, where it may be beyond the scale.
+        score: What the list is ordered by: the same, where it may be beyond the scale; of a new
+            user the lower end of the interval of the mean rating.
         n_ratings: How many people of meta-training rated it; 0 for one that is known by its
             features alone.
+        low, high: Ends of the interval of the rating, within the scale; None where the learner
+            gives none.
     """
 
     item: str
@@ -44,6 +52,8 @@ class Ranked(NamedTuple):
     rating: float
     score: float
     n_ratings: int
+    low: float | None = None
+    high: float | None = None
 
 
 class Questions(NamedTuple):
@@ -75,36 +85,79 @@ class Shares(NamedTuple):
     parts: Floats
 
 
-def rank(adapted: Adapted, n: int | None = None) -> list[Ranked]:
+def rank(
+    user: Adapted | Model, n: int | None = None, coverage: float = CENTRAL, least: int = 0
+) -> list[Ranked]:
     """The whole catalogue by the rating that is expected of a user, best first.
 
     Items that the user rated are left out. Of equal scores the one that more people rated is first.
 
     Args:
-        adapted: A model of the user.
+        user: A model of the user; or a meta-trained model, for a user who rated nothing yet: the
+            ratings are then the mean of each item, in the order of the lower end of its interval.
         n: Length of the list; all where omitted.
+        coverage: Part of the ratings that the interval of each is to hold.
+        least: How many people must have rated an item for it to be in the list.
 
     Raises:
-        UserError: The model is not of items, or n is below 1.
+        UserError: The model is not of items, n is below 1, or `coverage` is not between 0 and 1.
     """
-    items = items_of(adapted.model)
+    items = items_of(_model(user))
     at_least("rank", 1, n=n)
-    rated = {*items.places_of(adapted.support_x).tolist()}
-    left = np.array([place for place in range(len(items.ids)) if place not in rated])
-    if not len(left):
-        return []
-    scores = adapted.predict(torch.from_numpy(items.table[left]))
-    counts = np.asarray(items.counts)[left]
+    rated = {*items.places_of(user.support_x).tolist()} if isinstance(user, Adapted) else set()
+    known = [place for place, count in enumerate(items.counts) if count >= least]
+    left = np.array([place for place in known if place not in rated], dtype=np.int64)
+    scores, counts = _scores(user, items, left), np.asarray(items.counts)[left]
+    if isinstance(user, Model):
+        scores = scores - SURE * np.asarray(items.spread)[left] / np.sqrt(np.maximum(counts, 1))
     order = np.lexsort((-counts, -scores))[:n]
+    return _ranked(user, items, left[order], scores[order], coverage)
+
+
+def expected(
+    user: Adapted | Model, names: Sequence[Any], coverage: float = CENTRAL
+) -> list[Ranked]:
+    """The ratings that are expected of a user for items, in their order.
+
+    Args:
+        user: As in `rank`.
+        names: Ids or titles of items; those that the user rated too.
+        coverage: As in `rank`.
+
+    Raises:
+        UserError: As in `rank`; or an item is unknown.
+    """
+    items = items_of(_model(user))
+    places = items.places(names)
+    return _ranked(user, items, places, _scores(user, items, places), coverage)
+
+
+def _scores(user: Adapted | Model, items: Items, places: Places) -> Any:
+    """The expected ratings of items, where they may be beyond the scale."""
+    if not isinstance(user, Adapted):
+        return np.asarray(items.base)[places]
+    return user.predict(torch.from_numpy(items.table[places])) if len(places) else np.zeros(0)
+
+
+def _ranked(
+    user: Adapted | Model, items: Items, places: Places, scores: Any, coverage: float
+) -> list[Ranked]:
+    ends: Any = [(None, None)] * len(places)
+    ratings = scores if isinstance(user, Adapted) else _scores(user, items, places)
+    if len(places) and isinstance(user, Adapted) and gives_intervals(user.model):
+        x = user.model.inputs(torch.from_numpy(items.table[places])).x
+        both = np.clip(np.hstack(interval_of(user, x, coverage)), items.low, items.high)
+        ends = both.tolist()
     return [
         Ranked(
-            items.ids[left[i]],
-            items.titles[left[i]],
-            float(np.clip(scores[i], items.low, items.high)),
-            float(scores[i]),
-            int(counts[i]),
+            items.ids[place],
+            items.titles[place],
+            float(np.clip(rating, items.low, items.high)),
+            float(score),
+            items.counts[place],
+            *pair,
         )
-        for i in order.tolist()
+        for place, rating, score, pair in zip(places.tolist(), ratings, scores, ends, strict=True)
     ]
 
 
@@ -204,6 +257,10 @@ def shares(adapted: Adapted, ids: Sequence[str]) -> Shares | None:
     parts = sums.parts[..., 0] - start / len(support.x)
     start = adapted.scale.differences(start, x)[:, 0]
     return Shares(start.cpu().numpy(), adapted.scale.differences(parts, x).cpu().numpy())
+
+
+def _model(user: Adapted | Model) -> Model:
+    return user.model if isinstance(user, Adapted) else user
 
 
 def items_of(model: Model) -> Items:
