@@ -73,7 +73,7 @@ def test_no_item_has_two_ratings_or_one_off_the_scale():
 
 def test_a_new_rating_replaces_the_one_before():
     x = torch.tensor(ROWS)
-    assert KIND.replaced(x, x[[1]]).tolist() == [False, True, False]
+    assert KIND.remaining(x, x[[1]]) == [0, 2]
 
 
 def test_ratings_come_by_item():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -207,8 +206,9 @@ class Items(InputKind):
                     f"{number}; leave one out."
                 )
 
-    def replaced(self, x: Tensor, others: Tensor) -> Tensor:
-        return torch.isin(self.places_of(x), self.places_of(others)).cpu()
+    def remaining(self, x: Tensor, others: Tensor) -> list[int]:
+        replaced = {*self.places_of(others).tolist()}
+        return [i for i, place in enumerate(self.places_of(x).tolist()) if place not in replaced]
 
     def examples_of(self, X: Any, most: int | None = None, before: int = 0) -> tuple[Any, Any]:
         """The items and ratings of a mapping from one to the other."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -212,14 +211,14 @@ class InputKind(ABC):
         """
         return
 
-    def replaced(self, x: Tensor, others: Tensor) -> Tensor:
-        """Where encoded inputs are no longer learned from once others are `(examples,)`; nowhere.
+    def remaining(self, x: Tensor, others: Tensor) -> list[int]:
+        """The examples that are learned from beside later ones; all but those that these replace.
 
         Args:
             x: Encoded inputs `(examples, *x_shape)`.
             others: Encoded inputs that come after them.
         """
-        return torch.zeros(len(x), dtype=torch.bool)
+        return list(range(len(x)))
 
     def examples_of(self, X: Any, most: int | None = None, before: int = 0) -> tuple[Any, Any]:
         """The examples and labels in inputs that are their own labels, such as a series.

@@ -205,10 +205,7 @@ class Adapted:
         return None if z is None else own_threshold(z.cpu(), self.support)
 
     def update(self, X: Any, y: Sequence[Hashable] | Array | Tensor) -> Adapted:
-        """A new model that has learned from these examples too; new classes are allowed.
-
-        A new rating of an item stands in place of the one before.
-        """
+        """A new model that learned from these examples too; a new rating replaces that before."""
         more = self.model.inputs(X)
         labels = label_list([y] if more.single and not is_many(y) else y)
         if len(more.x) != len(labels):
@@ -216,10 +213,9 @@ class Adapted:
                 f"update: every example needs a label; received {len(more.x)} examples and "
                 f"{len(labels)} labels; pass as many of one as of the other."
             )
-        replaced = self.model.preprocess.replaced(self.support_x, more.x).tolist()
-        rest = [i for i, is_replaced in enumerate(replaced) if not is_replaced]
-        before = self._inputs if len(rest) == len(replaced) else self._inputs.chosen(rest)
-        return self._taught(before.with_more(more), [*(self.labels[i] for i in rest), *labels])
+        rest = self.model.preprocess.remaining(self.support_x, more.x)
+        before = [self.labels[i] for i in rest]
+        return self._taught(self._inputs.chosen(rest).with_more(more), [*before, *labels])
 
     def without(self, indices: int | Iterable[int] | Array | Tensor) -> Adapted:
         """A new model that never saw these support examples.
