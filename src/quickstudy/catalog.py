@@ -18,13 +18,14 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
+from quickstudy.domains.control import metrics as _of_control  # noqa: F401
 from quickstudy.domains.ratings import metrics as _of_ratings  # noqa: F401
 from quickstudy.domains.windows import metrics  # noqa: F401
-from quickstudy.encoders import Encoder, left_layers
 from quickstudy.errors import DataError, UserError
-from quickstudy.inputs import EncodedKind, EncodedTexts, InputKind
-from quickstudy.learner import AnyLearner
+from quickstudy.inputs.tails import leaving_blocks, start_tails
+from quickstudy.learner import AnyLearner, check_kind
 from quickstudy.nets import SharedLinear
+from quickstudy.play import World
 from quickstudy.task import Kind
 from quickstudy.tasks import Augmented, Dataset, Episodes, TaskSource
 from quickstudy.tasks.recorded import PLACES, Recorded
@@ -83,14 +84,17 @@ SOURCES: dict[str, Listed] = {
 }
 
 
-def _of_domain(domain: str, name: str) -> Builder:
-    builder: Builder = getattr(import_module(f"quickstudy.domains.{domain}"), name)
-    return builder
+def _of_domain(domain: str, name: str) -> Any:
+    return getattr(import_module(f"quickstudy.domains.{domain}"), name)
 
 
+WORLDS = {"bandit": "Bandit", "point-goal": "PointGoal", "reach": "Reach"}
+"""The classes of `quickstudy.domains.control` by the names of their tasks."""
+_DOMAINS = {"windows": ("windows", "eth_ucy"), "ratings": ("ratings",), "control": (*WORLDS,)}
 SOURCES |= {
-    name: Listed(partial(_of_domain, domain, name))
-    for name, domain in {"windows": "windows", "eth_ucy": "windows", "ratings": "ratings"}.items()
+    name: Listed(partial(_of_domain, domain, name.replace("-", "_")))
+    for domain, names in _DOMAINS.items()
+    for name in names
 }
 
 
@@ -130,6 +134,17 @@ def data_maker(name: str) -> Callable[[Path, int], Spec]:
     from quickstudy.domains.windows.made import scenes_in, series_in
 
     return lookup("made-up data", name, {"windows": series_in, "eth_ucy": scenes_in})
+
+
+def world(spec: Spec) -> World:
+    """A world from its `name` and options.
+
+    Raises:
+        UserError: There is none of this name, or an option is unknown.
+    """
+    options = {k: v for k, v in spec.items() if k != "name"}
+    builder: Callable[..., World] = _of_domain("control", lookup("world", spec["name"], WORLDS))
+    return _call("world", spec["name"], builder, options)
 
 
 def build_net(
@@ -209,14 +224,16 @@ def build(
         "kind": tasks.kind,
         "seed": seed,
     }
+    if tasks.family is not None:
+        specs["world"] = tasks.family.to_json()
     if tasks.preprocess is not None and tasks.preprocess.carried:
         specs["carried"] = tasks.preprocess.carried
     if "n_classes" in inspect.signature(lookup("learner", spec["name"], LEARNERS)).parameters:
         specs["n_classes"] = flat_batches(tasks).n_out
     if specs["net"]["name"] == "Tail":
-        specs["starts_from"] = _leaving_blocks(tasks.preprocess).to_json()
+        specs["starts_from"] = leaving_blocks(tasks.preprocess).to_json()
     built = from_specs(specs)
-    _start(built, specs)
+    start_tails(built, specs)
     return built
 
 
@@ -247,6 +264,7 @@ def from_specs(specs: Spec) -> AnyLearner:
     """A learner from the `specs` of one that `build` made."""
     learner = dict(specs["learner"])
     builder = lookup("learner", learner.pop("name"), LEARNERS)
+    check_kind(builder, specs["kind"])
     if builder.tags.reads_columns and len(specs["x_shape"]) != 1:
         raise UserError(
             f"{builder.__name__}: is for rows of tables; received inputs of shape "
@@ -266,14 +284,10 @@ def from_specs(specs: Spec) -> AnyLearner:
                 specs.get("carried", 0),
             )
         learner |= {k: specs[k] for k in ("n_out", "n_classes") if k in parameters}
+        if "world" in parameters and "world" in specs:
+            learner["world"] = world(specs["world"])
         if "kind" in parameters:
             learner["kind"] = specs["kind"]
-        elif specs["kind"] != builder.kind:
-            is_regression = specs["kind"] == "regression"
-            raise UserError(
-                f"{builder.__name__}: is for {builder.kind}; received tasks of {specs['kind']}; "
-                f"choose another learner, such as {'PriorHead or ' * is_regression}MAML."
-            )
         built = _call("learner", builder.__name__, builder, learner)
     built.specs = specs
     return built
@@ -287,7 +301,7 @@ def encoder(learner: AnyLearner) -> nn.Module | None:
         with torch.random.fork_rng(devices=[]):
             carried = specs.get("carried", 0)
             net = build_net(specs["net"], shape, n_out, kind, with_head=False, carried=carried)
-        _start(net, specs)
+        start_tails(net, specs)
         return net
     return learner.feature_network()
 
@@ -342,27 +356,6 @@ def makes_tasks(name: str) -> bool:
     return not lookup("tasks", name, SOURCES).gives_classes
 
 
-def _leaving_blocks(kind: InputKind | None) -> Encoder:
-    """The encoder of these inputs, which leaves its last blocks to a network."""
-    if isinstance(kind, EncodedTexts) and kind.encoder.text_rule.tail:
-        return kind.encoder
-    received = f"the encoder {kind.encoder.name}" if isinstance(kind, EncodedKind) else "no encoder"
-    raise UserError(
-        "net Tail: goes on where an encoder leaves its last blocks to it; received tasks of "
-        f"{received}; give the tasks such an encoder, as sentences:tail1."
-    )
-
-
-def _start(module: nn.Module, specs: Spec) -> None:
-    """Gives each `Tail` in a new module the weights of the encoder that it goes on from."""
-    if "starts_from" not in specs:
-        return
-    layers = left_layers(Encoder.from_json(specs["starts_from"]))
-    for part in module.modules():
-        if isinstance(part, nets.Tail):
-            part.start_from(layers)
-
-
 def _with_task_net(tasks: TaskSource, net: str | Spec | None) -> Spec:
     """The network asked for; without a name, options of the one that the tasks are about."""
     spec, task_net = _spec(net or {}), tasks.net
@@ -374,7 +367,10 @@ def _spec(spec: str | Spec) -> Spec:
 
 
 def _call(
-    kind: Literal["net", "learner", "tasks"], name: str, builder: Callable[..., T], options: Spec
+    kind: Literal["net", "learner", "tasks", "world"],
+    name: str,
+    builder: Callable[..., T],
+    options: Spec,
 ) -> T:
     known = [name for name in inspect.signature(builder).parameters if name != "recorded"]
     for option in options:

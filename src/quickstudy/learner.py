@@ -17,6 +17,7 @@ is shorter as an `EmbeddingLearner` (`quickstudy.learners.embedding`).
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -101,7 +102,8 @@ class Learner(nn.Module, ABC, Generic[State]):
     evaluation, explanations, files and serving then work with it. All else is optional:
 
     - another loss (`loss`) or another meta-gradient (`task_loss`), a start in closed form
-      (`initialise`), and what changes in the course of meta-training (`on_progress`);
+      (`initialise`), data that it makes itself (`practise`, `passes`), and what changes in the
+      course of meta-training (`on_progress`);
     - what explains a prediction: `features`, `contributions`, `support_attention`, `held_out`;
     - what else is measured: `distribution`, `sequence_logits`, `ablations`;
     - for a learner that takes inner steps: `inner_steps`, `adapt_steps`, `meta_gradient`,
@@ -114,6 +116,7 @@ class Learner(nn.Module, ABC, Generic[State]):
     Attributes:
         tags: The properties it declares.
         kind: What the targets are.
+        passes: Steps of the outer optimizer on what was practised once.
         specs: How `quickstudy.build` made it, plain JSON; None for a learner made in Python.
         inner_steps: Inner steps that `adapt` takes in train mode; None for a learner without steps.
         adapt_steps: The same in eval mode.
@@ -131,6 +134,7 @@ class Learner(nn.Module, ABC, Generic[State]):
 
     tags: Tags = Tags()
     kind: Kind = "classification"
+    passes: int = 1
     specs: dict[str, Any] | None = None
     inner_steps: int | None = None
     adapt_steps: int | None = None
@@ -166,6 +170,14 @@ class Learner(nn.Module, ABC, Generic[State]):
     def forward(self, task: Task) -> Tensor:
         """`task_loss`, so that `torch.func.functional_call` reaches it."""
         return self.task_loss(task)
+
+    def practise(self, task: Task) -> Task:
+        """The task from which meta-training learns: by default the one that the source gives.
+
+        In control a source gives worlds, and a policy makes the data itself: it plays, adapts to
+        what it has played, and plays again. Called once in an outer step, without gradients.
+        """
+        return task
 
     def initialise(self, tasks: Iterable[Task]) -> None:
         """Sets meta-parameters from some meta-train tasks, once before the first outer step.
@@ -324,6 +336,19 @@ def check_fits(prediction: Tensor, target: Examples) -> None:
             f"each class or output; received {tuple(prediction.shape)} for "
             f"{tuple(target.y.shape)}; give the network as many outputs as the tasks have."
         )
+
+
+def check_kind(builder: type[AnyLearner], kind: Kind) -> None:
+    """Raises UserError where a learner is not for tasks of this kind."""
+    chooses = "kind" in inspect.signature(builder).parameters
+    if kind == builder.kind or (chooses and kind != "control"):
+        return
+    other = {"control": "PolicyMAML", "regression": "PriorHead or MAML", "classification": "MAML"}
+    own = f"{builder.kind}{' or regression' * chooses}"
+    raise UserError(
+        f"{builder.__name__}: is for {own}; received tasks of {kind}; choose another learner, such "
+        f"as {other[kind]}."
+    )
 
 
 def draws(learner: AnyLearner) -> bool:

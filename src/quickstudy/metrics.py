@@ -360,6 +360,8 @@ DEFAULT: dict[Kind, tuple[Metric, ...]] = {"classification": (ACCURACY,), "regre
 def register(metric: Metric) -> Metric:
     """Adds a metric to those that results may name, and returns it.
 
+    The first one of a kind that has none is its default.
+
     Raises:
         UserError: Another one has its name.
     """
@@ -368,6 +370,7 @@ def register(metric: Metric) -> Metric:
             f"metric {metric.name!r}: the name must be free; received a second metric of this "
             "name; give it another."
         )
+    DEFAULT.setdefault(metric.kind, (metric,))
     return metric
 
 

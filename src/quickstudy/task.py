@@ -14,11 +14,12 @@ In control a policy makes the data of a task itself: its support and query are f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from quickstudy.errors import UserError
 
@@ -84,6 +85,10 @@ class Rollouts(NamedTuple):
     def returns(self) -> Tensor:
         """The sum of the rewards of each episode `(rounds, episodes)`."""
         return (self.reward * self.weight).sum(dim=-1)
+
+    def round(self, k: int) -> Rollouts:
+        """The episodes of one round, without the axis of rounds."""
+        return Rollouts(*(each[k] for each in self))
 
 
 class Task(NamedTuple):
@@ -192,6 +197,8 @@ def pad(part: Examples, n_examples: int, n_columns: int) -> Examples:
 
 def stack(tasks: Sequence[Task]) -> Task:
     """A meta-batch: tasks padded to their largest and stacked along a new first axis."""
+    if not isinstance(tasks[0].support, Examples):
+        return cast(Task, tree_map(lambda *parts: torch.stack(parts), *tasks))
     way = max(task.support.y.shape[1] for task in tasks)
 
     def stacked(parts: list[Examples]) -> Examples:
@@ -207,12 +214,13 @@ def stack(tasks: Sequence[Task]) -> Task:
 
 def unstack(batch: Task) -> list[Task]:
     """The tasks of a meta-batch, still padded."""
-    return [
-        Task(Examples(*support), Examples(*query))
-        for support, query in zip(
-            zip(*batch.support, strict=True), zip(*batch.query, strict=True), strict=True
-        )
-    ]
+    tensors, structure = tree_flatten(batch)
+    return [tree_unflatten(each, structure) for each in zip(*tensors, strict=True)]
+
+
+def n_stacked(batch: Task) -> int:
+    """Returns the number of tasks in a meta-batch."""
+    return len(tree_leaves(batch)[0])
 
 
 def setting_name(n_way: int | Sequence[int] | None, n_shot: int | Sequence[int] | None) -> str:
@@ -226,7 +234,10 @@ def setting_name(n_way: int | Sequence[int] | None, n_shot: int | Sequence[int] 
 
 
 def is_padded(task: Task) -> bool:
-    """Whether a task or meta-batch has examples or columns of targets that are only padding."""
+    """Whether a task or meta-batch has examples, columns of targets or steps that are padding."""
+    if not isinstance(task.support, Examples):
+        played = (part.weight for part in task if isinstance(part, Rollouts))
+        return not all(bool((weight > 0).all()) for weight in played)
     y, weight = task.support.y, task.support.weight
     filled = ((y != 0) & (weight > 0)[..., None]).any(dim=-2)
     return not (bool(filled.all()) and all(bool((part.weight > 0).all()) for part in task))
@@ -234,4 +245,4 @@ def is_padded(task: Task) -> bool:
 
 def to_like(task: Task, like: Tensor) -> Task:
     """The task with every tensor in the dtype and on the device of `like`."""
-    return Task(*(Examples(*(t.to(like) for t in part)) for part in task))
+    return cast(Task, tree_map(lambda t: t.to(like), task))

@@ -28,7 +28,7 @@ from quickstudy.learner import AnyLearner, draws, runs_under_vmap
 from quickstudy.nets.copies import UNCOPYABLE, sharing_copies
 from quickstudy.nets.passing import unpadded
 from quickstudy.nets.second_order import plain_attention
-from quickstudy.task import Examples, Task, is_padded, unstack
+from quickstudy.task import Examples, Task, is_padded, n_stacked, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def meta_gradient(
         recorder: Remembers the steps of a meta-training, to run them faster.
     """
     recorder = recorder or Recorder(learner, after=math.inf)
-    padded, strategy = is_padded(tasks), _strategy(learner, len(tasks.support.x), batching)
+    padded, strategy = is_padded(tasks), strategy_for(learner, n_stacked(tasks), batching)
     circumstances = Circumstances(learner.training, padded, strategy)
     # Threads of the loop share torch's choice of kernels, so it is made here for all of them.
     twice = learner.meta_gradient in ("exact", "checkpoint")
@@ -197,8 +197,8 @@ def first_piece(
     learner: AnyLearner, tasks: Task, batching: Batching = "auto", chunk_size: int | None = None
 ) -> Piece:
     """The first piece of `meta_gradient` with the same arguments, to be looked at beforehand."""
-    n_tasks = len(tasks.support.x)
-    if _strategy(learner, n_tasks, batching) == "vmap":
+    n_tasks = n_stacked(tasks)
+    if strategy_for(learner, n_tasks, batching) == "vmap":
         return Piece(_vectorised_step(learner), next(_chunks(tasks, chunk_size)), 1)
     return Piece(_step(learner), _unstacked(tasks)[0], min(_n_parallel(learner), n_tasks))
 
@@ -209,7 +209,7 @@ def remedies(
     """Settings with which `meta_gradient` needs less memory, those that cost least time first."""
     settings: list[dict[str, Any]] = []
     together = min(chunk_size or n_tasks, n_tasks)
-    vectorised = _strategy(learner, n_tasks, batching) == "vmap"
+    vectorised = strategy_for(learner, n_tasks, batching) == "vmap"
     if vectorised and together > 1:
         settings.append({"chunk_size": max(1, together // 4)})
     if learner.meta_gradient == "exact" and not draws(learner):
@@ -223,7 +223,8 @@ def remedies(
     return settings
 
 
-def _strategy(learner: AnyLearner, n_tasks: int, batching: Batching) -> Literal["loop", "vmap"]:
+def strategy_for(learner: AnyLearner, n_tasks: int, batching: Batching) -> Literal["loop", "vmap"]:
+    """The strategy for a meta-batch of so many tasks: as `choose`, but few tasks are looped."""
     few = batching == "auto" and n_tasks < 4
     return "loop" if few else choose(learner, batching)
 
@@ -318,9 +319,10 @@ def lanes(learner: AnyLearner, n: int) -> list[AnyLearner]:
 
 def _unstacked(tasks: Task) -> list[Task]:
     """The tasks; on a CPU pictures are channels-last, as `to_channels_last` puts weights."""
-    return [
-        Task(*(part._replace(x=_channels_last(part.x)) for part in task)) for task in unstack(tasks)
-    ]
+    separate = unstack(tasks)
+    if not isinstance(tasks.support, Examples):
+        return separate
+    return [Task(*(part._replace(x=_channels_last(part.x)) for part in task)) for task in separate]
 
 
 def _channels_last(x: Tensor) -> Tensor:
@@ -378,10 +380,10 @@ def _vectorised_step(learner: AnyLearner) -> Step:
 
 
 def _chunks(tasks: Task, chunk_size: int | None) -> Iterator[Task]:
-    n_tasks = len(tasks.support.x)
+    n_tasks = n_stacked(tasks)
     size = chunk_size or n_tasks
     for start in range(0, n_tasks, size):
-        yield Task(*(Examples(*(t[start : start + size] for t in part)) for part in tasks))
+        yield tree_map(lambda t, start=start: t[start : start + size], tasks)
 
 
 def convolves_on_cpu(learner: AnyLearner) -> bool:

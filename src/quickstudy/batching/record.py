@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Learner, draws, runs_under_vmap
-from quickstudy.task import Examples, Task
+from quickstudy.task import Task
 
 Parameters = dict[str, Tensor]
 Step = Callable[[Parameters, Task], tuple[Tensor, ...]]
@@ -135,18 +136,19 @@ class Recorder:
             _log.info("the recording of %s gives other results than its step", self.learner)
 
     def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Step:
+        leaves, structure = tree_flatten(tasks)
+
         def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
             parts = iter(tensors)
             named = {name: next(parts) for name in parameters}
-            support, query = (Examples(*(next(parts) for _ in part)) for part in tasks)
-            return step(named, Task(support, query))
+            return step(named, tree_unflatten(list(parts), structure))
 
         # With shapes alone: real tensors of all operations would be held until the end.
         tracer = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
-        graph = tracer(*parameters.values(), *(t for part in tasks for t in part))
+        graph = tracer(*parameters.values(), *leaves)
         _shorten(graph)
         run = torch.compile(graph, dynamic=False) if self.compiled else _program(graph)
-        return lambda p, tasks: tuple(run(*p.values(), *tasks.support, *tasks.query))
+        return lambda p, tasks: tuple(run(*p.values(), *tree_leaves(tasks)))
 
 
 def _shorten(graph: GraphModule) -> None:
@@ -171,7 +173,7 @@ def _program(graph: GraphModule) -> Callable[..., Any]:
 
 
 def _key(tasks: Task, circumstances: Circumstances) -> Any:
-    tensors = (t for part in tasks for t in part)
+    tensors = tree_leaves(tasks)
     return (circumstances, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors))
 
 

@@ -20,6 +20,7 @@ from quickstudy.learners.matching import MatchingNetwork
 from quickstudy.learners.meta_sgd import MetaSGD
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.learners.neural_process import NeuralProcess
+from quickstudy.learners.policy_maml import PolicyMAML
 from quickstudy.learners.pooled import Pooled
 from quickstudy.learners.prior_head import PriorHead
 from quickstudy.learners.proto_maml import ProtoMAML
@@ -53,6 +54,7 @@ __all__ = [
     "MetaSGD",
     "NearestCentroid",
     "NeuralProcess",
+    "PolicyMAML",
     "Pooled",
     "PriorHead",
     "ProtoMAML",

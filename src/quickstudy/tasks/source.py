@@ -15,6 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import COVERAGE, DEFAULT, PINBALL, Metric
+from quickstudy.play.world import World
 from quickstudy.targets import IDENTITY, Scale, TargetRule
 from quickstudy.task import Kind, Task, stack
 from quickstudy.tasks.contents import Contents
@@ -118,6 +119,11 @@ class TaskSource(ABC):
         return None
 
     @property
+    def family(self) -> World | None:
+        """The family of worlds that policies practise in; None where tasks are examples."""
+        return None
+
+    @property
     def outside(self) -> NDArray[Any] | None:
         """Inputs `(n, *x)` of none of the classes, to ask whether a model says so; or None."""
         return None
@@ -207,6 +213,10 @@ class TaskSource(ABC):
         Raises:
             UserError: The data do not give so many.
         """
+        return None
+
+    def with_updates(self, n_updates: int) -> Self | None:
+        """The same tasks with another number of updates of a policy; None where there are none."""
         return None
 
     def with_targets(self, targets: TargetRule) -> Self:

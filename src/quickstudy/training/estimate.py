@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy.batching.batch import first_piece, meta_gradient, padding_context, remedies, threads
+from quickstudy.batching.practice import practised
 from quickstudy.batching.processes import own_random_numbers
 from quickstudy.files.machine import available_memory, growth
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
 from quickstudy.nets.passing import bf16
-from quickstudy.task import Examples, Task, is_padded, to_like
+from quickstudy.task import Task, is_padded, to_like
 from quickstudy.tasks.source import TaskSource, flat_batches
 from quickstudy.training.settings import Training
 
@@ -117,11 +118,14 @@ def estimate(
     options, indices = (training.batching, training.chunk_size), range(training.meta_batch)
 
     def draw() -> Task:
-        return to_like(meta_train.batch("train", indices), reference)
+        tasks = to_like(meta_train.batch("train", indices), reference)
+        return practised(learner, tasks, *options)
 
     def step() -> None:
         # Reading a number waits for all that a GPU still has to do.
-        float(meta_gradient(learner, draw(), *options).losses.sum())
+        tasks = draw()
+        for _ in range(learner.passes):
+            float(meta_gradient(learner, tasks, *options).losses.sum())
 
     with (
         _at_the_end(learner, training),
@@ -154,7 +158,7 @@ def _need(learner: AnyLearner, tasks: Task, training: Training, change: dict[str
     if changed.get("batching") == "loop":
         changed["chunk_size"] = None
     settings = replace(training, **changed)
-    task_bytes = sum(t.nbytes for part in tasks for t in part)
+    task_bytes = sum(t.nbytes for t in tree_leaves(tasks))
     with _changed(learner, change):
         piece = first_piece(learner, tasks, settings.batching, settings.chunk_size)
         n = change.get("OMP_NUM_THREADS", piece.side_by_side)
@@ -179,12 +183,11 @@ def _peak(step: Callable[..., Any], learner: AnyLearner, tasks: Task) -> int:
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as fake:
             shapes = {name: fake.from_tensor(p) for name, p in parameters.items()}
-            parts = (Examples(*map(fake.from_tensor, part)) for part in tasks)
-            fake_tasks = Task(*parts)
-            with _Alive([*shapes.values(), *fake_tasks.support, *fake_tasks.query]) as alive:
+            fake_tasks = tree_map(fake.from_tensor, tasks)
+            with _Alive([*shapes.values(), *tree_leaves(fake_tasks)]) as alive:
                 step(shapes, fake_tasks)
     except (RuntimeError, NotImplementedError):  # A step that looks at values needs some.
-        with _Alive([*parameters.values(), *tasks.support, *tasks.query]) as alive:
+        with _Alive([*parameters.values(), *tree_leaves(tasks)]) as alive:
             step(parameters, tasks)
     most: int = alive.most
     return most

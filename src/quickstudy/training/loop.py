@@ -245,7 +245,8 @@ class _Run:
         """Tries a task in training and in validation, so that misfits show before files exist."""
         reference = next(iter(self.parameters.values()))
         with self._memory(), own_random_numbers(self.learner, self.settings.seed, 0, self.rank):
-            self.learner(to_like(self.meta_train.task("train", 0), reference))
+            task = to_like(self.meta_train.task("train", 0), reference)
+            self.learner(self.learner.practise(task))
             for task in self.validation.tasks([0] if self.validation.n else []):
                 self.learner.respond(to_like(task, reference))
 

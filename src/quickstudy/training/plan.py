@@ -51,7 +51,7 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
     yield Signature(Training)
     yield Signature(drawing, skip=inspect.signature(drawing).parameters.keys() - {*DRAWING})
     yield Option("learner.name", str, learner, "The learner.")
-    yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes"})
+    yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes", "world"})
     yield Option("tasks.name", str, tasks, "The tasks.")
     parameters = inspect.signature(source).parameters.keys()
     yield Signature(source, "tasks", skip={*DRAWING, "seed", "recorded"} & parameters)

@@ -66,7 +66,7 @@ class Validation:
         The temperature of a regression is the factor of standard deviations.
         """
         sure = says_how_sure(self.learner)
-        if not self.n or (self.learner.kind == "regression" and not sure):
+        if not self.n or (self.learner.kind != "classification" and not sure):
             return 1.0, None
         with self._random_numbers():
             every = range(self.n)

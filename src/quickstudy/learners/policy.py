@@ -1,0 +1,147 @@
+"""The base of policies that learn from what they played."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError
+from quickstudy.inner.descent import Parameters
+from quickstudy.learner import Learner, Tags
+from quickstudy.nets import norm
+from quickstudy.play.actions import actions_of
+from quickstudy.play.rollout import Choice, play
+from quickstudy.play.world import Practice, World
+from quickstudy.task import Kind, Rollouts, Task
+
+
+class PolicyState(NamedTuple):
+    """The parameters of a policy, by name: those of the network, and the spread of its actions."""
+
+    parameters: Parameters
+
+
+class Policy(Learner[PolicyState], ABC):
+    """A network that acts, and is updated after each round of episodes.
+
+        adapt:    phi_0 = theta,  phi_{k+1} = update(phi_k, episodes of round k)
+        predict:  the parameters of the distribution of actions: logits, or means and log-stds
+
+    `practise` plays round k with phi_k, and the query with the last: the support of a task is then
+    what was played before each update.
+
+    Args:
+        net: From observations to `n_actions` logits, or to `action_size` means.
+        world: The functions of the world it is for.
+        std: Standard deviation at the start of each number of an action that is a vector.
+
+    Shapes:
+        prediction (observations, n_actions), or (observations, 2 * action_size)
+    """
+
+    kind: Kind = "control"
+    tags = Tags(
+        label_equivariant=False,
+        needs_head=True,
+        default_head="per_class",
+        net={"name": "MLP", "hidden": [64, 64], "activation": "tanh"},
+    )
+
+    def __init__(self, net: nn.Module, world: World, std: float) -> None:
+        super().__init__()
+        name = type(self).__name__
+        norm.check_no_running_statistics(net, name)
+        if kinds := norm.kinds(net) & {"support", "batch", "population"}:
+            raise UserError(
+                f"{name}: acts on one observation after the other, so that the norm must be layer, "
+                f"group or none; received {', '.join(sorted(kinds))}; choose one of these."
+            )
+        self.net, self.world = net, world
+        self.actions = actions_of(world)
+        if world.action_size is not None:
+            start = torch.full((world.action_size,), std).log()
+            self.log_std = nn.Parameter(start)
+
+    @abstractmethod
+    def update(self, state: PolicyState, played: Rollouts) -> PolicyState:
+        """The policy after one round of its episodes, which has no axis of rounds."""
+
+    @final
+    def begin(self) -> PolicyState:
+        """The policy before any episode."""
+        return PolicyState({name: p for name, p in self.named_parameters() if p.requires_grad})
+
+    @final
+    def adapt(self, support: Any) -> PolicyState:
+        state = self.begin()
+        for k in range(support.reward.shape[0]):
+            state = self.update(state, support.round(k))
+        return state
+
+    @final
+    def predict(self, state: PolicyState, x: Tensor) -> Tensor:
+        phi = {name.removeprefix("net."): p for name, p in state.parameters.items()}
+        log_std = phi.pop("log_std", None)
+        out, _ = norm.run(self.net, phi, x)
+        return out if log_std is None else torch.cat([out, log_std.expand_as(out)], dim=-1)
+
+    @final
+    def log_probability(self, state: PolicyState, played: Rollouts) -> Tensor:
+        """The log-probability of each action of one round `(episodes, steps)`."""
+        parameters = self.predict(state, played.observation.flatten(0, 1))
+        apart = parameters.reshape(*played.reward.shape, -1)
+        return self.actions.log_probability(apart, played.action)
+
+    @final
+    def play(self, state: PolicyState, practice: Practice) -> Rollouts:
+        """Plays one round of episodes."""
+        return play(self.world, _Player(self, state), practice)
+
+    @final
+    def practise(self, task: Task) -> Task:
+        support, query = cast("tuple[Practice, Practice]", task)
+        state, rounds = self.begin(), []
+        for k in range(support.n_rounds):
+            rounds.append(self.play(state, support.round(k)))
+            state = self.update(state, rounds[-1].round(0))
+        judged = self.play(state, query)
+        if not rounds:  # No episode, in the shapes of some.
+            rounds = [Rollouts(*(each[:0] for each in judged))]
+        played = Rollouts(*(torch.cat(each) for each in zip(*rounds, strict=True)))
+        return Task(*cast(Any, (played, judged)))
+
+    @final
+    def respond(self, task: Task) -> Tensor:
+        """Practises, and tells the return and the success of each query episode `(episodes, 2)`."""
+        query = cast(Rollouts, self.practise(task).query)
+        returns = query.returns[0]
+        if self.world.success_rule is None:
+            return torch.stack([returns, torch.full_like(returns, torch.nan)], dim=1)
+        hidden = cast(Practice, task.query).world
+        return torch.stack([returns, succeeded(self.world, hidden, query)], dim=1)
+
+
+def succeeded(world: World, hidden: Any, played: Rollouts) -> Tensor:
+    """1 for each episode of one round that was a success at any step `(episodes,)`, else 0."""
+    at_steps = world.success(hidden, played.observation[0]) * played.weight[0]
+    at_end = world.success(hidden, played.final[0])
+    return torch.maximum(at_steps.amax(dim=1), at_end)
+
+
+class _Player:
+    """A policy in play; it remembers nothing."""
+
+    def __init__(self, policy: Policy, state: PolicyState) -> None:
+        self.policy, self.state = policy, state
+
+    def begin(self, observation: Tensor) -> tuple[()]:
+        return ()
+
+    def act(self, memory: Any, observation: Tensor, noise: Tensor) -> Choice:
+        return self.policy.actions.draw(self.policy.predict(self.state, observation), noise)
+
+    def remember(self, memory: Any, observation: Tensor, action: Tensor, reward: Tensor) -> Any:
+        return memory
