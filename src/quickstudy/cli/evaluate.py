@@ -21,7 +21,7 @@ from quickstudy.figures.sheet import Figure
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
 from quickstudy.learner import AnyLearner
-from quickstudy.learners import Pooled
+from quickstudy.learners import MultiTaskPolicy, Pooled
 from quickstudy.metrics import COVERAGE, LOG_LIKELIHOOD, METRICS, PINBALL, Metric, named
 from quickstudy.models.saved import load_pooled
 from quickstudy.task import setting_name
@@ -46,7 +46,7 @@ class Evaluation:
         n_tasks: Tasks.
         split: Whose classes.
         seed: Seed of the tasks; that of meta-training where omitted.
-        inner_steps: Inner steps of a gradient-based learner.
+        inner_steps: Inner steps of a gradient-based learner; updates of a policy.
         net: Options of the network that a learned update rule is to optimise instead.
         tasks: `path` or `data_dir`, where the data of the run lie now; or `name` and options of
             other tasks, whose inputs the run must take.
@@ -188,7 +188,7 @@ def measured(opened: Opened, curve_tasks: int = 200) -> RunEvaluation:
             settings.split,
             settings.n_tasks,
             shots=(1, 2, 5, 10) if settings.curves else (),
-            steps=(0, 1, 2, 3, 5, 10) if settings.curves else (),
+            steps=(0, 1, 2, 3, *(() if source.family else (5, 10))) if settings.curves else (),
             curve_tasks=curve_tasks,
             with_baselines=settings.baselines,
             temperature=model.temperature,
@@ -219,11 +219,11 @@ def measured(opened: Opened, curve_tasks: int = 200) -> RunEvaluation:
 
 def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:
     """The pooled model of a run as a rung; where it has none, prints how to make it."""
-    if not source.shares_outputs or isinstance(learner, Pooled):
+    if not source.shares_outputs or isinstance(learner, Pooled | MultiTaskPolicy):
         return {}
     pooled = load_pooled(run)
     if pooled is not None:
-        return {"Pooled": pooled}
+        return source.pooled_rungs(pooled)
     command = (
         f"quickstudy train --resume {shlex.quote(str(run))} --pooled 0.25"
         if record.get("config")

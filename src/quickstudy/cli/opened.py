@@ -75,7 +75,7 @@ def open_run(run: Path, settings: Evaluation) -> Opened:
             f"classes of meta-training into meta-test; received seed {spec['seed']} for a run with "
             f"seed {own_seed}; leave it out."
         )
-    if settings.inner_steps is not None:
+    if settings.inner_steps is not None and learner.kind != "control":
         if learner.adapt_steps is None or settings.inner_steps < 0:
             raise UserError(
                 "evaluate: inner_steps, at least 0, is for gradient-based learners; received "
@@ -84,6 +84,8 @@ def open_run(run: Path, settings: Evaluation) -> Opened:
         learner.adapt_steps = settings.inner_steps
     source, notes = _tasks_of(run, spec, settings, ("valid",) if learner.update_rule else ())
     source = source.with_targets(model.targets)
+    if settings.inner_steps is not None:
+        source = source.with_updates(settings.inner_steps) or source
     if settings.n_way is not None or settings.n_shot is not None:
         source = of_size(source, settings.n_way, settings.n_shot)
     others = others_than_places(settings.tasks or {})

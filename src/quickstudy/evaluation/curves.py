@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,17 +31,29 @@ def at_shots(source: TaskSource, shots: Sequence[int]) -> dict[int, TaskSource]:
     return sized
 
 
-def against_shots(metric: Metric, per_task: Mapping[int, FloatArray], wanted: int) -> Curve:
-    """The headline metric at each number of shots, from its values on the first tasks.
+def at_updates(source: TaskSource, updates: Sequence[int]) -> dict[int, TaskSource]:
+    """The tasks with each of these numbers of updates of a policy; none where tasks know none."""
+    sized = {n_updates: source.with_updates(n_updates) for n_updates in updates}
+    return {n_updates: tasks for n_updates, tasks in sized.items() if tasks is not None}
+
+
+def against(
+    number: Literal["n_shot", "n_updates"],
+    metric: Metric,
+    per_task: Mapping[int, FloatArray],
+    wanted: int,
+) -> Curve:
+    """The headline metric at each number of shots or updates, from its values on the first tasks.
 
     Args:
+        number: The number's key.
         metric: The metric.
-        per_task: Its values by the number of shots.
+        per_task: Its values by the number.
         wanted: Tasks of a point; one on fewer says so.
     """
-    points = {n_shot: Mean.of(values) for n_shot, values in per_task.items()}
-    fewer = {n_shot: len(v) for n_shot, v in per_task.items() if len(v) < wanted}
-    return Curve("n_shot", metric, points, fewer)
+    points = {n: Mean.of(values) for n, values in per_task.items()}
+    fewer = {n: len(v) for n, v in per_task.items() if len(v) < wanted}
+    return Curve(number, metric, points, fewer)
 
 
 @torch.no_grad()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
 from quickstudy.batching.batch import TOGETHER, choose
 from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
-from quickstudy.evaluation.curves import against_shots, at_shots, by_instance, by_steps
+from quickstudy.evaluation.curves import against, at_shots, at_updates, by_instance, by_steps
 from quickstudy.evaluation.effort import Measurement, fit_into, forecast
 from quickstudy.evaluation.intervals import gaussians, intervals, says_how_sure
 from quickstudy.evaluation.record import (
@@ -65,8 +66,9 @@ def evaluate(
         split: Which of them.
         n_tasks: How many; no more than there are.
         shots: Numbers of shots to draw accuracy against; of those that the data and the learner
-            allow.
-        steps: Numbers of inner steps to draw accuracy against, for gradient-based learners.
+            allow. In control the curve is one against updates.
+        steps: Numbers of inner steps to draw accuracy against, for gradient-based learners; in
+            control numbers of updates, for all opponents too.
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
         temperature: That of the meta-trained model, for the calibration; in regression the factor
@@ -109,14 +111,16 @@ def evaluate(
     for rung, opponent in ladder.items():
         work = measured(rung, opponent, metrics=source.metrics)
         parts[rung, None] = _measurement(rung, opponent, work, n_tasks, share=HEADLINE)
-    own_shots = source.describe().get("n_shot")
-    sized = at_shots(source, shots)
-    for n_shot, tasks_at in sized.items():
+    number: Literal["n_shot", "n_updates"] = "n_updates" if source.family else "n_shot"
+    sized = at_updates(source, steps) if source.family else at_shots(source, shots)
+    own_number = source.describe().get(number)
+    for n, tasks_at in sized.items():
         for each, of in {name: learner, **ladder}.items():
-            if n_shot != own_shots:  # else the headline's tasks are those of the curve
-                label = f"{each} at {setting_name(None, n_shot)}"
+            if n != own_number:  # else the headline's tasks are those of the curve
+                at = f"{n} updates" if source.family else setting_name(None, n)
+                label = f"{each} at {at}"
                 work = measured(label, of, tasks_at)
-                parts[each, n_shot] = _measurement(label, of, work, n_curve)
+                parts[each, n] = _measurement(label, of, work, n_curve)
     if steps and learner.adapt_steps is not None and learner.update_rule is None:
         parts[name, STEPS] = Measurement(
             "inner steps",
@@ -156,11 +160,11 @@ def evaluate(
 
     def curve(each: str) -> Curve | None:
         values = {
-            n: per_task[each][:n_curve] if n == own_shots else results[each, n].per_task
+            n: per_task[each][:n_curve] if n == own_number else results[each, n].per_task
             for n in sized
-            if n == own_shots or (each, n) in results
+            if n == own_number or (each, n) in results
         }
-        return against_shots(metric, values, n_curve) if shots else None
+        return against(number, metric, values, n_curve) if values or shots else None
 
     rungs = {
         rung: Rung(

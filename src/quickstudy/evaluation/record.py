@@ -37,10 +37,15 @@ class Curve:
         n_tasks: Tasks that a point is measured on, where they are fewer than those of the curve.
     """
 
-    against: Literal["n_shot", "inner_steps", "instance"]
+    against: Literal["n_shot", "n_updates", "inner_steps", "instance"]
     metric: Metric
     points: dict[int, Mean]
     n_tasks: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The key of the curve in the JSON of a learner and of its opponents."""
+        return "by_updates" if self.against == "n_updates" else "by_shots"
 
     def to_json(self) -> list[JSON]:
         """Returns a row for each point."""
@@ -149,7 +154,8 @@ class Rung:
         metric: What was measured.
         mean: That of the opponent.
         difference: The learner minus the opponent, paired by task.
-        by_shots: The opponent against shots; None where this was not measured.
+        by_shots: The opponent against shots, in control against updates; None where this was not
+            measured.
         n_tasks: The first tasks that it was measured on, where not on all of them.
         others: Means of further metrics of the tasks, by name.
     """
@@ -172,7 +178,8 @@ class Rung:
         result |= _by_name(self.others)
         if self.n_tasks is not None:
             result["n_tasks"] = self.n_tasks
-        return result if self.by_shots is None else result | {"by_shots": self.by_shots.to_json()}
+        curve = self.by_shots
+        return result if curve is None else result | {curve.key: curve.to_json()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +203,7 @@ class Evaluation(Record):
         likelihood: Of a regression learner that gives a distribution.
         intervals: Likewise.
         rungs: Simple opponents on the same tasks, by name.
-        by_shots: The headline against shots.
+        by_shots: The headline against shots, in control against updates.
         by_steps: The headline against inner steps, of a learner that takes them.
         by_instance: Accuracy where a class is shown for the first time, the second, and so on.
         tuned: Loss against steps beside tuned rules, of an update rule: plain JSON.
@@ -245,7 +252,7 @@ class Evaluation(Record):
             result |= {} if part is None else part.to_json()
         result["baselines"] = {name: rung.to_json() for name, rung in self.rungs.items()}
         if self.by_shots is not None:
-            result["by_shots"] = self.by_shots.to_json()
+            result[self.by_shots.key] = self.by_shots.to_json()
         result |= self.tuned or {}
         for key, curve in (("by_steps", self.by_steps), ("by_instance", self.by_instance)):
             result |= {} if curve is None else {key: curve.to_json()}

@@ -18,12 +18,10 @@ def evaluation_figures(result: JSONLike) -> list[Figure]:
         row["name"] += f" ({row['n_tasks']} tasks)" if "n_tasks" in row else ""
     rows = [{key: row[key] for key in ("name", metric.name, "ci95")} for row in rows]
     figures = [plots.baseline_ladder(rows, metric=metric, chance=chance)]
-    curves = {name: result.get("by_shots"), **{n: b.get("by_shots") for n, b in ladder.items()}}
-    if measured := {n: rows for n, rows in curves.items() if rows}:
-        figures.append(plots.accuracy_curves(measured, metric=metric, chance=chance))
-    if result.get("by_steps"):
-        steps = {name: result["by_steps"]}
-        figures.append(plots.accuracy_curves(steps, "inner_steps", metric=metric, chance=chance))
+    for key, number in plots.NUMBERS.items():
+        curves = {name: result.get(key), **{n: b.get(key) for n, b in ladder.items()}}
+        if measured := {n: rows for n, rows in curves.items() if rows}:
+            figures.append(plots.accuracy_curves(measured, number, metric=metric, chance=chance))
     if "optimizers" in result:
         rules, trained_steps = (result["optimizers"][key] for key in ("rules", "trained_steps"))
         figures.append(loss_curves(rules, trained_steps=trained_steps))

@@ -20,6 +20,14 @@ from quickstudy.figures.values import finite, known, numbers
 from quickstudy.files.records import JSONLike
 from quickstudy.metrics import ACCURACY, Metric
 
+Number = Literal["n_shot", "n_updates", "inner_steps"]
+NUMBERS: dict[str, Number] = {
+    "by_shots": "n_shot",
+    "by_updates": "n_updates",
+    "by_steps": "inner_steps",
+}
+"""What a curve is against, by its key in an evaluation."""
+
 
 def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Figure:
     """The meta-training loss and the validation metric against the steps of the outer loop.
@@ -73,7 +81,7 @@ def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Fi
 
 def accuracy_curves(
     curves: Mapping[str, Sequence[JSONLike]],
-    key: Literal["n_shot", "inner_steps"] = "n_shot",
+    key: Number = "n_shot",
     *,
     metric: Metric = ACCURACY,
     chance: float | None = None,
@@ -82,17 +90,20 @@ def accuracy_curves(
 
     Args:
         curves: By name, rows `{key, metric, "ci95"}`; `ci95` is a half width and may be null.
-        key: `"n_shot"`, support examples a class, or `"inner_steps"`.
+        key: `"n_shot"`, support examples a class, `"inner_steps"`, or `"n_updates"` of a policy.
         metric: What was measured.
         chance: Accuracy of guessing.
     """
-    name = "accuracy_by_shots" if key == "n_shot" else "accuracy_by_steps"
+    name = {"n_shot": "accuracy_by_shots", "n_updates": "return_by_updates"}.get(
+        key, "accuracy_by_steps"
+    )
     checked = {
         who: sorted(numbers(f"{name}: {who}", rows, key, metric.name), key=lambda r: r[key])
         for who, rows in (curves or {"curves": ()}).items()
     }
     classes = metric.kind == "classification"
-    noun = "inner step" if key == "inner_steps" else "shot" if classes else "example"
+    nouns = {"inner_steps": "inner step", "n_updates": "update"}
+    noun = nouns.get(key, "shot" if classes else "example")
     first, rows = next(iter(checked.items()))
     ends = [
         f"{metric.text(row[metric.name])} with {row[key]:g} {noun}{'s' * (row[key] != 1)}"
@@ -126,7 +137,8 @@ def accuracy_curves(
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         examples = "shots: support examples a class" if classes else "support examples"
-        axes.set_xlabel(examples if key == "n_shot" else "inner steps on the support set")
+        words = {"n_shot": examples, "n_updates": "updates, each after a round of episodes"}
+        axes.set_xlabel(words.get(key, "inner steps on the support set"))
         metric_axis(axes, metric)
         label_ends(axes, labels)
         caption = (

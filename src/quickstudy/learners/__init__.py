@@ -18,6 +18,7 @@ from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
 from quickstudy.learners.mann import MANN
 from quickstudy.learners.matching import MatchingNetwork
 from quickstudy.learners.meta_sgd import MetaSGD
+from quickstudy.learners.multi_task_policy import MultiTaskPolicy
 from quickstudy.learners.nearest_centroid import NearestCentroid
 from quickstudy.learners.neural_process import NeuralProcess
 from quickstudy.learners.policy_maml import PolicyMAML
@@ -52,6 +53,7 @@ __all__ = [
     "MAMLPlusPlus",
     "MatchingNetwork",
     "MetaSGD",
+    "MultiTaskPolicy",
     "NearestCentroid",
     "NeuralProcess",
     "PolicyMAML",

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple, cast, final
 import torch
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError
-from quickstudy.inner.descent import Parameters
+from quickstudy.errors import UserError, above, at_least
+from quickstudy.inner.descent import Context, MetaGradient, Parameters, descend
 from quickstudy.learner import Learner, Tags
 from quickstudy.nets import norm
 from quickstudy.play.actions import actions_of
+from quickstudy.play.advantages import advantages
 from quickstudy.play.rollout import Choice, play
+from quickstudy.play.surrogate import ratio
 from quickstudy.play.world import Practice, World
 from quickstudy.task import Kind, Rollouts, Task
 
@@ -36,7 +38,14 @@ class Policy(Learner[PolicyState], ABC):
     Args:
         net: From observations to `n_actions` logits, or to `action_size` means.
         world: The functions of the world it is for.
+        inner_lr: Step size of an update.
+        discount: Factor by which a reward counts less a step later.
+        smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
         std: Standard deviation at the start of each number of an action that is a vector.
+
+    Raises:
+        UserError: A number is out of its range, or the network has a norm that looks at more than
+            one observation.
 
     Shapes:
         prediction (observations, n_actions), or (observations, 2 * action_size)
@@ -50,9 +59,24 @@ class Policy(Learner[PolicyState], ABC):
         net={"name": "MLP", "hidden": [64, 64], "activation": "tanh"},
     )
 
-    def __init__(self, net: nn.Module, world: World, std: float) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        world: World,
+        inner_lr: float,
+        discount: float,
+        smoothing: float,
+        std: float,
+    ) -> None:
         super().__init__()
         name = type(self).__name__
+        at_least(name, 0, inner_lr=inner_lr)
+        above(name, 0, std=std)
+        for option, value in {"discount": discount, "smoothing": smoothing}.items():
+            if not 0 <= value <= 1:
+                raise UserError(
+                    f"{name}: {option} must be from 0 to 1; received {value}; correct it."
+                )
         norm.check_no_running_statistics(net, name)
         if kinds := norm.kinds(net) & {"support", "batch", "population"}:
             raise UserError(
@@ -60,6 +84,7 @@ class Policy(Learner[PolicyState], ABC):
                 f"group or none; received {', '.join(sorted(kinds))}; choose one of these."
             )
         self.net, self.world = net, world
+        self.inner_lr, self.discount, self.smoothing = inner_lr, discount, smoothing
         self.actions = actions_of(world)
         if world.action_size is not None:
             start = torch.full((world.action_size,), std).log()
@@ -94,6 +119,27 @@ class Policy(Learner[PolicyState], ABC):
         parameters = self.predict(state, played.observation.flatten(0, 1))
         apart = parameters.reshape(*played.reward.shape, -1)
         return self.actions.log_probability(apart, played.action)
+
+    @final
+    def ascend(
+        self, state: PolicyState, played: Rollouts, meta_gradient: MetaGradient = "exact"
+    ) -> PolicyState:
+        """The policy after a step along the policy gradient of one round."""
+        advantage = advantages(played, self.discount, self.smoothing)
+
+        def inner_loss(phi: Parameters, context: Context) -> Tensor:
+            return -self.surrogate(PolicyState(phi), Rollouts(*context[:-1]), context[-1])
+
+        context = (*played, advantage)
+        (phi,) = descend(
+            inner_loss, state.parameters, context, self.inner_lr, 1, meta_gradient=meta_gradient
+        )
+        return PolicyState(phi)
+
+    def surrogate(self, state: PolicyState, played: Rollouts, advantage: Tensor) -> Tensor:
+        """J, whose derivatives are those of the expected return; by default of ratios."""
+        log_probability = self.log_probability(state, played)
+        return ratio(log_probability, played.log_probability, advantage, played.weight)
 
     @final
     def play(self, state: PolicyState, practice: Practice) -> Rollouts:

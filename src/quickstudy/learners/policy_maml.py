@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 from torch import Tensor, nn
 
-from quickstudy.errors import UserError, above
-from quickstudy.inner.descent import Context, MetaGradient, Parameters, descend
+from quickstudy.errors import UserError
+from quickstudy.inner.descent import MetaGradient
 from quickstudy.learners.policy import Policy, PolicyState
 from quickstudy.play.advantages import advantages
-from quickstudy.play.surrogate import dice, ratio
+from quickstudy.play.surrogate import dice
 from quickstudy.play.world import World
 from quickstudy.task import Rollouts, Task
 
-Surrogate = Literal["ratio", "dice"]
+Estimator = Literal["ratio", "dice"]
 
 
 class PolicyMAML(Policy):
@@ -33,7 +33,7 @@ class PolicyMAML(Policy):
         inner_lr: Step size of an update.
         discount: Factor by which a reward counts less a step later.
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
-        surrogate: `"ratio"`, or `"dice"`, whose second derivative is without bias and noisier.
+        estimator: `"ratio"`, or `"dice"`, whose second derivative is without bias and noisier.
         meta_gradient: See `quickstudy.inner.descent.descend`.
         std: Standard deviation at the start of each number of an action that is a vector.
 
@@ -51,53 +51,28 @@ class PolicyMAML(Policy):
         inner_lr: float = 0.1,
         discount: float = 0.99,
         smoothing: float = 1.0,
-        surrogate: Surrogate = "ratio",
+        estimator: Estimator = "ratio",
         meta_gradient: MetaGradient = "exact",
         std: float = 1.0,
     ) -> None:
-        super().__init__(net, world, std)
-        name = type(self).__name__
-        above(name, 0, inner_lr=inner_lr, std=std)
-        for option, value in {"discount": discount, "smoothing": smoothing}.items():
-            if not 0 <= value <= 1:
-                raise UserError(
-                    f"{name}: {option} must be from 0 to 1; received {value}; correct it."
-                )
-        if surrogate not in get_args(Surrogate):
+        super().__init__(net, world, inner_lr, discount, smoothing, std)
+        if estimator not in get_args(Estimator):
             raise UserError(
-                f"{name}: surrogate must be one of {', '.join(get_args(Surrogate))}; received "
-                f"{surrogate!r}; choose one of these."
+                f"{type(self).__name__}: estimator must be one of "
+                f"{', '.join(get_args(Estimator))}; received {estimator!r}; choose one of these."
             )
-        self.inner_lr, self.discount, self.smoothing = inner_lr, discount, smoothing
-        self.surrogate: Surrogate = surrogate
+        self.estimator: Estimator = estimator
         self.meta_gradient = meta_gradient
 
     def update(self, state: PolicyState, played: Rollouts) -> PolicyState:
-        advantage = advantages(played, self.discount, self.smoothing)
+        return self.ascend(state, played, self.meta_gradient or "exact")
 
-        def inner_loss(phi: Parameters, context: Context) -> Tensor:
-            rollouts = Rollouts(*context[:-1])
-            return self._loss(PolicyState(phi), rollouts, context[-1])
-
-        (phi,) = descend(
-            inner_loss,
-            state.parameters,
-            (*played, advantage),
-            self.inner_lr,
-            steps=1,
-            meta_gradient=self.meta_gradient or "exact",
-        )
-        return PolicyState(phi)
+    def surrogate(self, state: PolicyState, played: Rollouts, advantage: Tensor) -> Tensor:
+        if self.estimator == "ratio":
+            return super().surrogate(state, played, advantage)
+        return dice(self.log_probability(state, played), advantage, played.weight)
 
     def task_loss(self, task: Task) -> Tensor:
-        support, query = task
-        played: Rollouts = cast(Any, query).round(0)
+        played = cast(Rollouts, task.query).round(0)
         advantage = advantages(played, self.discount, self.smoothing)
-        return self._loss(self.adapt(support), played, advantage)
-
-    def _loss(self, state: PolicyState, played: Rollouts, advantage: Tensor) -> Tensor:
-        """Minus J."""
-        log_probability = self.log_probability(state, played)
-        if self.surrogate == "dice":
-            return -dice(log_probability, advantage, played.weight)
-        return -ratio(log_probability, played.log_probability, advantage, played.weight)
+        return -self.surrogate(self.adapt(task.support), played, advantage)

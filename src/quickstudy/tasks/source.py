@@ -170,6 +170,10 @@ class TaskSource(ABC):
             return feature_rungs(self.x_shape)
         return default_rungs(self.kind, net)
 
+    def pooled_rungs(self, pooled: AnyLearner) -> dict[str, AnyLearner]:
+        """The opponents that a pooled model of these tasks makes, by name: itself."""
+        return {"Pooled": pooled}
+
     def figures(
         self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
     ) -> list[Figure]:

@@ -81,7 +81,8 @@ def pooled_training(
             f"{'a learner built in Python' if learner.specs is None else 'no run directory'}; "
             "make the learner by quickstudy.build and give out, or leave pooled out."
         )
-    pooled = catalog.build("Pooled", source, network_of(learner.specs), learner.specs["seed"])
+    name = "MultiTaskPolicy" if source.kind == "control" else "Pooled"
+    pooled = catalog.build(name, source, network_of(learner.specs), learner.specs["seed"])
     steps = max(1, math.ceil(training.pooled * training.steps))
     settings = replace(
         training,
