@@ -89,6 +89,8 @@ class Policy(Learner[PolicyState], ABC):
         if world.action_size is not None:
             start = torch.full((world.action_size,), std).log()
             self.log_std = nn.Parameter(start)
+        # At the start: a loaded model takes no gradients, and adapts nevertheless.
+        self.adapted = tuple(name for name, p in self.named_parameters() if p.requires_grad)
 
     @abstractmethod
     def update(self, state: PolicyState, played: Rollouts) -> PolicyState:
@@ -97,7 +99,8 @@ class Policy(Learner[PolicyState], ABC):
     @final
     def begin(self) -> PolicyState:
         """The policy before any episode."""
-        return PolicyState({name: p for name, p in self.named_parameters() if p.requires_grad})
+        named = dict(self.named_parameters())
+        return PolicyState({name: named[name] for name in self.adapted})
 
     @final
     def adapt(self, support: Any) -> PolicyState:

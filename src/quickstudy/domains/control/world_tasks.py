@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 import torch
+from torch import nn
 
 from quickstudy.domains.control.metrics import RETURN, SUCCESS
+from quickstudy.domains.control.rungs import from_scratch, multi_task_rungs
 from quickstudy.errors import at_least
+from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
 from quickstudy.play.world import Noise, Practice, World
 from quickstudy.task import Kind, Task
@@ -94,6 +97,12 @@ class WorldTasks(TaskSource):
         if n_way is not None:
             return None
         return self if n_shot is None else replace(self, n_shot=n_shot)
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        return {} if net is None else {"FromScratch": from_scratch(net, self.world, self)}
+
+    def pooled_rungs(self, pooled: AnyLearner) -> dict[str, AnyLearner]:
+        return multi_task_rungs(pooled, self)
 
     def contents(self) -> Contents:
         return COMPUTED
