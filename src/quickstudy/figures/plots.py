@@ -26,7 +26,7 @@ NUMBERS: dict[str, Number] = {
     "by_updates": "n_updates",
     "by_steps": "inner_steps",
 }
-"""What a curve is against, by its key in an evaluation."""
+"""The number on the axis of a curve, by the key of the curve in an evaluation."""
 
 
 def learning_curve(rows: Sequence[JSONLike], *, metric: Metric = ACCURACY) -> Figure:
