@@ -221,7 +221,7 @@ def test_both_poses_of_the_arm_reach_the_target() -> None:
 
 def test_the_arm_turns_to_the_nearer_pose_the_short_way() -> None:
     world = Reach()
-    hidden = ReachHidden(torch.tensor([0.3, 0.6]))
+    hidden = ReachHidden(torch.tensor([-0.6, 0.3]))  # The outer link points below the shoulder.
     goal = poses(hidden.target)
     away = torch.tensor([[0.05, -0.02]])
     for pose in goal:
@@ -247,13 +247,13 @@ def test_successes_are_near_the_goal() -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: PointGoal(horizon=0), "horizon must be a whole number of at least 1; received 0"),
-        (lambda: Reach(horizon=2.5), "received 2.5"),
-        (lambda: Bandit(n_arms=1), "n_arms must be a whole number of at least 2; received 1"),
-        (lambda: Bandit(horizon=True), "received True"),
+        (lambda: PointGoal(horizon=0), "PointGoal: horizon must be at least 1; received 0"),
+        (lambda: Reach(horizon=-2), "Reach: horizon must be at least 1; received -2"),
+        (lambda: Bandit(n_arms=1), "Bandit: n_arms must be at least 2; received 1"),
+        (lambda: Bandit(horizon=0), "Bandit: horizon must be at least 1; received 0"),
     ],
 )
-def test_sizes_that_are_none_are_refused(make: Any, words: str) -> None:
+def test_worlds_without_steps_or_choices_are_refused(make: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
         make()
 

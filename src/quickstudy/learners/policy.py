@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, cast, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from quickstudy.play.actions import actions_of
 from quickstudy.play.advantages import advantages
 from quickstudy.play.rollout import Choice, play
 from quickstudy.play.surrogate import ratio
+from quickstudy.play.trial import outcomes, trial
 from quickstudy.play.world import Practice, World
 from quickstudy.task import Kind, Rollouts, Task
 
@@ -151,33 +152,12 @@ class Policy(Learner[PolicyState], ABC):
 
     @final
     def practise(self, task: Task) -> Task:
-        support, query = cast("tuple[Practice, Practice]", task)
-        state, rounds = self.begin(), []
-        for k in range(support.n_rounds):
-            rounds.append(self.play(state, support.round(k)))
-            state = self.update(state, rounds[-1].round(0))
-        judged = self.play(state, query)
-        if not rounds:  # No episode, in the shapes of some.
-            rounds = [Rollouts(*(each[:0] for each in judged))]
-        played = Rollouts(*(torch.cat(each) for each in zip(*rounds, strict=True)))
-        return Task(*cast(Any, (played, judged)))
+        return trial(task, self.begin(), self.play, self.update)
 
     @final
     def respond(self, task: Task) -> Tensor:
         """Practises, and tells the return and the success of each query episode `(episodes, 2)`."""
-        query = cast(Rollouts, self.practise(task).query)
-        returns = query.returns[0]
-        if self.world.success_rule is None:
-            return torch.stack([returns, torch.full_like(returns, torch.nan)], dim=1)
-        hidden = cast(Practice, task.query).world
-        return torch.stack([returns, succeeded(self.world, hidden, query)], dim=1)
-
-
-def succeeded(world: World, hidden: Any, played: Rollouts) -> Tensor:
-    """1 for each episode of one round that was a success at any step `(episodes,)`, else 0."""
-    at_steps = world.success(hidden, played.observation[0]) * played.weight[0]
-    at_end = world.success(hidden, played.final[0])
-    return torch.maximum(at_steps.amax(dim=1), at_end)
+        return outcomes(self.world, task, self.practise(task))
 
 
 class _Player:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.domains.control.sizes import check_size
+from quickstudy.errors import at_least
 from quickstudy.play import World
 
 __all__ = ["Bandit"]
@@ -38,6 +38,9 @@ class Bandit(World):
         n_arms: Number of arms.
         horizon: Pulls of an episode.
 
+    Raises:
+        UserError: There are fewer than two arms, or the horizon is below 1.
+
     Source: Duan et al.: RL^2: Fast Reinforcement Learning via Slow Reinforcement Learning, 2016,
     section 3.1; Mishra et al.: A Simple Neural Attentive Meta-Learner, ICLR 2018, table 3.
 
@@ -55,8 +58,9 @@ class Bandit(World):
     n_transition = 1
 
     def __init__(self, n_arms: int = 5, horizon: int = 10) -> None:
-        self.n_actions = check_size("Bandit", "n_arms", n_arms, least=2)
-        self.horizon = check_size("Bandit", "horizon", horizon)
+        at_least("Bandit", 2, n_arms=n_arms)
+        at_least("Bandit", 1, horizon=horizon)
+        self.n_actions, self.horizon = n_arms, horizon
 
     def to_json(self) -> dict[str, Any]:
         return {"name": "bandit", "n_arms": self.n_actions, "horizon": self.horizon}

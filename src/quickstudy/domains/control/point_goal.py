@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.domains.control.sizes import check_size
+from quickstudy.errors import at_least
 from quickstudy.play import World
 
 __all__ = ["PointGoal"]
@@ -49,6 +49,9 @@ class PointGoal(World):
         sparse: Whether rewards are sparse.
         horizon: Steps of an episode.
 
+    Raises:
+        UserError: The horizon is below 1.
+
     Differs from the paper: the dense reward is minus the distance, as in the published code and in
     all numbers that were reported since; the text of the paper has its square.
 
@@ -73,7 +76,8 @@ class PointGoal(World):
 
     def __init__(self, sparse: bool = False, horizon: int = 100) -> None:
         self.sparse = sparse
-        self.horizon = check_size("PointGoal", "horizon", horizon)
+        at_least("PointGoal", 1, horizon=horizon)
+        self.horizon = horizon
         self.success_rule = (
             f"within {NEAR} of the goal at any step"
             if sparse

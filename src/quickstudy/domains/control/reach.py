@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.domains.control.sizes import check_size
+from quickstudy.errors import at_least
 from quickstudy.play import World
 
 __all__ = ["Reach"]
@@ -55,6 +55,9 @@ class Reach(World):
     Args:
         horizon: Steps of an episode.
 
+    Raises:
+        UserError: The horizon is below 1.
+
     Shapes:
         observation (episodes, 4): u_1 and u_2
 
@@ -74,7 +77,8 @@ class Reach(World):
     success_rule = f"the fingertip within {NEAR} of the target at any step"
 
     def __init__(self, horizon: int = 50) -> None:
-        self.horizon = check_size("Reach", "horizon", horizon)
+        at_least("Reach", 1, horizon=horizon)
+        self.horizon = horizon
 
     def to_json(self) -> dict[str, Any]:
         return {"name": "reach", "horizon": self.horizon}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from quickstudy.domains.control.metrics import RETURN, SUCCESS
+from quickstudy.domains.control.opponents import opponents
 from quickstudy.domains.control.rungs import from_scratch, multi_task_rungs
 from quickstudy.errors import at_least
 from quickstudy.learner import AnyLearner
@@ -99,7 +100,10 @@ class WorldTasks(TaskSource):
         return self if n_shot is None else replace(self, n_shot=n_shot)
 
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
-        return {} if net is None else {"FromScratch": from_scratch(net, self.world, self)}
+        ladder = opponents(self.world, self)
+        if net is not None:
+            ladder["FromScratch"] = from_scratch(net, self.world, self)
+        return ladder
 
     def pooled_rungs(self, pooled: AnyLearner) -> dict[str, AnyLearner]:
         return multi_task_rungs(pooled, self)
