@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from item_runs import make_films
 from series_runs import make_series
 from served_runs import picture, serving
 
@@ -21,12 +22,14 @@ def test_the_commands_run(runs: dict[str, Path], tmp_path: Path) -> None:
             pytest.skip(f"no {program} on the PATH")
     shutil.copytree(runs["drawn"], tmp_path / "glyphs")
     make_series(tmp_path / "hourly")
+    make_films(tmp_path / "films")
     for shape, name in enumerate(("ring", "stroke")):
         for i in (1, 2, 3):
             (tmp_path / f"{name}{i}.png").write_bytes(picture(shape, i))
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 5
-    with serving([tmp_path / "glyphs", tmp_path / "hourly"], tmp_path / "serving") as server:
+    runs_served = [tmp_path / name for name in ("glyphs", "hourly", "films")]
+    with serving(runs_served, tmp_path / "serving") as server:
         for block in blocks:
             script = "set -euo pipefail\n" + block.replace("http://127.0.0.1:8000", server.url)
             done = subprocess.run(

@@ -2,10 +2,11 @@
 
 import { Problem, ask } from "./api.js";
 import { isSeries, lastPart, taughtHistory, tried } from "./forecast.js";
-import { changed, isRegression, newKey, state, taskPath } from "./state.js";
+import { changed, isItems, isRegression, newKey, state, taskPath } from "./state.js";
 
 const REFUSED = [400, 413, 415, 422];  // what the server says of an input that it cannot read
 const CURVE = 101;  // points of a curve
+const LISTED = 50;  // items of a ranked list
 let latest = 0;
 
 /** Asks for all that follows from the task; of several calls only the last one counts. */
@@ -15,8 +16,12 @@ export async function refresh() {
   remember();
   if (state.task?.state !== "READY") {
     for (const query of state.queries) Object.assign(query, { prediction: null, reasons: null });
-    Object.assign(state, { quality: null, points: null, curve: null });
+    Object.assign(state, { quality: null, points: null, curve: null, recommended: null });
     return changed();
+  }
+  if (isItems()) {
+    await recommend(current);
+    return current() ? assess(current) : undefined;
   }
   if (isSeries()) goOn();
   await predict(current);
@@ -65,6 +70,18 @@ async function predictionsOf(inputs) {
   const { value } = await ask("POST", `${taskPath()}:predict`, { json: predictBody(inputs) });
   state.notes = value.notes ?? [];
   return value.predictions;
+}
+
+/** Asks for the ranked list; where another came before, its places are kept to compare. */
+async function recommend(current) {
+  const { value } = await ask("POST", `${taskPath()}:recommend`, { json: { n: LISTED } });
+  if (!current()) return;
+  const last = state.recommended;
+  const places = () => new Map(last.recommendations.map(({ item, place }) => [item, place]));
+  const known = last?.of === taskPath();
+  const before = !known ? null : last.task_revision === value.task_revision ? last.before : places();
+  state.recommended = { ...value, before, of: taskPath() };
+  changed();
 }
 
 async function assess(current) {

@@ -3,7 +3,7 @@
 import { watchConnection } from "./api.js";
 import { button, el, speak } from "./dom.js";
 import "./key.js";
-import { isRegression, state, subscribe } from "./state.js";
+import { isItems, isRegression, state, subscribe } from "./state.js";
 import { conflict, readapt, reload } from "./task.js";
 import { say } from "./words.js";
 
@@ -27,7 +27,8 @@ export function setUpBanners() {
 function summary() {
   if (!state.task) return say("task.empty");
   const { examples, adapt_ms } = state.task;
-  const parts = [say("count.examples", { n: examples.length })];
+  const { length: n } = examples;
+  const parts = [isItems() ? say("count.ratings", { n }) : say("count.examples", { n })];
   if (!isRegression()) parts.unshift(say("count.classes", { n: state.classes.length }));
   if (state.task.state === "READY") parts.push(say("task.adapted", { ms: adapt_ms.toFixed(1) }));
   return parts.join(" · ");

@@ -7,8 +7,9 @@ import { channelOf, isSeries, isWay, taughtHistory } from "./forecast.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { Unreadable } from "./inputs.js";
 import { reveal } from "./panes.js";
+import { makeRatings } from "./rate.js";
 import { newer } from "./series.js";
-import { examplesOf, hueOf, isRegression, state, subscribe } from "./state.js";
+import { examplesOf, hueOf, isItems, isRegression, state, subscribe } from "./state.js";
 import { addClass, addExamples, addHistory, plainName, removeClass, renameClass, rollback } from "./task.js";
 import { sketch, thumb, waySketch } from "./thumbs.js";
 import { say } from "./words.js";
@@ -26,7 +27,7 @@ export function setUpCards() {
     shown = state.model;
     more.hidden = isRegression();
     list(notes, state.task?.notes);
-    keyed(grid, state.classes, ({ key }) => key, makeCard, (card, item) => card.show(item));
+    keyed(grid, state.classes, ({ key }) => key, isItems() ? makeRatings : makeCard, (card, item) => card.show(item));
   });
 }
 

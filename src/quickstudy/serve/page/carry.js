@@ -4,7 +4,7 @@ import { predictBody } from "./answers.js";
 import { at, credentials, request } from "./api.js";
 import { fail, notice } from "./banners.js";
 import { isSeries } from "./forecast.js";
-import { state, subscribe, taskPath } from "./state.js";
+import { isItems, state, subscribe, taskPath } from "./state.js";
 import { say } from "./words.js";
 
 const code = document.querySelector("#code");
@@ -33,6 +33,7 @@ function show() {
   const ready = state.task?.state === "READY";
   for (const button of panel.querySelectorAll("[data-format], #copy")) button.disabled = !ready;
   const language = tabs.find((tab) => tab.checked).value;
+  if (ready && isItems()) return void (code.textContent = snippets[language](at(`${taskPath()}:recommend`), JSON.stringify({ n: 10 })));
   if (!ready || !state.queries.length) return void (code.textContent = say("carry.none"));
   const body = JSON.stringify(predictBody([state.queries[0].input]));
   code.textContent = snippets[language](at(`${taskPath()}:predict`), body);
@@ -64,8 +65,9 @@ request = Request(
     json.dumps(question).encode(),
     {"Content-Type": "application/json"${key}},
 )
-answer = json.load(urlopen(request))["predictions"][0]
-print(answer["label"], ${isSeries() ? `answer["low"], answer["high"]` : `answer["confidence"]`})
+${isItems() ? `for each in json.load(urlopen(request))["recommendations"]:
+    print(each["title"], each["rating"])` : `answer = json.load(urlopen(request))["predictions"][0]
+print(answer["label"], ${isSeries() ? `answer["low"], answer["high"]` : `answer["confidence"]`})`}
 `;
   },
 };

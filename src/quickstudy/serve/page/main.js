@@ -11,10 +11,11 @@ import { isSeries } from "./forecast.js";
 import { reveal, setUpPanes } from "./panes.js";
 import { setUpQuality } from "./quality.js";
 import { setUpQueries } from "./queries.js";
+import { setUpList } from "./list.js";
 import { setUpRecent } from "./recent.js";
 import { setUpVerdict } from "./summary.js";
 import { visible } from "./dom.js";
-import { state, subscribe } from "./state.js";
+import { isItems, state, subscribe } from "./state.js";
 import { deleteTask, importTask, loadExample, open, renameTask, startAfresh } from "./task.js";
 import { say } from "./words.js";
 
@@ -22,7 +23,7 @@ const find = (selector) => document.querySelector(selector);
 const HEARTBEAT = 4000;  // milliseconds between looks whether the server is there
 
 async function start() {
-  const parts = [setUpBanners, setUpCards, setUpQueries, setUpVerdict, setUpQuality, setUpMap, setUpCarry];
+  const parts = [setUpBanners, setUpCards, setUpQueries, setUpList, setUpVerdict, setUpQuality, setUpMap, setUpCarry];
   for (const setUp of [...parts, setUpRecent, setUpHistory, setUpHead, setUpPanes]) setUp();
   setUpKinds(choose);
   const [models, limits] = await Promise.all([ask("GET", "/v1/models"), ask("GET", "/v1/limits")]);
@@ -106,7 +107,9 @@ function setUpHead() {
     document.body.classList.toggle("ready", task?.state === "READY");
     document.body.classList.toggle("drawings", Boolean(model.drawings));
     document.body.classList.toggle("foretells", isSeries());
-    find(".lead").textContent = isSeries() ? say("intro.series") : say("intro.lead");
+    document.body.classList.toggle("recommends", isItems());
+    find("#examples-title").textContent = isItems() ? say("rate.title") : say("teach.title");
+    find(".lead").textContent = isSeries() ? say("intro.series") : isItems() ? say("intro.ratings") : say("intro.lead");
     document.title = task?.display_name ? say("page.title", { name: visible(task.display_name) }) : say("page.brand");
     for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;
   });

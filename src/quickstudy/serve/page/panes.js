@@ -3,7 +3,7 @@
 import { closeUnseen } from "./camera.js";
 import { el } from "./dom.js";
 import { isSeries } from "./forecast.js";
-import { state, subscribe } from "./state.js";
+import { isItems, state, subscribe } from "./state.js";
 import { say } from "./words.js";
 
 const NARROW = matchMedia("(max-width: 59.99rem)");
@@ -32,9 +32,10 @@ export function setUpPanes() {
   });
   NARROW.addEventListener("change", () => show(now));
   subscribe(() => {
-    const counts = { teach: state.task?.examples.length, ask: state.queries.length };
+    const counts = { teach: state.task?.examples.length, ask: isItems() ? 0 : state.queries.length };
     for (const name of Object.keys(tabs)) tabs[name].lastChild.textContent = counts[name] || "";
-    tabs.ask.firstChild.textContent = isSeries() ? say("ask.forecast") : names.ask;
+    tabs.ask.firstChild.textContent = isSeries() ? say("ask.forecast") : isItems() ? say("list.title") : names.ask;
+    tabs.teach.firstChild.textContent = isItems() ? say("rate.title") : names.teach;
   });
   show(now);
 }

@@ -4,7 +4,7 @@ import { fail } from "./banners.js";
 import { button, el, markIcon, percent, soft } from "./dom.js";
 import { goTo, showExample } from "./example.js";
 import { isSeries } from "./forecast.js";
-import { hueOf, isRegression, state, subscribe } from "./state.js";
+import { hueOf, isItems, isRegression, state, subscribe } from "./state.js";
 import { relabel } from "./task.js";
 import { thumb } from "./thumbs.js";
 import { say } from "./words.js";
@@ -16,7 +16,7 @@ let shown = {};
 export function setUpQuality() {
   subscribe(() => {
     const { quality, task } = state;
-    if (isSeries()) return;  // its trial is in the verdict
+    if (isSeries() || isItems()) return;  // its test is in the verdict
     if (shown.quality === quality && shown.task === task) return;
     shown = { quality, task };
     panel.replaceChildren(...estimate(quality));

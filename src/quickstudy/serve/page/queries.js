@@ -6,7 +6,7 @@ import { brief, button, el, icon, keyed, list as lines, markIcon, percent, soft,
 import { teachAs } from "./example.js";
 import { forecastView, inWords, isSeries, lastPart } from "./forecast.js";
 import { acceptDrops, makeGather } from "./gather.js";
-import { changed, hueOf, isRegression, state, subscribe } from "./state.js";
+import { changed, hueOf, isItems, isRegression, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
 import { thumb } from "./thumbs.js";
 import { say } from "./words.js";
@@ -35,6 +35,7 @@ export function setUpQueries() {
 }
 
 function show() {
+  if (isItems()) return void (title.textContent = say("list.title"));
   if (shown !== state.model) {
     shown = state.model;
     const label = isSeries() ? say("series.other") : say("ask.about");

@@ -2,7 +2,7 @@
 
 import { ask, at } from "./api.js";
 import { el } from "./dom.js";
-import { modelPath, state, subscribe } from "./state.js";
+import { isItems, modelPath, state, subscribe } from "./state.js";
 import { language, say } from "./words.js";
 
 const place = document.querySelector("#recent");
@@ -26,9 +26,13 @@ async function list(model) {
   const links = latest.map(({ id, display_name, examples, update_time }) => {
     const address = new URLSearchParams({ model: model.id, task: id });
     return el("li", {}, el("a", { class: "plain", href: at(`/?${address}`) }, display_name || say("recent.untitled"),
-      el("small", {}, say("recent.about", { n: examples.length, ago: ago(update_time) }))));
+      el("small", {}, about({ n: examples.length, ago: ago(update_time) }))));
   });
   place.replaceChildren(el("h2", {}, say("recent.title")), el("ul", { class: "actions" }, links));
+}
+
+function about(values) {
+  return isItems() ? say("recent.ratings", values) : say("recent.about", values);
 }
 
 function ago(time) {

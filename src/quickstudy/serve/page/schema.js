@@ -5,7 +5,7 @@ import { el, soft } from "./dom.js";
 import { say } from "./words.js";
 
 const REF = "#/components/schemas/";
-const FORMS = { pictures: "image", rows: "row", texts: "text", series: "series", arrays: "values" };
+const FORMS = { pictures: "image", rows: "row", texts: "text", series: "series", items: "item", arrays: "values" };
 const DEEP = 6;  // levels of a sample
 let schemas = {};
 let model = null;
@@ -87,6 +87,7 @@ export function sampleOf(schema, name = "", deep = 0) {
   if (each.const !== undefined) return each.const;
   if (each.enum) return each.enum[0];
   if (each.properties) return sampleObject(each, deep);
+  if (name === "item" && model?.items) return model.items.most_rated;
   if (name === "label" && model?.kind === "regression") return sampleValue();
   if (each.anyOf) return sampleOf(each.anyOf.find(({ type }) => type !== "null") ?? each.anyOf[0], name, deep + 1);
   if (each.type === "array") return sampleList(each, name, deep);
@@ -110,6 +111,7 @@ function sampleObject({ properties, required = [], oneOf, anyOf = [] }, deep) {
 
 /** The label of an example of a regression: a value, or what follows a series. */
 function sampleValue() {
+  if (model.items) return model.items.high;
   const { horizon, channels } = model.series ?? { horizon: 1, channels: ["value"] };
   const n = horizon * channels.length;
   return n > 1 ? filled([n]) : 1.5;

@@ -21,6 +21,8 @@ export const state = {
   quality: null,
   points: null,
   curve: null,
+  /** What is recommended, beside what everybody gets; and the place that each item had before. */
+  recommended: null,
 };
 
 const listeners = [];
@@ -52,6 +54,11 @@ export function newKey() {
 /** Whether the model gives values; its examples then stand on one card, of no label. */
 export function isRegression() {
   return state.model.kind === "regression";
+}
+
+/** Whether it is of the items of a catalogue, which a user rates. */
+export function isItems() {
+  return state.model?.modality === "items";
 }
 
 /** Puts classes in their places: known ones stay where they are, new ones come last. */

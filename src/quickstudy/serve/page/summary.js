@@ -2,7 +2,7 @@
 
 import { button, el, speak } from "./dom.js";
 import { reveal } from "./panes.js";
-import { isRegression, state, subscribe } from "./state.js";
+import { isItems, isRegression, state, subscribe } from "./state.js";
 import { verdictOf } from "./verdict.js";
 import { say } from "./words.js";
 
@@ -18,7 +18,7 @@ export function setUpVerdict() {
     shown = { task, quality };
     const waits = task.state === "READY" && !quality;
     panel.toggleAttribute("aria-busy", waits);
-    if (!waits) show(verdictOf(isRegression() ? [] : state.classes, quality));
+    if (!waits) show(verdictOf(isRegression() ? [] : state.classes, quality && isItems() ? { ...quality, ratings: task.examples.length } : quality));
     else if (!place.textContent) speak(place, say("verdict.waiting"));
   });
 }

@@ -4,7 +4,7 @@ import { Problem, ask, at, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remember, remembered } from "./answers.js";
 import { isSeries } from "./forecast.js";
 import { Unreadable } from "./inputs.js";
-import { changed, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
+import { changed, isItems, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
 import { say } from "./words.js";
 
 const EVEN = 0.5;  // the least confidence to begin with
@@ -16,7 +16,7 @@ export const conflict = { decide: null };
 /** Starts with empty classes; nothing is stored before the first edit. */
 export function startAfresh() {
   Object.assign(state, { task: null, etag: null, inputs: new Map(), queries: [], classes: [] });
-  Object.assign(state, { quality: null, points: null, curve: null, minConfidence: EVEN });
+  Object.assign(state, { quality: null, points: null, curve: null, recommended: null, minConfidence: EVEN });
   const unnamed = [1, 2].map((n) => ({ label: say("class.untitled", { n }), shots: 0 }));
   setClasses(isRegression() ? [{ label: null, shots: 0 }] : unnamed);
   address();
@@ -229,8 +229,9 @@ async function completeInputs() {
 /** Keeps inputs; of pictures that came as numbers, as in a file, the server makes pictures again. */
 async function know(examples) {
   const known = state.inputs;
-  await Promise.all(examples.map(async ({ id, input }) => {
+  await Promise.all(examples.map(async ({ id, input, title }) => {
     if (!input || known.has(id)) return;
+    if (isItems()) return known.set(id, { ...input, title });
     const numbers = state.model.modality === "pictures" && !input.image;
     const shown = numbers ? await request("GET", `${taskPath()}/examples/${id}/image`) : null;
     known.set(id, shown ? { ...input, shown: URL.createObjectURL(await shown.blob()) } : input);

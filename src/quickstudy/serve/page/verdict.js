@@ -12,6 +12,8 @@ const Z = 1.96;  // of a 95 % interval
 const NAMED = 3;  // classes that are named; more are counted
 const STEP = 3;  // examples that are asked for at the least
 const MOST = 10;  // and at the most
+const FEW = 5;  // ratings up to which more are asked for
+const SEVERAL = 20;  // ratings up to which a test on them may be chance
 
 /**
  * @typedef {object} Verdict
@@ -29,6 +31,7 @@ const MOST = 10;  // and at the most
  * @returns {Verdict}
  */
 export function verdictOf(classes, quality) {
+  if (quality?.ratings) return ofRatings(quality);
   if (quality?.metric === "series") return ofSeries(quality);
   if (quality?.metric === "mse") return ofValues(quality);
   if (!classes.length) {
@@ -114,6 +117,16 @@ function ofValues({ value, low, high, n }) {
   const can = say("verdict.values", { n, error: brief(error) });
   const sure = say("verdict.values_range", { low: brief(Math.sqrt(low)), high: brief(Math.sqrt(high)) });
   return { tone: wide ? "fair" : "good", can, sure, next: wide ? say("verdict.more_values") : say("verdict.done") };
+}
+
+/** By its own test on a user's ratings, beside what everybody gets. */
+function ofRatings({ ratings, value, naive, n }) {
+  const next = ratings < FEW ? say("verdict.ratings_more", { n: FEW - ratings }) : say("verdict.ratings_done");
+  if (value == null || ratings < FEW) return { tone: "none", can: say("verdict.ratings_few"), next };
+  const [error, other] = [value, naive].map((each) => brief(Math.round(100 * Math.sqrt(each)) / 100));
+  const better = value < naive;
+  const can = better ? say("verdict.ratings", { n, error, other }) : say("verdict.ratings_no", { n, error, other });
+  return { tone: !better || ratings < SEVERAL ? "fair" : "good", can, sure: ratings < SEVERAL ? say("verdict.ratings_chance") : undefined, next };
 }
 
 /** By its own trial on the latest values of a history, beside what needs no model. */

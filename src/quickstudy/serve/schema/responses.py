@@ -170,6 +170,11 @@ class QualityAnswer(Answered):
     high: float | None = None
     n: int | None = None
     folds: int | None = None
+    naive: float | None = Field(
+        default=None,
+        description="The same of what is said without learning, such as the mean of an item; null "
+        "where there is none.",
+    )
     warning: str | None = None
     reason: str | None = Field(default=None, description="Why nothing was measured.")
     suspicious: list[Suspect]
