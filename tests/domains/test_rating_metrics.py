@@ -51,6 +51,24 @@ def test_recall_by_hand():
     assert recall(of(9, 0, 0, 8, 7, 6), poor, liked=4, k=3) == pytest.approx(1 / 2)
 
 
+def test_a_rating_just_liked_is_liked_after_rounding():
+    """4 stars that come back from standardised targets as 3.9999998 are 4 stars."""
+    bases = torch.linspace(2.9, 3.7, 40)
+    x = torch.stack([torch.arange(40.0), bases, torch.arange(1.0, 41)], dim=1)
+    held = torch.arange(40) < 20
+    scale = OffsetScale(0.937, "the mean")
+    y = scale.standardise(torch.full((40, 1), 4.0), x).float()
+    y[19] = scale.standardise(torch.tensor([[5.0]]), x[19:20]).float()[0]
+    query = Examples(x, y, held.float())
+    *_, found = rating_metrics(scale, 1, 5, liked=4, k=20)
+    assert (scale.restore(y, x)[:19] < 4).any()
+    assert found.per_task(torch.where(held, 1.0, -1.0)[:, None] - bases[:, None], query) == 1.0
+    # All 20 are wanted, so the first 10 of the list are half of what 20 places could hold.
+    half = torch.where(torch.arange(40) < 10, 9.0, -9.0)
+    half[20:] = 5.0
+    assert found.per_task(half[:, None] - bases[:, None], query) == 0.5
+
+
 def test_a_constant_answer_finds_nothing():
     constant = of(*[1.0] * 6)
     assert recall(constant, QUERY, liked=4, k=3) == 0.0

@@ -21,6 +21,8 @@ __all__ = ["MAE", "NDCG", "RECALL", "RMSE", "rating_metrics"]
 
 K = 10
 """Length of the list that NDCG and recall judge."""
+ROUNDING = 1e-4
+"""Error of a rating that went through the scale of the targets and back."""
 
 
 def rating_metrics(
@@ -90,7 +92,7 @@ def recall(prediction: Tensor, query: Examples, liked: float = -math.inf, k: int
     if order is None:
         return math.nan
     y = torch.where(held, query.y[:, 0].double(), -math.inf)
-    wanted = held & (y >= min(liked, float(y.max())))
+    wanted = held & (y >= min(liked, float(y.max())) - ROUNDING)
     return float(wanted[order][:k].double().sum() / min(k, int(wanted.sum())))
 
 
