@@ -27,6 +27,7 @@ from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
 from quickstudy.models.ranking import questions, rank
+from quickstudy.models.reasons import reasons
 from quickstudy.models.saved import load, load_task, model
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate
@@ -73,6 +74,7 @@ __all__ = [
     "nets",
     "questions",
     "rank",
+    "reasons",
     "rules",
     "tasks",
     "train",

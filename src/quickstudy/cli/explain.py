@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from quickstudy.cli.console import one_line, print_json
+from quickstudy.cli.explain_items import explain_items
 from quickstudy.cli.predict import files_of, input_names, only_series, queries
 from quickstudy.encoders import Text
+from quickstudy.errors import UserError
 from quickstudy.explain import Method
 from quickstudy.explain.figures import explanation_figures
 from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import fine_form
 from quickstudy.files.records import JSON
+from quickstudy.inputs import Items
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.histories import AS_TRAINED, Table, by_time, histories, named
 from quickstudy.inputs.series_files import Series
@@ -53,7 +56,9 @@ def explain(
 
     Args:
         task: File that `quickstudy adapt` wrote.
-        inputs: Pictures; one CSV file; texts, in words or in files; or files of series.
+        inputs: Pictures; one CSV file; texts, in words or in files; files of series; or items, by
+            id, title or in files. Of ratings the first of the list are explained where there are
+            none.
         table: How files of series are laid out.
         target: Label to explain, or number of an output; what is predicted where omitted. Outputs
             count from 0: of a forecast the first is the next step.
@@ -75,6 +80,13 @@ def explain(
         names, of_texts = [each.name for each in asked], False
     elif table != AS_TRAINED or series is not None or missing is not None:
         raise only_series("explain", f"a model of {kind.modality}", "series, missing, ")
+    elif isinstance(kind, Items) and text is None:
+        if target is not None or attribution is not None or counterfactual:
+            raise UserError(
+                "explain: target, attribution and counterfactual are for classes and numbers; "
+                "received a model of items; leave them out."
+            )
+        return explain_items(adapted, kind, inputs, json, pictures)
     else:
         X = queries(adapted.model, inputs, text)
         of_texts = all(isinstance(x, Text) for x in X)

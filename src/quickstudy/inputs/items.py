@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -98,6 +99,10 @@ class Items(InputKind):
             if first.setdefault(place, number) != number:
                 return first[place], number
         return None
+
+    @property
+    def listed(self) -> Tensor:
+        return torch.from_numpy(self.table)
 
     @property
     def carried(self) -> int:

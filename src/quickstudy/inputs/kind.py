@@ -260,6 +260,11 @@ class InputKind(ABC):
         return 0
 
     @property
+    def listed(self) -> Tensor | None:
+        """All inputs there are, encoded `(inputs, *x_shape)`, of a kind that has a list of them."""
+        return None
+
+    @property
     def answer_shape(self) -> Shape | None:
         """Shape of the values of one answer of a regression; None for a row of them."""
         return None

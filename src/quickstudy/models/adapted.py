@@ -358,6 +358,7 @@ class Adapted:
             self.metadata(),
             self.model.temperature,
             self.scale,
+            self.model.preprocess.listed,
         )
 
     def metadata(self) -> JSON:

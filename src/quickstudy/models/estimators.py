@@ -17,9 +17,10 @@ from sklearn.utils.validation import (
 )
 
 from quickstudy.errors import UserError
-from quickstudy.inputs import Columns, EncodedKind
+from quickstudy.inputs import Columns, EncodedKind, Items
 from quickstudy.inputs.frames import is_frame, rows_of
 from quickstudy.inputs.labels import Array, check_present
+from quickstudy.inputs.rating_files import COLUMNS
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import LogisticRegression, RidgeRegression
 from quickstudy.models.adapted import Adapted
@@ -71,6 +72,7 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
         """X, and y where it is given, checked as scikit-learn does, X as the model takes it."""
         if _takes_items(model):
             items = X.tolist() if hasattr(X, "tolist") and X.dtype.kind in "OUT" else X
+            items = _names(X) if _of_catalogue(model) else items
             if not y:
                 return items
             check_consistent_length(items, *y)
@@ -118,8 +120,25 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
 
 def _takes_items(model: Any) -> bool:
-    """Whether a model takes texts, or pictures of any size, which are no rows of one array."""
-    return isinstance(model, Model) and isinstance(model.preprocess, EncodedKind)
+    """Whether a model takes texts, pictures of any size or items: no rows of one array."""
+    encoded = isinstance(model, Model) and isinstance(model.preprocess, EncodedKind)
+    return encoded or _of_catalogue(model)
+
+
+def _of_catalogue(model: Any) -> bool:
+    """Whether a model takes items of a catalogue, by id or title."""
+    return isinstance(model, Model) and isinstance(model.preprocess, Items)
+
+
+def _names(X: Any) -> list[Any]:
+    """The items of a list, of an array with one axis or column, or of a frame."""
+    if is_frame(X):
+        by_name = {str(column).lower(): column for column in X.columns}
+        known = (by_name[name] for name in COLUMNS["item"] if name in by_name)
+        X = X[next(known, X.columns[0])]
+    values = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X, dtype=object)
+    names: list[Any] = (values[:, 0] if values.ndim > 1 else values).tolist()
+    return names
 
 
 def _takes_rows(model: Any) -> bool:
@@ -201,6 +220,9 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
 
 class FewShotRegressor(RegressorMixin, _FewShot):  # type: ignore[misc]
     """A scikit-learn regressor that learns from a few examples with a meta-trained model.
+
+    Of a model of items X is their ids or titles: a list, an array, or a data frame with a column of
+    them; y is the ratings of one user, whose list `qs.rank(regressor.adapted_)` is.
 
     Args:
         model: A run directory, the name of a model or a `quickstudy.Model`. None learns without

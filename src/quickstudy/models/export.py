@@ -39,6 +39,8 @@ NOT_EXPORTED = (
 N_QUERIES = "n_queries"
 METADATA = "quickstudy.json"
 """Name of the metadata in a `.pt2` file."""
+LISTED = "places of items in the list preprocessing.ids, counted from 0, as int64"
+"""The queries of a model of items, in words."""
 ALTERNATIVE = "use the saved task (Adapted.save), which loads wherever quickstudy is installed"
 
 Run = Callable[[Tensor], Sequence[Tensor]]
@@ -48,19 +50,25 @@ class Predictor(nn.Module):
     """An adapted learner as a function of the queries alone, in float32 on the CPU.
 
     Windows of a series are put into their frames here: they come in the user's units, and so does
-    what follows them.
+    what follows them. Items of a catalogue come as their places in it, whole numbers.
 
     Shapes:
-        queries (queries, *x) -> logits and probabilities (queries, way), or values (queries,
-        outputs) alone; of windows (queries, lags) -> (queries, horizon), and of several channels
-        (queries, lags, C) -> (queries, horizon, C).
+        queries (queries, *x), of items (queries,) -> logits and probabilities (queries, way), or
+        values (queries, outputs) alone; of windows (queries, lags) -> (queries, horizon), and of
+        several channels (queries, lags, C) -> (queries, horizon, C).
     """
 
     def __init__(
-        self, learner: AnyLearner, state: Any, temperature: float, targets: Scale = IDENTITY
+        self,
+        learner: AnyLearner,
+        state: Any,
+        temperature: float,
+        targets: Scale = IDENTITY,
+        listed: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.targets = targets
+        self.register_buffer("listed", listed)
         self.learner = copy.deepcopy(learner).eval().requires_grad_(False)
         self.temperature = temperature
         parts, self.structure = pytree.tree_flatten(state)
@@ -73,6 +81,8 @@ class Predictor(nn.Module):
         parts = [self.get_buffer(name) for name in self.names]
         state = pytree.tree_unflatten(parts, self.structure)
         scale, x = self.targets, queries
+        if self.listed is not None:
+            x = self.get_buffer("listed")[queries]
         if isinstance(scale, FrameScale):
             x = in_frames(scale, queries).to(queries)
         outputs = answers(self.learner, state, x, self.temperature)
@@ -81,7 +91,7 @@ class Predictor(nn.Module):
         values = scale.answers(outputs[0], x)
         if isinstance(scale, FrameScale):
             values = as_people_read(scale, values).to(queries)
-        return (values,)
+        return (values if self.listed is None else values.float(),)
 
     @property
     def outputs(self) -> list[str]:
@@ -146,6 +156,7 @@ def describe(
         **({"columns": [*columns]} if isinstance(columns, dict) else {}),
         **({} if targets.is_identity else {"targets": targets.to_json()}),
         **({"queries": _in_words(targets)} if isinstance(targets, FrameScale) else {}),
+        **({"queries": LISTED} if preprocess and preprocess.listed is not None else {}),
     }
 
 
@@ -166,10 +177,12 @@ def exported(
     description: JSON | None = None,
     temperature: float = 1.0,
     targets: Scale = IDENTITY,
+    listed: Tensor | None = None,
 ) -> bytes:
     """An adapted model as the content of a file that runs without quickstudy.
 
-    Its input is `queries`, float32, and their number may differ from call to call. Its outputs are
+    Its input is `queries`, float32, and their number may differ from call to call; of inputs from a
+    list their places in it, int64. Its outputs are
     `logits` and `probabilities`, or `values` in regression. What it says is compared with what the
     learner says here, for 0, 1, 2 and 7 queries, before the content is given out.
 
@@ -181,6 +194,7 @@ def exported(
         description: How to use it, see `describe`; written as metadata.
         temperature: Divides the logits before they become probabilities.
         targets: The scale of the targets of a regression: the file answers in the user's units.
+        listed: All inputs there are, encoded, of a kind that has a list of them.
 
     Raises:
         UserError: Another suffix, a package is missing, a label cannot be written, the learner
@@ -203,6 +217,10 @@ def exported(
         asked = as_people_read(targets, targets.values(support_x).flatten(1)).to(support_x)
     queries = [_mixtures(asked, n) for n in BATCHES]
     inputs = queries
+    if listed is not None:
+        asked = torch.zeros(1, dtype=torch.int64)
+        queries = [torch.linspace(0, len(listed) - 1, n).long() for n in BATCHES]
+        inputs = [listed.to(support_x)[places] for places in queries]
     if isinstance(targets, FrameScale):
         inputs = [in_frames(targets, windows).to(support_x) for windows in queries]
     try:
@@ -225,11 +243,12 @@ def exported(
         ]
     if isinstance(targets, FrameScale):
         expected = [(as_people_read(targets, values),) for (values,) in expected]
-    predictor = Predictor(learner, state, temperature, targets)
+    predictor = Predictor(learner, state, temperature, targets, listed)
     write = _as_onnx if suffix == ".onnx" else _as_pt2
-    content, run = write(predictor, asked.shape[1:], metadata)
+    one = asked[:1].cpu() if listed is not None else asked[:1].cpu().float()
+    content, run = write(predictor, torch.zeros_like(one), metadata)
     for x, outputs in zip(queries, expected, strict=True):
-        results = _asked(run, x.cpu().float(), name, suffix)
+        results = _asked(run, x.to(one), name, suffix)
         for output, actual, reference in zip(predictor.outputs, results, outputs, strict=True):
             difference = _difference(actual, reference.cpu().float())
             if not difference <= TOLERANCE:
@@ -288,9 +307,7 @@ def _difference(actual: Tensor, reference: Tensor) -> float:
     return float((actual - reference).abs().max() / reference.abs().max().clamp(min=1))
 
 
-def _as_onnx(
-    predictor: Predictor, x_shape: Sequence[int], metadata: dict[str, str]
-) -> tuple[bytes, Run]:
+def _as_onnx(predictor: Predictor, one: Tensor, metadata: dict[str, str]) -> tuple[bytes, Run]:
     try:
         import onnx
         import onnxruntime
@@ -303,7 +320,7 @@ def _as_onnx(
         ) from error
     with _exporting(predictor, "ONNX"):
         program = torch.onnx.export(
-            _program(predictor, x_shape),
+            _program(predictor, one),
             input_names=["queries"],
             output_names=predictor.outputs,
             dynamo=True,
@@ -314,7 +331,7 @@ def _as_onnx(
         model.graph.ClearField("value_info")  # runtimes find out the shapes in between
         for part in (*model.graph.input, *model.graph.output):
             part.type.tensor_type.shape.dim[0].dim_param = N_QUERIES
-        ask_one_instead(model, x_shape)
+        ask_one_instead(model, one.numpy())
         onnx.helper.set_model_props(model, metadata)
         content = model.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -326,21 +343,19 @@ def _as_onnx(
     return content, run
 
 
-def _as_pt2(
-    predictor: Predictor, x_shape: Sequence[int], metadata: dict[str, str]
-) -> tuple[bytes, Run]:
+def _as_pt2(predictor: Predictor, one: Tensor, metadata: dict[str, str]) -> tuple[bytes, Run]:
     file = io.BytesIO()
     with _exporting(predictor, "a torch.export program"):
-        program = _program(predictor, x_shape)
+        program = _program(predictor, one)
         torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
     return file.getvalue(), program.module()
 
 
-def _program(predictor: Predictor, x_shape: Sequence[int]) -> torch.export.ExportedProgram:
+def _program(predictor: Predictor, one: Tensor) -> torch.export.ExportedProgram:
     """The operations that predict for any number of queries."""
     program = torch.export.export(
         predictor,
-        (torch.zeros(3, *x_shape),),
+        (one.expand(3, *one.shape[1:]).clone(),),
         dynamic_shapes=({0: torch.export.Dim(N_QUERIES)},),
         strict=False,
     )

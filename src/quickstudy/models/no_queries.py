@@ -6,10 +6,11 @@ shape, may be any: PyTorch refuses, and ONNX Runtime divides by zero, also in so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import fx
 
 ATEN = torch.ops.aten
@@ -36,16 +37,16 @@ def write_out_sizes(nodes: Iterable[fx.Node]) -> None:
         node.update_arg(at, shape)
 
 
-def ask_one_instead(model: Any, x_shape: Sequence[int]) -> None:
-    """Has an ONNX model compute with one query of zeros where there is none, and drop its answer.
+def ask_one_instead(model: Any, one: NDArray[Any]) -> None:
+    """Has an ONNX model compute with one query where there is none, and drop its answer.
 
         filler  = one[: max(1 - n, 0)],  outputs = model(queries with filler)[:n]
 
     Args:
         model: Of one input and outputs whose first axis is that of the queries; it is changed.
-        x_shape: Shape of one query.
+        one: A query `(1, *x)`.
     """
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
     graph = model.graph
     queries, n = graph.input[0].name, "n_asked"
@@ -54,10 +55,7 @@ def ask_one_instead(model: Any, x_shape: Sequence[int]) -> None:
     graph.initializer.extend(
         helper.make_tensor(name, TensorProto.INT64, [1], value) for name, value in numbers.items()
     )
-    zeros = bytes(4 * int(torch.Size(x_shape).numel()))
-    graph.initializer.append(
-        helper.make_tensor("a_query", TensorProto.FLOAT, [1, *x_shape], zeros, raw=True)
-    )
+    graph.initializer.append(numpy_helper.from_array(one, "a_query"))
     renamed = {queries: one_or_more, **{each.name: f"{each.name}_of_all" for each in graph.output}}
     for node in graph.node:
         for names in (node.input, node.output):
