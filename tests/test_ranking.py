@@ -47,6 +47,25 @@ def test_the_whole_catalogue_is_ranked_without_what_was_rated(model):
         rank(adapted, 0)
 
 
+def test_popularity_orders_the_list_and_leaves_the_ratings(model):
+    adapted = model.adapt(list(model.preprocess.ids[:5]), [5.0, 1.0, 4.0, 2.0, 3.0])
+    plain = {each.item: each for each in rank(adapted)}
+    for weight in (0.3, 1000.0):
+        lifted = rank(adapted, popularity=weight)
+        for each in lifted:
+            before = plain[each.item]
+            for part in ("rating", "low", "high"):
+                assert getattr(each, part) == pytest.approx(getattr(before, part), abs=1e-5)
+            expected = before.score + weight * np.log1p(each.n_ratings)
+            assert each.score == pytest.approx(expected, rel=1e-6)
+        scores = [each.score for each in lifted]
+        assert scores == sorted(scores, reverse=True)
+    counts = [each.n_ratings for each in lifted]
+    assert counts == sorted(counts, reverse=True)  # 1000 leaves no say to the ratings
+    with pytest.raises(UserError, match="at least 0"):
+        rank(adapted, popularity=-1.0)
+
+
 def test_ratings_change_the_list(model):
     items = model.preprocess
     liked, disliked = (

@@ -39,8 +39,8 @@ class Ranked(NamedTuple):
     Attributes:
         item, title: Its id and title.
         rating: The rating that is expected, within the scale.
-        score: What the list is ordered by: the same, where it may be beyond the scale; of a new
-            user the lower end of the interval of the mean rating.
+        score: What the list is ordered by: the same, where it may be beyond the scale, and what
+            popularity adds; of a new user the lower end of the interval of the mean rating.
         n_ratings: How many people of meta-training rated it; 0 for one that is known by its
             features alone.
         low, high: Ends of the interval of the rating, within the scale; None where the learner
@@ -86,9 +86,15 @@ class Shares(NamedTuple):
 
 
 def rank(
-    user: Adapted | Model, n: int | None = None, coverage: float = CENTRAL, least: int = 0
+    user: Adapted | Model,
+    n: int | None = None,
+    coverage: float = CENTRAL,
+    least: int = 0,
+    popularity: float = 0.0,
 ) -> list[Ranked]:
     """The whole catalogue by the rating that is expected of a user, best first.
+
+        score = expected rating + popularity * log(1 + number of ratings)
 
     Items that the user rated are left out. Of equal scores the one that more people rated is first.
 
@@ -98,20 +104,25 @@ def rank(
         n: Length of the list; all where omitted.
         coverage: Part of the ratings that the interval of each is to hold.
         least: How many people must have rated an item for it to be in the list.
+        popularity: How much it counts that many people rated an item. With 0 the list is of what
+            the user would rate best; with more, nearer to what people pick.
 
     Raises:
-        UserError: The model is not of items, n is below 1, or `coverage` is not between 0 and 1.
+        UserError: The model is not of items, n is below 1, `popularity` below 0, or `coverage` not
+            between 0 and 1.
     """
     items = items_of(_model(user))
     at_least("rank", 1, n=n)
+    at_least("rank", 0, popularity=popularity)
     rated = {*items.places_of(user.support_x).tolist()} if isinstance(user, Adapted) else set()
     known = [place for place, count in enumerate(items.counts) if count >= least]
     left = np.array([place for place in known if place not in rated], dtype=np.int64)
-    scores, counts = _scores(user, items, left), np.asarray(items.counts)[left]
+    ratings, counts = _ratings(user, items, left), np.asarray(items.counts)[left]
+    scores = ratings + popularity * np.log1p(counts)
     if isinstance(user, Model):
         scores = scores - SURE * np.asarray(items.spread)[left] / np.sqrt(np.maximum(counts, 1))
     order = np.lexsort((-counts, -scores))[:n]
-    return _ranked(user, items, left[order], scores[order], coverage)
+    return _ranked(user, items, left[order], ratings[order], scores[order], coverage)
 
 
 def expected(
@@ -129,10 +140,11 @@ def expected(
     """
     items = items_of(_model(user))
     places = items.places(names)
-    return _ranked(user, items, places, _scores(user, items, places), coverage)
+    ratings = _ratings(user, items, places)
+    return _ranked(user, items, places, ratings, ratings, coverage)
 
 
-def _scores(user: Adapted | Model, items: Items, places: Places) -> Any:
+def _ratings(user: Adapted | Model, items: Items, places: Places) -> Any:
     """The expected ratings of items, where they may be beyond the scale."""
     if not isinstance(user, Adapted):
         return np.asarray(items.base)[places]
@@ -140,10 +152,9 @@ def _scores(user: Adapted | Model, items: Items, places: Places) -> Any:
 
 
 def _ranked(
-    user: Adapted | Model, items: Items, places: Places, scores: Any, coverage: float
+    user: Adapted | Model, items: Items, places: Places, ratings: Any, scores: Any, coverage: float
 ) -> list[Ranked]:
     ends: Any = [(None, None)] * len(places)
-    ratings = scores if isinstance(user, Adapted) else _scores(user, items, places)
     if len(places) and isinstance(user, Adapted) and gives_intervals(user.model):
         x = user.model.inputs(torch.from_numpy(items.table[places])).x
         both = np.clip(np.hstack(interval_of(user, x, coverage)), items.low, items.high)
