@@ -96,6 +96,7 @@ def test_the_column_of_ratings_can_be_named(tmp_path):
         ("item,rating\n1,5\nHeet (1995),3\n", "mine.csv", "'Heet (1995)' in line 3"),
         ("item,rating\nSabrina,3\n", "mine.csv", "2 have: 4 (Sabrina), 5 (Sabrina)"),
         ("item,rating\n1,5\n2,5.5\n", "mine.csv", "5.5 in line 3"),
+        ("item,rating\n1,0\n", "mine.csv", "0 in line 2"),
         ("item,rating\n1,5\n2,nan\n", "mine.csv", "'nan' in line 3"),
         ("item,rating\n1,4/5\n", "mine.csv", "'4/5' in line 2"),
         ("item,rating\n1,5\n,3\n", "mine.csv", "none in line 3"),
