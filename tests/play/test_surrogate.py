@@ -194,8 +194,9 @@ def test_steps_of_padding_count_nowhere(surrogate: Callable[..., Tensor]) -> Non
     ours = [log_p, behaviour, advantage][: 2 if surrogate is kl_to_behaviour else 3]
 
     def value_and_slope(n_more: int, fill: float) -> tuple[Tensor, Tensor]:
-        wide = [torch.where(weight > 0, each, fill) for each in ours]
-        first, *others = (torch.nn.functional.pad(x, [0, n_more], value=fill) for x in wide)
+        fills = [fill, -fill, fill]
+        wide = [torch.where(weight > 0, x, y) for x, y in zip(ours, fills, strict=False)]
+        first, *others = (torch.nn.functional.pad(x, [0, n_more], value=0.0) for x in wide)
         seen = torch.nn.functional.pad(weight, [0, n_more])
         slope, value = torch.func.grad_and_value(surrogate)(first, *others, seen)
         return value, slope[:, :5] * weight
