@@ -37,6 +37,7 @@ MODULES = (
     "quickstudy.learner",
     "quickstudy.learners.embedding",
     "quickstudy.testing",
+    "quickstudy.testing.control",
 )
 FIRST = (
     "quickstudy.load",
@@ -49,6 +50,7 @@ FIRST = (
     "quickstudy.Model.adapt",
     "quickstudy.Adapted.predict",
     "quickstudy.testing.check_learner",
+    "quickstudy.testing.control.check_policy",
 )
 """What is called first."""
 LONGEST = 6

@@ -71,6 +71,13 @@ class Rollouts(NamedTuple):
         weight (rounds, episodes, steps): 1 for a step that was lived through, 0 after the end.
         final (rounds, episodes, *observation): after the last step that was lived through.
         terminated (rounds, episodes): 1 where the world ended an episode, 0 where time did.
+
+    Example:
+        >>> from quickstudy.domains.control import PointGoal, WorldTasks
+        >>> tasks = WorldTasks(PointGoal(horizon=5), n_shot=2, n_updates=3)
+        >>> policy = qs.build("PolicyMAML", tasks)
+        >>> policy.practise(tasks.task("test", 0)).support.reward.shape  # (rounds, episodes, steps)
+        torch.Size([3, 2, 5])
     """
 
     observation: Tensor

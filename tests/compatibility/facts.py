@@ -223,6 +223,10 @@ def names() -> JSON:
         for name, value in vars(testing).items()
         if name.startswith("check_") or name == "random_tasks"
     }
+    control = importlib.import_module("quickstudy.testing.control")
+    public["quickstudy.testing.control"] = {
+        name: parameters(getattr(control, name)) for name in control.__all__ if name.islower()
+    }
     for name, methods in HELD.items():
         kind = getattr(qs, name)
         public[name] = {method: parameters(getattr(kind, method)) for method in methods.split()}

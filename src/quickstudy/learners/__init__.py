@@ -24,6 +24,7 @@ from quickstudy.learners.neural_process import NeuralProcess
 from quickstudy.learners.policy_maml import PolicyMAML
 from quickstudy.learners.pooled import Pooled
 from quickstudy.learners.prior_head import PriorHead
+from quickstudy.learners.promp import ProMP
 from quickstudy.learners.proto_maml import ProtoMAML
 from quickstudy.learners.prototypical import PrototypicalNetwork
 from quickstudy.learners.relation import RelationNetwork
@@ -59,6 +60,7 @@ __all__ = [
     "PolicyMAML",
     "Pooled",
     "PriorHead",
+    "ProMP",
     "ProtoMAML",
     "PrototypicalNetwork",
     "RelationNetwork",

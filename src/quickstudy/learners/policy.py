@@ -151,6 +151,7 @@ class Policy(Learner[PolicyState], ABC):
         return play(self.world, _Player(self, state), practice)
 
     @final
+    @torch.no_grad()
     def practise(self, task: Task) -> Task:
         return trial(task, self.begin(), self.play, self.update)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, cast, get_args
 
 from torch import Tensor, nn
@@ -42,6 +43,12 @@ class PolicyMAML(Policy):
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017, algorithm 3; Rothfuss et
     al.: ProMP, ICLR 2019, section 5 (ratio); Foerster et al.: DiCE, ICML 2018.
+
+    Example:
+        >>> from quickstudy.domains.control import PointGoal, WorldTasks
+        >>> tasks = WorldTasks(PointGoal(horizon=5), n_shot=2)
+        >>> qs.build("PolicyMAML", tasks).respond(tasks.task("test", 0)).shape  # return, success
+        torch.Size([20, 2])
     """
 
     def __init__(
@@ -63,6 +70,9 @@ class PolicyMAML(Policy):
             )
         self.estimator: Estimator = estimator
         self.meta_gradient = meta_gradient
+        # The value of dice does not depend on the parameters, its derivatives do.
+        exact = estimator == "ratio" and meta_gradient != "first"
+        self.tags = replace(self.tags, exact_meta_gradient=exact)
 
     def update(self, state: PolicyState, played: Rollouts) -> PolicyState:
         return self.ascend(state, played, self.meta_gradient or "exact")
