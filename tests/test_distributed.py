@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import torch
 from test_resume import environment
 from torch.distributed import HashStore
 
-from quickstudy.batching.meeting import meet
+from quickstudy.batching.meeting import leave, meet
 from quickstudy.cli.main import main
 from quickstudy.errors import QuickstudyError
 from quickstudy.files.rundir import RunDirectory
@@ -169,3 +169,14 @@ def test_groups_of_one_launch_do_not_take_words_of_each_other() -> None:
     assert groups[0][1].get("place") == b"2", "a group keeps what is its own"
     with pytest.raises(QuickstudyError, match=r"process 1 of 2: all processes .* within 0 seconds"):
         meet(HashStore(), 0, 2, patience=0.0)
+
+
+def test_nobody_leaves_before_all_have_come_to_the_end() -> None:
+    """The last all-reduce may be over here and not yet there: a closed connection would lose it."""
+    store = HashStore()
+    with ThreadPoolExecutor(2) as pool:
+        early = [pool.submit(leave, store, rank, 3) for rank in (0, 1)]
+        assert not wait(early, timeout=0.2).done
+        leave(store, 2, 3)
+    assert [each.result() for each in early] == [None, None]
+    leave(HashStore(), 0, 2, patience=0.1)  # the other was killed, which is no failure of this one

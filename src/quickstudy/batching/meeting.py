@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
@@ -19,6 +20,8 @@ from quickstudy.errors import QuickstudyError
 PATIENCE = 600.0
 """Seconds in which all processes of a group must have come."""
 PAUSE = 0.05
+LEAVING = 60.0
+"""Seconds for which a process at its end waits for the others."""
 
 
 def launch_store() -> Store:
@@ -74,6 +77,22 @@ def meet(store: Store, rank: int, size: int, patience: float = PATIENCE) -> Stor
             )
         time.sleep(PAUSE)
     return PrefixStore(group, store)
+
+
+def leave(store: Store, rank: int, size: int, patience: float = LEAVING) -> None:
+    """Returns once all processes of a group have come here, or when some do not come.
+
+    A process that ends closes its connections: what another has not read from them yet is lost, so
+    that a run that is done would fail there, and be started again.
+
+    Args:
+        store: That of this group.
+        rank, size: This process's rank, and the number of processes.
+        patience: Seconds to wait for the others.
+    """
+    with suppress(RuntimeError):  # The store goes with the first process, once that has seen all.
+        store.set(f"leaving/{rank}", "yes")
+        store.wait([f"leaving/{other}" for other in range(size)], timedelta(seconds=patience))
 
 
 def remember(name: str) -> None:

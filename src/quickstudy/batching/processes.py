@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from quickstudy.batching.meeting import launch_store, meet
+from quickstudy.batching.meeting import launch_store, leave, meet
 from quickstudy.errors import QuickstudyError
 from quickstudy.learner import AnyLearner
 
@@ -52,6 +52,7 @@ def joined() -> Iterator[None]:
     try:
         yield
         all_reduce(torch.zeros(1))  # All leave together, or learn that one has failed at the end.
+        leave(store, rank, size)
     except PartedError as error:
         reason = "it ended without a word: it was killed, or its machine was lost"
         with suppress(RuntimeError):
