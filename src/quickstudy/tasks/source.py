@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 LARGEST_SEED = 2**64 - 1
 T = TypeVar("T", bound="TaskSource")
+Figures: TypeAlias = "list[Figure]"
+"""Figures of tasks; readers of signatures find the name without loading matplotlib."""
 
 
 def generator(seed: int, stream: str, index: int) -> np.random.Generator:
@@ -176,7 +178,7 @@ class TaskSource(ABC):
 
     def figures(
         self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
-    ) -> list[Figure]:
+    ) -> Figures:
         """Pictures of a learner's answers on the tasks of a split; none by default.
 
         Args:

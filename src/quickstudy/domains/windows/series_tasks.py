@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import nn
@@ -31,10 +31,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.arrays import split_names
 from quickstudy.tasks.contents import Unit, held, marks_of
 from quickstudy.tasks.recorded import Recorded, dealt
-from quickstudy.tasks.source import Split, generator, no_more
-
-if TYPE_CHECKING:
-    from quickstudy.figures.sheet import Figure
+from quickstudy.tasks.source import Figures, Split, generator, no_more
 
 
 class Timeline(NamedTuple):
@@ -123,7 +120,7 @@ class SeriesTasks(WindowTasks):
 
     def figures(
         self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
-    ) -> list[Figure]:
+    ) -> Figures:
         """The last forecast of each of the first n series, beside what came."""
         from quickstudy.domains.windows.picture import fan_of  # matplotlib is slow to load
         from quickstudy.figures.fan import fan

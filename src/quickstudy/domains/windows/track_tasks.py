@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +23,7 @@ from quickstudy.metrics import Metric
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.contents import Unit, held, marks_of
 from quickstudy.tasks.recorded import Recorded, dealt
-from quickstudy.tasks.source import Split, no_more
-
-if TYPE_CHECKING:
-    from quickstudy.figures.sheet import Figure
+from quickstudy.tasks.source import Figures, Split, no_more
 
 CUT = 0.2
 """Part of the frames of a recording that is learned from, in meta-valid and meta-test."""
@@ -83,7 +79,7 @@ class TrackTasks(WindowTasks):
 
     def figures(
         self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
-    ) -> list[Figure]:
+    ) -> Figures:
         """Tracks of a moment of each of the first n recordings, before and after adapting to it."""
         from quickstudy.domains.windows.picture import tracks_of  # matplotlib is slow to load
 
