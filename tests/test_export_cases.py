@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import cases
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 from cases import CASES, Case
 from test_docs import ROOT
+from torch import nn
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.utils import _pytree as pytree
 
 from quickstudy.errors import UserError
 from quickstudy.models.export import exported
-from quickstudy.nets import calibrate
+from quickstudy.nets import Conv4, calibrate
 from quickstudy.nets.norm import kinds
 from quickstudy.task import to_like
 from quickstudy.testing import random_tasks
@@ -23,6 +25,24 @@ from quickstudy.testing import random_tasks
 # What docs/export.md says of each case that cannot be exported.
 CANNOT = {"maml-exact-batch-plain": "The norm `batch` in a network of vectors"}
 SEEN: set[Any] = set()
+
+
+class Shallow(Conv4):
+    """A Conv4 whose middle blocks only pool: two blocks have every operation that four have."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for i in (1, 2):
+            pools = [part for part in self.blocks[i] if isinstance(part, nn.MaxPool2d)]
+            self.blocks[i] = nn.Sequential(*pools)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow_networks() -> Any:
+    """Tracing takes as long as a network has operations. `proto-stride` stays a whole Conv4."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases, "Conv4", Shallow)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
