@@ -19,7 +19,8 @@ LONG = (
     "search/test_finals.py", "search/test_study.py", "selection/test_command.py",
     "serve/test_crash.py", "serve/test_crowd.py", "serve/test_fuzz.py", "serve/test_logs.py",
     "serve/test_rush.py", "serve/test_serve_docs.py", "tabular/test_measure.py",
-    "test_distributed.py", "test_docs.py",
+    "test_distributed.py", "test_docs.py", "test_estimate.py", "test_export.py",
+    "test_export_cases.py",
 )  # fmt: skip
 """Files of few tests that take long."""
 
@@ -35,6 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # No test fills the user's cache; those of the cache have one of their own.
     os.environ["QUICKSTUDY_FEATURES"] = "off"
+    # In memory where there is room: files and databases wait for a disk some thousand times.
+    memory = Path("/dev/shm")
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
     # torch 2.13's own: torch.func.jvp compiles its rules with torch.jit.script at first use.
     config.addinivalue_line(
         "filterwarnings", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"
