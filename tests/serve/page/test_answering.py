@@ -55,7 +55,12 @@ def test_answers_are_those_of_the_server(visit: Visit) -> None:
         meter = answer.get_by_role("meter")
         said = float(meter.get_attribute("aria-valuenow"))
         assert said == pytest.approx(prediction["confidence"], abs=0.01)
-        width = meter.evaluate("(m) => m.firstChild.getBoundingClientRect().width / m.clientWidth")
+        width = meter.evaluate(
+            """async (m) => {
+              await Promise.all(m.getAnimations({ subtree: true }).map((each) => each.finished));
+              return m.firstChild.getBoundingClientRect().width / m.clientWidth;
+            }"""
+        )
         assert width == pytest.approx(said, abs=0.05)
         near = answer.get_by_role("list", name="Closest examples").get_by_role("listitem").all()
         assert [item.locator("small").inner_text() for item in near] == [
