@@ -71,7 +71,8 @@ def test_importing_loads_nothing_slow() -> None:
         "def show(): print(*{name.split('.')[0] for name in set(sys.modules) - before})\n"
         "import quickstudy; show(); print(*quickstudy.metrics.METRICS)\n"
         "import quickstudy.cli.main, quickstudy.serve.app; show()\n"
-        "quickstudy.cli.options.train_parser(['--tasks', 'windows'])\n"
+        "for tasks in ('windows', 'eth_ucy', 'ratings'):\n"
+        "    quickstudy.cli.options.train_parser(['--tasks', tasks])\n"
         "print('matplotlib.axes' in sys.modules)"
     )
     package, metrics, doors, draws = run(code).splitlines()

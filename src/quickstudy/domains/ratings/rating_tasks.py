@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -23,10 +23,7 @@ from quickstudy.metrics import Metric
 from quickstudy.targets import OffsetScale, TargetRule
 from quickstudy.task import Examples, Kind, Task
 from quickstudy.tasks.contents import Contents, Held, contents_of, marks_of
-from quickstudy.tasks.source import SPLITS, Split, TaskSource, generator
-
-if TYPE_CHECKING:
-    from quickstudy.figures.sheet import Figure
+from quickstudy.tasks.source import SPLITS, Figures, Split, TaskSource, generator
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -136,7 +133,7 @@ class RatingTasks(TaskSource):
 
     def figures(
         self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
-    ) -> list[Figure]:
+    ) -> Figures:
         """The error against the number of ratings, beside the opponents."""
         from quickstudy.domains.ratings.picture import error_by_ratings  # matplotlib loads slowly
 
