@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks, agents
 from quickstudy.domains.control.bandit_agents import (
     UCB,
+    BanditAgent,
     Gittins,
     Preference,
     Pulls,
@@ -153,11 +154,30 @@ def test_pulls_of_the_support_are_remembered(preference: Preference) -> None:
     assert oracle > learned > 0.96 * oracle > alone
 
 
+def test_pulls_left_are_those_of_the_episode() -> None:
+    lefts: list[list[float]] = []
+
+    def preference(pulls: Pulls, left: Tensor) -> Tensor:
+        lefts.append(left.tolist())
+        return torch.zeros_like(pulls.n)
+
+    seen, before = torch.ones(2, 1), Pulls(torch.full((3,), 7.0), torch.zeros(3))
+    agent = BanditAgent(preference, before, horizon=3)
+    memory = agent.begin(seen)
+    for _ in range(3):
+        choice = agent.act(memory, seen, torch.full((2, 1), 0.5))
+        memory = agent.remember(memory, seen, choice.action, torch.zeros(2))
+    assert lefts == [[3.0, 3.0], [2.0, 2.0], [1.0, 1.0]]
+
+
 def test_an_index_looks_no_farther_than_its_table() -> None:
     player = Gittins(gittins_indices(10))
     # Known better than the table: by the posterior means.
     pulls = Pulls(torch.tensor([[200.0, 100.0]]), torch.tensor([[100.0, 51.0]]))
     assert player(pulls, torch.tensor([10.0])).argmax() == 1
+    # Known as well as the table: a mean of 10 / 12 is above the index of an unknown arm.
+    pulls = Pulls(torch.tensor([[10.0, 0.0]]), torch.tensor([[9.0, 0.0]]))
+    assert player(pulls, torch.tensor([10.0])).argmax() == 0
     # Known a little: eight pulls, and two of ten are looked at.
     pulls = Pulls(torch.tensor([[8.0, 0.0]]), torch.tensor([[4.0, 0.0]]))
     index = gittins_indices(10)

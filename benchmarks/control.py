@@ -1,0 +1,149 @@
+"""Control: how fast worlds are, and how good the classical players of bandits.
+
+    python benchmarks/control.py worlds --out benchmarks/control.json
+    python benchmarks/control.py bandits --out benchmarks/control.json
+
+Both run on one thread. A speed is that of the best of some rounds, in CPU seconds, as other
+programs of the machine only ever make a round slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks
+from quickstudy.files.machine import machine
+from quickstudy.play import Practice, World, play
+from quickstudy.play.rollout import Choice
+from quickstudy.task import stack
+
+EPISODES = 800
+WORLDS: dict[str, World] = {
+    "point-goal": PointGoal(),
+    "point-goal, sparse": PointGoal(sparse=True),
+    "bandit, 10 arms": Bandit(n_arms=10, horizon=100),
+    "reach": Reach(horizon=100),
+}
+BANDITS = ((5, 10), (10, 10), (5, 100), (10, 100))
+
+
+class Constant:
+    """An agent that always does the same, so that a rollout costs what the world costs."""
+
+    def __init__(self, action: torch.Tensor) -> None:
+        self.choice = Choice(action, action.new_zeros(len(action)))
+
+    def begin(self, observation: torch.Tensor) -> tuple[()]:
+        return ()
+
+    def act(self, memory: Any, observation: torch.Tensor, noise: torch.Tensor) -> Choice:
+        return self.choice
+
+    def remember(self, memory: Any, *seen: torch.Tensor) -> tuple[()]:
+        return ()
+
+
+def millions(work: Callable[[], object], n_steps: int, rounds: int = 15) -> float:
+    """Millions of steps in a CPU second."""
+    work()
+    best = math.inf
+    for _ in range(rounds):
+        started = time.process_time()
+        work()
+        best = min(best, time.process_time() - started)
+    return round(n_steps / best / 1e6, 2)
+
+
+def speed(world: World) -> dict[str, float]:
+    """Steps a CPU second of a transition with its reward, of all functions, and of a rollout."""
+    rng = np.random.default_rng(0)
+    hidden, noise = world.draw(rng), world.noise(rng, EPISODES)
+    action = torch.zeros(EPISODES, world.n_out)
+    action[:, 0] = 0.05 if world.n_actions is None else 1
+    start, chance = world.initial(hidden, noise.initial[0]), noise.transition[0]
+
+    def bare() -> None:
+        state = start
+        for t in range(world.horizon):
+            after = world.transition(hidden, state, action, chance[:, t])
+            world.reward(hidden, state, action, after)
+            state = after
+
+    def whole() -> None:
+        state = start
+        for t in range(world.horizon):
+            world.observation(hidden, state)
+            after = world.transition(hidden, state, action, chance[:, t])
+            world.reward(hidden, state, action, after)
+            world.terminal(hidden, after)
+            state = after
+
+    agent, practice = Constant(action), Practice(hidden, noise)
+    n = EPISODES * world.horizon
+    return {
+        "transition and reward": millions(bare, n),
+        "all functions": millions(whole, n),
+        "play": millions(lambda: play(world, agent, practice), n),
+    }
+
+
+def bandits(n_worlds: int) -> dict[str, Any]:
+    """The mean return of each classical player in an episode of its own, and its interval."""
+    results: dict[str, Any] = {}
+    for n_arms, horizon in BANDITS:
+        source = WorldTasks(Bandit(n_arms, horizon), n_shot=1, n_query=10, n_updates=0)
+        returns: dict[str, list[torch.Tensor]] = {}
+        players = source.rungs(None)
+        for first in range(0, n_worlds, 100):
+            worlds = stack([source.task("test", index) for index in range(first, first + 100)])
+            for name, player in players.items():
+                each = torch.vmap(player.respond)(worlds)[..., 0].mean(dim=1)
+                returns.setdefault(name, []).append(each)
+        results[f"{n_arms} arms, {horizon} pulls"] = {
+            name: {
+                "mean": round(float(torch.cat(each).mean()), 3),
+                "interval": round(1.96 * float(torch.cat(each).std()) / math.sqrt(n_worlds), 3),
+            }
+            for name, each in returns.items()
+        }
+        print(n_arms, horizon, results[f"{n_arms} arms, {horizon} pulls"], flush=True)
+    return {"worlds": n_worlds, "episodes": 10, "returns": results}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("part", choices=["worlds", "bandits"])
+    parser.add_argument("--n-worlds", type=int, default=1000)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.part == "worlds":
+        speeds = {name: speed(world) for name, world in WORLDS.items()}
+        result: dict[str, Any] = {"episodes": EPISODES, "million steps a CPU second": speeds}
+        print(json.dumps(speeds, indent=1))
+    else:
+        result = bandits(options.n_worlds)
+    result |= {
+        "command": shlex.join(["python", "benchmarks/control.py", *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        **machine(),
+    }
+    if options.out:
+        record = json.loads(options.out.read_text()) if options.out.exists() else {}
+        options.out.write_text(json.dumps(record | {options.part: result}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
