@@ -52,8 +52,10 @@ def recommended(server: Client, ratings: dict[Any, Any], n: int = 100) -> dict[s
 
 def test_a_list_follows_from_ratings_in_one_call(server: Client, model: qs.Model) -> None:
     """As in Python: its order, ratings and intervals; beside it what everybody gets."""
-    items, adapted = model.preprocess, model.adapt([*RATED], [*RATED.values()])
-    sent = {"support": support_of(RATED), "n": 7}
+    items = model.preprocess
+    ratings = {items.ids[int(np.argmax(items.base))]: 2.0} | RATED  # also what everybody gets first
+    adapted = model.adapt([*ratings], [*ratings.values()])
+    sent = {"support": support_of(ratings), "n": 7}
     said = server.post(f"{FILMS}:recommend", json=sent).json()
     expected = rank(adapted, 7)
     assert [each["item"] for each in said["recommendations"]] == [each.item for each in expected]
@@ -65,12 +67,12 @@ def test_a_list_follows_from_ratings_in_one_call(server: Client, model: qs.Model
         assert each["low"] == pytest.approx(max(low[number], items.low), rel=1e-4)
         assert each["high"] == pytest.approx(min(high[number], items.high), rel=1e-4)
         assert items.low <= each["low"] < each["rating"] <= each["high"] <= items.high
-    unrated = [place for place, item in enumerate(items.ids) if item not in RATED]
+    unrated = [place for place, item in enumerate(items.ids) if item not in ratings]
     by_mean = sorted(unrated, key=lambda place: -items.base[place])
     assert [each["item"] for each in said["by_mean"]] == [items.ids[p] for p in by_mean[:7]]
     places = [by_mean.index(items.ids.index(each["item"])) + 1 for each in said["recommendations"]]
     assert [each["place_by_mean"] for each in said["recommendations"]] == places
-    assert len(recommended(server, RATED)) == len(items.ids) - len(RATED)
+    assert len(recommended(server, ratings)) == len(items.ids) - len(ratings)
 
 
 def test_the_reasons_add_up_and_are_what_each_rating_changes(server: Client) -> None:
