@@ -26,9 +26,12 @@ from quickstudy.learner import Learner, Tags
 from quickstudy.learners.embedding import EmbeddingLearner
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
+from quickstudy.models.policy import AdaptedPolicy
+from quickstudy.models.policy_model import PolicyModel
+from quickstudy.models.practise import practise
 from quickstudy.models.ranking import questions, rank
 from quickstudy.models.reasons import reasons
-from quickstudy.models.saved import load, load_task, model
+from quickstudy.models.saved import load, load_policy, load_task, model
 from quickstudy.task import Examples, Task
 from quickstudy.training.estimate import Estimate, estimate
 from quickstudy.training.loop import train
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adapted",
+    "AdaptedPolicy",
     "AlgorithmSelector",
     "CheckpointError",
     "DataError",
@@ -55,6 +59,7 @@ __all__ = [
     "Learner",
     "Model",
     "NonFiniteError",
+    "PolicyModel",
     "QuickstudyError",
     "Tags",
     "Task",
@@ -69,9 +74,11 @@ __all__ = [
     "evaluate",
     "learners",
     "load",
+    "load_policy",
     "load_task",
     "model",
     "nets",
+    "practise",
     "questions",
     "rank",
     "reasons",

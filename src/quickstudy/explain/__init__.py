@@ -4,6 +4,12 @@ from quickstudy.explain.attribution import Attribution, Method, attribute
 from quickstudy.explain.comparison import Neighbour, Neighbours, attention, contributions, nearest
 from quickstudy.explain.explanation import Explanation, explain, named
 from quickstudy.explain.layers import LayerChange, layer_changes, linear_cka
+from quickstudy.explain.policy import (
+    ActionChange,
+    EpisodePart,
+    PolicyExplanation,
+    explain_policy,
+)
 from quickstudy.explain.removal import (
     Counterfactual,
     Suspect,
@@ -14,13 +20,16 @@ from quickstudy.explain.removal import (
 from quickstudy.explain.words import Word, WordShares, word_shares
 
 __all__ = [
+    "ActionChange",
     "Attribution",
     "Counterfactual",
+    "EpisodePart",
     "Explanation",
     "LayerChange",
     "Method",
     "Neighbour",
     "Neighbours",
+    "PolicyExplanation",
     "Suspect",
     "Word",
     "WordShares",
@@ -29,6 +38,7 @@ __all__ = [
     "contributions",
     "counterfactual",
     "explain",
+    "explain_policy",
     "influence",
     "layer_changes",
     "linear_cka",

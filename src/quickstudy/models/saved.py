@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,10 +24,14 @@ from quickstudy.files.shipped import run_of
 from quickstudy.inputs import InputKind, kind_from_json
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
+from quickstudy.learners.policy import Policy
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.frozen import TABLES, frozen, tables
 from quickstudy.models.model import Model
 from quickstudy.models.named import by_name, named_models
+from quickstudy.models.policy import AdaptedPolicy
+from quickstudy.models.policy_files import POLICY_FORMAT, rounds_of
+from quickstudy.models.policy_model import PolicyModel
 from quickstudy.models.task_files import TASK_FORMAT, support_of
 from quickstudy.nets.traits import check_architectures
 from quickstudy.targets import rule_from_json
@@ -72,10 +76,13 @@ def load(
         check_architectures(learner, record.get("networks"), str(run))
         _load_weights(learner, weights)
         learner.to(device=device)
+        kind = kind_from_json(record.get("preprocess"), record.get("runtime"))
+        if learner.kind == "control":
+            return PolicyModel(cast(Policy, learner), kind)
         return Model(
             learner,
             tuple(record["x_shape"]),
-            kind_from_json(record.get("preprocess"), record.get("runtime")),
+            kind,
             float(record.get("temperature", 1.0)),
             _threshold(record),
             rule_from_json(record.get("targets")),
@@ -174,37 +181,16 @@ def task_from_bytes(
     content: bytes, name: str, learner: AnyLearner | None = None, model: Model | None = None
 ) -> Adapted:
     """The adapted model of `Adapted.to_bytes`; `name` is for messages, the rest as `load_task`."""
-    tensors, header = tensors_from_bytes(content, name)
-    seal = header.pop("sha256", None)
-    if header.get("format") != TASK_FORMAT:
-        raise CheckpointError(
-            f"{name}: this quickstudy reads saved tasks of format {TASK_FORMAT}; received "
-            f"{header.get('format')!r}; adapt again with this version."
-        )
-    if seal != tensor_seal(header, tensors):
-        raise CheckpointError(
-            f"{name}: the sha256 of the task does not match; received a damaged or altered file; "
-            "restore it from a copy, or adapt again."
-        )
-    with_model = header.get("has_model") is not False
-    if with_model and learner is None and header.get("specs") is None:
+    tensors, header = _sealed(content, name)
+    if header.get("kind") == "control":
         raise UserError(
-            f"load_task: {name} is of a {header.get('learner', 'learner')} that was built in "
-            "Python; received no learner to load it into; pass learner=."
+            f"{name}: expected an adapted model that answers queries; received a policy, which "
+            "acts; ask it with quickstudy act, or open it with quickstudy.load_policy."
         )
-    if not with_model and model is None:
-        raise UserError(
-            f"load_task: {name} was saved without its meta-trained model; received none beside it; "
-            "pass model=."
-        )
+    with_model = _has_model(header, name, learner, model, "load_task")
     with reading_model(name):
         if with_model or model is None:
-            learner = learner or catalog.from_specs(header["specs"])
-        else:
-            learner = model.learner
-        check_architectures(learner, header.get("networks"), name)
-        if with_model or model is None:
-            _load_weights(learner, under(tensors, "weights/"))
+            learner = _learner_of(tensors, header, name, learner)
             model = Model(
                 learner,
                 *_inputs_of(header),
@@ -212,13 +198,11 @@ def task_from_bytes(
                 _threshold(header),
                 rule_from_json(header.get("targets")),
             )
-        elif model.learner.tags.reads_columns:
-            model = model.taking(*_inputs_of(header))
-        if header["fingerprint"] != model.fingerprint:
-            raise CheckpointError(
-                f"{name}: expected the model of fingerprint {header['fingerprint'][:16]}...; "
-                f"received {model.fingerprint[:16]}...; load it with the model it was adapted from."
-            )
+        else:
+            check_architectures(model.learner, header.get("networks"), name)
+            if model.learner.tags.reads_columns:
+                model = model.taking(*_inputs_of(header))
+        _check_fingerprint(header, name, model)
         labels = [label_from_json(label) for label in header["labels"]]
         support = support_of(tensors, header, model.preprocess)
         x, state = support.x, model.learner.state_from(under(tensors, "state/"))
@@ -229,6 +213,131 @@ def task_from_bytes(
         if x.shape[1:] != model.x_shape or len(adapted.predict(x[:1])) != 1:
             raise ValueError(f"support examples of shape {tuple(x.shape[1:])}")
         return adapted
+
+
+def load_policy(
+    path: str | os.PathLike[str],
+    learner: Policy | None = None,
+    model: PolicyModel | None = None,
+) -> AdaptedPolicy:
+    """A policy that `AdaptedPolicy.save` wrote.
+
+    Args:
+        path: The file.
+        learner: The learner, for one that was not made by name.
+        model: The meta-trained policy, for a file without its weights.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, altered, of another model, or from another
+            version.
+        UserError: It is of another kind of model.
+
+    Example:
+        >>> policies.practise(world={"goal": [0.3, -0.2]}, episodes=5).save("corner.task")
+        >>> qs.load_policy("corner.task").act([0.1, 0.2], greedy=True).shape
+        (2,)
+    """
+    path, name = Path(path), str(path)
+    if not path.is_file():
+        received = "a folder" if path.is_dir() else "no such file"
+        raise CheckpointError(
+            f"{name}: expected a saved policy; received {received}; make one with quickstudy "
+            "practise RUN --out mine.task."
+        )
+    tensors, header = _sealed(path.read_bytes(), name)
+    if header.get("kind") != "control":
+        raise UserError(
+            f"{name}: expected a policy, which acts; received an adapted model that answers "
+            "queries; ask it with quickstudy predict, or open it with quickstudy.load_task."
+        )
+    with_model = _has_model(header, name, learner, model, "load_policy")
+    with reading_model(name):
+        if with_model or model is None:
+            owner = cast(Policy, _learner_of(tensors, header, name, learner))
+            model = PolicyModel(owner, _inputs_of(header)[1])
+        else:
+            check_architectures(model.learner, header.get("networks"), name)
+        _check_fingerprint(header, name, model)
+        policy = AdaptedPolicy(
+            model,
+            rounds_of(tensors, header),
+            model.learner.state_from(under(tensors, "state/")),
+            [torch.tensor(each, dtype=torch.float64) for each in header["trials"]],
+            header["world"],
+        )
+        # A state that does not fit is refused now rather than at the first observation.
+        policy.act(torch.zeros(model.x_shape), greedy=True)
+        return policy
+
+
+def is_policy(path: Path) -> bool:
+    """Whether a file holds an adapted policy; damage is found by whoever opens it."""
+    if not path.is_file():
+        return False
+    try:
+        return tensors_from_bytes(path.read_bytes(), str(path))[1].get("kind") == "control"
+    except CheckpointError:
+        return False
+
+
+def _sealed(content: bytes, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a task file that is whole, without its seal."""
+    tensors, header = tensors_from_bytes(content, name)
+    seal = header.pop("sha256", None)
+    wanted = POLICY_FORMAT if header.get("kind") == "control" else TASK_FORMAT
+    if header.get("format") != wanted:
+        raise CheckpointError(
+            f"{name}: this quickstudy reads saved tasks of format {TASK_FORMAT}, and policies of "
+            f"format {POLICY_FORMAT}; received {header.get('format')!r}; adapt again with this "
+            "version."
+        )
+    if seal != tensor_seal(header, tensors):
+        raise CheckpointError(
+            f"{name}: the sha256 of the task does not match; received a damaged or altered file; "
+            "restore it from a copy, or adapt again."
+        )
+    return tensors, header
+
+
+def _has_model(
+    header: dict[str, Any],
+    name: str,
+    learner: AnyLearner | None,
+    model: Model | None,
+    where: str,
+) -> bool:
+    """Whether the weights are in a file; refuses one that cannot be opened with what is beside."""
+    with_model = header.get("has_model") is not False
+    if with_model and learner is None and header.get("specs") is None:
+        raise UserError(
+            f"{where}: {name} is of a {header.get('learner', 'learner')} that was built in "
+            "Python; received no learner to load it into; pass learner=."
+        )
+    if not with_model and model is None:
+        raise UserError(
+            f"{where}: {name} was saved without its meta-trained model; received none beside it; "
+            "pass model=."
+        )
+    return with_model
+
+
+def _learner_of(
+    tensors: dict[str, Tensor], header: dict[str, Any], name: str, learner: AnyLearner | None
+) -> AnyLearner:
+    """The learner of a file, with the weights that are in it."""
+    learner = learner or catalog.from_specs(header["specs"])
+    check_architectures(learner, header.get("networks"), name)
+    _load_weights(learner, under(tensors, "weights/"))
+    return learner
+
+
+def _check_fingerprint(header: dict[str, Any], name: str, model: Model) -> None:
+    """Refuses a model that is not the one of the file."""
+    if header["fingerprint"] != model.fingerprint:
+        raise CheckpointError(
+            f"{name}: expected the model of fingerprint {header['fingerprint'][:16]}...; "
+            f"received {model.fingerprint[:16]}...; load it with the model it was adapted from."
+        )
 
 
 def _inputs_of(header: dict[str, Any]) -> tuple[tuple[int, ...], InputKind]:

@@ -154,6 +154,11 @@ class World(ABC):
             (1, n_episodes, self.horizon, self.n_action_numbers),
             (1, n_episodes, self.horizon, self.n_transition),
         )
-        # The middles of 2**24 intervals: none is 0 or 1, in single precision either.
-        drawn = (rng.integers(2**23, size=size) * 2.0 + 1 for size in sizes)
-        return Noise(*(torch.from_numpy((each / 2**24).astype(np.float32)) for each in drawn))
+        return Noise(*(uniform(rng, size) for size in sizes))
+
+
+def uniform(rng: np.random.Generator, size: tuple[int, ...]) -> Tensor:
+    """Random numbers between 0 and 1, without either."""
+    # The middles of 2**23 intervals: none is 0 or 1, in single precision either.
+    middles = (rng.integers(2**23, size=size) * 2.0 + 1) / 2**24
+    return torch.from_numpy(middles.astype(np.float32))
