@@ -17,7 +17,10 @@ from quickstudy.training.plan import build, flat, nested, resolve
 
 JSON = dict[str, Any]
 PATH = {"tasks.path": "data", "tasks.target": "kind", "tasks.horizon": 12}
-OF_A_PLACE = ("folder", "tables", "texts", "clinc150", "hwu64", "fewrel", "eth_ucy", "ratings")
+OF_A_PLACE = (
+    *("folder", "tables", "texts", "clinc150", "hwu64", "fewrel"),
+    *("eth_ucy", "ratings", "interactions"),
+)
 NEEDS = {
     "table": ("tasks.path", "tasks.target"),
     "windows": ("tasks.path", "tasks.horizon"),

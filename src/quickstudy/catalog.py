@@ -30,6 +30,7 @@ from quickstudy.task import Kind
 from quickstudy.tasks import Augmented, Dataset, Episodes, TaskSource
 from quickstudy.tasks.recorded import PLACES, Recorded
 from quickstudy.tasks.source import flat_batches
+from quickstudy.tasks.survey import Survey
 
 Spec = dict[str, Any]
 T = TypeVar("T")
@@ -90,7 +91,11 @@ def _of_domain(domain: str, name: str) -> Any:
 
 WORLDS = {"bandit": "Bandit", "point-goal": "PointGoal", "reach": "Reach"}
 """The classes of `quickstudy.domains.control` by the names of their tasks."""
-_DOMAINS = {"windows": ("windows", "eth_ucy"), "ratings": ("ratings",), "control": (*WORLDS,)}
+_DOMAINS = {
+    "windows": ("windows", "eth_ucy"),
+    "ratings": ("ratings", "interactions"),
+    "control": (*WORLDS,),
+}
 SOURCES |= {
     name: Listed(partial(_of_domain, domain, name.replace("-", "_")))
     for domain, names in _DOMAINS.items()
@@ -131,9 +136,18 @@ def data_maker(name: str) -> Callable[[Path, int], Spec]:
     Raises:
         UserError: There are no such tasks, or nothing makes their data.
     """
+    from quickstudy.domains.ratings.made import interactions_in, ratings_in
     from quickstudy.domains.windows.made import scenes_in, series_in
 
-    return lookup("made-up data", name, {"windows": series_in, "eth_ucy": scenes_in})
+    makers = {"windows": series_in, "eth_ucy": scenes_in}
+    makers |= {"ratings": ratings_in, "interactions": interactions_in}
+    return lookup("made-up data", name, makers)
+
+
+def surveyor(name: str) -> Callable[[Path], Survey] | None:
+    """The function that tells what is in a file of these tasks; None where there is none."""
+    has_one = name in _DOMAINS["ratings"]
+    return import_module("quickstudy.domains.ratings.survey").SURVEYS[name] if has_one else None
 
 
 def world(spec: Spec) -> World:
@@ -251,15 +265,6 @@ def default_net(learner: str, x_shape: tuple[int, ...], net: str | Spec | None) 
     return spec
 
 
-def options_of_default_nets() -> list[str]:
-    """Names of the options of every network that a learner may get by itself."""
-    signatures = [inspect.signature(NETS[name]).parameters for name in DEFAULT_NETS]
-    names = dict.fromkeys(
-        name for parameters in signatures for name in parameters if name != "in_shape"
-    )
-    return [*names, "head"]
-
-
 def from_specs(specs: Spec) -> AnyLearner:
     """A learner from the `specs` of one that `build` made."""
     learner = dict(specs["learner"])
@@ -357,9 +362,11 @@ def makes_tasks(name: str) -> bool:
 
 
 def _with_task_net(tasks: TaskSource, net: str | Spec | None) -> Spec:
-    """The network asked for; without a name, options of the one that the tasks are about."""
+    """The network asked for; without another name, options of the one that the tasks are about."""
     spec, task_net = _spec(net or {}), tasks.net
-    return spec if task_net is None or "name" in spec else {**task_net, **spec}
+    if task_net is None or spec.get("name", task_net["name"]) != task_net["name"]:
+        return spec
+    return {**task_net, **spec}
 
 
 def _spec(spec: str | Spec) -> Spec:

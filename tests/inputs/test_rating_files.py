@@ -54,6 +54,12 @@ FAULTS = {
     "no time": ("a,x,5,1\na,y,4,\n", {"timed": True}, "none in line 3"),
     "time in words": ("a,x,5,1\na,y,4,later\n", {"timed": True}, "line 3"),
     "a cell too few": ("a,x,5,1\na,y,4\n", {}, "line 3"),
+    "an odd space": (
+        "7,x,5,1\n8,x,5,1\n\u2007007,y,4,2\n",
+        {},
+        "'7' in line 2 and '007' in line 4",
+    ),
+    "nothing": ("", {}, "received none"),
 }
 
 
@@ -65,6 +71,33 @@ def test_faults_are_named_by_line(tmp_path, fault):
     with pytest.raises(UserError, match=r": .*; received .*; .*\.") as raised:
         read_ratings(path, **options)
     assert words in str(raised.value)
+
+
+def test_an_empty_file_holds_no_ratings(tmp_path):
+    path = tmp_path / "ratings.csv"
+    for text in ("", "\n", "\ufeff"):
+        path.write_text(text)
+        with pytest.raises(UserError, match="must hold ratings; received none"):
+            read_ratings(path)
+
+
+def test_a_column_is_there_once(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,Rating,rating\na,x,5,1\n")
+    with pytest.raises(UserError, match="one column Rating; received 2; remove or rename"):
+        read_ratings(path)
+
+
+def test_a_file_as_a_spreadsheet_writes_it(tmp_path):
+    """Semicolons, decimal commas, a byte order mark, quotes, names in words, ids with spaces."""
+    path = tmp_path / "export.csv"
+    lines = ["Customer ID;Book-Title;Stars", '"ann lee";"i 1";"3,5"', '"ann lee";"i 2";"4,0"']
+    path.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match=r"column item; .*Book-Title.*; .*--tasks\.item NAME"):
+        read_ratings(path)
+    ratings = read_ratings(path, item="book title")
+    assert (ratings.users, ratings.items) == (("ann lee",), ("i 1", "i 2"))
+    assert ratings.rating.tolist() == [3.5, 4.0]
 
 
 def test_times_are_needed_where_the_order_is_by_time(tmp_path):

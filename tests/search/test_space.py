@@ -10,6 +10,7 @@ import torch
 from small import blobs, draw_classes, sinusoid
 
 from quickstudy import UserError, catalog
+from quickstudy.domains.ratings.made import make_ratings, write_ratings
 from quickstudy.search.space import Choice, read_space, space_of, space_text
 from quickstudy.search.spaces import default_space, defaults, usual_choices
 from quickstudy.tasks import TaskSource
@@ -151,3 +152,24 @@ def test_a_linear_model_is_in_the_space_of_regressions() -> None:
     assert space.options(defaults(space, source, options))["net.hidden"] == []
     options = flat(resolve({"learner": {"name": "MAML"}, "tasks": {"name": "sinusoid"}}))
     assert space.options(defaults(space, source, options))["net.hidden"] == [40, 40]
+
+
+def test_the_space_of_items_is_that_of_their_table(tmp_path: Path) -> None:
+    write_ratings(tmp_path, make_ratings(n_users=40, n_items=60, least=30))
+    source = catalog.build_tasks({"name": "ratings", "path": tmp_path})
+    space = default_space(source)
+    assert {choice.option for choice in space.choices} >= {"net.width", "net.relu"}
+    fixed = {"tasks.name": "ratings", "tasks.path": str(tmp_path)}
+    every = usual_choices(space, source, fixed)
+    assert [each["learner.name"] for each in every] == ["PriorHead", "RidgeHead", "Pooled"]
+    assert every[0]["net.width"] == 48
+    assert every[0]["outer_lr"] == 0.01
+    assert every[1]["learner.penalty (learner.name=RidgeHead)"] == 6.0
+    for each in every:
+        options = resolve(nested({**fixed, **space.options(each)}))
+        built = catalog.build(
+            {k: v for k, v in options["learner"].items() if v is not None}, source,
+            {k: v for k, v in options["net"].items() if v is not None},
+        )  # fmt: skip
+        assert built.specs is not None
+        assert built.specs["net"]["n_items"] == len(source.preprocess.ids)  # type: ignore[union-attr]

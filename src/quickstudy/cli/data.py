@@ -42,7 +42,8 @@ def data(
         columns: What columns of a table hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words that say that a value is missing, parted by commas.
-        make: Folder to write made-up data of this kind to, for first steps; of windows and eth_ucy.
+        make: Folder to write made-up data of this kind to, for first steps; of windows, eth_ucy,
+            ratings and interactions.
         seed: Seed of the made-up data.
     """
     if make is not None:
@@ -54,6 +55,13 @@ def data(
     options = without_none(every)
     if name == "windows" and path is not None:
         print_series(path, Reading.of(missing, columns))
+        return 0
+    if path is not None and (surveyed := catalog.surveyor(name)) is not None:
+        with status() as say:
+            say("reading")
+            contents = surveyed(path)
+        print_table(str(path), ("", ""), contents.rows, numbers=False)
+        print(*contents.lines, sep="\n")
         return 0
     if name == "table" and path is not None:
         _print_columns(survey(read_table(path, Reading.of(missing, columns))), path)

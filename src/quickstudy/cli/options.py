@@ -248,6 +248,8 @@ def _add(parser: Parser, signature: Signature, skip: set[str | int]) -> None:
     else:
         parser.add_function_arguments(builder, prefix or None, skip=skip)
     parser.set_defaults({f"{prefix}.{name}": None for name in signature.left_out})
+    start = f"{prefix}." if prefix else ""
+    parser.set_defaults({f"{start}{k}": v for k, v in signature.others.items() if k not in skip})
 
 
 def _chosen(argv: Sequence[str]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def intervals(
         source, split, n_tasks: The tasks.
         factor: Of the standard deviations, which meta-training chose.
     """
-    if not says_how_sure(learner):
+    if source.only_ranks or not says_how_sure(learner):
         return None
     coverage, pinball = source.interval_metrics
     tasks = (source.task(split, index) for index in range(n_tasks))

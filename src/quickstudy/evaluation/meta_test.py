@@ -237,7 +237,7 @@ def likelihood(
 
     It is of the targets in the user's units.
     """
-    if not says_how_sure(learner):
+    if source.only_ranks or not says_how_sure(learner):
         return None
     tasks = (source.task(split, index) for index in range(n_tasks))
     values = np.array(

@@ -31,6 +31,7 @@ Places = NDArray[np.int64]
 ITEM: Final = "item"
 CARRIED: Final = 2
 NAIVE: Final = "the mean rating of the item"
+SHARE: Final = "the share of people who have the item"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Items(InputKind):
         spread: The shrunk standard deviation of its ratings.
         low, high: The ends of the scale of ratings.
         std: Standard deviation of the ratings beside the base.
+        rated: Whether people rate items; else they have them, by a click or a purchase, the rating
+            is 1, and the base is the share of people who have the item.
 
     Example:
         >>> known = {"columns": (), "known": ((), ()), "base": (3.5, 4.0), "counts": (9, 0)}
@@ -74,11 +77,12 @@ class Items(InputKind):
     low: float
     high: float
     std: float
+    rated: bool = True
 
     @cached_property
     def scale(self) -> OffsetScale:
         """The scale of the ratings."""
-        return OffsetScale(self.std, NAIVE)
+        return OffsetScale(self.std, NAIVE if self.rated else SHARE)
 
     @cached_property
     def table(self) -> Floats:
@@ -236,6 +240,9 @@ class Items(InputKind):
             DataError: The file cannot be read.
             UserError: As in `own_ratings`.
         """
+        if not self.rated:
+            places = list(dict.fromkeys(listed_items(self, path)))
+            return [self.ids[place] for place in places], [1.0] * len(places)
         read = own_ratings(self, path, column=target)
         return [self.ids[place] for place in read.places], read.ratings
 
@@ -265,14 +272,16 @@ class Items(InputKind):
             "low": self.low,
             "high": self.high,
             "std": self.std,
+            **({} if self.rated else {"rated": False}),
         }
 
     @classmethod
     def from_json(cls, data: JSON) -> Self:
         names = ("ids", "titles", "columns", "base", "counts", "spread")
-        several = {name: tuple(data[name]) for name in names}
+        several: dict[str, Any] = {name: tuple(data[name]) for name in names}
         known = tuple(tuple(each) for each in data["known"])
-        return cls(**several, known=known, low=data["low"], high=data["high"], std=data["std"])
+        scale: dict[str, Any] = {name: data[name] for name in ("low", "high", "std")}
+        return cls(**several, known=known, **scale, rated=data.get("rated", True))
 
     def from_request(self, form: Form, value: Any, x_shape: Shape) -> Any:
         """An item as `{"item": id}`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from quickstudy.errors import UserError
 from quickstudy.inputs.cells import name_of
 from quickstudy.inputs.decoding import file_text
 from quickstudy.inputs.delimited import read_records
-from quickstudy.inputs.numerals import PLAIN
+from quickstudy.inputs.numerals import PLAIN, looks_like_number, numerals_of
 from quickstudy.inputs.times import times_of
 
 Floats = NDArray[np.float64]
@@ -28,21 +28,28 @@ Spellings = Literal["refuse", "together", "apart"]
 Repeats = Literal["refuse", "last"]
 
 COLUMNS: Final = {
-    "user": ("user", "user_id", "userid", "uid", "customer", "customer_id", "reviewer"),
+    "user": (
+        *("user", "user_id", "userid", "uid", "user_name", "username", "customer", "customer_id"),
+        *("customerid", "reviewer", "reviewer_id", "reviewerid", "visitor_id", "visitorid"),
+    ),
     "item": (
         *("item", "item_id", "itemid", "iid", "movie", "movie_id", "movieid", "film", "film_id"),
-        *("product", "product_id", "book", "book_id", "isbn", "asin", "title", "id"),
+        *("product", "product_id", "productid", "book", "book_id", "isbn", "asin", "business_id"),
+        *("artist", "artist_id", "artistid", "song", "track", "title", "id"),
     ),
-    "rating": ("rating", "score", "stars", "value", "label", "book-rating"),
-    "time": ("time", "timestamp", "date", "datetime", "unixreviewtime"),
+    "rating": ("rating", "ratings", "score", "stars", "value", "label", "book_rating", "overall"),
+    "time": ("time", "timestamp", "date", "datetime", "unixreviewtime", "rated_at", "created_at"),
 }
-"""Names that columns usually have, in lower case."""
+"""Names that columns usually have, in lower case, words parted by `_`."""
 SCALES: Final = ((1, 5), (0.5, 5), (0, 5), (1, 10), (0, 10), (0, 100), (-10, 10))
 """Scales that people rate on, of which the first that holds nearly all ratings is taken."""
 STRAY: Final = 0.02
 """Share of ratings that may be off a scale, and are then refused by line."""
 FILES: Final = {
-    "ratings": ("ratings.csv", "ratings.dat", "u.data", "ratings.csv.gz", "ratings.dat.gz"),
+    "ratings": (
+        *("ratings.csv", "ratings.dat", "u.data", "ratings.csv.gz", "ratings.dat.gz"),
+        *("interactions.csv", "interactions.csv.gz"),
+    ),
     "items": ("items.csv", "movies.csv", "movies.dat", "u.item", "items.csv.gz", "movies.csv.gz"),
 }
 """Names of files in a folder of ratings."""
@@ -98,7 +105,6 @@ def read_ratings(
     timed: bool = False,
     spellings: Spellings = "refuse",
     repeats: Repeats = "refuse",
-    one_user: bool = False,
 ) -> Ratings:
     """The ratings of a file, also gzipped.
 
@@ -112,7 +118,6 @@ def read_ratings(
             they are refused, are one, or are several.
         repeats: What becomes of an item that a user rated twice: it is refused, or its last rating
             counts.
-        one_user: Whether a table without a column of users is the ratings of one.
 
     Raises:
         DataError: The file cannot be read.
@@ -121,23 +126,18 @@ def read_ratings(
     """
     path = Path(path)
     names = {"user": user, "item": item, "rating": rating, "time": time}
-    table = table_of(path, names, {"user"} if one_user else set())
-    if not table.rows:
-        raise refusal(f"{path} must hold ratings", "none", "give a file with some")
-    of_user, of_item = (
-        ids_of(table, part, path, spellings) if part in table.columns else (("",), np.zeros(0, int))
-        for part in ("user", "item")
-    )
-    number_of_user = of_user[1] if "user" in table.columns else np.zeros(len(table.rows), int)
+    table = table_of(path, names, set())
+    users, number = ids_of(table, "user", path, spellings)
+    items, place = ids_of(table, "item", path, spellings)
     values = _numbers(table, path)
     bounds = _scale(values, table, path, scale)
-    times = _times(table, path, timed)
-    chosen = _distinct(table, path, number_of_user, of_item[1], of_user[0], times, repeats)
+    times = when(table, path, timed)
+    chosen = _distinct(table, path, number, place, users, times, repeats)
     return Ratings(
-        of_user[0],
-        of_item[0],
-        number_of_user[chosen],
-        of_item[1][chosen],
+        users,
+        items,
+        number[chosen],
+        place[chosen],
         values[chosen],
         None if times is None else times[chosen],
         [table.lines[row] for row in chosen.tolist()],
@@ -152,7 +152,20 @@ def spelling(text: str) -> str:
     return ZEROS.sub("", name_of(plain))
 
 
-def table_of(path: Path, names: dict[str, str | None], optional: set[str]) -> Table:
+def table_of(
+    path: Path,
+    names: dict[str, str | None],
+    optional: set[str],
+    parts: Mapping[str, Sequence[str]] = COLUMNS,
+) -> Table:
+    """The rows of a file, with the places of its columns.
+
+    Args:
+        path: The file.
+        names: The name of the column of each part, where it is unusual.
+        optional: Parts that may be absent, besides the time.
+        parts: The parts, with the usual names of their columns.
+    """
     first = text_of(path).lstrip("\r\n").partition("\n")[0]
     if COLONS in first:
         rows, lines = plain_rows(path, COLONS)
@@ -160,9 +173,13 @@ def table_of(path: Path, names: dict[str, str | None], optional: set[str]) -> Ta
     else:
         records = read_records(path, "ratings")
         rows, lines, header = records.rows, records.lines, []
-        bare = len(rows[0]) in (3, 4) and all(PLAIN.number(c) is not None for c in rows[0][2:])
-        if not bare:
+        # Without a header all that follows the ids is numbers.
+        follows = [PLAIN.number(text) for text in rows[0][2:]] if rows else []
+        bare = len(follows) in (1, 2) and None not in follows
+        if rows and not bare:
             header, rows, lines = rows[0], rows[1:], lines[1:]
+    if not rows:
+        raise refusal(f"{path} must hold ratings", "none", "give a file with some")
     width = len(header) or len(rows[0])
     for row, line in zip(rows, lines, strict=True):
         if len(row) != width:
@@ -172,22 +189,37 @@ def table_of(path: Path, names: dict[str, str | None], optional: set[str]) -> Ta
                 "fill it, or remove it",
             )
     if not header:
-        return Table(dict(zip(COLUMNS, range(width), strict=False)), rows, lines, header)
-    lower = [name.lower() for name in header]
+        # User, item, time where no rating is asked for and a fourth column is absent.
+        own = COLUMNS if width > 3 or "rating" in parts else parts
+        return Table(dict(zip(own, range(width), strict=False)), rows, lines, header)
+    plain = [plain_name(name) for name in header]
     columns: dict[str, int] = {}
-    for part, usual in COLUMNS.items():
-        own = names[part]
-        known = [own.lower()] if own else list(usual)
-        place = next((lower.index(n) for n in known if n in lower), None)
-        if place is None and (own or (part != "time" and part not in optional)):
+    for part, usual in parts.items():
+        said = names[part]
+        known = [plain_name(said)] if said else list(usual)
+        place = next((plain.index(n) for n in known if n in plain), None)
+        if place is None and (said or (part != "time" and part not in optional)):
+            # A table of users and items may be one of what they had.
+            other = ", or take --tasks interactions, which has no ratings" * (part == "rating")
             raise refusal(
-                f"{path} must have a column {own or part}",
+                f"{path} must have a column {said or part}",
                 f"the columns {', '.join(header)}",
-                f"say which one it is ({part}=...)",
+                f"say which one it is (--tasks.{part} NAME){other}",
+            )
+        if place is not None and plain.count(plain[place]) > 1:
+            raise refusal(
+                f"{path} must have one column {header[place]}",
+                f"{plain.count(plain[place])}",
+                "remove or rename the others",
             )
         if place is not None:
             columns[part] = place
     return Table(columns, rows, lines, header)
+
+
+def plain_name(name: str) -> str:
+    """The name of a column in lower case, its words parted by `_`."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
 def ids_of(
@@ -218,7 +250,8 @@ def ids_of(
                     f"one {part} must have one id",
                     f"{other!r} in line {table.lines[before]} and {text!r} in line "
                     f"{table.lines[row]} of {path}",
-                    "write both alike; or say spellings: together if they are one, apart if not",
+                    "write both alike; or say whether they are one (--tasks.spellings together) or "
+                    "not (--tasks.spellings apart)",
                 )
             if before == row:
                 names.append(text)
@@ -230,14 +263,18 @@ def ids_of(
 def _numbers(table: Table, path: Path) -> Floats:
     column = table.columns["rating"]
     cells = [row[column] for row in table.rows]
-    value = {text: PLAIN.number(text) for text in {*cells}}
-    for row, text in enumerate(cells):
-        if value[text] is None:
-            raise refusal(
-                "a rating must be a number",
-                f"{text!r} in line {table.lines[row]} of {path}",
-                "correct it, or remove the line",
-            )
+    distinct = {*cells}
+    odd = {text for text in distinct if not looks_like_number(text)}
+    if odd:
+        row = next(row for row, text in enumerate(cells) if text in odd)
+        raise refusal(
+            "a rating must be a number",
+            f"{cells[row]!r} in line {table.lines[row]} of {path}",
+            "correct it, or remove the line",
+        )
+    numerals = numerals_of(distinct, f"ratings: the column of ratings of {path}")
+    assert numerals is not None
+    value = {text: numerals.number(text) for text in distinct}
     return np.array([value[text] for text in cells], dtype=np.float64)
 
 
@@ -262,12 +299,12 @@ def _scale(
         raise refusal(
             f"every rating must be on the scale from {low:g} to {high:g}",
             f"{values[row]:g} in line {table.lines[row]} of {path}{more}",
-            "correct it, or say the scale (scale: [low, high])",
+            "correct it" + (", or say the scale (--tasks.scale '[low, high]')" * (scale is None)),
         )
     return float(low), float(high)
 
 
-def _times(table: Table, path: Path, timed: bool) -> Floats | None:
+def when(table: Table, path: Path, timed: bool) -> Floats | None:
     """When each rating was given; None where that is not asked."""
     if not timed:
         return None
@@ -275,7 +312,7 @@ def _times(table: Table, path: Path, timed: bool) -> Floats | None:
         raise refusal(
             "the order in time needs a time for every rating",
             f"no column of times in {path}",
-            "add one (time=...), or take them at random (order: random)",
+            "name it (--tasks.time NAME), or take them at random (--tasks.order random)",
         )
     cells = [row[table.columns["time"]] for row in table.rows]
     empty = next((row for row, text in enumerate(cells) if not text), None)
@@ -283,10 +320,10 @@ def _times(table: Table, path: Path, timed: bool) -> Floats | None:
         raise refusal(
             "the order in time needs a time for every rating",
             f"none in line {table.lines[empty]} of {path}",
-            "fill it, remove the line, or take them at random (order: random)",
+            "fill it, remove the line, or take them at random (--tasks.order random)",
         )
     name = table.header[table.columns["time"]] if table.header else "time"
-    return times_of(cells, name, lambda row: f"line {table.lines[row]} of {path}").values
+    return times_of(cells, name, lambda row: f"line {table.lines[row]} of {path}", "ratings").values
 
 
 def _distinct(
@@ -314,7 +351,7 @@ def _distinct(
                 "a user rates an item once",
                 f"item {table.rows[row][table.columns['item']]!r} of {who} in lines "
                 f"{table.lines[before]} and {table.lines[row]} of {path}",
-                "remove one; or say repeats: last, which counts the last one",
+                "remove one; or count the last one (--tasks.repeats last)",
             )
     raise AssertionError("pairs repeat")
 

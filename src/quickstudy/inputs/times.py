@@ -77,7 +77,7 @@ def looks_like_date(text: str) -> bool:
     return any(_moment(text, form) is not None for form in FORMS)
 
 
-def times_of(cells: Sequence[Cell], column: str, where: Where) -> Times:
+def times_of(cells: Sequence[Cell], column: str, where: Where, what: str = "series") -> Times:
     """The times in the cells of a column.
 
     Numbers are numbers, but for those of eight digits that are all days (20240131).
@@ -86,6 +86,7 @@ def times_of(cells: Sequence[Cell], column: str, where: Where) -> Times:
         cells: The cells.
         column: The column, for messages.
         where: Says the place of a cell.
+        what: What the rows are, for messages.
 
     Raises:
         UserError: A time is missing or none; they are written in several ways, may be read in two,
@@ -95,7 +96,7 @@ def times_of(cells: Sequence[Cell], column: str, where: Where) -> Times:
     for row, value in enumerate(cells):
         if value is None or name_of(value).lower() in empty:
             raise UserError(
-                f"series: {column} must say the time of every row; received an empty cell in "
+                f"{what}: {column} must say the time of every row; received an empty cell in "
                 f"{where(row)}; fill it, or remove the row."
             )
     texts = [name_of(value) for value in cells]
@@ -107,14 +108,14 @@ def times_of(cells: Sequence[Cell], column: str, where: Where) -> Times:
         values = np.array([numbers[text] for text in texts], dtype=np.float64)
         return Times(values, texts, dates=False)
     if not forms:
-        raise _no_time(column, texts, where)
+        raise _no_time(column, texts, where, what)
     moments = {text: _moment(text, forms[0]) for text in distinct}
     if len(forms) > 1:
         for text in distinct:
             other = _moment(text, forms[1])
             if {*forms[:2]} == {DAY_FIRST, MONTH_FIRST} and moments[text] != other:
                 raise UserError(
-                    f"series: {column} must hold dates that can be read in one way; received "
+                    f"{what}: {column} must hold dates that can be read in one way; received "
                     f"{text!r} in {where(texts.index(text))}, which is day/month or month/day; "
                     "write them as 2024-12-31."
                 )
@@ -124,7 +125,7 @@ def times_of(cells: Sequence[Cell], column: str, where: Where) -> Times:
     if len({*zoned.values()}) > 1:
         plain = next(text for text in distinct if zoned[text] != zoned[distinct[0]])
         raise UserError(
-            f"series: {column} must hold times that all have an offset from UTC, or none; received "
+            f"{what}: {column} must hold times that all have an offset from UTC, or none; received "
             f"{plain!r} in {where(texts.index(plain))}, unlike {distinct[0]!r}; write all alike."
         )
     seconds = {text: seconds_of(moment) for text, moment in moments.items() if moment}
@@ -240,7 +241,7 @@ def _offset(zone: str) -> timedelta:
     return size if zone[0] == "+" else -size
 
 
-def _no_time(column: str, texts: Sequence[str], where: Where) -> UserError:
+def _no_time(column: str, texts: Sequence[str], where: Where, what: str) -> UserError:
     """The error for the first text that is no time, or is written unlike most."""
     shares = {form: [_moment(text, form) is not None for text in texts] for form in FORMS}
     shares["number"] = [PLAIN.number(text) is not None for text in texts]
@@ -248,6 +249,6 @@ def _no_time(column: str, texts: Sequence[str], where: Where) -> UserError:
     row = shares[form].index(False)
     like = texts[shares[form].index(True)] if any(shares[form]) else "2024-12-31"
     return UserError(
-        f"series: {column} must hold times, all written alike; received {texts[row][:50]!r} in "
+        f"{what}: {column} must hold times, all written alike; received {texts[row][:50]!r} in "
         f"{where(row)}; write it like {like!r}, or remove a row of totals or notes."
     )

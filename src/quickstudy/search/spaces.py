@@ -20,6 +20,8 @@ CLASSIFIERS = [
     *("PrototypicalNetwork", "MatchingNetwork", "RidgeHead", "LogisticHead"),
     *("ANIL", "MAML"),
 ]
+OF_ITEMS = ["PriorHead", "RidgeHead", "Pooled"]
+"""Learners on a table of items: those that adapt in closed form, and one that does not adapt."""
 REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "PriorHead", "NeuralProcess"]
 
 
@@ -30,9 +32,14 @@ def default_space(source: TaskSource, net: str | None = None) -> Space:
         source: The tasks.
         net: Name of the network; the one that learners get by themselves where omitted.
     """
-    net = net or catalog.default_net("MAML", source.x_shape, None)["name"]
+    net = net or catalog.default_net("MAML", source.x_shape, source.net)["name"]
     least = 1 if source.kind == "classification" else 0
-    return space_of([*_learner(source), *_outer(), *_net(net, least), *_augment(source)])
+    learner, outer = (
+        (_learner_of_items(), _outer(_log(1e-3, 3e-2, 1e-5, 0.1)))
+        if net == "ItemTable"
+        else (_learner(source), _outer(_log(1e-4, 1e-2, 1e-5, 0.1)))
+    )
+    return space_of([*learner, *outer, *_net(net, least), *_augment(source)])
 
 
 def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JSON:
@@ -51,6 +58,9 @@ def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JS
     known = {**options, "net.name": net["name"], "net.norm": net.get("norm")}
     known["net.pool"] = options.get("net.pool") or _default(net["name"], "pool")
     known["net.hidden"] = known["net.width"] = width
+    for option in ("width", "relu"):
+        if f"net.{option}" not in known or known[f"net.{option}"] is None:
+            known[f"net.{option}"] = _default(net["name"], option)
     known["learner.inner_lr"] = usual_rate(options.get("learner.inner_lr"), source.kind)
     if isinstance(width, list | tuple):
         # A linear model has no width; the usual one stands for it.
@@ -58,7 +68,8 @@ def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JS
         known["net.width"], known["net.depth"] = [*width, usual][0], len(width)
 
     def pick(choice: Choice) -> Any:
-        return choice.nearest(known.get(choice.option))
+        value = known.get(choice.option)
+        return choice.usual if value is None and choice.usual is not None else choice.nearest(value)
 
     return space.draw(pick)
 
@@ -122,9 +133,17 @@ def _learner(source: TaskSource) -> list[JSON]:
     return choices
 
 
-def _outer() -> list[JSON]:
+def _learner_of_items() -> list[JSON]:
+    penalty = _log(0.3, 30.0, 0.01, 300.0) | {"usual": 6.0}
     return [
-        {"option": "outer_lr", **_log(1e-4, 1e-2, 1e-5, 0.1)},
+        {"option": "learner.name", "values": OF_ITEMS},
+        {"option": "learner.penalty", **penalty, "when": {"learner.name": ["RidgeHead"]}},
+    ]
+
+
+def _outer(outer_lr: JSON) -> list[JSON]:
+    return [
+        {"option": "outer_lr", **outer_lr},
         {"option": "meta_batch", **_log(2, 16, 1, 64), "whole": True},
         {"option": "schedule", "values": ["constant", "cosine"]},
     ]
@@ -150,6 +169,11 @@ def _net(name: str, least: int) -> list[JSON]:
                 "most": 5,
             },
             {"option": "net.norm", "values": [None, "layer"]},
+        ]
+    if name == "ItemTable":
+        return [
+            {"option": "net.width", **_log(16, 96, 4, 256), "whole": True},
+            {"option": "net.relu", "values": [True, False]},
         ]
     return []
 

@@ -160,6 +160,11 @@ class TaskSource(ABC):
         """The splits that there are tasks of."""
         return SPLITS
 
+    @property
+    def only_ranks(self) -> bool:
+        """Whether targets say no more than what comes first: no interval of them is of use."""
+        return False
+
     def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
         """The simple opponents that a meta-learner has to beat on these tasks, by name.
 

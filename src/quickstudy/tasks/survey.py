@@ -40,6 +40,18 @@ class SurveyedColumn(NamedTuple):
     note: str
 
 
+class Survey(NamedTuple):
+    """A survey of a file, before anything is trained.
+
+    Attributes:
+        rows: Pairs of a name and what there is of it.
+        lines: Sentences, the last of which is a command to go on with.
+    """
+
+    rows: list[tuple[str, str]]
+    lines: list[str]
+
+
 def survey(rows: Rows) -> list[SurveyedColumn]:
     """The columns of a table, in its order."""
     return [_surveyed(rows, name) for name in rows.names]

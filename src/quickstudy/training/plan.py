@@ -24,8 +24,16 @@ from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
-LEARNERS = {"windows": "PriorHead", "eth_ucy": "PriorHead"}
+LEARNERS = dict.fromkeys(("windows", "eth_ucy", "ratings", "interactions"), "PriorHead")
 """The default learner of tasks for which that of `DEFAULTS` is none."""
+# A row for each item is seen in few tasks: it needs large steps, which end small.
+_OF_ITEMS: JSON = {"steps": 400, "outer_lr": 1e-2, "schedule": "cosine", "valid_every": 50}
+TRAINING: dict[str, JSON] = {"ratings": _OF_ITEMS, "interactions": _OF_ITEMS}
+"""The default settings of training on tasks for which those of `Training` are poor."""
+NET_OF_TASKS = dict.fromkeys(("ratings", "interactions"), "ItemTable")
+"""The network of tasks that are about one, where none is named."""
+DECIDED_BY_TASKS = {"ItemTable": ("n_items",)}
+"""Options of networks that follow from the tasks."""
 DRAWING = ("n_way", "n_shot", "n_query")
 RESUME = "Run directory to continue, bit by bit; or auto: that of out, if it holds this very run."
 OUT = (
@@ -48,7 +56,7 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
     method = catalog.lookup("learner", learner, catalog.LEARNERS)
     source = catalog.tasks_builder(tasks)
     drawing = source if catalog.makes_tasks(tasks) else Episodes
-    yield Signature(Training)
+    yield Signature(Training, others=TRAINING.get(tasks, {}))
     yield Signature(drawing, skip=inspect.signature(drawing).parameters.keys() - {*DRAWING})
     yield Option("learner.name", str, learner, "The learner.")
     yield Signature(method, "learner", skip={"net", "kind", "n_out", "n_classes", "world"})
@@ -59,12 +67,12 @@ def signatures(learner: str, tasks: str, net: str | None) -> Iterator[Option | S
     yield Option("net.name", str | None, net, "The network.")
     if net is None:
         # Options of every network that inputs may decide on.
-        for name in catalog.options_of_default_nets():
+        for name in options_of_default_nets(tasks):
             yield Option(f"net.{name}", Any, help="Of the network.")
     else:
         builder = catalog.lookup("net", net, catalog.NETS)
-        by_learner = catalog.DECIDED_BY_LEARNER.get(net, {}).keys()
-        yield Signature(builder, "net", skip={"in_shape"}, left_out=by_learner)
+        decided = {*catalog.DECIDED_BY_LEARNER.get(net, {}), *DECIDED_BY_TASKS.get(net, ())}
+        yield Signature(builder, "net", skip={"in_shape"}, left_out=decided)
         yield Option("net.head", str | None, help="shared, per_class or zero.")
 
 
@@ -107,6 +115,18 @@ def names_of(names: Mapping[str, Any]) -> JSON:
 def default_learner(tasks: str) -> str:
     """The learner of tasks where none is said."""
     return LEARNERS.get(tasks, str(DEFAULTS["learner"]))
+
+
+def options_of_default_nets(tasks: str) -> list[str]:
+    """Names of the options of every network that a learner of these tasks may get by itself."""
+    own = NET_OF_TASKS.get(tasks)
+    names = dict.fromkeys(
+        option
+        for name in ((own,) if own else catalog.DEFAULT_NETS)
+        for option in inspect.signature(catalog.NETS[name]).parameters
+        if option not in ("in_shape", *DECIDED_BY_TASKS.get(name, ()))
+    )
+    return [*names, "head"]
 
 
 def _value(option: Option, values: JSON) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -31,26 +31,28 @@ class Signature:
         prefix: What the names of its options begin with, such as `"learner"`; nothing where empty.
         skip: Parameters that are no options.
         left_out: Options that are None until they are given: the learner decides them.
+        others: Defaults that are not those of the signature, by name.
     """
 
     builder: Callable[..., Any]
     prefix: str = ""
     skip: Collection[str] = ()
     left_out: Collection[str] = ()
+    others: Mapping[str, Any] = field(default_factory=dict)
 
     def options(self) -> Iterator[Option]:
         """Its options, in the order of its parameters."""
         builder = self.builder
         factories = {
-            field.name: field.default_factory
-            for field in (fields(builder) if is_dataclass(builder) else ())
-            if field.default_factory is not MISSING
+            each.name: each.default_factory
+            for each in (fields(builder) if is_dataclass(builder) else ())
+            if each.default_factory is not MISSING
         }
         for name, parameter in inspect.signature(builder, eval_str=True).parameters.items():
             if name not in self.skip:
                 default = factories[name]() if name in factories else parameter.default
                 dotted = f"{self.prefix}.{name}" if self.prefix else name
-                default = None if name in self.left_out else default
+                default = None if name in self.left_out else self.others.get(name, default)
                 yield Option(dotted, parameter.annotation, default)
 
 

@@ -65,7 +65,7 @@ class Validation:
 
         The temperature of a regression is the factor of standard deviations.
         """
-        sure = says_how_sure(self.learner)
+        sure = says_how_sure(self.learner) and not self.source.only_ranks
         if not self.n or (self.learner.kind != "classification" and not sure):
             return 1.0, None
         with self._random_numbers():

@@ -7,7 +7,7 @@ than it is: people share a few tastes, which are drawn once for all.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -91,13 +91,35 @@ def write_ratings(folder: Path, made: MadeRatings) -> list[Path]:
     """Writes `ratings.csv` and `items.csv`."""
     rows: list[tuple[str, ...]] = [("user", "item", "rating", "time")]
     rows += [(user, item, f"{stars:g}", str(when)) for user, item, stars, when in made.ratings]
-    tables: dict[str, list[tuple[str, ...]]] = {
-        "ratings.csv": rows,
-        "items.csv": [("item", "title", "genres"), *made.items],
-    }
+    return _write_tables(
+        folder, {"ratings.csv": rows, "items.csv": [("item", "title", "genres"), *made.items]}
+    )
+
+
+def _write_tables(folder: Path, tables: dict[str, list[tuple[str, ...]]]) -> list[Path]:
     paths = []
     for name, table in tables.items():
         paths.append(folder / name)
         lines = [",".join(row) + "\n" for row in table]
         write_atomically(paths[-1], "".join(lines).encode())
     return paths
+
+
+def ratings_in(folder: Path, seed: int) -> dict[str, Any]:
+    """Writes ratings into a folder; returns the options of `ratings` that read them."""
+    write_ratings(folder, make_ratings(seed=seed))
+    return {"path": folder}
+
+
+def interactions_in(folder: Path, seed: int) -> dict[str, Any]:
+    """Writes interactions, those of at least 4 stars; returns the options that read them."""
+    items, ratings = make_ratings(n_users=300, seed=seed)
+    liked = [(user, item, str(when)) for user, item, stars, when in ratings if stars >= 4]
+    _write_tables(
+        folder,
+        {
+            "interactions.csv": [("user", "item", "time"), *liked],
+            "items.csv": [("item", "title", "genres"), *items],
+        },
+    )
+    return {"path": folder}

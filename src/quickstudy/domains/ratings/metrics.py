@@ -47,6 +47,19 @@ def rating_metrics(
     )
 
 
+def ranking_metrics(scale: OffsetScale, k: int = K) -> tuple[Metric, ...]:
+    """The metrics of a ranking of what users have, the headline first.
+
+    Args:
+        scale: The scale of the targets.
+        k: Length of the list that is judged.
+    """
+    per_task = {RECALL: partial(recall, k=k), NDCG: partial(ndcg, k=k)}
+    return tuple(
+        replace(metric, per_task=measure).in_units_of(scale) for metric, measure in per_task.items()
+    )
+
+
 def mae(
     prediction: Tensor, query: Examples, low: float = -math.inf, high: float = math.inf
 ) -> float:

@@ -34,14 +34,55 @@ class History(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Past:
+class UserItems:
+    """Who has which items, of some users.
+
+    Attributes:
+        users: The users.
+        n_items: Number of items of the catalogue.
+    """
+
+    users: Sequence[History]
+    n_items: int
+
+    @cached_property
+    def item(self) -> Places:
+        """The item of each rating."""
+        return np.concatenate([user.items for user in self.users])
+
+    @cached_property
+    def user(self) -> Places:
+        """The number of each rating's user."""
+        return np.repeat(np.arange(len(self.users)), [len(user.items) for user in self.users])
+
+    @cached_property
+    def counts(self) -> Places:
+        """Number of ratings of each item."""
+        counts: Places = np.bincount(self.item, minlength=self.n_items)
+        return counts
+
+    @cached_property
+    def together(self) -> Floats:
+        """How many users have both of each two items `(items, items)`."""
+        has = self.matrix(np.ones(len(self.item)))
+        together: Floats = (has.T @ has).toarray()
+        return together
+
+    def matrix(self, values: Floats) -> Any:
+        """Values of the ratings as a sparse matrix `(users, items)`."""
+        from scipy.sparse import csr_array  # slow to load
+
+        shape = (len(self.users), self.n_items)
+        return csr_array((values, (self.user, self.item)), shape=shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Past(UserItems):
     """The ratings of some users, which means and simple opponents are fitted on.
 
         base of item i:  mean + sum over its ratings of (r - mean) / (count + penalty)
 
     Attributes:
-        users: The users.
-        n_items: Number of items of the catalogue.
         penalty: That of the base.
 
     Example:
@@ -50,8 +91,6 @@ class Past:
         [4.0, 4.0]
     """
 
-    users: Sequence[History]
-    n_items: int
     penalty: float
 
     @classmethod
@@ -66,30 +105,14 @@ class Past:
         return cls(users, n_items, min(PENALTIES, key=error))
 
     @cached_property
-    def item(self) -> Places:
-        """The item of each rating."""
-        return np.concatenate([user.items for user in self.users])
-
-    @cached_property
     def rating(self) -> Floats:
         """Each rating."""
         return np.concatenate([user.ratings for user in self.users])
 
     @cached_property
-    def user(self) -> Places:
-        """The number of each rating's user."""
-        return np.repeat(np.arange(len(self.users)), [len(user.items) for user in self.users])
-
-    @cached_property
     def mean(self) -> float:
         """The mean of all ratings."""
         return float(self.rating.mean())
-
-    @cached_property
-    def counts(self) -> Places:
-        """Number of ratings of each item."""
-        counts: Places = np.bincount(self.item, minlength=self.n_items)
-        return counts
 
     @cached_property
     def sums(self) -> Floats:
@@ -122,9 +145,37 @@ class Past:
         base: Floats = self.mean + sums / (self.counts[items] - 1 + self.penalty)
         return base
 
-    def matrix(self, values: Floats) -> Any:
-        """Values of the ratings as a sparse matrix `(users, items)`."""
-        from scipy.sparse import csr_array  # slow to load
 
-        shape = (len(self.users), self.n_items)
-        return csr_array((values, (self.user, self.item)), shape=shape)
+@dataclass(frozen=True, eq=False)
+class Interactions(UserItems):
+    """The interactions of some users, by which an item's share of people is known.
+
+        base of item i:  number of users who have it / number of users
+
+    Example:
+        >>> past = Interactions([History("u", np.array([0]), np.array([1.0]), 1)], n_items=2)
+        >>> past.base.tolist()
+        [1.0, 0.0]
+    """
+
+    @cached_property
+    def base(self) -> Floats:
+        """The share of the users who have each item."""
+        base: Floats = self.counts / len(self.users)
+        return base
+
+    @cached_property
+    def spread(self) -> Floats:
+        """The standard deviation of having each item."""
+        spread: Floats = np.sqrt(self.base * (1 - self.base))
+        return spread
+
+    @cached_property
+    def std(self) -> float:
+        """The standard deviation of having an item beside the base, over users and items."""
+        return float(np.sqrt(np.square(self.spread).mean())) or 1.0
+
+    def base_without(self, items: Places, has: Floats) -> Floats:
+        """The base of items without one of the users, who has those where `has` is 1."""
+        base: Floats = (self.counts[items] - has) / max(len(self.users) - 1, 1)
+        return base

@@ -42,7 +42,8 @@ def error_by_ratings(source: RatingTasks, learner: AnyLearner, split: Split) -> 
     numbers = numbers if len(numbers) > 1 else [0, source.most]
     rungs = source.rungs(None)
     own = errors(source, learner, split, numbers)
-    opponents = {name: errors(source, rungs[name], split, numbers) for name in WORDS}
+    there = [name for name in WORDS if name in rungs]
+    opponents = {name: errors(source, rungs[name], split, numbers) for name in there}
     return drawn(type(learner).__name__, own, opponents, numbers)
 
 

@@ -1,18 +1,21 @@
-"""Tasks of users from files of ratings and of items."""
+"""Tasks of users from files of ratings or interactions, and of items."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from quickstudy.domains.ratings.catalogue import known_of
-from quickstudy.domains.ratings.past import History, Past
-from quickstudy.domains.ratings.rating_tasks import Order, RatingTasks, marks_of_user
+from quickstudy.domains.ratings.interaction_tasks import InteractionTasks
+from quickstudy.domains.ratings.past import History, Interactions, Past
+from quickstudy.domains.ratings.rating_tasks import RatingTasks
+from quickstudy.domains.ratings.user_tasks import Order, marks_of_user
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs import Items
+from quickstudy.inputs.interaction_files import read_interactions
 from quickstudy.inputs.item_files import Listing, read_items
 from quickstudy.inputs.rating_files import (
     Ratings,
@@ -21,11 +24,14 @@ from quickstudy.inputs.rating_files import (
     found_in,
     read_ids,
     read_ratings,
+    spelling,
 )
 from quickstudy.tasks.arrays import split_names
-from quickstudy.tasks.contents import held
+from quickstudy.tasks.contents import Held, held
 from quickstudy.tasks.recorded import Recorded, dealt
 from quickstudy.tasks.source import Split
+
+Few = Literal["leave_out", "refuse"]
 
 
 def ratings(
@@ -43,7 +49,7 @@ def ratings(
     item: str | None = None,
     rating: str | None = None,
     time: str | None = None,
-    few: Literal["leave_out", "refuse"] = "leave_out",
+    few: Few = "leave_out",
     spellings: Spellings = "refuse",
     repeats: Repeats = "refuse",
     valid: float = 0.15,
@@ -86,98 +92,230 @@ def ratings(
         UserError: A line is wrong, see `quickstudy.inputs.rating_files.read_ratings`; an item is
             not in the file of items, or there are too few users.
     """
-    place, listed = _files(Path(path), None if items is None else Path(items))
+    place, listed = files_of(Path(path), None if items is None else Path(items))
     read = read_ratings(place, user, item, rating, time, scale, order == "time", spellings, repeats)
-    listing = Listing(read.items, read.items, {}) if listed is None else read_items(listed)
-    tested = None if test_users is None else read_ids(Path(test_users))
-    return tasks_of(
-        read, listing, str(listed or place), place.name.split(".")[0], few=few, valid=valid,
-        test=test, tested=tested, liked=liked, seed=seed, recorded=recorded,
-        n_shot=n_shot, n_query=n_query, most=most, shots=shots, order=order, candidates=candidates,
+    _check_differ(read, liked)
+    dealt_out = _dealt(
+        read, listed, place, few, most + n_query, valid, test, test_users, seed, recorded
+    )
+    listing, known, users, units, about, left_out = dealt_out
+    judges = [users[unit] for unit in units.get("valid", [])]
+    past = Past.fitted([users[unit] for unit in units["train"]], len(listing.ids), judges)
+    return RatingTasks(
+        name=place.name.split(".")[0],
+        items=known or catalogue_of(listing, past, read.scale),
+        users=users, units=_trained(units, users), past=past, about=about, left_out=left_out,
+        liked=float(np.median(past.rating)) if liked is None else liked,
+        n_shot=n_shot, n_query=n_query, most=most, shots=shots, order=order,
+        candidates=candidates, seed=seed,
     )  # fmt: skip
 
 
-def tasks_of(
-    read: Ratings,
-    listing: Listing,
-    where: str,
-    name: str,
-    few: Literal["leave_out", "refuse"] = "leave_out",
+def _check_differ(read: Ratings, liked: float | None) -> None:
+    """Refuses ratings that are all alike, and a bar for liking that is off their scale."""
+    if len(np.unique(read.rating)) == 1:
+        raise UserError(
+            f"ratings: ratings must differ; received {read.rating[0]:g} in each of the "
+            f"{len(read.rating)} lines of {read.file}; where a line only says that a user had an "
+            "item, take --tasks interactions."
+        )
+    low, high = read.scale
+    if liked is not None and not low <= liked <= high:
+        raise UserError(
+            f"ratings: liked must be on the scale from {low:g} to {high:g}; received {liked:g}; "
+            "choose a rating (--tasks.liked)."
+        )
+
+
+def interactions(
+    path: Path,
+    items: Path | None = None,
+    n_shot: int = 5,
+    n_query: int = 5,
+    most: int = 10,
+    shots: tuple[int, ...] = (),
+    order: Order = "random",
+    candidates: int | None = None,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    count: str | None = None,
+    few: Few = "leave_out",
+    spellings: Spellings = "refuse",
     valid: float = 0.15,
     test: float = 0.25,
-    tested: Sequence[str] | None = None,
-    liked: float | None = None,
+    test_users: Path | None = None,
     seed: int = 0,
     recorded: Recorded | None = None,
-    **drawing: Any,
-) -> RatingTasks:
-    """Tasks from ratings and items that were read.
+) -> InteractionTasks:
+    """Tasks from a file of what people clicked, played or bought, also gzipped: each user a task.
+
+    A line is a user, an item and perhaps a time. An item counts once for a user, however often it
+    comes and whatever its count or rating; of several times the first.
 
     Args:
-        read: The ratings.
-        listing: The items.
-        where: Where the items stand, for messages.
-        name: Name for reports.
-        few, valid, test, liked, seed, recorded: As in `ratings`.
-        tested: Ids of the users that are meta-test.
-        drawing: How tasks are drawn, as the attributes of `RatingTasks`.
+        path: The file, or a folder with it and the file of items; CSV tables with a header.
+        items: The file of items: ids, and what is known of each, such as title and category. Where
+            omitted, the one beside the interactions in a folder; else items are their ids.
+        n_shot: Items that are learned from.
+        n_query: Items that are asked about, the same for every `n_shot`.
+        most: The largest `n_shot` there may be.
+        shots: Numbers of items that meta-train tasks learn from, at random; `n_shot` where empty.
+        order: Whether items are taken at random, or the first in time are learned from.
+        candidates: Other items that held-out ones are ranked among; all where omitted.
+        user, item, time, count: Names of the columns, where they are unusual; the count of an
+            interaction must be above 0.
+        few: What becomes of users with too few items: they are left out of meta-valid and
+            meta-test, and counted in `describe()`, or refused.
+        spellings: What becomes of ids that differ in case, spaces, leading zeros or `.0` alone.
+        valid: Part of the users that are meta-valid.
+        test: Part of the users that are meta-test.
+        test_users: A file of the ids of the users that are meta-test, one a line.
+        seed: Seed of the split, and of the tasks.
+        recorded: The data of a run, whose split is used again.
+
+    Raises:
+        DataError: A file is missing or damaged.
+        UserError: A line is wrong, an item is not in the file of items, or there are too few users.
     """
+    place, listed = files_of(Path(path), None if items is None else Path(items))
+    read = read_interactions(place, user, item, time, count, order == "time", spellings)
+    dealt_out = _dealt(
+        read, listed, place, few, most + n_query, valid, test, test_users, seed, recorded
+    )
+    listing, known, users, units, about, left_out = dealt_out
+    past = Interactions([users[unit] for unit in units["train"]], len(listing.ids))
+    return InteractionTasks(
+        name=place.name.split(".")[0],
+        items=known or catalogue_of(listing, past, read.scale, rated=False),
+        users=users, units=_trained(units, users), past=past, about=about, left_out=left_out,
+        n_shot=n_shot, n_query=n_query, most=most, shots=shots, order=order,
+        candidates=candidates, seed=seed,
+    )  # fmt: skip
+
+
+class Dealt(NamedTuple):
+    """Users dealt out to the splits.
+
+    Attributes:
+        listing: The items.
+        items: The kind of a run's inputs, if there is a run.
+        users: Every user.
+        units: Numbers of the users of each split.
+        about: Notes and numbers for reports.
+        left_out: Users in no split.
+    """
+
+    listing: Listing
+    items: Items | None
+    users: list[History]
+    units: dict[Split, list[int]]
+    about: dict[str, Any]
+    left_out: dict[str, Held]
+
+
+def _dealt(
+    read: Ratings,
+    listed: Path | None,
+    place: Path,
+    few: Few,
+    least: int,
+    valid: float,
+    test: float,
+    test_users: Path | None,
+    seed: int,
+    recorded: Recorded | None,
+) -> Dealt:
+    """Deals whole users out to the splits, as in a run where one is given."""
+    name, where = place.name.split(".")[0], str(listed or place)
+    tested = None if test_users is None else read_ids(Path(test_users))
     known = None if recorded is None else recorded.preprocess
     if isinstance(known, Items):  # The rows of a run's table are those of its own catalogue.
         listing, where = Listing(known.ids, known.titles, {}), "the catalogue of the run"
+    else:
+        listing = Listing(read.items, read.items, {}) if listed is None else read_items(listed)
     users = histories(read, listing, where)
-    least = drawing.get("most", RatingTasks.most) + drawing.get("n_query", RatingTasks.n_query)
     enough = [each.name for each in users if len(each.items) >= least]
     short = [each for each in users if len(each.items) < least]
     if short and (few == "refuse" or not enough):
         first = short[0]
+        advice = "leave them out (--tasks.few leave_out), or " * bool(enough)
         raise UserError(
-            f"ratings: a user needs {least} ratings; received {len(first.items)} of user "
-            f"{first.name!r}, from line {first.line} of {read.file} on ({len(short)} of "
-            f"{len(users)} users have too few); leave them out, or choose a smaller most or "
-            "n_query."
+            f"ratings: a user needs {least} items, most and n_query together; received "
+            f"{len(first.items)} of user {first.name!r}, from line {first.line} of {read.file} on "
+            f"({len(short)} of {len(users)} users have too few); {advice}choose a smaller most or "
+            "n_query (--tasks.most, --n-query)."
         )
     present = {each.name: held(marks_of_user(each, listing.ids)) for each in users}
+    _check_copies([each for each in users if len(each.items) >= least], present, read.file)
 
     def usual() -> dict[Split, list[str]]:
         if tested is None:
             splits = split_names(enough, valid, test, seed, f"{name}: users", least=1)
         else:
-            if unknown := [each for each in tested if each not in present]:
-                raise UserError(
-                    f"ratings: users of meta-test must have ratings; received {unknown[0]!r}, who "
-                    f"has none in {read.file}; remove the id."
-                )
-            others = [each for each in enough if each not in {*tested}]
+            chosen = _tested(tested, present, read.file)
+            others = [each for each in enough if each not in chosen]
             splits = split_names(others, valid, 0, seed, f"{name}: users", least=1)
-            splits["test"] = [each for each in tested if each in {*enough}]
+            splits["test"] = [each for each in chosen if each in {*enough}]
         rest = [each.name for each in short if tested is None or each.name not in {*tested}]
         return {**splits, "train": [*splits["train"], *rest]}
 
     splits, left_out = dealt(present, recorded, usual)
     number = {each.name: place for place, each in enumerate(users)}
     units = {split: [number[each] for each in names] for split, names in splits.items()}
-    past = Past.fitted(
-        [users[unit] for unit in units["train"]],
-        len(listing.ids),
-        [users[unit] for unit in units.get("valid", [])],
-    )
-    units["train"] = [unit for unit in units["train"] if len(users[unit].items) > 1]
-    kind = known if isinstance(known, Items) else catalogue_of(listing, past, read.scale)
     about: dict[str, Any] = {"users": {split: len(each) for split, each in splits.items()}}
     if short:
         about["notes"] = [
-            f"{len(short)} of {len(users)} users have fewer than {least} ratings and are in "
+            f"{len(short)} of {len(users)} users have fewer than {least} items and are in "
             f"meta-train alone, the first of them {short[0].name!r} in line {short[0].line}"
         ]
-    liked = float(np.median(past.rating)) if liked is None else liked
-    return RatingTasks(
-        name, kind, users, units, past, liked, seed=seed, about=about, left_out=left_out, **drawing
-    )
+    items = known if isinstance(known, Items) else None
+    return Dealt(listing, items, users, units, about, left_out)
 
 
-def catalogue_of(listing: Listing, past: Past, scale: tuple[float, float]) -> Items:
-    """The kind of items with the means of these users."""
+def _trained(units: dict[Split, list[int]], users: Sequence[History]) -> dict[Split, list[int]]:
+    """The units without meta-train users of one item, who make no task."""
+    return {**units, "train": [unit for unit in units["train"] if len(users[unit].items) > 1]}
+
+
+def _check_copies(users: Sequence[History], present: dict[str, Held], file: str) -> None:
+    """Refuses one user under two ids, who might come to be on both sides of a split."""
+    first: dict[str, History] = {}
+    for user in users:
+        first.setdefault(present[user.name].sha256, user)
+    copies = [user for user in users if first[present[user.name].sha256] is not user]
+    if copies:
+        user, other = copies[0], first[present[copies[0].name].sha256]
+        more = f" ({len(copies)} such users)" if len(copies) > 1 else ""
+        raise UserError(
+            f"ratings: every user must be there once; received {other.name!r} (from line "
+            f"{other.line} of {file}) and {user.name!r} (from line {user.line}), who have the same "
+            f"{len(user.items)} items{more}; remove one of them."
+        )
+
+
+def _tested(tested: Sequence[str], present: dict[str, Held], file: str) -> list[str]:
+    """The users that a file says are meta-test, each once."""
+    if not tested:
+        raise UserError(
+            "ratings: the file of users of meta-test must name some; received none; write an id a "
+            "line, or leave it out (--tasks.test-users)."
+        )
+    for each in tested:
+        if each not in present:
+            alike = {spelling(name): name for name in present}.get(spelling(each))
+            hint = f"did you mean {alike!r}?" if alike else "remove the id."
+            raise UserError(
+                f"ratings: users of meta-test must be in {file}; received {each!r}, who is not; "
+                f"{hint}"
+            )
+    return list(dict.fromkeys(tested))
+
+
+def catalogue_of(
+    listing: Listing, past: Past | Interactions, scale: tuple[float, float], rated: bool = True
+) -> Items:
+    """The kind of items with the means, or the shares, of these users."""
     columns, known = known_of(listing)
     return Items(
         listing.ids,
@@ -189,6 +327,7 @@ def catalogue_of(listing: Listing, past: Past, scale: tuple[float, float]) -> It
         tuple(np.round(past.spread, 4).tolist()),
         *scale,
         past.std,
+        rated,
     )
 
 
@@ -221,7 +360,7 @@ def histories(read: Ratings, listing: Listing, where: str) -> list[History]:
     ]
 
 
-def _files(path: Path, items: Path | None) -> tuple[Path, Path | None]:
+def files_of(path: Path, items: Path | None) -> tuple[Path, Path | None]:
     """The file of ratings, and that of items if there is one."""
     if not path.is_dir():
         return path, items

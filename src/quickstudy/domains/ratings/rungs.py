@@ -6,31 +6,39 @@ meta-valid users, popularity and EASE by the recall.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.domains.ratings.past import Past
+from quickstudy.domains.ratings.opponents import Known, Opponent, places_in
+from quickstudy.domains.ratings.past import Interactions, Past
+from quickstudy.domains.ratings.rankers import (
+    EASE,
+    EASE_PENALTIES,
+    ItemCosine,
+    Popularity,
+    Ranker,
+    cosines,
+    ease_weights,
+)
 from quickstudy.inputs import Items
-from quickstudy.learner import AnyLearner, Learner, Tags
+from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
-from quickstudy.task import Examples, Task
+from quickstudy.task import Task
 from quickstudy.tasks.source import Split
 
 __all__ = [
-    "EASE",
     "ItemKNN",
     "ItemMean",
     "MatrixFactorisation",
     "Opponents",
-    "Popularity",
+    "RankingOpponents",
     "UserItemBias",
 ]
 
@@ -41,27 +49,17 @@ N_JUDGES: Final = 400
 RANKS: Final = (8, 16)
 WEIGHTS: Final = (5.0, 20.0)
 SWEEPS: Final = 8
-
-
-class Known(NamedTuple):
-    """The ratings of the support beside the base of their items.
-
-    Shapes:
-        place (support,), of the items in the catalogue; residual (support,), in the user's units;
-        weight (support,)
-    """
-
-    place: Tensor
-    residual: Tensor
-    weight: Tensor
+SHIFTS: Final = (0.0, 10.0, 50.0)
+LARGEST: Final = 12_000
+"""Items up to which opponents with a number for each pair of items are there."""
 
 
 class Judges(Protocol):
-    """The tasks by which an opponent is chosen: `RatingTasks`."""
+    """The tasks by which an opponent is chosen: `UserTasks`."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics, the headline first and the recall last."""
+        """The metrics, the headline first; of ratings the recall last."""
 
     @property
     def splits(self) -> tuple[Split, ...]:
@@ -75,32 +73,6 @@ class Judges(Protocol):
 
     def without_candidates(self, split: Split, index: int) -> Task:
         """The same task, without the items that the user did not rate."""
-
-
-class Opponent(Learner[Known]):
-    """The base of the opponents: they know the support beside the base of its items.
-
-    adapt:    e_i = r_i - base_i
-    predict:  (residual of the query's item given the e_i) / std
-    """
-
-    tags = Tags(vmappable=False, meta_trained=False)
-    kind = "regression"
-
-    def __init__(self, std: float) -> None:
-        super().__init__()
-        self.std = std
-
-    def adapt(self, support: Examples) -> Known:
-        residual = support.y[:, 0].double() * self.std
-        return Known(places_in(support.x), residual * support.weight, support.weight.double())
-
-    def predict(self, state: Known, x: Tensor) -> Tensor:
-        return (self.residual(state, x) / self.std).to(x)[:, None]
-
-    @abstractmethod
-    def residual(self, state: Known, x: Tensor) -> Tensor:
-        """The rating of each query's item beside its base `(query,)`."""
 
 
 class ItemMean(Opponent):
@@ -181,74 +153,6 @@ class MatrixFactorisation(Opponent):
         )
 
 
-class Ranker(Opponent):
-    """An opponent that only ranks: its scores as ratings by one straight line for all users.
-
-    rating = a + b score,  b > 0
-
-    Args:
-        std: Standard deviation of the targets.
-        line: a and b.
-    """
-
-    def __init__(self, std: float, line: tuple[float, float] = (0.0, 1.0)) -> None:
-        super().__init__(std)
-        self.line = line
-
-    @abstractmethod
-    def score(self, state: Known, x: Tensor) -> Tensor:
-        """The score of each query's item `(query,)`."""
-
-    def residual(self, state: Known, x: Tensor) -> Tensor:
-        a, b = self.line
-        return a + b * self.score(state, x) - x[:, -2].double()
-
-    def fit_line(self, tasks: Iterable[Task]) -> None:
-        """Takes the line that gives the ratings of these tasks best."""
-        scores, ratings = [], []
-        for support, query in tasks:
-            scores.append(self.score(self.adapt(support), query.x))
-            ratings.append(query.y[:, 0].double() * self.std + query.x[:, -2].double())
-        s, r = torch.cat(scores), torch.cat(ratings)
-        spread = float(s.var(correction=0))
-        slope = float(((s - s.mean()) * (r - r.mean())).mean()) / spread if spread else 0.0
-        slope = max(slope, 1e-6 / max(spread, 1e-12) ** 0.5)
-        self.line = (float(r.mean()) - slope * float(s.mean()), slope)
-
-
-class Popularity(Ranker):
-    """The number of ratings of the item, the same list for everybody.
-
-    score = log(1 + count)
-    """
-
-    def __init__(self, std: float, counts: Tensor) -> None:
-        super().__init__(std)
-        self.logs = torch.log1p(counts.double())
-
-    def score(self, state: Known, x: Tensor) -> Tensor:
-        return self.logs[places_in(x)]
-
-
-class EASE(Ranker):
-    """A linear autoencoder of which items people rate together, in closed form.
-
-        B = I - P / diag(P),  P = (X^T X + penalty I)^{-1},  scores = x B
-
-    with X_ui = 1 where user u rated item i.
-
-    Source: Steck: Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019, eq. 8.
-    """
-
-    def __init__(self, std: float, weights: Tensor) -> None:
-        super().__init__(std)
-        self.weights = weights
-
-    def score(self, state: Known, x: Tensor) -> Tensor:
-        w = self.weights[state.place[:, None], places_in(x)]
-        return state.weight @ w.double()
-
-
 class Opponents:
     """Fits the opponents on the ratings of meta-train users, each once.
 
@@ -271,17 +175,9 @@ class Opponents:
         shown = min(tasks.n_tasks("train"), N_JUDGES)
         train = [tasks.without_candidates("train", index) for index in range(shown)]
 
-        def best(
-            metric: Metric, tasks: Sequence[Task], candidates: Iterable[Opponent]
-        ) -> AnyLearner:
-            def loss(learner: Opponent) -> float:
-                values = [metric.per_task(learner.respond(task), task.query) for task in tasks]
-                return -metric.sign * float(np.mean(values))
-
-            return min(candidates, key=loss)
-
+        pairs = self.past.n_items <= LARGEST
         rankers: dict[str, list[Ranker]] = {
-            "EASE": [EASE(self.std, weights) for weights in self.ease],
+            **({"EASE": [EASE(self.std, weights) for weights in self.ease]} if pairs else {}),
             "Popularity": [Popularity(self.std, torch.from_numpy(self.past.counts))],
         }
         for each in rankers.values():
@@ -298,17 +194,16 @@ class Opponents:
                     for penalty in (0.3, 0.45, 0.6, 0.9, 1.3)
                 ),
             ),
-            "ItemKNN": best(
-                headline,
-                judges,
-                (ItemKNN(self.std, self.similarity, penalty) for penalty in (0.1, 0.3, 1.0)),
-            ),
+            **({"ItemKNN": best(headline, judges, self._neighbours())} if pairs else {}),
             "UserItemBias": best(
                 headline, judges, (UserItemBias(self.std, n) for n in (1.0, 3.0, 5.0, 10.0))
             ),
             **{name: best(recall, ranked, each) for name, each in rankers.items()},
             "ItemMean": ItemMean(self.std),
         }
+
+    def _neighbours(self) -> Iterable[ItemKNN]:
+        return (ItemKNN(self.std, self.similarity, penalty) for penalty in (0.1, 0.3, 1.0))
 
     @cached_property
     def _bias(self) -> Floats:
@@ -338,14 +233,8 @@ class Opponents:
     @cached_property
     def ease(self) -> list[Tensor]:
         """The weights of EASE, for each of some penalties."""
-        rated = self.past.matrix(np.ones(len(self.past.rating)))
-        gram = torch.from_numpy((rated.T @ rated).toarray())
-        weights = []
-        for penalty in (30.0, 100.0, 300.0):
-            inverse = torch.linalg.inv(gram + penalty * torch.eye(len(gram), dtype=gram.dtype))
-            b = -inverse / inverse.diagonal()
-            weights.append(b.fill_diagonal_(0.0).float())
-        return weights
+        together = torch.from_numpy(self.past.together)
+        return [ease_weights(together, penalty) for penalty in EASE_PENALTIES]
 
     def factors(self, rank: int, weight: float) -> Tensor:
         """Factors of the items `(items, rank + 1)`, the last a constant for the user's bias.
@@ -370,6 +259,53 @@ class Opponents:
         return self._factors[rank, weight]
 
 
+class RankingOpponents:
+    """Fits the opponents of interactions on those of meta-train users, each once.
+
+    Args:
+        past: The interactions.
+        items: The catalogue.
+    """
+
+    def __init__(self, past: Interactions, items: Items) -> None:
+        self.past, self.std = past, items.std
+
+    def chosen(self, tasks: Judges) -> dict[str, AnyLearner]:
+        """The opponents by name, each as it does best on the meta-valid tasks."""
+        split: Split = "valid" if "valid" in tasks.splits else "train"
+        n = min(tasks.n_tasks(split), N_JUDGES)
+        judges = [tasks.task(split, index) for index in range(n)]
+        popularity = Popularity(self.std, torch.from_numpy(self.past.counts))
+        if self.past.n_items > LARGEST:
+            return {"Popularity": popularity}
+        headline = tasks.metrics[0]
+        return {
+            "EASE": best(headline, judges, self._autoencoders),
+            "ItemKNN": best(headline, judges, self._neighbours),
+            "Popularity": popularity,
+        }
+
+    @cached_property
+    def _autoencoders(self) -> list[EASE]:
+        together = torch.from_numpy(self.past.together)
+        return [EASE(self.std, ease_weights(together, penalty)) for penalty in EASE_PENALTIES]
+
+    @cached_property
+    def _neighbours(self) -> list[ItemCosine]:
+        together = torch.from_numpy(self.past.together)
+        return [ItemCosine(self.std, cosines(together, shift)) for shift in SHIFTS]
+
+
+def best(metric: Metric, tasks: Sequence[Task], candidates: Iterable[Opponent]) -> AnyLearner:
+    """The candidate whose mean on some tasks is best."""
+
+    def loss(learner: Opponent) -> float:
+        values = [metric.per_task(learner.respond(task), task.query) for task in tasks]
+        return -metric.sign * float(np.mean(values))
+
+    return min(candidates, key=loss)
+
+
 Rows = list[tuple[NDArray[np.int64], Floats]]
 
 
@@ -389,11 +325,6 @@ def _solved(rows: Rows, factors: Floats, weight: float) -> Floats:
         z = factors[columns]
         grams[number], sums[number] = z.T @ z + shift, z.T @ values
     return np.asarray(np.linalg.solve(grams, sums[..., None])[..., 0], dtype=np.float64)
-
-
-def places_in(x: Tensor) -> Tensor:
-    """The places in the catalogue of encoded items; of padding the first."""
-    return (x[:, -1].round().long() - 1).clamp(min=0)
 
 
 def _bias(state: Known, penalty: float) -> Tensor:
