@@ -29,6 +29,7 @@ from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import score
 from quickstudy.learner import AnyLearner
 from quickstudy.play import Practice, World, play
+from quickstudy.play.rollout import Choice
 from quickstudy.task import Task, stack, to_like
 
 UNKNOWN = WorldTasks(Bandit(n_arms=5, horizon=10), n_shot=1, n_query=10, n_updates=0)
@@ -268,3 +269,20 @@ def test_opponents_stand_in_the_ladder_of_their_tasks() -> None:
     # Too long for a table of indices.
     long = WorldTasks(Bandit(n_arms=2, horizon=201), n_shot=1, n_query=1, n_updates=0)
     assert "Gittins" not in opponents(long.world, long)
+
+
+class Eastward(agents.Still):
+    """Goes to the right, and never stops."""
+
+    def act(self, memory: tuple[()], observation: Tensor, noise: Tensor) -> Choice:
+        return Choice(torch.tensor([[0.1, 0.0]]).expand(len(noise), 2), torch.zeros(len(noise)))
+
+
+def test_a_success_on_the_way_is_one() -> None:
+    world = PointGoal(sparse=True, horizon=30)
+    walker = Fixed(world, lambda world, hidden: Eastward(world))
+    source = WorldTasks(world, n_query=2, n_updates=0)
+    for goal, expected in (([1.0, 0.0], 1), ([0.0, 1.0], 0)):
+        task: Any = source.task("test", 0)
+        task = task._replace(query=task.query._replace(world=world.hidden(torch.tensor(goal))))
+        assert walker.respond(task)[:, 1].tolist() == [expected] * 2
