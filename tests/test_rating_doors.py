@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quickstudy.cli.main import main
+from quickstudy.files.rundir import RunDirectory
 from quickstudy.training.plan import resolve
 
 SHORT = ("--steps", "2", "--valid-tasks", "3", "--net.width", "4", "--meta-batch", "2")
@@ -143,3 +144,14 @@ def test_users_of_meta_test_count_once(capsys: pytest.CaptureFixture[str]) -> No
     Path("users.txt").write_text("\n")
     assert trained("--tasks.test-users", "users.txt", "--out", "other") == 2
     assert "must name some; received none" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_goes_on_though_it_was_begun_with_other_options_of_networks() -> None:
+    written(rows())
+    assert trained() == 0
+    run = RunDirectory("run")
+    record = run.read()
+    record["config"]["net"] |= {"pool": None}
+    run._write(record)
+    assert main(["train", "--resume", "run", "--steps", "3"]) == 0
+    assert run.read()["step"] == 3

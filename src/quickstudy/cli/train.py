@@ -40,7 +40,10 @@ def _train(argv: Sequence[str]) -> int:
         names = {kind: recorded[kind]["name"] for kind in ("learner", "tasks", "net")}
         words = [*(f"--{kind}={name}" for kind, name in names.items() if name), *words]
     parser = train_parser(words)
-    parser.set_defaults(flat({k: v for k, v in recorded.items() if k != "out"}))
+    begun = flat({k: v for k, v in recorded.items() if k != "out"})
+    # Another version may have listed other options of networks, which nobody gave.
+    unsaid = {k for k, v in begun.items() if v is None and k.startswith("net.")}
+    parser.set_defaults({k: v for k, v in begun.items() if k not in unsaid})
     options = parser.read(words).as_dict()
     options.pop("config", None)
     if resume is not None and not auto:
