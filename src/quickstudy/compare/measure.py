@@ -30,7 +30,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSONLike
 from quickstudy.learner import state_bytes
 from quickstudy.metrics import FloatArray, Metric
-from quickstudy.task import Task, to_like
+from quickstudy.task import Examples, Task, to_like
 from quickstudy.task import setting_name as name_of_setting
 from quickstudy.tasks.source import Split, TaskSource, no_more, of_size
 from quickstudy.version import __version__
@@ -249,10 +249,14 @@ def _evaluate_block(entry: Entry, block: list[Task], metric: Metric, run: Run, d
         run.reason = str(error)
         return
     run.scores += scores(answers, [metric]).per_task.tolist()
-    run.not_finite += sum(
-        not bool(torch.isfinite(prediction[task.query.weight > 0]).all())
-        for task, prediction in answers
-    )
+    run.not_finite += sum(not bool(_numbers(*each).isfinite().all()) for each in answers)
+
+
+def _numbers(task: Task, prediction: torch.Tensor) -> torch.Tensor:
+    """The part of a prediction that must be finite: without padding; of a policy the returns."""
+    if not isinstance(task.query, Examples):
+        return prediction[:, 0]
+    return prediction[task.query.weight > 0]
 
 
 @torch.no_grad()
@@ -264,7 +268,7 @@ def _time(entries: list[Entry], tasks: list[Task], runs: dict[str, Run]) -> None
         first = index % max(1, len(entries))  # so that nobody always comes after the same one
         for entry in [*entries[first:], *entries[:first]]:
             like = next(entry.learner.parameters(), torch.zeros(()))
-            support = to_like(task, like).support
+            support = entry.learner.practise(to_like(task, like)).support
             _synchronize(like)
             started = time.perf_counter()
             state = entry.learner.adapt(support)

@@ -23,6 +23,7 @@ CLASSIFIERS = [
 OF_ITEMS = ["PriorHead", "RidgeHead", "Pooled"]
 """Learners on a table of items: those that adapt in closed form, and one that does not adapt."""
 REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "PriorHead", "NeuralProcess"]
+POLICIES = ["PolicyMAML", "MultiTaskPolicy"]
 
 
 def default_space(source: TaskSource, net: str | None = None) -> Space:
@@ -33,13 +34,9 @@ def default_space(source: TaskSource, net: str | None = None) -> Space:
         net: Name of the network; the one that learners get by themselves where omitted.
     """
     net = net or catalog.default_net("MAML", source.x_shape, source.net)["name"]
-    least = 1 if source.kind == "classification" else 0
-    learner, outer = (
-        (_learner_of_items(), _outer(_log(1e-3, 3e-2, 1e-5, 0.1)))
-        if net == "ItemTable"
-        else (_learner(source), _outer(_log(1e-4, 1e-2, 1e-5, 0.1)))
-    )
-    return space_of([*learner, *outer, *_net(net, least), *_augment(source)])
+    least = 0 if source.kind == "regression" else 1
+    outer = _outer(_log(1e-3, 3e-2, 1e-5, 0.1) if net == "ItemTable" else _log(1e-4, 1e-2, 1e-5, 0.1))
+    return space_of([*_learner(source, net), *outer, *_net(net, least), *_augment(source)])
 
 
 def defaults(space: Space, source: TaskSource, options: Mapping[str, Any]) -> JSON:
@@ -112,7 +109,11 @@ def _default(net: str, option: str) -> Any:
     return known[option].default if option in known else None
 
 
-def _learner(source: TaskSource) -> list[JSON]:
+def _learner(source: TaskSource, net: str) -> list[JSON]:
+    if source.kind == "control":
+        return _policy()
+    if net == "ItemTable":
+        return _learner_of_items()
     classes = source.kind == "classification"
     learners = CLASSIFIERS if classes else REGRESSORS
     gradient = {"learner.name": [name for name in learners if name in GRADIENT]}
@@ -131,6 +132,16 @@ def _learner(source: TaskSource) -> list[JSON]:
             scale = _log(usual / 10, usual * 10, usual / 100, usual * 100) | {"usual": usual}
             choices.append({"option": "learner.scale", **scale, "when": {"learner.name": [head]}})
     return choices
+
+
+def _policy() -> list[JSON]:
+    """The choices of a policy; spreads of actions have no effect where they are chosen."""
+    return [
+        {"option": "learner.name", "values": POLICIES},
+        {"option": "learner.inner_lr", **_log(0.03, 1.0, 1e-2, 10.0), "usual": 0.1},
+        {"option": "learner.discount", "values": [0.95, 0.99, 1.0]},
+        {"option": "learner.std", **_log(0.1, 1.0, 0.01, 3.0)},
+    ]
 
 
 def _learner_of_items() -> list[JSON]:

@@ -71,6 +71,9 @@ def task_features(source: TaskSource, n_tasks: int = TASKS) -> dict[str, float]:
         source: The tasks.
         n_tasks: How many are looked at.
     """
+    sizes = {"way": float(source.n_out), "inputs": math.log(math.prod(source.x_shape))}
+    if source.kind == "control":  # A world has no examples to look at.
+        return sizes | {"support": math.log(source.describe()["n_shot"])}
     features: list[dict[str, float]] = []
     shots = []
     for index in range(n_tasks):
@@ -85,8 +88,7 @@ def task_features(source: TaskSource, n_tasks: int = TASKS) -> dict[str, float]:
             features.append(meta_features(x, labels))
         except UserError:  # A task of one class only has none.
             continue
-    sizes = {"way": float(source.n_out), "support": math.log(np.mean(shots))}
-    sizes["inputs"] = math.log(math.prod(source.x_shape))
+    sizes["support"] = math.log(np.mean(shots))
     means = {
         name: float(np.mean([each[name] for each in features])) for name in (features or [{}])[0]
     }

@@ -24,11 +24,20 @@ from quickstudy.training.settings import Training
 from quickstudy.training.signatures import REQUIRED, Option, Signature, fitted
 
 DEFAULTS: JSON = {"learner": "PrototypicalNetwork", "tasks": "glyphs", "net": None}
-LEARNERS = dict.fromkeys(("windows", "eth_ucy", "ratings", "interactions"), "PriorHead")
+LEARNERS = {
+    **dict.fromkeys(("windows", "eth_ucy", "ratings", "interactions"), "PriorHead"),
+    **dict.fromkeys(catalog.WORLDS, "PolicyMAML"),
+}
 """The default learner of tasks for which that of `DEFAULTS` is none."""
 # A row for each item is seen in few tasks: it needs large steps, which end small.
 _OF_ITEMS: JSON = {"steps": 400, "outer_lr": 1e-2, "schedule": "cosine", "valid_every": 50}
-TRAINING: dict[str, JSON] = {"ratings": _OF_ITEMS, "interactions": _OF_ITEMS}
+# A world costs much, and its gradient is noisy: few steps of many worlds.
+_OF_WORLDS: JSON = {"steps": 100, "meta_batch": 20, "outer_lr": 3e-3, "clip": 1.0}
+_OF_WORLDS |= {"valid_every": 25, "valid_tasks": 40}
+TRAINING: dict[str, JSON] = {
+    **dict.fromkeys(("ratings", "interactions"), _OF_ITEMS),
+    **dict.fromkeys(catalog.WORLDS, _OF_WORLDS),
+}
 """The default settings of training on tasks for which those of `Training` are poor."""
 NET_OF_TASKS = dict.fromkeys(("ratings", "interactions"), "ItemTable")
 """The network of tasks that are about one, where none is named."""
