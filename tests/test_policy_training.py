@@ -225,7 +225,10 @@ def test_the_commands_train_and_evaluate_a_policy(
         (["--learner", "MAML", *OPTIONS], "MAML: is for classification or regression; received"),
         (["--learner", "SVMHead", *OPTIONS], "SVMHead: is for classification; received tasks of"),
         ([*OPTIONS, "--n-way", "5"], "received --n-way; the tasks fix this number"),
-        (["--tasks", "point-goal", "--tasks.horizon", "0"], "PointGoal: horizon must be a whole number of at"),
+        (
+            ["--tasks", "point-goal", "--tasks.horizon", "0"],
+            "PointGoal: horizon must be at least 1; received 0",
+        ),
         ([*OPTIONS, "--net.norm", "support"], "PolicyMAML: acts on one observation after the"),
     ],
 )

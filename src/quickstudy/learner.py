@@ -71,7 +71,8 @@ class Tags:
         reads_columns: It takes inputs of any length; the columns of a user's rows are made ready
             for each task alone.
         needs_head: A network that is made for it gives outputs rather than features.
-        default_head: The head of such a network: `"shared"` by all classes, or `"per_class"`.
+        default_head: The head of such a network: `"shared"` by all classes, `"per_class"`, or
+            `"zero"` at the start.
         net_options: Options of such a network, where it has them and nobody gave them.
         net: Name and options of its network where nobody names one; None where the inputs decide.
 
@@ -90,7 +91,7 @@ class Tags:
     episodic: bool = True
     reads_columns: bool = False
     needs_head: bool = False
-    default_head: Literal["shared", "per_class"] = "shared"
+    default_head: Literal["shared", "per_class", "zero"] = "shared"
     net_options: Mapping[str, Any] = field(default_factory=dict)
     net: Mapping[str, Any] | None = None
 

@@ -36,7 +36,8 @@ class PolicyMAML(Policy):
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
         estimator: `"ratio"`, or `"dice"`, whose second derivative is without bias and noisier.
         meta_gradient: See `quickstudy.inner.descent.descend`.
-        std: Standard deviation at the start of each number of an action that is a vector.
+        std: Standard deviation at the start of each number of an action that is a vector; the
+            limit of actions in the world, or 1 where there is none, if omitted.
 
     Differs from the paper: plain gradient steps of the outer optimizer in place of TRPO, as of all
     learners here; advantages have mean 0 and standard deviation 1 within a world and round.
@@ -60,7 +61,7 @@ class PolicyMAML(Policy):
         smoothing: float = 1.0,
         estimator: Estimator = "ratio",
         meta_gradient: MetaGradient = "exact",
-        std: float = 1.0,
+        std: float | None = None,
     ) -> None:
         super().__init__(net, world, inner_lr, discount, smoothing, std)
         if estimator not in get_args(Estimator):

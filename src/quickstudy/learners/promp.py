@@ -35,7 +35,8 @@ class ProMP(Policy):
         passes: Outer steps on the episodes of one practice.
         clip: Bound of the ratio of the adapted policies, between 0 and 1.
         kl_weight: Weight of the divergence of the policies before each update.
-        std: Standard deviation at the start of each number of an action that is a vector.
+        std: Standard deviation at the start of each number of an action that is a vector; the
+            limit of actions in the world, or 1 where there is none, if omitted.
 
     Differs from the paper: the divergence is estimated by the actions that were drawn rather than
     computed from both distributions, as episodes keep log-probabilities alone (the same on average,
@@ -64,7 +65,7 @@ class ProMP(Policy):
         passes: int = 5,
         clip: float = 0.3,
         kl_weight: float = 5e-4,
-        std: float = 1.0,
+        std: float | None = None,
     ) -> None:
         super().__init__(net, world, inner_lr, discount, smoothing, std)
         at_least("ProMP", 1, passes=passes)

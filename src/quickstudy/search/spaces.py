@@ -23,7 +23,7 @@ CLASSIFIERS = [
 OF_ITEMS = ["PriorHead", "RidgeHead", "Pooled"]
 """Learners on a table of items: those that adapt in closed form, and one that does not adapt."""
 REGRESSORS = ["MAML", "MetaSGD", "ANIL", "RidgeHead", "PriorHead", "NeuralProcess"]
-POLICIES = ["PolicyMAML", "MultiTaskPolicy"]
+POLICIES = ["PolicyMAML", "ProMP", "MultiTaskPolicy"]
 
 
 def default_space(source: TaskSource, net: str | None = None) -> Space:
