@@ -35,7 +35,8 @@ def default_space(source: TaskSource, net: str | None = None) -> Space:
     """
     net = net or catalog.default_net("MAML", source.x_shape, source.net)["name"]
     least = 0 if source.kind == "regression" else 1
-    outer = _outer(_log(1e-3, 3e-2, 1e-5, 0.1) if net == "ItemTable" else _log(1e-4, 1e-2, 1e-5, 0.1))
+    rates = (1e-3, 3e-2) if net == "ItemTable" else (1e-4, 1e-2)
+    outer = _outer(_log(*rates, 1e-5, 0.1))
     return space_of([*_learner(source, net), *outer, *_net(net, least), *_augment(source)])
 
 
