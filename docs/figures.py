@@ -1,10 +1,12 @@
-"""Makes the figures of docs/explain.md, docs/forecasting.md and docs/driving.md.
+"""Makes the figures of docs/explain.md, docs/forecasting.md, driving.md and recommendation.md.
 
-Trains small learners, explains one answer, and draws a forecast of made-up series and of walkers.
+Trains small learners, explains one answer, and draws a forecast of made-up series and of walkers;
+the errors of recommendations are those of benchmarks/ratings.json.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +15,7 @@ from typing import Any
 from quickstudy import Training, build
 from quickstudy.catalog import build_tasks
 from quickstudy.cli.explain import explained_in_figures
+from quickstudy.domains.ratings.picture import WORDS
 from quickstudy.domains.windows import (
     eth_ucy,
     make_scenes,
@@ -22,6 +25,7 @@ from quickstudy.domains.windows import (
     write_series,
 )
 from quickstudy.explain import Method
+from quickstudy.figures.by_examples import Errors, error_by_examples
 from quickstudy.models.model import Model
 from quickstudy.tasks import Pictures, TaskSource
 from quickstudy.training.loop import train
@@ -66,6 +70,35 @@ def draw_windows(name: str, tasks: TaskSource, index: int) -> None:
     print(name, figure.title)
 
 
+def draw_ratings(name: str, protocol: str) -> None:
+    """The figure of the recorded errors by the number of ratings."""
+    record = json.loads((IMAGES.parents[1] / "benchmarks" / "ratings.json").read_text())[protocol]
+    shots = sorted(map(int, record["results"]))
+    rows = [record["results"][str(n)] for n in shots]
+    own = record["chosen"]
+
+    def errors(learner: str) -> list[float]:
+        none = rows[0][learner]["mae of none"]["mean"]
+        return [none, *(row[learner]["mae"]["mean"] for row in rows)]
+
+    drawn = [Errors(own, errors(own))]
+    for opponent, word in WORDS.items():
+        difference, half = None, None
+        if opponent != "ItemMean":
+            paired = [row[own]["difference"][opponent] for row in rows]
+            # Without a rating every one of them, the learner too, says the mean of the item.
+            assert errors(own)[0] == errors(opponent)[0]
+            difference = [0.0, *(each["mean"] for each in paired)]
+            half = [0.0, *(each["ci95"] for each in paired)]
+        drawn.append(Errors(word, errors(opponent), difference, half))
+    figure = error_by_examples(
+        (0, *shots), drawn, noun="MAE", example="rating", tasks="users", name=name
+    )
+    figure.save(IMAGES)
+    (IMAGES / f"{name}.json").unlink()
+    print(name, figure.title)
+
+
 if __name__ == "__main__":
     for part in PARTS:
         draw(*part)
@@ -76,3 +109,4 @@ if __name__ == "__main__":
         write_scenes(Path(folder, "walks"), make_scenes())
         of_walkers = eth_ucy(Path(folder, "walks"), hold_out="square", valid_place="street")
         draw_windows("walkers", of_walkers, 0)
+    draw_ratings("error-by-ratings", "ml-1m")
