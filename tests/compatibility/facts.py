@@ -35,7 +35,7 @@ sys.path.append(str(ROOT / "tests"))
 COMMANDS = (
     *("train", "estimate", "compare", "select", "search", "evaluate", "adapt", "predict"),
     *("explain", "export", "generated", "tables", "reproduce", "data", "doctor", "demo"),
-    *("serve", "keys"),
+    *("serve", "keys", "practise", "act"),
 )
 TABLE = "--tasks table --tasks.path flowers.csv --tasks.target kind"
 # What is called in a copy of the fixture.

@@ -90,6 +90,11 @@ def adapt(
     if table != AS_TRAINED and run is None:
         raise only_series("adapt", "no run")
     model = _model(run, encoder, support)
+    if model.kind == "control":
+        raise UserError(
+            f"adapt: a policy learns from what it plays; received {run}, which is of one; let it "
+            f"play: quickstudy practise {run} --out {out}."
+        )
     reading = Reading.of(missing, columns)
     kind = model.preprocess
     if reading != AS_KNOWN and not (kind.reads_cells or isinstance(kind, Windows)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from quickstudy.cli.console import one_line, print_json
 from quickstudy.cli.explain_items import explain_items
+from quickstudy.cli.explain_policy import explain_policy
 from quickstudy.cli.predict import files_of, input_names, only_series, queries
 from quickstudy.encoders import Text
 from quickstudy.errors import UserError
@@ -26,7 +27,7 @@ from quickstudy.inputs.histories import AS_TRAINED, Table, by_time, histories, n
 from quickstudy.inputs.series_files import Series
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.adapted import Adapted
-from quickstudy.models.saved import load_task
+from quickstudy.models.saved import is_policy, load_policy, load_task
 from quickstudy.tasks.contents import told_apart
 
 LEGEND = (
@@ -55,7 +56,7 @@ def explain(
     """Say why an adapted model answers as it does.
 
     Args:
-        task: File that `quickstudy adapt` wrote.
+        task: File that `quickstudy adapt` wrote; or `quickstudy practise`, which takes no inputs.
         inputs: Pictures; one CSV file; texts, in words or in files; files of series; or items, by
             id, title or in files. Of ratings the first of the list are explained where there are
             none.
@@ -70,6 +71,14 @@ def explain(
         series: Name of the series whose forecast is explained; all of the files where omitted.
         missing: Words of a file of series that say that a value is missing, parted by commas.
     """
+    if is_policy(task):
+        others = (inputs, target, attribution, text, pictures, series, missing)
+        if any(others) or counterfactual or table != AS_TRAINED:
+            raise UserError(
+                f"explain: a policy is explained as a whole; received {task}, which holds one, and "
+                "inputs or options besides; leave out all but --json."
+            )
+        return explain_policy(load_policy(task), json)
     adapted = load_task(task)
     kind = adapted.model.preprocess
     asked: list[Series] = []

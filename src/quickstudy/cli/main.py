@@ -162,6 +162,14 @@ FUNCTIONS = {
         "  quickstudy adapt runs/glyphs --support my_folder/ --out mine.task\n"
         "  quickstudy adapt runs/weekly --support sales.csv --out sales.task"
     ),
+    "practise": (
+        "quickstudy practise runs/nav --world '{\"goal\": [0.3, -0.2]}' --out mine.task\n"
+        "  quickstudy practise runs/nav --episodes 10 --updates 3 --out mine.task --pictures played"
+    ),
+    "act": (
+        "quickstudy act mine.task --observation '[0.1, 0.2]'\n"
+        "  quickstudy act mine.task --seed 0 < observations.jsonl"
+    ),
     "predict": "quickstudy predict mine.task photo1.png photo2.png",
     "explain": "quickstudy explain mine.task photo1.png --pictures why",
     "export": "quickstudy export mine.task mine.onnx",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,8 +16,27 @@ from quickstudy.learner import locked
 from quickstudy.learners.policy import Policy
 from quickstudy.models.model import Model
 from quickstudy.models.policy import AdaptedPolicy
-from quickstudy.play.world import Noise, Practice
+from quickstudy.play import play
+from quickstudy.play.agents import Oracle
+from quickstudy.play.world import Hidden, Noise, Practice
+from quickstudy.task import Rollouts
 from quickstudy.tasks.source import generator
+
+
+class Practised(NamedTuple):
+    """A practice in one world.
+
+    Attributes:
+        policy: The adapted policy.
+        hidden: The hidden numbers of the world.
+        trials: The `Rollouts` after 0, 1, ... updates, with the same luck.
+        oracle: Those of one that sees the hidden numbers.
+    """
+
+    policy: AdaptedPolicy
+    hidden: Hidden
+    trials: list[Rollouts]
+    oracle: Rollouts
 
 
 class PolicyModel(Model):
@@ -91,12 +111,12 @@ class PolicyModel(Model):
             UserError: A hidden number is unknown, missing, not finite or of another shape; or a
                 number is out of its range.
         """
-        return self.practised(world, episodes, updates, seed)[0]
+        return self.practised(world, episodes, updates, seed).policy
 
     def practised(
         self, world: Mapping[str, Any] | None, episodes: int, updates: int, seed: int
-    ) -> tuple[AdaptedPolicy, list[Any], Practice]:
-        """As `practise`, with the `Rollouts` of every trial, and what they were played in."""
+    ) -> Practised:
+        """As `practise`, with all that was played."""
         at_least("practise", 1, episodes=episodes)
         at_least("practise", 0, updates=updates)
         stream, family, learner = "control/practise", self.world, self.learner
@@ -117,9 +137,9 @@ class PolicyModel(Model):
                 rounds.append(learner.play(state, practice(k)).round(0))
                 state = learner.update(state, rounds[-1])
                 trials.append(learner.play(state, judged))
-        numbers = hidden_to_json(hidden)
         returns = [each.returns[0] for each in trials]
-        return AdaptedPolicy(self, rounds, state, returns, numbers), trials, judged
+        policy = AdaptedPolicy(self, rounds, state, returns, hidden_to_json(hidden))
+        return Practised(policy, hidden, trials, play(family, Oracle(family, hidden), judged))
 
     def act(self, observation: Any, seed: object = None, greedy: bool = False) -> Never:
         """Refuses: a policy acts once it is adapted, or as `begin()` gives it.
@@ -152,6 +172,12 @@ class PolicyModel(Model):
                 f"{where}: needs a number of actions to choose from; received a world whose "
                 f"actions are vectors of {self.world.n_out}; take act, or choose."
             )
+
+    @property
+    def example(self) -> str:
+        """Such as an observation looks like in JSON."""
+        numbers = 0.1 * np.arange(1, 1 + int(np.prod(self.x_shape))).reshape(self.x_shape)
+        return f"'{numbers.round(1).tolist()}'"
 
     @property
     def like(self) -> Tensor:

@@ -73,6 +73,7 @@ class World(ABC):
         n_initial: Random numbers of the beginning of an episode.
         n_transition: Random numbers of a step.
         success_rule: When an episode is a success, as a phrase; None where worlds know no success.
+        radius: Distance from its `goal` that is a success; None where that is another matter.
     """
 
     hidden: ClassVar[type[tuple[Any, ...]]]
@@ -84,6 +85,7 @@ class World(ABC):
     n_initial: int = 0
     n_transition: int = 0
     success_rule: str | None = None
+    radius: float | None = None
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
@@ -134,6 +136,14 @@ class World(ABC):
     @abstractmethod
     def oracle(self, hidden: Hidden, observation: Tensor) -> Tensor:
         """The action of one that sees the hidden numbers too, as `transition` takes it."""
+
+    def place(self, observation: Tensor) -> Tensor | None:
+        """The place in the plane `(..., 2)` that a picture shows of observations; None for none."""
+        return None
+
+    def goal(self, hidden: Hidden) -> Tensor | None:
+        """The place `(2,)` in a picture where it is best to be; None for none."""
+        return None
 
     @property
     def n_action_numbers(self) -> int:

@@ -62,6 +62,11 @@ class Served:
                 f"letter; received {self.run.name!r}; rename the folder."
             )
         self.model = load(self.run)
+        if self.model.kind == "control":
+            raise UserError(
+                f"serve: answers queries, and policies act; received {run}, which is of a policy; "
+                "let it act by quickstudy act or quickstudy.load_policy, and serve another."
+            )
         self.model.preprocess.prepare()
         self.record = RunDirectory(self.run).read()
         if self.model.learner.tags.stochastic:

@@ -9,7 +9,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from quickstudy.domains.control import agents
 from quickstudy.domains.control.bandit import Bandit
 from quickstudy.domains.control.bandit_agents import (
     UCB,
@@ -23,7 +22,7 @@ from quickstudy.domains.control.bandit_agents import (
 )
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Learner, Tags
-from quickstudy.play import Agent, Practice, World, play
+from quickstudy.play import Agent, Practice, World, agents, play
 from quickstudy.play.trial import outcomes, trial
 from quickstudy.task import Kind, Rollouts, Task, stack
 from quickstudy.tasks.source import TaskSource

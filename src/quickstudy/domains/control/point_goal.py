@@ -76,6 +76,7 @@ class PointGoal(World):
 
     def __init__(self, sparse: bool = False, horizon: int = 100) -> None:
         self.sparse = sparse
+        self.radius = NEAR if sparse else None
         at_least("PointGoal", 1, horizon=horizon)
         self.horizon = horizon
         self.success_rule = (
@@ -124,6 +125,12 @@ class PointGoal(World):
         else:
             near = offset.abs().amax(dim=-1) < ARRIVED
         return near.to(observation.dtype)
+
+    def place(self, observation: Tensor) -> Tensor:
+        return observation
+
+    def goal(self, hidden: PointGoalHidden) -> Tensor:
+        return hidden.goal
 
     def oracle(self, hidden: PointGoalHidden, observation: Tensor) -> Tensor:
         """The step to the goal: along each axis as far as it can, so no other comes nearer."""

@@ -74,6 +74,7 @@ class Reach(World):
     action_size = 2
     action_limit = TURN
     n_initial = 2
+    radius = NEAR
     success_rule = f"the fingertip within {NEAR} of the target at any step"
 
     def __init__(self, horizon: int = 50) -> None:
@@ -113,6 +114,13 @@ class Reach(World):
         offset = fingertip(observation) - hidden.target
         near = torch.linalg.vector_norm(offset, dim=-1) <= NEAR
         return near.to(observation.dtype)
+
+    def place(self, observation: Tensor) -> Tensor:
+        """The fingertip."""
+        return fingertip(observation)
+
+    def goal(self, hidden: ReachHidden) -> Tensor:
+        return hidden.target
 
     def oracle(self, hidden: ReachHidden, observation: Tensor) -> Tensor:
         """The turn to the nearer of the two poses that reach the target, by inverse kinematics."""

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import torch
 from torch import nn
 
 from quickstudy.domains.control.metrics import RETURN, SUCCESS
 from quickstudy.domains.control.opponents import opponents
+from quickstudy.domains.control.picture import seen_in
 from quickstudy.domains.control.rungs import from_scratch, multi_task_rungs
 from quickstudy.errors import at_least
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import Metric
+from quickstudy.play.pictures import pictures
 from quickstudy.play.world import Noise, Practice, World
 from quickstudy.task import Kind, Task
 from quickstudy.tasks.contents import COMPUTED, Contents
 from quickstudy.tasks.source import Split, TaskSource, generator
+
+if TYPE_CHECKING:  # matplotlib is slow to load
+    from quickstudy.figures.sheet import Figure
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,12 @@ class WorldTasks(TaskSource):
 
     def pooled_rungs(self, pooled: AnyLearner) -> dict[str, AnyLearner]:
         return multi_task_rungs(pooled, self)
+
+    def figures(
+        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+    ) -> list[Figure]:
+        """Paths or pulls before and after adapting, in the first worlds of a split together."""
+        return pictures(self.world, seen_in(self, self.world, learner, split))
 
     def contents(self) -> Contents:
         return COMPUTED

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from quickstudy.play import World
 from quickstudy.play.actions import Categorical
 from quickstudy.play.rollout import Choice
+from quickstudy.play.world import World
 
 __all__ = ["Oracle", "Random", "Still"]
 
