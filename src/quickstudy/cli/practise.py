@@ -84,7 +84,7 @@ def _read(world: str) -> Any:
 
 
 def _answer(policy: AdaptedPolicy, oracle: Any, out: Path) -> dict[str, Any]:
-    """What was measured, as plain JSON."""
+    """The measured returns, as plain JSON."""
     return {
         "world": policy.world,
         "episodes": len(policy.trials[0]),
