@@ -14,8 +14,9 @@ from quickstudy.domains.control import Bandit, PointGoal, WorldTasks
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.rundir import RunDirectory, tensors_from_bytes, tensors_to_bytes
 from quickstudy.inputs.episodes import read_rounds
-from quickstudy.play.world import World
+from quickstudy.play.world import Practice, World
 from quickstudy.task import Rollouts
+from quickstudy.tasks.source import generator
 from quickstudy.version import __version__
 
 GOAL = {"goal": [0.3, -0.2]}
@@ -49,7 +50,11 @@ def same(one: qs.AdaptedPolicy, other: qs.AdaptedPolicy) -> None:
 
 def test_practising_is_the_task_of_a_source_played_adapted_and_played_again() -> None:
     model = policies()
-    policy, trials, judged = model.practised(GOAL, episodes=4, updates=2, seed=3)
+    policy, hidden, trials, oracle = model.practised(GOAL, episodes=4, updates=2, seed=3)
+    luck = model.world.noise(generator(3, "control/practise/query", 0), 4)
+    judged = Practice(hidden, luck)
+    reached = (hidden.goal.abs() / 0.1).ceil().amax()
+    assert (oracle.weight.sum(dim=-1) == reached).all()
     assert policy.world == GOAL
     assert [trial.shape for trial in policy.trials] == [(4,)] * 3
     state = model.learner.begin()
