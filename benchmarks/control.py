@@ -1,9 +1,10 @@
-"""Control: how fast worlds are, and how good the classical players of bandits.
+"""Control: how fast worlds are, how good the classical players of bandits, and what policies learn.
 
     python benchmarks/control.py worlds --out benchmarks/control.json
     python benchmarks/control.py bandits --out benchmarks/control.json
+    python benchmarks/control.py learn --family point-goal --seed 0 --out benchmarks/control.json
 
-Both run on one thread. A speed is that of the best of some rounds, in CPU seconds, as other
+All run on one thread. A speed is that of the best of some rounds, in CPU seconds, as other
 programs of the machine only ever make a round slower.
 """
 
@@ -14,6 +15,7 @@ import json
 import math
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,11 +25,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from quickstudy.cli.evaluate import Evaluation, evaluate_run
 from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks
 from quickstudy.files.machine import machine
 from quickstudy.play import Practice, World, play
 from quickstudy.play.rollout import Choice
 from quickstudy.task import stack
+from quickstudy.training.plan import resolve, run_training
 
 EPISODES = 800
 WORLDS: dict[str, World] = {
@@ -36,6 +40,17 @@ WORLDS: dict[str, World] = {
     "bandit, 10 arms": Bandit(n_arms=10, horizon=100),
     "reach": Reach(horizon=100),
 }
+LEARN: dict[str, dict[str, Any]] = {
+    "point-goal": {"tasks": {"name": "point-goal", "n_updates": 2}},
+    "point-goal, sparse": {"tasks": {"name": "point-goal", "n_updates": 2, "sparse": True}},
+    "reach": {"tasks": {"name": "reach", "n_updates": 2}},
+}
+"""The trainings by family; all else is the default of these tasks."""
+LEARNERS: dict[str, dict[str, Any]] = {
+    "PolicyMAML": {"name": "PolicyMAML", "inner_lr": 0.03},
+    "ProMP": {"name": "ProMP", "inner_lr": 0.03},
+}
+N_WORLDS = 200
 BANDITS = ((5, 10), (10, 10), (5, 100), (10, 100))
 
 
@@ -122,9 +137,36 @@ def bandits(n_worlds: int) -> dict[str, Any]:
     return {"worlds": n_worlds, "episodes": 10, "returns": results}
 
 
+def learn(family: str, learner: str, seed: int, folder: Path) -> dict[str, Any]:
+    """The return after 0 to 3 updates of a policy and of its opponents, in the same trials."""
+    name = f"{family}-{learner}-{seed}".replace(", ", "-").lower()
+    options = {**LEARN[family], "learner": LEARNERS[learner], "seed": seed, "pooled": 1.0}
+    run = folder / name
+    run_training(resolve({**options, "out": str(run)}), show=False)
+    settings = Evaluation(n_tasks=N_WORLDS, minutes=0)
+    result = evaluate_run(run, settings, curve_tasks=N_WORLDS).to_json()
+    measured = ("return", "ci95", "success", "success_ci95", "difference", "difference_ci95")
+    every = {learner: result, **result["baselines"]}
+    return {
+        "seed": seed,
+        "n_tasks": N_WORLDS,
+        "cpu_minutes": result["cpu_minutes"],
+        "options": options,
+        "results": {
+            who: {key: row[key] for key in measured if key in row}
+            | {"by_updates": row["by_updates"]}
+            for who, row in every.items()
+        },
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", choices=["worlds", "bandits"])
+    parser.add_argument("part", choices=["worlds", "bandits", "learn"])
+    parser.add_argument("--family", choices=[*LEARN], default="point-goal")
+    parser.add_argument("--learner", choices=[*LEARNERS], default="PolicyMAML")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--runs", type=Path, help="Folder in which the runs are kept.")
     parser.add_argument("--n-worlds", type=int, default=1000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -133,8 +175,12 @@ def main() -> None:
         speeds = {name: speed(world) for name, world in WORLDS.items()}
         result: dict[str, Any] = {"episodes": EPISODES, "million steps a CPU second": speeds}
         print(json.dumps(speeds, indent=1))
-    else:
+    elif options.part == "bandits":
         result = bandits(options.n_worlds)
+    else:
+        with tempfile.TemporaryDirectory() as kept_for_now:
+            runs = options.runs or Path(kept_for_now)
+            result = learn(options.family, options.learner, options.seed, runs)
     result |= {
         "command": shlex.join(["python", "benchmarks/control.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
@@ -142,6 +188,9 @@ def main() -> None:
     }
     if options.out:
         record = json.loads(options.out.read_text()) if options.out.exists() else {}
+        if options.part == "learn":
+            entry = f"{options.family}, {options.learner}, seed {options.seed}"
+            result = {**record.get("learn", {}), entry: result}
         options.out.write_text(json.dumps(record | {options.part: result}, indent=1) + "\n")
 
 
