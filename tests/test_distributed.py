@@ -26,11 +26,24 @@ OPTIONS = [
 ]
 
 
+OF_A_POLICY = [
+    *("train", "--learner", "ProMP", "--tasks", "point-goal", "--tasks.horizon", "5"),
+    *("--n-shot", "3", "--n-query", "3", "--net.hidden", "[8]", *OPTIONS[7:]),
+]
+
+
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed")
-def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(OPTIONS, id="examples"),
+        pytest.param(OF_A_POLICY, id="practised", marks=pytest.mark.more),
+    ],
+)
+def test_two_processes_give_the_weights_of_one(options: list[str], tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [sys.executable, *launch, "-m", "quickstudy", *OPTIONS, "--out", str(tmp_path / "two")],
+        [sys.executable, *launch, "-m", "quickstudy", *options, "--out", str(tmp_path / "two")],
         env=environment(),
         capture_output=True,
         text=True,
@@ -39,7 +52,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stopped: steps at step 6") == 1, "one process speaks for both"
-    assert main([*OPTIONS, "--out", str(tmp_path / "one")]) == 0
+    assert main([*options, "--out", str(tmp_path / "one")]) == 0
     for role in ("weights", "resume"):
         two, _ = RunDirectory(tmp_path / "two").load(role)
         one, _ = RunDirectory(tmp_path / "one").load(role)
