@@ -13,7 +13,7 @@ from reference import bandit_players as reference
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks, agents
+from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks
 from quickstudy.domains.control.bandit_agents import (
     UCB,
     BanditAgent,
@@ -28,7 +28,7 @@ from quickstudy.domains.control.opponents import BanditPlayer, Fixed, opponents
 from quickstudy.errors import UserError
 from quickstudy.evaluation.scores import score
 from quickstudy.learner import AnyLearner
-from quickstudy.play import Practice, World, play
+from quickstudy.play import Practice, World, agents, play
 from quickstudy.play.rollout import Choice
 from quickstudy.task import Task, stack, to_like
 
