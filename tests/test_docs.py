@@ -22,7 +22,7 @@ from small import draw_classes
 from test_architecture import LAYERS, ORDER, SOURCE
 
 from quickstudy import Training, build, inputs
-from quickstudy.catalog import build_tasks
+from quickstudy.catalog import WORLDS, build_tasks
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser, train_parser
 from quickstudy.errors import UserError
@@ -310,6 +310,9 @@ def _setting(options: dict[str, Any]) -> str:
     if options.get("tasks", {}).get("name") == "ratings":
         n_tasks = options.get("recorded", options)["n_tasks"]
         return f"{n_tasks} new users, {options['n_shot']} ratings of each"
+    if options.get("tasks", {}).get("name") in WORLDS:
+        updates = f"{options['inner_steps']} update{'s' * (options['inner_steps'] != 1)}"
+        return f"{updates} of {options['n_shot']} episodes, {options['n_tasks']} new worlds"
     way = f"{options['n_way']}-way " if "n_way" in options else ""
     steps = options.get("inner_steps")
     inner = "" if steps is None else f", {steps} inner step{'s' * (steps != 1)}"
