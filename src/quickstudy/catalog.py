@@ -89,12 +89,12 @@ def _of_domain(domain: str, name: str) -> Any:
     return getattr(import_module(f"quickstudy.domains.{domain}"), name)
 
 
-WORLDS = {"bandit": "Bandit", "point-goal": "PointGoal", "reach": "Reach"}
-"""The classes of `quickstudy.domains.control` by the names of their tasks."""
+WORLDS = ("bandit", "point-goal", "reach")
+"""The families of worlds that have tasks of their name."""
 _DOMAINS = {
     "windows": ("windows", "eth_ucy"),
     "ratings": ("ratings", "interactions"),
-    "control": (*WORLDS,),
+    "control": WORLDS,
 }
 SOURCES |= {
     name: Listed(partial(_of_domain, domain, name.replace("-", "_")))
@@ -157,8 +157,8 @@ def world(spec: Spec) -> World:
         UserError: There is none of this name, or an option is unknown.
     """
     options = {k: v for k, v in spec.items() if k != "name"}
-    builder: Callable[..., World] = _of_domain("control", lookup("world", spec["name"], WORLDS))
-    return _call("world", spec["name"], builder, options)
+    families: dict[str, Callable[..., World]] = _of_domain("control", "WORLDS")
+    return _call("world", spec["name"], lookup("world", spec["name"], families), options)
 
 
 def build_net(

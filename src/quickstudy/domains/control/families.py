@@ -1,4 +1,4 @@
-"""The families of worlds by the names of their tasks."""
+"""The families of worlds, and their tasks by name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from quickstudy.domains.control.bandit import Bandit
 from quickstudy.domains.control.point_goal import PointGoal
 from quickstudy.domains.control.reach import Reach
 from quickstudy.domains.control.world_tasks import WorldTasks
+from quickstudy.play.world import World
+
+WORLDS: dict[str, type[World]] = {"bandit": Bandit, "point-goal": PointGoal, "reach": Reach}
+"""The families by the `name` in their JSON, by which files name them; one of your own is added."""
 
 
 def bandit(
