@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,19 @@ class Pulls:
         self.pulled.append(action)
         self.steps += 1
         return np.ones(1, dtype=np.float32), float(action == 2), self.steps == 4, False, {}
+
+
+def stand_in() -> ModuleType:
+    """A module with as much of Gymnasium as an environment of one's own needs."""
+
+    class Env:
+        def reset(self, seed: int | None = None) -> None:
+            pass
+
+    def box(low: float, high: float, shape: tuple[int, ...]) -> Box:
+        return Box(shape, high)
+
+    gymnasium: Any = ModuleType("gymnasium")
+    gymnasium.Env, gymnasium.spaces = Env, SimpleNamespace(Box=box, Discrete=Discrete)
+    module: ModuleType = gymnasium
+    return module

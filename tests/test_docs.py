@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple, NoReturn
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from gym_like import stand_in
 from pages import check
 from PIL import Image
 from small import draw_classes
@@ -25,6 +28,7 @@ from quickstudy import Training, build, inputs
 from quickstudy.catalog import WORLDS, build_tasks
 from quickstudy.cli.main import COMMANDS, main
 from quickstudy.cli.options import Parser, train_parser
+from quickstudy.domains import control
 from quickstudy.errors import UserError
 from quickstudy.metrics import METRICS
 from quickstudy.tasks import Episodes, Pictures, arrays
@@ -85,6 +89,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setattr(inputs, "KINDS", dict(inputs.KINDS))
+    monkeypatch.setattr(control, "WORLDS", dict(control.WORLDS))
+    if find_spec("gymnasium") is None:
+        monkeypatch.setitem(sys.modules, "gymnasium", stand_in())
     monkeypatch.delitem(METRICS, "worst", raising=False)  # and again once the page has added it
     rng = np.random.default_rng(0)
     draw_classes(tmp_path / "my_classes", 32, 6)

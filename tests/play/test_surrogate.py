@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from pages import check
 from torch import Tensor
 from torch.func import grad, hessian, jacrev, vmap
 
@@ -135,6 +137,21 @@ def test_second_derivative_of_a_plain_policy_gradient_is_wrong(
     world: Tensor, baseline: bool
 ) -> None:
     assert second_error(log_probability_times_advantage, world, baseline) > 0.4
+
+
+def test_the_page_shows_these_errors(update_golden: bool) -> None:
+    names = {
+        "`ratio`": ratio,
+        "`dice`": without_behaviour,
+        "`log pi * A`": log_probability_times_advantage,
+    }
+    table = "\n| surrogate | actions hardly steer | actions steer |\n| --- | --- | --- |\n"
+    for name, surrogate in names.items():
+        errors = [100 * second_error(surrogate, world, True) for world in (DRIFTS, STEERED)]
+        cells = [f"{error:.1f} %" if error > 1e-8 else "0" for error in errors]
+        table += f"| {name} | {' | '.join(cells)} |\n"
+    page = Path(__file__).parents[2] / "docs" / "control.md"
+    check(page, update_golden, derivatives=table)
 
 
 @WORLDS
