@@ -29,6 +29,8 @@ MODULES = (
     "quickstudy.inputs",
     "quickstudy.tasks",
     "quickstudy.domains.windows",
+    "quickstudy.domains.control",
+    "quickstudy.play",
     "quickstudy.targets",
     "quickstudy.metrics",
     "quickstudy.explain",

@@ -1,6 +1,16 @@
 """Playing: worlds, the rollouts of a policy in them, and how good its actions were."""
 
+from quickstudy.play.agents import Oracle, Random, Still
 from quickstudy.play.rollout import Agent, play
-from quickstudy.play.world import Hidden, Noise, Practice, World, WorldState
+from quickstudy.play.world import Noise, Practice, World
 
-__all__ = ["Agent", "Hidden", "Noise", "Practice", "World", "WorldState", "play"]
+__all__ = [
+    "Agent",
+    "Noise",
+    "Oracle",
+    "Practice",
+    "Random",
+    "Still",
+    "World",
+    "play",
+]

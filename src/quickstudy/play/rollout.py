@@ -27,7 +27,13 @@ class Choice(NamedTuple):
 
 
 class Agent(Protocol):
-    """A player: it acts on observations, and remembers what came of its actions."""
+    """A player: acts on observations, and remembers what came of its actions within an episode.
+
+    Example:
+        >>> still = Still(worlds.world)  # an Agent
+        >>> play(worlds.world, still, worlds.task("test", 0).query).returns.shape
+        torch.Size([1, 20])
+    """
 
     def begin(self, observation: Tensor) -> Memory:
         """The memory before the first step of each episode, of its observation."""

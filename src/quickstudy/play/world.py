@@ -30,6 +30,11 @@ class Noise(NamedTuple):
         initial (rounds, episodes, numbers): where episodes begin.
         action (rounds, episodes, steps, numbers): which actions a policy draws.
         transition (rounds, episodes, steps, numbers): what happens by chance in the world.
+
+    Example:
+        >>> luck = PointGoal(horizon=20).noise(np.random.default_rng(0), n_episodes=5)
+        >>> luck.action.shape, luck.transition.shape
+        (torch.Size([1, 5, 20, 2]), torch.Size([1, 5, 20, 0]))
     """
 
     initial: Tensor
@@ -41,6 +46,11 @@ class Practice(NamedTuple):
     """A world to play in: its hidden numbers, and the luck of its episodes.
 
     The support of a task of control holds a round for each update, its query one round.
+
+    Example:
+        >>> practice = worlds.with_updates(3).task("train", 0).support
+        >>> practice.n_rounds, practice.round(0).n_rounds
+        (3, 1)
     """
 
     world: Hidden
@@ -74,6 +84,12 @@ class World(ABC):
         n_transition: Random numbers of a step.
         success_rule: When an episode is a success, as a phrase; None where worlds know no success.
         radius: Distance from its `goal` that is a success; None where that is another matter.
+
+    Example:
+        >>> world = PointGoal()  # a World
+        >>> hidden = world.draw(np.random.default_rng(0))
+        >>> world.observation(hidden, world.initial(hidden, torch.zeros(3, 0))).shape
+        torch.Size([3, 2])
     """
 
     hidden: ClassVar[type[tuple[Any, ...]]]

@@ -46,7 +46,7 @@ class Bandit(World):
 
     Example:
         >>> world = Bandit(n_arms=2)
-        >>> hidden = BanditHidden(torch.tensor([0.0, 1.0]))
+        >>> hidden = world.hidden(torch.tensor([0.0, 1.0]))
         >>> start = world.initial(hidden, torch.zeros(2, 0))
         >>> after = world.transition(hidden, start, torch.eye(2), torch.full((2, 1), 0.5))
         >>> world.reward(hidden, start, torch.eye(2), after)

@@ -65,8 +65,8 @@ class Reach(World):
         >>> world = Reach()
         >>> hidden = world.draw(np.random.default_rng(0))
         >>> state = world.initial(hidden, torch.full((1, 2), 0.5))
-        >>> fingertip(world.observation(hidden, state))
-        tensor([[0.0000, 0.7071]])
+        >>> world.observation(hidden, state)
+        tensor([[ 0.7071,  0.7071, -0.7071,  0.7071]])
     """
 
     hidden = ReachHidden
