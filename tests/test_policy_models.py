@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import quickstudy as qs
+from quickstudy.domains import control
 from quickstudy.domains.control import Bandit, PointGoal, WorldTasks
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.rundir import RunDirectory, tensors_from_bytes, tensors_to_bytes
@@ -300,3 +301,27 @@ def test_questions_that_a_policy_cannot_answer_are_refused() -> None:
         model.practise(GOAL, episodes=0)
     with pytest.raises(UserError, match="needs a policy that learned from episodes"):
         model.begin().explain()
+
+
+def test_a_world_of_ones_own_is_known_by_its_name_once_it_is_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Windy(PointGoal):
+        """A point that the wind moves too."""
+
+        def to_json(self) -> dict[str, Any]:
+            return {"name": "windy", "horizon": self.horizon}
+
+        def transition(self, hidden: Any, state: Any, action: Any, noise: Any) -> Any:
+            return super().transition(hidden, state, action + 0.05, noise)
+
+    words = r"unknown world: expected one of bandit, .*; received 'windy'; .*WORLDS\['windy'\]"
+    with pytest.raises(UserError, match=words):
+        policies(Windy(horizon=6))
+    monkeypatch.setitem(control.WORLDS, "windy", Windy)
+    policy = policies(Windy(horizon=6)).practise(GOAL, episodes=2)
+    policy.save(tmp_path / "windy.task")
+    again = qs.load_policy(tmp_path / "windy.task")
+    assert isinstance(again.model.world, Windy)
+    assert again.model.world.horizon == 6
+    same(again, policy)

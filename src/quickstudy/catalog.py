@@ -157,8 +157,8 @@ def world(spec: Spec) -> World:
         UserError: There is none of this name, or an option is unknown.
     """
     options = {k: v for k, v in spec.items() if k != "name"}
-    families: dict[str, Callable[..., World]] = _of_domain("control", "WORLDS")
-    return _call("world", spec["name"], lookup("world", spec["name"], families), options)
+    builder: Callable[..., World] = _of_domain("control.families", "family")(spec["name"])
+    return _call("world", spec["name"], builder, options)
 
 
 def build_net(

@@ -68,9 +68,9 @@ class Rollouts(NamedTuple):
         action (rounds, episodes, steps, *action): one-hot, or vectors, as drawn.
         log_probability (rounds, episodes, steps): of the action under the policy that drew it.
         reward (rounds, episodes, steps): of the action.
-        weight (rounds, episodes, steps): 1 for a step that was lived through, 0 after the end.
-        final (rounds, episodes, *observation): after the last step that was lived through.
-        terminated (rounds, episodes): 1 where the world ended an episode, 0 where time did.
+        weight (rounds, episodes, steps): 1 for the steps of an episode, 0 after its end.
+        final (rounds, episodes, *observation): after the last step of an episode.
+        terminated (rounds, episodes): 1 where the world ended an episode, 0 where a time limit did.
 
     Example:
         >>> from quickstudy.domains.control import PointGoal, WorldTasks

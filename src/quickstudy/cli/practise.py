@@ -63,8 +63,8 @@ def practise(
     shown = ", ".join(f"{name} {value}" for name, value in (policy.world or {}).items())
     print_table(f"return in the world of {shown}", ("updates", "return"), rows)
     print(
-        f"{updates * episodes} episodes were learned from; each row is {episodes} others of the "
-        "same luck"
+        f"{updates * episodes} episodes were learned from; each row is {episodes} others with the "
+        "same random numbers"
     )
     print(f"the adapted policy: {out}; quickstudy act {out} --observation ... asks it")
     if pictures is not None:

@@ -22,7 +22,7 @@ from quickstudy.task import Kind, Rollouts, Task
 
 
 class PolicyState(NamedTuple):
-    """The parameters of a policy, by name: those of the network, and the spread of its actions."""
+    """The parameters of a policy by name: of its network, and the log standard deviations."""
 
     parameters: Parameters
 
@@ -159,12 +159,12 @@ class Policy(Learner[PolicyState], ABC):
 
     @final
     def respond(self, task: Task) -> Tensor:
-        """Practises, and tells the return and the success of each query episode `(episodes, 2)`."""
+        """Practises: the return and the success of each query episode `(episodes, 2)`."""
         return outcomes(self.world, task, self.practise(task))
 
 
 class _Player:
-    """A policy in play; it remembers nothing."""
+    """An agent that acts by a policy, without a memory."""
 
     def __init__(self, policy: Policy, state: PolicyState) -> None:
         self.policy, self.state = policy, state

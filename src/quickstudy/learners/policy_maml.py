@@ -25,8 +25,8 @@ class PolicyMAML(Policy):
         J(phi; D) = mean over the steps of D of  pi_phi(a|o) / pi_D(a|o) * A(o, a)
         loss:       -J(phi_K; episodes played by phi_K)
 
-    pi_D is the policy that played D, a constant, so that J is differentiated twice as it should be:
-    the second derivative of `log pi * A` is wrong by half.
+    pi_D is the behaviour policy, which played D, a constant. The ratio to it keeps part of what the
+    second derivative of `log pi * A` leaves out, DiCE all of it: see `quickstudy.play.surrogate`.
 
     Args:
         net: From observations to `n_actions` logits, or to `action_size` means.
@@ -34,7 +34,7 @@ class PolicyMAML(Policy):
         inner_lr: Step size of an update.
         discount: Factor by which a reward counts less a step later.
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
-        estimator: `"ratio"`, or `"dice"`, whose second derivative is without bias and noisier.
+        estimator: `"ratio"`, or `"dice"`, whose second derivative is unbiased and noisier.
         meta_gradient: See `quickstudy.inner.descent.descend`.
         std: Standard deviation at the start of each number of an action that is a vector; the
             limit of actions in the world, or 1 where there is none, if omitted.

@@ -15,16 +15,16 @@ from quickstudy.task import Rollouts, Task
 
 
 class ProMP(Policy):
-    """Learns a policy to adapt, by several outer steps on the same episodes that stay near it.
+    """Learns a policy that adapts, by several outer steps on the same episodes, each kept small.
 
         update:      phi_{k+1} = phi_k + inner_lr * grad J(phi_k; D_k),  J the mean of  r_t A_t
         loss:        -mean_t min(r_t A_t, clamp(r_t, 1 - clip, 1 + clip) A_t)  of phi_K on the query
                      + kl_weight * mean_k KL(pi_{D_k} || pi_{phi_k})
         r_t =        pi_phi(a_t|o_t) / pi_D(a_t|o_t)
 
-    pi_D is the policy that played the episodes D of a round, a constant: the outer steps move theta
-    away from it until they are clipped, before adapting by the divergence and after it by the
-    ratio.
+    pi_D is the behaviour policy, which played the episodes D of a round, a constant. Outer steps
+    move theta away from it; the divergence keeps the policies before each update near it, and the
+    clipped ratio the adapted one.
 
     Args:
         net: From observations to `n_actions` logits, or to `action_size` means.
@@ -40,7 +40,8 @@ class ProMP(Policy):
 
     Differs from the paper: the divergence is estimated by the actions that were drawn rather than
     computed from both distributions, as episodes keep log-probabilities alone (the same on average,
-    and so are its derivatives); deviations of actions have no lower bound.
+    and so are its derivatives); standard deviations of actions have no
+    lower bound.
 
     Raises:
         UserError: A number is out of its range.

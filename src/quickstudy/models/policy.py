@@ -106,7 +106,7 @@ class AdaptedPolicy:
         Args:
             observation: One, or several in rows.
             seed: A generator that gives the random numbers, call after call; a number, with which
-                every call has the same luck; or numbers of the operating system where omitted.
+                every call draws the same; or numbers of the operating system where omitted.
             greedy: Whether to take the most probable action, or the mean, rather than draw.
 
         Raises:

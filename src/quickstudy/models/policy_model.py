@@ -29,7 +29,7 @@ class Practised(NamedTuple):
     Attributes:
         policy: The adapted policy.
         hidden: The hidden numbers of the world.
-        trials: The `Rollouts` after 0, 1, ... updates, with the same luck.
+        trials: The `Rollouts` after 0, 1, ... updates, with the same random numbers.
         oracle: Those of one that sees the hidden numbers.
     """
 
@@ -98,8 +98,8 @@ class PolicyModel(Model):
     ) -> AdaptedPolicy:
         """Plays in a world of the family, adapts, and plays again, once for each update.
 
-        The episodes after each update, which `trials` holds, have the same luck, and nothing is
-        learned from them but for what was learned before.
+        The episodes of `trials`, which are played before the first and after each update, have the
+        same random numbers every time, and are not learned from.
 
         Args:
             world: Its hidden numbers by name; drawn where omitted.

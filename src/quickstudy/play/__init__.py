@@ -1,4 +1,4 @@
-"""Playing: worlds, the rollouts of a policy in them, and how good its actions were."""
+"""Worlds, the rollouts of agents in them, advantages and surrogate objectives."""
 
 from quickstudy.play.agents import Oracle, Random, Still
 from quickstudy.play.rollout import Agent, play

@@ -17,8 +17,8 @@ from quickstudy.play.world import World
 class Actions(ABC):
     """A family of distributions over actions; its functions take any leading axes.
 
-    Actions are drawn by numbers that are uniform between 0 and 1, through the inverse of the
-    distribution function: two policies that are given the same numbers have the same luck.
+    Actions are drawn from uniform numbers through the inverse of the distribution function, so that
+    policies can be compared with common random numbers.
 
     Attributes:
         size: Number of actions to choose from, or numbers of an action.
@@ -82,7 +82,7 @@ class Categorical(Actions):
 
 
 class Gaussian(Actions):
-    """Independent normal numbers; the parameters are means, then logarithms of their deviations.
+    """Independent normal numbers; the parameters are means, then log standard deviations.
 
     Actions are not clipped: a world with bounds does so by itself, and the log-probability remains
     that of the action that was drawn.

@@ -1,8 +1,8 @@
 """Returns, baselines and advantages of one round of episodes.
 
-All are constants to derivatives that are taken later, and steps after the end of an episode count
-nowhere. An episode that its world ended has no future; where time cut it off, its future is worth
-the baseline's value of the last observation.
+No gradient flows through them, and steps of weight 0, after the end of an episode, count nowhere. A
+terminated episode has no future; one that is truncated by a time limit is bootstrapped from the
+baseline's value of its last observation.
 
 Tensors are `(episodes, steps)`, where not said otherwise.
 """
@@ -22,15 +22,15 @@ TIME_SCALE = 100
 
 
 def discounted(reward: Tensor, weight: Tensor, discount: float, future: Tensor) -> Tensor:
-    """The return from each step on, until n steps later the episode ends or is cut off.
+    """Discounted returns from each step on, n steps before the episode ends or is truncated.
 
         G_t = r_t + discount r_{t+1} + ... + discount^{n-1} r_{t+n-1} + discount^n future
 
     Args:
         reward: Of each step.
-        weight: 1 for steps that were lived through, which come first, then 0.
+        weight: 1 for the steps of an episode, which come first, then 0.
         discount: Between 0 and 1.
-        future: The value of what would have come after the last step `(episodes,)`.
+        future: The bootstrap value after the last step `(episodes,)`.
     """
     steps = torch.arange(reward.shape[1], device=reward.device)
     later = steps[:, None] - steps
@@ -76,9 +76,9 @@ def generalised(
 
     Args:
         reward: Of each step.
-        weight: 1 for steps that were lived through, which come first, then 0.
+        weight: 1 for the steps of an episode, which come first, then 0.
         value: V_t, of the observation before each step.
-        future: The value of what would have come after the last step `(episodes,)`.
+        future: The bootstrap value after the last step `(episodes,)`.
         discount: Between 0 and 1.
         smoothing: lambda, between 0 (no more than one step ahead) and 1.
 
@@ -93,10 +93,10 @@ def generalised(
 
 
 def advantages(episodes: Rollouts, discount: float, smoothing: float) -> Tensor:
-    """How much better each action was than the linear baseline expects, in deviations.
+    """Generalised advantage estimates over a linear baseline, standardised.
 
-    Mean 0 and variance 1 over all steps of the round that were lived through: in each world by
-    itself, so that neither other tasks nor other processes have a part in it.
+    They have mean 0 and variance 1 over the steps of a round: in each world by itself, so that they
+    depend neither on the other tasks of a meta-batch nor on the number of processes.
 
     Args:
         episodes: One round, without the axis of rounds.

@@ -1,4 +1,4 @@
-"""Agents that need no learning: by chance, not at all, and with all that is hidden."""
+"""Agents that learn nothing: random, still, and an oracle that sees the hidden numbers."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # matplotlib is slow to load
 
 
 class Seen(NamedTuple):
-    """One world, and one round of each player in it, with the same luck.
+    """One world, and one round of each player in it, with the same random numbers.
 
     Attributes:
         name: Of the world.

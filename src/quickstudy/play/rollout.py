@@ -1,4 +1,4 @@
-"""Rollouts: the only place where time passes."""
+"""Rollouts of an agent in a world: the only loop over time steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Choice(NamedTuple):
 
 
 class Agent(Protocol):
-    """A player: acts on observations, and remembers what came of its actions within an episode.
+    """An agent: acts on observations, and remembers what came of its actions within an episode.
 
     Example:
         >>> still = Still(worlds.world)  # an Agent
@@ -44,30 +44,30 @@ class Agent(Protocol):
     def remember(
         self, memory: Memory, observation: Tensor, action: Tensor, reward: Tensor
     ) -> Memory:
-        """The memory after a step: what was seen, done and received."""
+        """The memory after a step, from its observation, action and reward."""
 
 
 def play(world: World, agent: Agent, practice: Practice) -> Rollouts:
     """Plays one round of episodes, side by side.
 
-    An episode that ends early goes on unseen: its weights are 0 from then on, and its rewards too.
+    An episode that ends early is simulated to the horizon all the same, with weights and rewards 0.
 
     Args:
         world: The functions of the world.
-        agent: What acts.
-        practice: The hidden numbers and one round of luck.
+        agent: The agent that acts.
+        practice: The hidden numbers, and the random numbers of one round.
     """
     hidden = practice.world
-    initial, luck, chance = (numbers[0] for numbers in practice.noise)
+    initial, action_noise, transition_noise = (numbers[0] for numbers in practice.noise)
     state = world.initial(hidden, initial)
     seen = world.observation(hidden, state)
     memory = agent.begin(seen)
     weight = 1 - world.terminal(hidden, state)
     final = seen
     steps = []
-    for t in range(chance.shape[1]):
-        action, log_probability = agent.act(memory, seen, luck[:, t])
-        after = world.transition(hidden, state, action, chance[:, t])
+    for t in range(transition_noise.shape[1]):
+        action, log_probability = agent.act(memory, seen, action_noise[:, t])
+        after = world.transition(hidden, state, action, transition_noise[:, t])
         reward = world.reward(hidden, state, action, after) * weight
         memory = agent.remember(memory, seen, action, reward)
         steps.append((seen, action, log_probability, reward, weight))

@@ -1,14 +1,14 @@
-"""Functions of log-probabilities whose derivatives estimate those of a policy's expected return.
+"""Surrogate objectives: their derivatives estimate those of a policy's expected return.
 
-Each is a mean over the steps that were lived through, to be maximised (`kl_to_behaviour` to be kept
-small). Tensors are `(episodes, steps)`: `log_probability` of the actions under the policy to be
-differentiated, `behaviour` under the one that drew them, the advantages, which are constants, and
+Each is a mean over the steps of weight 1, to be maximised (`kl_to_behaviour` is a penalty). Tensors
+are `(episodes, steps)`: `log_probability` of the actions under the policy to be differentiated,
+`behaviour` under the behaviour policy, which drew them, the advantages, which are constants, and
 weights.
 
 A surrogate that will be differentiated twice must not be `log_probability * advantage`. Its
-gradient is right, its second derivative lacks what the drawing of the actions depends on the
-parameters for: with J = E[R], d^2 J = E[R (d^2 log p + d log p d log p^T)], and of this it keeps
-the first term only. A meta-gradient through it is wrong, and no return tells.
+gradient is right; its second derivative ignores that the distribution of the actions depends on the
+parameters: with J = E[R], d^2 J = E[R (d^2 log p + d log p d log p^T)], and of this it keeps the
+first term only. A meta-gradient through it is wrong, which the return need not show.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def ratio(log_probability: Tensor, behaviour: Tensor, advantage: Tensor, weight:
 
     At the policy that played, the first derivative is the policy gradient without bias. The second
     is `A_t (d^2 log pi_t + d log pi_t d log pi_t^T)`, without the products of different steps: less
-    variance than `dice`, and a bias, which is small where earlier actions hardly decide what later
-    ones are worth.
+    variance than `dice`, and a bias, which is small where early actions hardly decide which states
+    come later, and large where they do (docs/control.md has both).
 
     Source: Rothfuss, Lee, Clavera, Asfour, Abbeel: ProMP, ICLR 2019, section 5 (the
     low-variance-curvature estimator).
@@ -81,7 +81,7 @@ def kl_to_behaviour(log_probability: Tensor, behaviour: Tensor, weight: Tensor) 
         mean_t  r_t - 1 - log r_t,   r_t = pi / behaviour
 
     No term is negative, and the mean has no bias. At the policy that played, value and gradient are
-    0 and the second derivative is `r_t d log pi_t d log pi_t^T` on average: Fisher's information.
+    0 and the second derivative is `r_t d log pi_t d log pi_t^T` on average: the Fisher information.
 
     Source: Schulman: Approximating KL Divergence, 2020 (http://joschu.net/blog/kl-approx.html).
     """

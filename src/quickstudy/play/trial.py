@@ -1,4 +1,4 @@
-"""A trial: rounds of episodes in one world, something learned after each, and episodes that count.
+"""A trial: rounds of episodes in one world, an update after each, and the episodes that are scored.
 
 It is the same for all that play, so that a policy and its opponents get the same episodes.
 """
@@ -26,7 +26,7 @@ def trial(
     """The task as it was played: each round of the support by what was learned before it.
 
     Args:
-        task: Luck to play with, `Task(Practice, Practice)`.
+        task: The world and its random numbers, `Task(Practice, Practice)`.
         state: The state before any episode.
         play: Plays one round.
         update: The state after a round, which comes without the axis of rounds.
@@ -50,7 +50,7 @@ def outcomes(world: World, task: Task, played: Task) -> Tensor:
 
     Args:
         world: The functions of the world.
-        task: Luck to play with.
+        task: The world and its random numbers.
         played: The same task, played.
     """
     hidden, query = cast(Practice, task.query).world, cast(Rollouts, played.query)

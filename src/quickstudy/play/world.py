@@ -3,7 +3,7 @@
 They are named as in Gymnasium's functional environments. Episodes are an explicit axis, as examples
 are; worlds, which are tasks, are mapped by `batching/`. All that happens by chance in a world is in
 the numbers of its `Noise`, so that one trial is a pure function of these and of the policy, and two
-policies meet the same luck.
+policies can be compared with common random numbers.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Noise(NamedTuple):
         transition (rounds, episodes, steps, numbers): what happens by chance in the world.
 
     Example:
-        >>> luck = PointGoal(horizon=20).noise(np.random.default_rng(0), n_episodes=5)
-        >>> luck.action.shape, luck.transition.shape
+        >>> noise = PointGoal(horizon=20).noise(np.random.default_rng(0), n_episodes=5)
+        >>> noise.action.shape, noise.transition.shape
         (torch.Size([1, 5, 20, 2]), torch.Size([1, 5, 20, 0]))
     """
 
@@ -43,7 +43,7 @@ class Noise(NamedTuple):
 
 
 class Practice(NamedTuple):
-    """A world to play in: its hidden numbers, and the luck of its episodes.
+    """A world to play in: its hidden numbers, and the random numbers of its episodes.
 
     The support of a task of control holds a round for each update, its query one round.
 

@@ -60,7 +60,7 @@ def check_policy(make: Make, world: World, seed: int = 0) -> None:
         make: Makes the policy for a world, always with the same parameters for the same world: for
             this one, and for one that has two actions and observations of four numbers.
         world: What it is checked in, for six steps at most; two are needed.
-        seed: Seed of the worlds that are drawn and of the luck in them.
+        seed: Seed of the worlds that are drawn and of all random numbers in them.
 
     Raises:
         AssertionError: The policy breaks the contract.

@@ -32,7 +32,7 @@ class Bandit(World):
         p_i uniform in [0, 1],  r = 1 where the random number of the pull is below p_i, else 0
 
     There is nothing to see: an observation is always the number 1. A pull has one random number,
-    whichever the arm, so that all players have the same luck.
+    whichever the arm, so that players are compared with common random numbers.
 
     Args:
         n_arms: Number of arms.

@@ -6,10 +6,25 @@ from quickstudy.domains.control.bandit import Bandit
 from quickstudy.domains.control.point_goal import PointGoal
 from quickstudy.domains.control.reach import Reach
 from quickstudy.domains.control.world_tasks import WorldTasks
+from quickstudy.errors import UserError
 from quickstudy.play.world import World
 
 WORLDS: dict[str, type[World]] = {"bandit": Bandit, "point-goal": PointGoal, "reach": Reach}
 """The families by the `name` in their JSON, by which files name them; one of your own is added."""
+
+
+def family(name: str) -> type[World]:
+    """The family of this name.
+
+    Raises:
+        UserError: There is none.
+    """
+    if name not in WORLDS:
+        raise UserError(
+            f"unknown world: expected one of {', '.join(WORLDS)}; received {name!r}; list a class "
+            f"of your own: quickstudy.domains.control.WORLDS[{name!r}] = YourWorld."
+        )
+    return WORLDS[name]
 
 
 def bandit(

@@ -38,7 +38,7 @@ LONGEST: Final = 200
 
 
 class Opponent(Learner[Any]):
-    """The base of opponents: what they know of a world is counted, not found by gradients.
+    """The base of opponents, which learn without gradients or not at all.
 
     Args:
         world: The functions of the world.
@@ -83,7 +83,7 @@ class Opponent(Learner[Any]):
         return trial(task, self.begin(query.noise.action), round_of, self.update)
 
     def respond(self, task: Task) -> Tensor:
-        """Practises, and tells the return and the success of each query episode `(episodes, 2)`."""
+        """Practises: the return and the success of each query episode `(episodes, 2)`."""
         return outcomes(self.world, task, self.practise(task))
 
 

@@ -23,7 +23,7 @@ N_WORLDS = 4
 
 @torch.no_grad()
 def seen_in(source: TaskSource, world: World, learner: AnyLearner, split: Split) -> list[Seen]:
-    """The rounds of a learner in the first worlds, without and with its updates, by the same luck.
+    """The rounds of a learner in the first worlds, without and with its updates.
 
     Args:
         source: The tasks.

@@ -1,4 +1,4 @@
-"""The opponents of a policy that learns a new world, all in the same worlds with the same luck."""
+"""The opponents with a network: from scratch, and one policy for all worlds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["from_scratch", "multi_task_rungs"]
 
 
 def from_scratch(net: nn.Module, world: World, source: TaskSource) -> Policy:
-    """A policy that nothing was learned for, which gets the same episodes and a tuned inner rate.
+    """A policy without meta-training, which gets the same episodes and a tuned inner rate.
 
     Args:
         net: The meta-learner's network from observations to features.

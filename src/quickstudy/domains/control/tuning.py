@@ -1,4 +1,4 @@
-"""The inner rate of a policy, chosen where no test world is seen."""
+"""The inner rate of a policy, chosen on meta-valid worlds."""
 
 from __future__ import annotations
 

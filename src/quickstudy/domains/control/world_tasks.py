@@ -1,4 +1,4 @@
-"""Tasks of control: worlds with the luck of the episodes that are played in them."""
+"""Tasks of control: worlds, with the random numbers of the episodes that are played in them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:  # matplotlib is slow to load
 
 @dataclass(frozen=True)
 class WorldTasks(TaskSource):
-    """Worlds that a policy practises in: each task a world, and all the luck of its episodes.
+    """Worlds that a policy practises in: each task is one, with all random numbers of its episodes.
 
-    The family is unlimited; the splits are streams of random numbers of their own. The luck of a
-    round does not depend on how many rounds there are, so that policies with more updates, and
-    other policies, play the same episodes by chance.
+    The family is unlimited; the splits are streams of random numbers of their own. Those of a round
+    do not depend on how many rounds there are, so that policies with more updates, and other
+    policies, are compared with common random numbers.
 
     Args:
         world: The functions of the world.
@@ -87,13 +87,13 @@ class WorldTasks(TaskSource):
         stream = f"control/{split}"
         hidden = self.world.draw(generator(self.seed, stream, index))
 
-        def luck(name: object, n_episodes: int) -> Noise:
+        def noise(name: object, n_episodes: int) -> Noise:
             return self.world.noise(generator(self.seed, f"{stream}/{name}", index), n_episodes)
 
         # At least one, so that no rounds have the shapes of some.
-        rounds = [luck(k, self.n_shot) for k in range(max(1, self.n_updates))]
+        rounds = [noise(k, self.n_shot) for k in range(max(1, self.n_updates))]
         support = Noise(*(torch.cat(each)[: self.n_updates] for each in zip(*rounds, strict=True)))
-        query = luck("query", self.n_query)
+        query = noise("query", self.n_query)
         return Task(*cast(Any, (Practice(hidden, support), Practice(hidden, query))))
 
     def with_updates(self, n_updates: int) -> Self:
