@@ -135,11 +135,11 @@ def test_a_wrong_number_is_seen() -> None:
 
 
 def test_seeds_are_joined_and_bars_are_judged() -> None:
-    def run(seed: int, after: float, difference: float) -> JSON:
+    def run(seed: int, after: float, difference: float, half: float = 1.6) -> JSON:
         points = [-40.0, -12.0, after, after]
         rows = [{"n_updates": k, "return": r, "ci95": 0.8} for k, r in enumerate(points)]
         own = {"success": 0.5, "by_updates": rows}
-        other = {**own, "difference": difference, "difference_ci95": 1.6}
+        other = {**own, "difference": difference, "difference_ci95": half}
         return {
             "seed": seed,
             "n_tasks": 200,
@@ -163,6 +163,8 @@ def test_seeds_are_joined_and_bars_are_judged() -> None:
     assert "`python benchmarks/control.py learn`, seeds 0, 1, 200 worlds each" in text
     runs[entry.format(1)] = run(1, -9.0, 0.0)
     assert learned(runs).count("missed") == 2
+    runs[entry.format(1)] = run(1, -7.0, 3.0, half=9.0)
+    assert learned(runs).count("missed") == 1
     assert learned({}) == NONE_YET
 
 
