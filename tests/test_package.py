@@ -73,9 +73,12 @@ def test_importing_loads_nothing_slow() -> None:
         "import quickstudy.cli.main, quickstudy.serve.app; show()\n"
         "for tasks in ('windows', 'eth_ucy', 'ratings'):\n"
         "    quickstudy.cli.options.train_parser(['--tasks', tasks])\n"
-        "print('matplotlib.axes' in sys.modules)"
+        "print('matplotlib.axes' in sys.modules)\n"
+        "from quickstudy.nets import pieces; net = torch.nn.Linear(2, 2)\n"
+        "pieces.bytes_each(net, torch.zeros(1, 2), net, 'f')\n"
+        "print('torch._dynamo' in sys.modules)"
     )
-    package, metrics, doors, draws = run(code).splitlines()
+    package, metrics, doors, draws, compiler = run(code).splitlines()
     assert "quickstudy" in package.split()
     assert set(package.split()) & set(SLOW) == set()
     assert {"accuracy", "smape", "ade"} <= {*metrics.split()}  # which results may name
@@ -87,6 +90,7 @@ def test_importing_loads_nothing_slow() -> None:
         "yaml",
     }
     assert draws == "False"  # of matplotlib the fonts alone
+    assert compiler == "False"  # counting what a network puts out does without it
 
 
 def test_late_names_are_like_any_other() -> None:

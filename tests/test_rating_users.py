@@ -175,3 +175,13 @@ def test_a_task_file_holds_the_ratings_and_no_name(
     adapted.save(tmp_path / "small.task", model=False)
     again = qs.load_task(tmp_path / "small.task", model=qs.load(place / "run"))
     assert qs.rank(again, 5) == qs.rank(adapted, 5)
+
+
+def test_an_explanation_gives_each_rating_the_part_that_the_reasons_give(
+    adapted: qs.Adapted,
+) -> None:
+    why = qs.reasons(adapted, ["f010", "f001"])
+    for name, parts in zip(["f010", "f001"], why.parts, strict=True):
+        contributions = adapted.explain(name).contributions
+        assert contributions is not None
+        np.testing.assert_allclose(contributions.parts[:, 0], parts, atol=1e-6)

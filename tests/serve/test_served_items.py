@@ -96,6 +96,18 @@ def test_the_reasons_add_up_and_are_what_each_rating_changes(server: Client) -> 
     )
 
 
+def test_an_explanation_names_the_same_reasons_as_the_list(server: Client) -> None:
+    task = f"{FILMS}/tasks/explained"
+    server.post(f"{FILMS}/tasks?task_id=explained", json={}).raise_for_status()
+    server.post(f"{task}/examples", json={"examples": support_of(RATED)}).raise_for_status()
+    (best, *_) = server.post(f"{task}:recommend", json={"n": 1}).json()["recommendations"]
+    why = server.post(f"{task}:explain", json={"query": {"item": best["item"]}}).json()
+    assert why["contributions_of"] == "value"
+    parts = {each["id"]: each["value"] for each in why["contributions"]}
+    assert parts == pytest.approx({each["id"]: each["value"] for each in best["because"]}, abs=1e-5)
+    server.delete(task).raise_for_status()
+
+
 def test_ratings_are_kept_changed_and_taken_back(server: Client, model: qs.Model) -> None:
     mine = f"{FILMS}/tasks/mine"
     server.post(f"{FILMS}/tasks?task_id=mine", json={}).raise_for_status()

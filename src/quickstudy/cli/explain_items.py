@@ -35,34 +35,44 @@ def explain_items(
     with status("explaining: "):
         why = reasons(adapted, kind.read_words(inputs) if inputs else None)
     if pictures is not None:
-        for figure in figures_of(why):
+        for figure in figures_of(why, kind.rated):
             figure.save(pictures)
     if json:
         print_json(why.to_json(), for_people=True)
         return 0
-    print("\n".join(_lines(why)))
+    print("\n".join(_lines(why, kind.rated)))
     return 0
 
 
-def _lines(why: Reasons) -> list[str]:
+def _lines(why: Reasons, rated: bool) -> list[str]:
     lines = []
+    head_of = "{title}\t{rating:.2f}\tmean {mean:.2f}"
+    if not rated:
+        head_of = "{title}\tscore {score:.3f}\t{mean:.0%} of people have it"
     for item, parts in zip(why.to_json()["items"], why.parts, strict=True):
-        lines.append(
-            f"{one_line(item['title'], LETTERS)}\t{item['rating']:.2f}\tmean {item['mean']:.2f}"
-        )
+        lines.append(head_of.format(**item | {"title": one_line(item["title"], LETTERS)}))
         order = np.argsort(-parts, kind="stable").tolist()
         for head, places, sign in (("because", order, 1), ("although", order[::-1], -1)):
             few = [k for k in places if sign * parts[k] > 0][:FEW]
             named = ", ".join(
-                f"{one_line(why.ratings[k].title, LETTERS)} {why.ratings[k].rating:g} "
-                f"({parts[k]:+.2f})"
+                one_line(why.ratings[k].title, LETTERS)
+                + (
+                    f" {why.ratings[k].rating:g} ({parts[k]:+.2f})"
+                    if rated
+                    else f" ({parts[k]:+.3f})"
+                )
                 for k in few
             )
             if named:
-                lines.append(f"  {head:<8} you rated {named}")
+                lines.append(f"  {head:<8} you {'rated' if rated else 'have'} {named}")
     meaning = "what each rating adds to the mean rating of an item and the level of all users"
     if why.of == "left out":
         meaning = "by how much the expected rating of an item falls without each rating"
+    if not rated:
+        meaning = "what each item that you have adds to the score, which only puts items in order"
+        if why.of == "left out":
+            meaning = "by how much the score of an item falls without each item that you have"
+        return [*lines, f"({meaning})"]
     lines.append(f"({meaning})")
     for each in sorted(why.ratings, key=lambda each: -each.moves):
         told = "" if each.foretold is None else f"; the others say {each.foretold:.2f}"
@@ -73,7 +83,7 @@ def _lines(why: Reasons) -> list[str]:
     return lines
 
 
-def figures_of(why: Reasons) -> list[Figure]:
+def figures_of(why: Reasons, rated: bool = True) -> list[Figure]:
     """A figure of each item: the bars of the ratings that move it most."""
     figures = []
     for number, (item, parts) in enumerate(zip(why.items, why.parts, strict=True), start=1):
@@ -83,7 +93,11 @@ def figures_of(why: Reasons) -> list[Figure]:
             Row(
                 f"{why.ratings[k].title}",
                 [Interval(float(parts[k]))],
-                f"rated {why.ratings[k].rating:g}  {parts[k]:+.2f}".replace("-", "−"),
+                (
+                    f"rated {why.ratings[k].rating:g}  {parts[k]:+.2f}"
+                    if rated
+                    else f"{parts[k]:+.3f}"
+                ).replace("-", "−"),
                 BLUE if parts[k] > 0 else VERMILLION,
             )
             for k in order
@@ -95,9 +109,16 @@ def figures_of(why: Reasons) -> list[Figure]:
             "By how much each rating moves the rating that is expected of this item, whose mean is "
             f"{why.means[number - 1]:.2f}. Shown are {len(rows)} of {len(parts)} ratings."
         )
+        if not rated:
+            title = f"{item.title}: most {does} by {first.title}"
+            caption = (
+                "By how much each item of the user moves the score of this item, which "
+                f"{why.means[number - 1]:.0%} of people have. Shown are {len(rows)} of "
+                f"{len(parts)} items."
+            )
         data = why.to_json()["items"][number - 1]
         limits = (None, None)
         name = "reasons" if len(why.items) == 1 else f"reasons {number}"
-        axis = "added to the expected rating"
+        axis = "added to the expected rating" if rated else "added to the score"
         figures.append(ranked_rows(name, title, caption, data, rows, axis=axis, limits=limits))
     return figures

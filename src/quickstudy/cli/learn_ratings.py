@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from quickstudy.cli.console import status
+from quickstudy.errors import UserError
 from quickstudy.inputs import Items
 from quickstudy.inputs.own_ratings import own_ratings
 from quickstudy.models.model import Model
@@ -19,7 +20,7 @@ SHOWN = 3
 def learn_ratings(
     model: Model, kind: Items, support: Path, out: Path, user: str | None, target: str | None
 ) -> int:
-    """Learns from the ratings of one user.
+    """Learns from the ratings of one user, or from the items that one has.
 
     Args:
         model: A model of items.
@@ -29,6 +30,8 @@ def learn_ratings(
         user: The user, where the file holds several.
         target: The column of ratings, where its name is unusual.
     """
+    if not kind.rated:
+        return _learn_items(model, kind, support, out, user, target)
     read = own_ratings(kind, support, user, target)
     start = time.perf_counter()
     with status("learning: "):
@@ -42,6 +45,33 @@ def learn_ratings(
     print("\n".join(_lines(numbers)))
     first = [f"{each.title} {each.rating:.1f}" for each in rank(adapted, SHOWN)]
     print(f"first of the list: {', '.join(first)}; quickstudy predict {out} shows it")
+    return 0
+
+
+def _learn_items(
+    model: Model, kind: Items, support: Path, out: Path, user: str | None, target: str | None
+) -> int:
+    """Learns from the items that one user has."""
+    if user is not None or target is not None:
+        raise UserError(
+            "adapt: user and target are for ratings; received a model of interactions, which "
+            "learns from the items of one user; write a file of these, and leave the options out."
+        )
+    X, y = kind.read_labelled(support, None, model.kind)
+    if not X:
+        raise UserError(
+            f"interactions: {support} must hold items; received none; write a column item, or an "
+            "item a line."
+        )
+    start = time.perf_counter()
+    with status("learning: "):
+        adapted = model.adapt(X, y)
+    milliseconds = 1000 * (time.perf_counter() - start)
+    adapted.save(out)
+    print(f"learned from {len(X)} items in {milliseconds:.0f} ms: {out}")
+    print("quality: not measured; that somebody has not an item is no dislike")
+    first = ", ".join(each.title for each in rank(adapted, SHOWN))
+    print(f"first of the list: {first}; quickstudy predict {out} shows it")
     return 0
 
 

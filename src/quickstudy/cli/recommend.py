@@ -58,14 +58,19 @@ def recommend(
         else:
             rows = rank(user, SHOWN if top is None and not (json or csv) else top, coverage, least)
     if json:
-        print_json([row._asdict() for row in rows], for_people=True)
+        print_json([_plainly(row, kind.rated) for row in rows], for_people=True)
+    elif csv and not kind.rated:
+        _print_csv(
+            ("item", "title", "score", "n_people"),
+            ((r.item, r.title, _plain(r.score), r.n_ratings) for r in rows),
+        )
     elif csv:
         _print_csv(
             ("item", "title", "rating", "low", "high", "n_ratings"),
             ((r.item, r.title, *map(_plain, (r.rating, r.low, r.high)), r.n_ratings) for r in rows),
         )
     else:
-        _print(rows, not inputs, len(kind.ids), isinstance(user, Adapted), coverage)
+        _print(rows, not inputs, kind, isinstance(user, Adapted), coverage)
     return 0
 
 
@@ -87,22 +92,30 @@ def _ask(user: Adapted | Model, n: int, json: bool, csv: bool) -> int:
     return 0
 
 
-def _print(rows: Sequence[Ranked], ranked: bool, n: int, adapted: bool, coverage: float) -> None:
+def _print(
+    rows: Sequence[Ranked], ranked: bool, kind: Items, adapted: bool, coverage: float
+) -> None:
     has_intervals = bool(rows) and rows[0].low is not None
     heads = ["title", "item", "rating", *(["low", "high"] if has_intervals else []), "rated by"]
+    if not kind.rated:
+        heads[2], heads[-1] = "score", "people who have it"
     cells = []
     for number, row in enumerate(rows, start=1):
         ends = [f"{row.low:.2f}", f"{row.high:.2f}"] if has_intervals else []
         name = f"{number:>3}  {one_line(row.title)}" if ranked else one_line(row.title)
-        cells.append([name, row.item, f"{row.rating:.2f}", *ends, f"{row.n_ratings:,}"])
-    title = "expected ratings"
+        number_of = f"{row.rating:.2f}" if kind.rated else f"{row.score:.3f}"
+        cells.append([name, row.item, number_of, *ends, f"{row.n_ratings:,}"])
+    title = "expected ratings" if kind.rated else "scores"
     if ranked:
-        title = f"the first {len(rows)} of {n:,} items" + (
-            ", without those rated" if adapted else ""
-        )
+        without = f", without those {'rated' if kind.rated else 'that the user has'}"
+        title = f"the first {len(rows)} of {len(kind.ids):,} items{without * adapted}"
     caption = f"low to high is to hold {100 * coverage:g} % of ratings" if has_intervals else None
+    if not kind.rated:
+        caption = "scores only put items in order"
     print_table(title, heads, cells, caption=caption)
-    if not adapted:
+    if not adapted and not kind.rated:
+        print("the share of people who have each, as nothing is known of this user")
+    elif not adapted:
         print(
             "the mean ratings of everybody, as nothing is known of this user; --ask 5 says what to "
             "ask"
@@ -113,6 +126,14 @@ def _print_csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer = comma_separated.writer(sys.stdout, lineterminator="\n")
     writer.writerow(heads)
     writer.writerows(rows)
+
+
+def _plainly(row: Ranked, rated: bool) -> dict[str, Any]:
+    """A row as JSON; of interactions without what is of ratings alone."""
+    fields = row._asdict()
+    if rated:
+        return fields
+    return {name: fields[name] for name in ("item", "title", "score")} | {"n_people": row.n_ratings}
 
 
 def _plain(value: float | None) -> str:

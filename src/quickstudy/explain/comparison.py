@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.learner import AnyLearner, Contributions
-from quickstudy.targets import IDENTITY, Scale
+from quickstudy.targets import IDENTITY, OffsetScale, Scale
 from quickstudy.task import Examples
 
 
@@ -95,7 +95,8 @@ def contributions(
         state: What the learner made of the support.
         x: One query `(*x)`.
         targets: The scale of the targets of a regression. Each example has an equal share of their
-            mean, so that the parts sum to the prediction in the user's units.
+            mean, so that the parts sum to the prediction in the user's units. Ratings are beside
+            the mean of each item, which no rating of the user makes: the parts are then `added`.
 
     Shapes:
         parts (support, outputs)
@@ -105,8 +106,34 @@ def contributions(
         return None
     parts = result.parts[0]
     queries = x.expand(len(parts), *x.shape)
+    if isinstance(targets, OffsetScale):
+        parts, _ = added(learner, support, result.parts, x[None])
+        return result._replace(parts=targets.differences(parts[0], queries))
     share = targets.restore(torch.zeros_like(parts), queries) / len(parts)
     return result._replace(parts=targets.differences(parts, queries) + share)
+
+
+@torch.no_grad()
+def added(
+    learner: AnyLearner, support: Examples, parts: Tensor, x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The share of each support example in values, and the values before there is any.
+
+        prediction = start + sum of what is added
+
+    Args:
+        learner: In eval mode.
+        support: Examples of weight 1.
+        parts: The learner's contributions to x.
+        x: Queries `(query, *x)`.
+
+    Shapes:
+        parts and added (query, support, outputs), start (query, outputs)
+    """
+    blank = learner.adapt(support._replace(weight=0 * support.weight))
+    start = learner.predict(blank, x).nan_to_num(0.0, 0.0, 0.0)
+    # Contributions give each example an equal part of the start.
+    return parts - start[:, None] / len(support.x), start
 
 
 @torch.no_grad()

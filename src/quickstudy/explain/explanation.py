@@ -36,7 +36,8 @@ class Explanation(NamedTuple):
         influence: What each example adds, in nats or units of the target: see `influence`. None
             where an example is alone in its class.
         nearest: See `nearest`.
-        contributions: See `contributions`.
+        contributions: See `contributions`; of ratings, what each adds to the mean of the item and
+            the level of new users.
         attention: Mean over the heads of `attention`.
         suspicious: See `suspicious`.
         layers: See `layer_changes`, on support and query; None unless gradient-based.

@@ -201,8 +201,14 @@ class Items(InputKind):
 
     def check_labelled(self, x: Tensor, labels: Sequence[Any]) -> None:
         seen: dict[int, int] = {}
+        if not self.rated and (other := [label for label in labels if _value(label) != 1]):
+            raise UserError(
+                "adapt: the model is of interactions, whose examples are the items that a user "
+                f"has, each with the label 1; received the label {other[0]!r:.40}; leave labels "
+                "out, and the items that the user has not; or train on ratings."
+            )
         for number, place in enumerate(self.places_of(x).tolist()):
-            name, rating = self.ids[place], float(np.asarray(labels[number]).reshape(-1)[0])
+            name, rating = self.ids[place], _value(labels[number])
             if not self.low <= rating <= self.high:
                 raise UserError(
                     f"adapt: a rating must be on the scale of the model, {self.low:g} to "
@@ -220,9 +226,12 @@ class Items(InputKind):
         return [i for i, place in enumerate(self.places_of(x).tolist()) if place not in replaced]
 
     def examples_of(self, X: Any, most: int | None = None, before: int = 0) -> tuple[Any, Any]:
-        """The items and ratings of a mapping from one to the other."""
+        """The items and ratings of a mapping from one to the other; the items a user has alone."""
         if isinstance(X, Mapping):
             return [*X], [*X.values()]
+        if not self.rated:
+            items = [X] if isinstance(X, str | int | np.integer) else list(X)
+            return items, [1.0] * len(items)
         return super().examples_of(X, most, before)
 
     def read_labelled(
@@ -317,3 +326,8 @@ class Items(InputKind):
     @cached_property
     def _names(self) -> Names:
         return Names(self.ids, self.titles)
+
+
+def _value(label: Any) -> float:
+    """The number of a label."""
+    return float(np.asarray(label).reshape(-1)[0])

@@ -32,7 +32,7 @@ from quickstudy.inputs.labels import (
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import locked, state_bytes
 from quickstudy.models.export import describe, exported
-from quickstudy.models.intervals import interval_of
+from quickstudy.models.intervals import interval_of, valued
 from quickstudy.models.memory import check_memory
 from quickstudy.models.task_files import written
 from quickstudy.nets.pieces import in_pieces
@@ -243,9 +243,10 @@ class Adapted:
         A series is judged true to time: its later half is forecast by what was known before.
 
         Raises:
-            UserError: A class has one example, so that leaving it out leaves none.
+            UserError: A class has one example, so that leaving it out leaves none; or the model is
+                of interactions.
         """
-        spans = self.model.preprocess.spans(self.support_x)
+        spans = valued("quality", self.model).preprocess.spans(self.support_x)
         with locked(self.model.learner):
             return cross_validated(self.model.learner, self.support, max_folds, self.scale, spans)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.evaluation.intervals import says_how_sure
+from quickstudy.inputs import Items
 from quickstudy.inputs.labels import Array
 from quickstudy.metrics import CENTRAL, deviations_of
 
@@ -18,8 +19,29 @@ if TYPE_CHECKING:
 
 
 def gives_intervals(model: Model) -> bool:
-    """Whether answers have intervals: those of a regression whose learner gives a distribution."""
-    return says_how_sure(model.learner)
+    """Whether answers have intervals: those of a regression whose learner gives a distribution.
+
+    Scores of items that people have, rather than rate, are no values.
+    """
+    return says_how_sure(model.learner) and not _only_ranks(model)
+
+
+def valued(name: str, model: Model) -> Model:
+    """The model, where its answers are values.
+
+    Raises:
+        UserError: It is of interactions, whose scores only put items in order.
+    """
+    if _only_ranks(model):
+        raise UserError(
+            f"{name}: needs values; received a model of interactions, whose scores only put items "
+            "in order; use rank, or train on ratings."
+        )
+    return model
+
+
+def _only_ranks(model: Model) -> bool:
+    return isinstance(model.preprocess, Items) and not model.preprocess.rated
 
 
 @torch.no_grad()
@@ -27,9 +49,10 @@ def interval_of(adapted: Adapted, x: Tensor, coverage: float = CENTRAL) -> tuple
     """The central interval of encoded inputs `(n, *x_shape)`: its ends `(n, outputs)`.
 
     Raises:
-        UserError: The learner gives no distribution, or `coverage` is not between 0 and 1.
+        UserError: The learner gives no distribution, the model is of interactions, or `coverage` is
+            not between 0 and 1.
     """
-    model = adapted.model
+    model = valued("interval", adapted.model)
     if not gives_intervals(model):
         raise UserError(
             "interval: needs a regression and a learner that says how sure it is; received "

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from quickstudy.batching.batch import choose, map_tasks
 from quickstudy.errors import UserError, at_least
+from quickstudy.explain.comparison import added
 from quickstudy.inputs import Items
 from quickstudy.learner import Learner, locked
 from quickstudy.metrics import CENTRAL
@@ -38,11 +39,12 @@ class Ranked(NamedTuple):
 
     Attributes:
         item, title: Its id and title.
-        rating: The rating that is expected, within the scale.
+        rating: The rating that is expected, within the scale; of a model of interactions no rating,
+            but the score within 0 and 1.
         score: What the list is ordered by: the same, where it may be beyond the scale, and what
             popularity adds; of a new user the lower end of the interval of the mean rating.
-        n_ratings: How many people of meta-training rated it; 0 for one that is known by its
-            features alone.
+        n_ratings: How many people of meta-training rated it, or have it; 0 for one that is known by
+            its features alone.
         low, high: Ends of the interval of the rating, within the scale; None where the learner
             gives none.
     """
@@ -94,6 +96,9 @@ def rank(
 ) -> list[Ranked]:
     """The whole catalogue by the rating that is expected of a user, best first.
 
+    A model of interactions ranks by its score, for a user of whom nothing is known by how many
+    people have an item.
+
         score = expected rating + popularity * log(1 + number of ratings)
 
     Items that the user rated are left out. Of equal scores the one that more people rated is first.
@@ -119,7 +124,7 @@ def rank(
     left = np.array([place for place in known if place not in rated], dtype=np.int64)
     ratings, counts = _ratings(user, items, left), np.asarray(items.counts)[left]
     scores = ratings + popularity * np.log1p(counts)
-    if isinstance(user, Model):
+    if isinstance(user, Model) and items.rated:
         scores = scores - SURE * np.asarray(items.spread)[left] / np.sqrt(np.maximum(counts, 1))
     order = np.lexsort((-counts, -scores))[:n]
     return _ranked(user, items, left[order], ratings[order], scores[order], coverage)
@@ -185,11 +190,16 @@ def questions(model: Model | Adapted, n: int = 5, among: int = 200) -> Questions
         among: How many items are asked about at most: those rated most, as a user knows few others.
 
     Raises:
-        UserError: The model is not of items, or a number is below 1.
+        UserError: The model is not of items, or of interactions, or a number is below 1.
     """
     at_least("questions", 1, n=n, among=among)
     whole = model.model if isinstance(model, Adapted) else model
     items = items_of(whole)
+    if not items.rated:
+        raise UserError(
+            "questions: need a model of ratings; received one of interactions, which learns "
+            "nothing from the answer that somebody has not an item; show the list of rank instead."
+        )
     own = model.support if isinstance(model, Adapted) else None
     rated = set() if own is None else {*items.places_of(own.x).tolist()}
     popular = np.argsort(-np.asarray(items.counts), kind="stable")
@@ -262,12 +272,10 @@ def shares(adapted: Adapted, ids: Sequence[str]) -> Shares | None:
         sums = learner.contributions(adapted.state, support, x)
         if sums is None:
             return None
-        # What is said of the same items without any rating: each has an equal part of it.
-        blank = learner.adapt(support._replace(weight=0 * support.weight))
-        start = learner.predict(blank, x).nan_to_num(0.0, 0.0, 0.0)
-    parts = sums.parts[..., 0] - start / len(support.x)
+        parts, start = added(learner, support, sums.parts, x)
     start = adapted.scale.differences(start, x)[:, 0]
-    return Shares(start.cpu().numpy(), adapted.scale.differences(parts, x).cpu().numpy())
+    parts = adapted.scale.differences(parts[..., 0], x)
+    return Shares(start.cpu().numpy(), parts.cpu().numpy())
 
 
 def _model(user: Adapted | Model) -> Model:
@@ -283,6 +291,6 @@ def items_of(model: Model) -> Items:
     if not isinstance(model.preprocess, Items):
         raise UserError(
             "rank: needs a model of the items of a catalogue; received one of "
-            f"{model.preprocess.modality}; train one with --tasks ratings."
+            f"{model.preprocess.modality}; train one with --tasks ratings or interactions."
         )
     return model.preprocess

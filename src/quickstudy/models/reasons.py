@@ -25,7 +25,8 @@ class OwnRating(NamedTuple):
     Attributes:
         item, title: Id and title of the item.
         rating: The rating.
-        foretold: The rating that is expected from the others; None where it is the only one.
+        foretold: The rating that is expected from the others; None where it is the only one, and
+            of a model of interactions.
         surprising: Whether it is far from what is expected, see `Adapted.suspicious`.
         moves: By how much it moves the explained items, up or down, on average.
     """
@@ -100,14 +101,16 @@ def reasons(adapted: Adapted, names: Sequence[Any] | None = None, n: int = 10) -
     ids = [each.item for each in ranked]
     sums = shares(adapted, ids)
     parts = _left_out(adapted, ids) if sums is None else sums.parts
-    suspects = {each.id: each for each in adapted.suspicious(every=True)}
-    doubtful = {each.id for each in adapted.suspicious()}
+    # That somebody has an item is never surprising: nobody is known not to want one.
+    judged = items.rated
+    foretold = {s.id: s.answer for s in adapted.suspicious(every=True)} if judged else {}
+    doubtful = {each.id for each in adapted.suspicious()} if judged else set()
     rated = [
         OwnRating(
             items.ids[place],
             items.titles[place],
             float(np.ravel(adapted.labels[i])[0]),
-            None if suspects[i].answer is None else float(np.ravel(suspects[i].answer)[0]),
+            None if foretold.get(i) is None else float(np.ravel(foretold[i])[0]),
             i in doubtful,
             float(np.abs(parts[:, i]).mean()) if len(parts) else 0.0,
         )

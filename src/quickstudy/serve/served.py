@@ -14,7 +14,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.files.shipped import run_of
-from quickstudy.inputs import SupportSet, stored
+from quickstudy.inputs import Items, SupportSet, stored
 from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
@@ -67,7 +67,13 @@ class Served:
                 f"serve: answers queries, and policies act; received {run}, which is of a policy; "
                 "let it act by quickstudy act or quickstudy.load_policy, and serve another."
             )
-        self.model.preprocess.prepare()
+        kind = self.model.preprocess
+        if isinstance(kind, Items) and not kind.rated:
+            raise UserError(
+                f"serve: requests give items with their ratings; received {run}, a model of "
+                "interactions; ask it in Python or by quickstudy predict, or serve one of ratings."
+            )
+        kind.prepare()
         self.record = RunDirectory(self.run).read()
         if self.model.learner.tags.stochastic:
             raise UserError(

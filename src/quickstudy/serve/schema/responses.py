@@ -157,7 +157,10 @@ class Explanation(Answered):
     nearest: list[Neighbour]
     influence: list[Influence]
     contributions_of: Literal["logit", "probability", "value"] | None
-    contributions: list[Influence] | None
+    contributions: list[Influence] | None = Field(
+        description="What each example is of the answer, which is their sum; of ratings, what each "
+        "adds to the mean of the item and the level of new users."
+    )
     attention: list[Influence] | None
     suspicious: list[Suspect]
     words: Words | None = Field(default=None, description="Of a text: its words.")
