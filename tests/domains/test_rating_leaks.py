@@ -95,7 +95,7 @@ def test_what_is_asked_is_never_learned_from(made):
 def test_a_meta_train_task_knows_nothing_of_its_own_queries(made):
     """Its bases are those of a file without the user."""
     source = source_of(*made)
-    for index in range(5):
+    for index in TRAIN:
         task = source.task("train", index)
         user = source._user("train", index)
         others = [each for each in source.past.users if each.name != user.name]
