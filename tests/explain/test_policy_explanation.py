@@ -111,7 +111,7 @@ def test_another_update_is_refused() -> None:
             return super().update(super().update(state, played), played)
 
     tasks = WorldTasks(PointGoal(horizon=5))
-    learner = Twice(qs.build("PolicyMAML", tasks).net, tasks.world, inner_lr=0.5)  # type: ignore[arg-type]
+    learner = Twice(qs.build("PolicyMAML", tasks).net, tasks.world, inner_lr=0.01)  # type: ignore[arg-type]
     policy = qs.PolicyModel(learner).practise({"goal": [0.2, 0.1]}, episodes=3)
     with pytest.raises(UserError, match="received a Twice, whose update is another"):
         policy.explain()
