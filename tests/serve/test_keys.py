@@ -62,6 +62,11 @@ EVERY = [
     ("POST", f"{TASKS}/mine:quality", {}),
     ("POST", f"{TASKS}/mine:map", {}),
     ("POST", f"{TASKS}/mine:evaluate", {"query": corners()}),
+    ("POST", f"{TASKS}/mine:recommend", {}),
+    ("POST", f"{TASKS}/mine:questions", {}),
+    ("POST", "/v1/models/blobs:recommend", {"support": corners()}),
+    ("POST", "/v1/models/blobs:questions", {}),
+    ("GET", "/v1/models/blobs/items", None),
     ("POST", f"{TASKS}/mine:adapt", {}),
     ("GET", f"{TASKS}/mine/revisions", None),
     ("POST", f"{TASKS}/mine/revisions/1:rollback", {}),
@@ -141,6 +146,7 @@ def test_a_key_does_what_it_is_for(keyed: tuple[Client, Callable[..., dict]]) ->
     client, make = keyed
     mine = {scope: make("acme", scope) for scope in ("predict", "adapt", "read", "admin")}
     asks = (":predict", ":explain", ":quality", ":map", ":evaluate", "/infer", "/v2/")
+    asks += (":recommend", ":questions")
     for method, path, body in EVERY:
         client.post(f"{TASKS}?task_id=mine", json={"support": corners()}, headers=mine["adapt"])
         if path == "/metrics":
