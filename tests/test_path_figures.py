@@ -12,6 +12,7 @@ from quickstudy.domains.control.reach import fingertip
 from quickstudy.errors import UserError
 from quickstudy.figures.paths import Fan, paths
 from quickstudy.figures.pulls import Pulled, pulls
+from quickstudy.figures.sheet import to_one_scale
 from quickstudy.play import World
 
 
@@ -76,3 +77,13 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         pulls([Pulled([0.1, 0.2, 0.3], {"a": half}, {"a": 1.0})])
     with pytest.raises(UserError, match="needs bandits with the same players"):
         pulls([Pulled([0.1, 0.2], {p: half}, {p: 1.0}) for p in ("a", "b")])
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.5])
+def test_a_panel_has_one_scale_and_nothing_falls_out(ratio: float) -> None:
+    low, high = np.array([-1.0, 0.5]), np.array([2.0, 1.0])
+    wider = to_one_scale(low, high, ratio)
+    width, height = wider[1] - wider[0]
+    np.testing.assert_allclose(width / height, ratio)
+    np.testing.assert_allclose(width, max(3, 0.5 * ratio))
+    np.testing.assert_allclose(wider[0] + wider[1], low + high)

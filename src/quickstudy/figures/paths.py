@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.figures.colours import BLUE, INK, SOFT, VERMILLION
-from quickstudy.figures.sheet import WIDTH, Figure, Sheet, drawable, plain, sheet
+from quickstudy.figures.sheet import WIDTH, Figure, Sheet, drawable, plain, sheet, to_one_scale
 
 LEFT, GAP, RIGHT = 0.75, 0.14, 0.12  # inches beside and between the panels
 MOST = 2.7  # inches of the side of a panel
@@ -67,7 +67,7 @@ def paths(fans: Sequence[Fan], name: str = "paths") -> Figure:
     n = max(2, len(fans))  # One world has its panels side by side.
     width = min(MOST, (WIDTH - LEFT - RIGHT - (n - 1) * GAP) / n)
     height = min(MOST, max(0.8, width * float((high - low)[1] / (high - low)[0])))
-    low, high = _fitted(low, high, width / height)
+    low, high = to_one_scale(low, high, width / height)
     before, after = (float(np.mean([fan.returns[i] for fan in fans])) for i in (0, 1))
     title = f"Return {plain(before)} before adapting, {plain(after)} after"
     rows = 1 if len(fans) == 1 else 2
@@ -114,14 +114,6 @@ def _checked(fan: Fan, key: str) -> list[NDArray[np.float64]]:
                 f"{part.shape}; pass such."
             )
     return parts
-
-
-def _fitted(low: Any, high: Any, ratio: float) -> tuple[Any, Any]:
-    """Limits of the axes around these, as wide beside their height as a panel is."""
-    size = high - low
-    wanted = np.array([max(size[0], ratio * size[1]), max(size[1], size[0] / ratio)])
-    middle = (low + high) / 2
-    return middle - wanted / 2, middle + wanted / 2
 
 
 def _panel(canvas: Sheet, corner: tuple[float, float], size: tuple[float, float]) -> Axes:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -131,6 +132,19 @@ def log_axis(axes: Axes, low: float, high: float, which: Literal["x", "y"] = "y"
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("")
+
+
+def to_one_scale(low: Any, high: Any, ratio: float) -> tuple[Any, Any]:
+    """Limits of two axes around these, of one scale where a panel is `ratio` as wide as high.
+
+    Args:
+        low, high: The least and the largest place `(2,)` in it.
+        ratio: Width of the panel over its height.
+    """
+    size = high - low
+    wanted = np.array([max(size[0], ratio * size[1]), max(size[1], size[0] / ratio)])
+    middle = (low + high) / 2
+    return middle - wanted / 2, middle + wanted / 2
 
 
 def drawable(text: str, limit: int) -> str:

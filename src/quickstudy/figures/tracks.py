@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quickstudy.errors import UserError
 from quickstudy.figures.colours import BLUE, DASHED, INK, SOFT, VERMILLION
-from quickstudy.figures.sheet import WIDTH, Figure, plain, sheet
+from quickstudy.figures.sheet import WIDTH, Figure, plain, sheet, to_one_scale
 
 LEFT, GAP, RIGHT = 0.62, 0.35, 0.15  # inches beside and between the panels
 SIDE = (WIDTH - LEFT - GAP - RIGHT) / 2
@@ -70,7 +70,7 @@ def tracks(
     margin = 0.06 * max(1e-9, float((high - low).max()))
     low, high = low - margin, high + margin
     height = min(HIGHEST, max(LOWEST, SIDE * float((high - low)[1] / (high - low)[0])))
-    low, high = _fitted(low, high, SIDE / height)
+    low, high = to_one_scale(low, high, SIDE / height)
     errors = [_error(checked, key) for key in ("before", "after")]
     title = _title(len(checked), errors, unit, scene, panels)
     with sheet(height + 1.5, title) as canvas:
@@ -119,14 +119,6 @@ def _checked(number: int, path: Path) -> dict[str, NDArray[np.float64]]:
                 f"steps in each forecast and in the truth; received {part.shape}; pass such."
             )
     return parts
-
-
-def _fitted(low: Any, high: Any, ratio: float) -> tuple[Any, Any]:
-    """Limits of the axes around these, as wide beside their height as the panel is."""
-    size = high - low
-    wanted = np.array([max(size[0], ratio * size[1]), max(size[1], size[0] / ratio)])
-    middle = (low + high) / 2
-    return middle - wanted / 2, middle + wanted / 2
 
 
 def _error(paths: Sequence[dict[str, NDArray[np.float64]]], key: str) -> float | None:
