@@ -455,7 +455,7 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         ),
         (
             ["train", "--tasks", "windows", "--tasks.path=x", "--tasks.horizon=2", "--n-shot=3"],
-            "received --n-shot; the tasks fix this number; leave it out.",
+            "these tasks have no shots to choose; received --n-shot; leave it out.",
         ),
         (["train", "--tasks", "table", "--tasks.path", "x"], "tasks.target"),
         (["train", "--config", "/nowhere.yaml"], "nowhere.yaml"),

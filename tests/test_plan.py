@@ -132,7 +132,7 @@ def test_values_that_do_not_fit(option: str, value: Any, kind: str) -> None:
         ({"learner": ["MAML"]}, "unknown learner"),
         (
             {"tasks": {"name": "sinusoid"}, "n_way": 5},
-            "the tasks fix this number;",
+            "these tasks have no ways to choose; received --n-way; leave it out.",
         ),
         ({"tasks": {"name": "folder"}}, "needs --tasks.path; received none; give it;"),
         (

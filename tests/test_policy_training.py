@@ -224,7 +224,11 @@ def test_the_commands_train_and_evaluate_a_policy(
         ),
         (["--learner", "MAML", *OPTIONS], "MAML: is for classification or regression; received"),
         (["--learner", "SVMHead", *OPTIONS], "SVMHead: is for classification; received tasks of"),
-        ([*OPTIONS, "--n-way", "5"], "received --n-way; the tasks fix this number"),
+        ([*OPTIONS, "--n-way", "5"], "these tasks have no ways to choose; received --n-way; leave"),
+        (
+            [*OPTIONS, "--valid-n-way", "5"],
+            "tasks of control have no ways; received n_way=5; leave it out",
+        ),
         (
             ["--tasks", "point-goal", "--tasks.horizon", "0"],
             "PointGoal: horizon must be at least 1; received 0",

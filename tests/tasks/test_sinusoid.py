@@ -60,7 +60,7 @@ def test_resized():
     source = Sinusoid().resized(n_shot=3)
     assert source.task("test", 0).support.x.shape == (3, 1)
     assert source.resized(n_way=5) is None
-    with pytest.raises(UserError, match=r"Sinusoid: ways and shots are fixed .* n_way=5"):
+    with pytest.raises(UserError, match=r"Sinusoid: tasks of regression have no ways; .* n_way=5"):
         of_size(source, n_way=5)
     assert source.disjoint("test") is None
     with pytest.raises(UserError, match="n_shot=0"):

@@ -95,7 +95,7 @@ def test_what_a_source_cannot_give_is_none_and_an_error_where_it_is_asked_for() 
     for source in (Sinusoid(), Augmented(Sinusoid())):
         with pytest.raises(UserError, match=r"Sinusoid: .* share no classes; .* such as Proto"):
             flat_batches(source)
-        with pytest.raises(UserError, match=r"Sinusoid: ways and shots are fixed .*=3"):
+        with pytest.raises(UserError, match=r"Sinusoid: tasks of regression have no ways; .*=3"):
             of_size(source, n_way=3)
     assert of_size(Sinusoid(), n_shot=3).n_shot == 3
 

@@ -279,8 +279,13 @@ def of_size(source: T, n_way: int | None = None, n_shot: int | None = None) -> T
     if resized is None:
         asked = {"n_way": n_way, "n_shot": n_shot}
         received = ", ".join(f"{name}={n}" for name, n in asked.items() if n is not None)
+        where = type(source.untouched).__name__
+        if n_way is not None and source.kind != "classification":
+            raise UserError(
+                f"{where}: tasks of {source.kind} have no ways; received n_way={n_way}; leave it "
+                "out."
+            )
         raise UserError(
-            f"{type(source.untouched).__name__}: ways and shots are fixed by the data; received "
-            f"{received}; leave them out."
+            f"{where}: ways and shots are fixed by the data; received {received}; leave them out."
         )
     return resized

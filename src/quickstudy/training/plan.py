@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -295,10 +295,14 @@ def hyphened(option: str) -> str:
     return option.replace("_", "-").removesuffix(".name")
 
 
-def unknown_option(command: str, option: str, known: Iterable[str]) -> UserError:
+def unknown_option(command: str, option: str, known: Collection[str]) -> UserError:
     """The error for an option that a command does not have, with the nearest that it has."""
+    shown = hyphened(f"--{option}")
+    if option in DRAWING and "tasks.name" in known:
+        what = {"n_way": "ways", "n_shot": "shots", "n_query": "queries"}[option]
+        return UserError(
+            f"{command}: these tasks have no {what} to choose; received {shown}; leave it out."
+        )
     near = get_close_matches(f"--{option}", [f"--{name}" for name in known], n=1, cutoff=0.5)
     hint = f"did you mean {hyphened(near[0])}?" if near else f"see {command} --help."
-    if option in DRAWING:
-        hint = "the tasks fix this number; leave it out."
-    return UserError(f"{command}: unknown option; received {hyphened(f'--{option}')}; {hint}")
+    return UserError(f"{command}: unknown option; received {shown}; {hint}")
