@@ -11,10 +11,10 @@ import torch
 
 import quickstudy as qs
 from quickstudy.domains import control
-from quickstudy.domains.control import Bandit, PointGoal, WorldTasks
+from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.rundir import RunDirectory, tensors_from_bytes, tensors_to_bytes
-from quickstudy.inputs.episodes import read_rounds
+from quickstudy.inputs.episodes import hidden_notes, hidden_to_json, read_rounds
 from quickstudy.play.world import Practice, World
 from quickstudy.task import Rollouts
 from quickstudy.tasks.source import generator
@@ -96,6 +96,39 @@ def test_an_update_goes_on_where_the_policy_stands_and_leaves_it_as_it_was() -> 
     same(better, qs.AdaptedPolicy(model, rounds))
     with pytest.raises(AssertionError):
         same(better, policy)
+
+
+def test_episodes_of_a_policy_too_far_away_are_refused() -> None:
+    """They would change nothing: the ratios of probabilities underflow."""
+    model = policies()
+
+    def louder(by: float) -> qs.AdaptedPolicy:
+        state = model.learner.begin()
+        log_std = state.parameters["log_std"] + by
+        return qs.AdaptedPolicy(model, (), type(state)({**state.parameters, "log_std": log_std}))
+
+    model.adapt(walk(louder(0.1)))
+    words = r"round 0 must be played by the policy that learns from it, .* 1 nat a step .* away; pl"
+    for by in (1.5, 5.0):
+        with pytest.raises(UserError, match=words):
+            model.adapt(walk(louder(by)))
+    far = walk(louder(5.0))
+    assert len(louder(5.0).update(far).rounds) == 1
+    (played,) = read_rounds(far, model.world, model.like)
+    state = model.learner.update(model.learner.begin(), played)
+    torch.testing.assert_close(state, model.learner.begin(), rtol=0, atol=0)
+
+
+def test_each_round_is_held_to_the_policy_before_it() -> None:
+    model = policies()
+    policy = model.practise(GOAL, episodes=3, updates=2)
+    first, second = policy.rounds
+    both = Rollouts(*(torch.stack(parts) for parts in zip(first, second, strict=True)))
+    model.adapt(both)
+    of_others = both.log_probability.clone()
+    of_others[1] += 3
+    with pytest.raises(UserError, match=r"episodes: round 1 must be played .* policy 2\.0\d nats"):
+        model.adapt(both._replace(log_probability=of_others))
 
 
 def test_actions_are_drawn_by_the_generator_that_is_given() -> None:
@@ -277,12 +310,49 @@ def test_rollouts_with_holes_or_of_unequal_fields_are_refused() -> None:
         ([0.3, -0.2], "hidden numbers are goal"),
         ({"goal": [0.3]}, r"goal must be finite numbers of shape \(2,\); received \[0.3\]"),
         ({"goal": [0.3, float("nan")]}, "goal must be finite numbers"),
+        ({"goal": [0.3, float("inf")]}, r"goal must be finite numbers of shape \(2,\); received"),
+        ({"goal": [1e39, 0.0]}, "goal must be finite numbers"),
         ({"goal": "there"}, "goal must be numbers"),
     ],
 )
 def test_wrong_hidden_numbers_are_refused(world: Any, words: str) -> None:
     with pytest.raises(UserError, match=words):
         policies().practise(world, episodes=1)
+
+
+@pytest.mark.parametrize("means", [[0.5, 1.01, 0.5], [-1e-9, 0.5, 0.5]])
+def test_probabilities_of_arms_are_from_0_to_1(means: list[float]) -> None:
+    model = policies(Bandit(n_arms=3, horizon=4))
+    words = r"world: means must be from 0 to 1; received \[.*\]; give such as \["
+    with pytest.raises(UserError, match=words):
+        model.practise({"means": means}, episodes=1)
+    assert model.practise({"means": [0.0, 1.0, 0.5]}, episodes=1).notes == []
+
+
+@pytest.mark.parametrize(
+    ("world", "name", "usual", "unusual"),
+    [
+        (PointGoal(horizon=4), "goal", [0.5, -0.5], [0.3, -0.51]),
+        (PointGoal(sparse=True, horizon=4), "goal", [0.71, 0.71], [0.6, -0.8]),
+        (PointGoal(sparse=True, horizon=4), "goal", [-1.0, 0.0], [0.5, 0.5]),
+        (Reach(horizon=4), "target", [0.5, 0.5], [0.5, -0.5]),
+        (Reach(horizon=4), "target", [-0.3, 0.0], [0.0, 0.97]),
+    ],
+)
+def test_hidden_numbers_that_a_family_never_draws_are_told(
+    world: World, name: str, usual: list[float], unusual: list[float], tmp_path: Path
+) -> None:
+    model = policies(world)
+    assert model.practise({name: usual}, episodes=1).notes == []
+    policy = model.practise({name: unusual}, episodes=1)
+    rule = world.ranges()[name].rule
+    (note,) = policy.notes
+    assert note.startswith(f"{name} {unusual} is none that the family draws, which is {rule}:")
+    policy.save(tmp_path / "a.task")
+    assert qs.load_policy(tmp_path / "a.task").notes == policy.notes
+    for seed in range(20):
+        drawn = hidden_to_json(world.draw(np.random.default_rng(seed)))
+        assert hidden_notes(world, drawn) == []
 
 
 def test_questions_that_a_policy_cannot_answer_are_refused() -> None:

@@ -59,6 +59,15 @@ def test_a_policy_practises_acts_and_explains(run: str, tmp_path: Path, capsys: 
     assert "6 episodes were learned from; each row is 3 others" in capsys.readouterr().out
 
 
+def test_a_world_that_is_never_drawn_is_told(run: str, tmp_path: Path, capsys: Any) -> None:
+    words = ["practise", run, "--world", '{"goal": [2, 0]}', "--episodes", "2"]
+    assert main([*words, "--out", str(tmp_path / "a.task")]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "note: goal [2.0, 0.0] is none that the family draws, which is from -0.5 to 0.5" in out
+    assert main([*words, "--json", "--out", str(tmp_path / "a.task")]) == 0
+    assert len(json.loads(capsys.readouterr().out)["notes"]) == 1
+
+
 def test_lines_are_answered_one_by_one(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,12 +82,28 @@ def test_lines_are_answered_one_by_one(
     assert "observation 3 must have the shape (1,); received (2,)" in err
 
 
+def test_places_are_looked_at_before_anything_is_played(
+    run: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qs.PolicyModel, "practised", lambda *_: pytest.fail("it played"))
+    (file := tmp_path / "file").write_text("")
+    for words, said in (
+        (["--out", str(tmp_path)], f"--out {tmp_path}: must be a file that can be written; rec"),
+        (["--out", str(file / "a.task")], "received a folder that cannot be made (File exists"),
+        (["--out", str(tmp_path / "a.task"), "--pictures", str(file)], f"--pictures {file}"),
+    ):
+        assert main(["practise", run, *words]) == 2
+        assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["practise", "RUN", "--world", "{goal"], "--world must be JSON of the hidden numbers"),
         (["practise", "RUN", "--world", '{"gaol": [0, 0]}'], "hidden numbers are goal; received"),
         (["practise", "RUN", "--world", "[1]"], "hidden numbers are goal; received [1]"),
+        (["practise", "RUN", "--world", '{"goal": [NaN, 0]}'], "goal must be finite numbers of"),
+        (["practise", "RUN", "--world", '{"goal": [1e99, 0]}'], "goal must be finite numbers of"),
         (["practise", "RUN", "--updates", "-1"], "updates must be at least 0"),
         (["practise", "ROWS"], "practise: needs the run of a policy; received"),
         (

@@ -89,8 +89,12 @@ def print_table(
     Console().print(table)
 
 
-def check_place(path: Path | None) -> None:
+def check_place(path: Path | None, option: str = "--json") -> None:
     """Refuses a file that cannot be written, before work is done for it; None is none.
+
+    Args:
+        path: The file.
+        option: The option that names it.
 
     Raises:
         UserError: It is a folder, or its folder cannot be made or written to.
@@ -106,7 +110,8 @@ def check_place(path: Path | None) -> None:
         wrong = "a folder that may not be written to"
     if wrong:
         raise UserError(
-            f"--json {path}: must be a file that can be written; received {wrong}; choose another."
+            f"{option} {path}: must be a file that can be written; received {wrong}; choose "
+            "another."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.cli.console import print_json, print_table, status
+from quickstudy.cli.console import check_place, print_json, print_table, status
 from quickstudy.errors import UserError
 from quickstudy.metrics import METRICS, half_width
 from quickstudy.models.policy import AdaptedPolicy
@@ -48,6 +48,8 @@ def practise(
             f"with quickstudy adapt {run} --support ..., or train one with --tasks point-goal."
         )
     hidden = None if world is None else _read(world)
+    check_place(out, "--out")
+    check_place(None if pictures is None else pictures / "paths.svg", "--pictures")
     with status("practising: "):
         practice = model.practised(hidden, episodes, updates, seed)
     policy = practice.policy
@@ -61,6 +63,8 @@ def practise(
     rows = [(str(row["updates"]), _mean(row)) for row in answer["returns"]]
     rows.append(("oracle", _mean(answer["oracle"])))
     shown = ", ".join(f"{name} {value}" for name, value in (policy.world or {}).items())
+    for note in policy.notes:
+        print(f"note: {note}")
     print_table(f"return in the world of {shown}", ("updates", "return"), rows)
     print(
         f"{updates * episodes} episodes were learned from; each row is {episodes} others with the "
@@ -90,6 +94,7 @@ def _answer(policy: AdaptedPolicy, oracle: Any, out: Path) -> dict[str, Any]:
         "episodes": len(policy.trials[0]),
         "returns": [{"updates": k, **_measured(trial)} for k, trial in enumerate(policy.trials)],
         "oracle": _measured(oracle),
+        "notes": policy.notes,
         "out": str(out),
     }
 

@@ -15,7 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.play.world import Hidden, World
 from quickstudy.task import Rollouts
 
-__all__ = ["hidden_numbers", "hidden_to_json", "read_rounds"]
+__all__ = ["hidden_notes", "hidden_numbers", "hidden_to_json", "read_rounds"]
 
 NEEDED = ("observation", "action", "reward", "log_probability")
 FIELDS = (*NEEDED, "final", "terminated")
@@ -68,7 +68,8 @@ def hidden_numbers(world: World, numbers: Mapping[str, Any], like: Tensor) -> Hi
         like: A tensor of the type and on the device that is wanted.
 
     Raises:
-        UserError: A name is unknown or missing, or numbers are not finite or not as many.
+        UserError: A name is unknown or missing, or numbers are not finite, not as many, or out of
+            the range in which they have a meaning.
     """
     drawn = world.draw(np.random.default_rng(0))
     example = hidden_to_json(drawn)
@@ -78,16 +79,39 @@ def hidden_numbers(world: World, numbers: Mapping[str, Any], like: Tensor) -> Hi
             f"world: its hidden numbers are {', '.join(example)}; received {received!r:.80}; give "
             f"such as {example}."
         )
-    parts = []
+    parts, ranges = [], world.ranges()
     for name, wanted in zip(example, drawn, strict=True):
-        part = _numbers(f"world: {name}", numbers[name])
-        if part.shape != wanted.shape or not np.isfinite(part).all():
+        numbered = torch.from_numpy(_numbers(f"world: {name}", numbers[name]))
+        part = numbered.to(like)
+        if part.shape != wanted.shape or not part.isfinite().all():
             raise UserError(
                 f"world: {name} must be finite numbers of shape {tuple(wanted.shape)}; received "
                 f"{numbers[name]!r:.80}; give such as {example[name]}."
             )
-        parts.append(torch.from_numpy(part).to(like))
+        if name in ranges:
+            least, most = ranges[name].least, ranges[name].most
+            if not ((numbered >= least) & (numbered <= most)).all():
+                raise UserError(
+                    f"world: {name} must be from {least:g} to {most:g}; received "
+                    f"{numbers[name]!r:.80}; give such as {example[name]}."
+                )
+        parts.append(part)
     return type(drawn)(*parts)
+
+
+def hidden_notes(world: World, numbers: Mapping[str, Any]) -> list[str]:
+    """Notes on hidden numbers that a family never draws.
+
+    Args:
+        world: The functions of the world.
+        numbers: Each by its name, finite and in its shape.
+    """
+    return [
+        f"{name} {numbers[name]} is none that the family draws, which is {its.rule}: nothing was "
+        "meta-trained or measured there"
+        for name, its in world.ranges().items()
+        if not its.holds(torch.tensor(numbers[name], dtype=torch.float64))
+    ]
 
 
 def hidden_to_json(hidden: Hidden) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from quickstudy.errors import UserError
 from quickstudy.explain.policy import PolicyExplanation, explain_policy
 from quickstudy.files.rundir import save_tensors, tensors_to_bytes
-from quickstudy.inputs.episodes import read_rounds
+from quickstudy.inputs.episodes import hidden_notes, read_rounds
 from quickstudy.learner import locked
 from quickstudy.models.policy_files import written
+from quickstudy.play.surrogate import kl_to_behaviour
 from quickstudy.play.world import uniform
 from quickstudy.task import Rollouts
 
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 Seed = int | np.random.Generator | None
 Floats = NDArray[np.float64]
+MOST_APART: Final = 1.0
+"""The largest divergence, in nats a step, of a policy from the one that played what it learns from.
+
+In `point-goal`, 20 episodes of 30 steps that another policy played give an update whose cosine with
+that of 1000 episodes of its own is 0.98 below 0.03 nats (as with 20 of its own), 0.94 from 0.5 to
+1, 0.65 from 1 to 2, and none beyond; the effective sample size falls to a tenth at 1 to 2.
+"""
 
 
 class Act(NamedTuple):
@@ -97,6 +106,11 @@ class AdaptedPolicy:
         """The returns after the last update; None where nothing was played since."""
         return self.trials[-1] if len(self.trials) > len(self.rounds) else None
 
+    @property
+    def notes(self) -> list[str]:
+        """Notes on its world: hidden numbers that the family never draws."""
+        return [] if self.world is None else hidden_notes(self.model.world, self.world)
+
     def choose(self, observation: Any, seed: Seed = None, greedy: bool = False) -> Act:
         """An action for one observation, or for several, with its log-probability.
 
@@ -151,11 +165,21 @@ class AdaptedPolicy:
 
         Args:
             episodes: As in `PolicyModel.adapt`, of which this policy played the first round.
+
+        Raises:
+            UserError: As in `PolicyModel.adapt`; or the policy before an update is so far from the
+                one that played its round that nothing can be learned from it.
         """
         more = read_rounds(episodes, self.model.world, self.model.like)
-        learner = self.model.learner
+        learner, state = self.model.learner, self.state
         with torch.no_grad(), locked(learner):
-            state = reduce(learner.update, more, self.state)
+            for k, played in enumerate(more):
+                log_probability = learner.log_probability(state, played)
+                behaviour, weight = played.log_probability, played.weight
+                apart = float(kl_to_behaviour(log_probability, behaviour, weight))
+                if not apart <= MOST_APART:
+                    raise _far(k, apart)
+                state = learner.update(state, played)
         return AdaptedPolicy(self.model, [*self.rounds, *more], state, world=self.world)
 
     def explain(self) -> PolicyExplanation:
@@ -190,3 +214,12 @@ class AdaptedPolicy:
         x, single, _ = self.model.inputs(observation)
         with torch.no_grad(), locked(self.model.learner):
             return self.model.learner.predict(self.state, x), single
+
+
+def _far(k: int, apart: float) -> UserError:
+    """The error for a round that another policy played."""
+    return UserError(
+        f"episodes: round {k} must be played by the policy that learns from it, or by one within "
+        f"{MOST_APART:g} nat a step of it; received actions whose log_probability is of a policy "
+        f"{apart:.3g} nats away; play it with choose of this policy, and keep actions as drawn."
+    )

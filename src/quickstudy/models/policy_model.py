@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError, at_least
 from quickstudy.inputs import InputKind
-from quickstudy.inputs.episodes import hidden_numbers, hidden_to_json, read_rounds
+from quickstudy.inputs.episodes import hidden_numbers, hidden_to_json
 from quickstudy.learner import locked
 from quickstudy.learners.policy import Policy
 from quickstudy.models.model import Model
@@ -83,11 +83,12 @@ class PolicyModel(Model):
 
         Raises:
             UserError: Episodes have no step, are not finite, of unequal fields or of another shape;
-                or an action is none of the world's.
+                an action is none of the world's; or another policy played them, too far from
+                `begin()` to learn from.
         """
         if y is not None:
             self.read(X, y)
-        return AdaptedPolicy(self, read_rounds(X, self.world, self.like))
+        return self.begin().update(X)
 
     def practise(
         self,
@@ -102,14 +103,15 @@ class PolicyModel(Model):
         same random numbers every time, and are not learned from.
 
         Args:
-            world: Its hidden numbers by name; drawn where omitted.
+            world: Its hidden numbers by name, which the family need not draw: `notes` of the policy
+                then says so. Drawn where omitted.
             episodes: Episodes of each round, and of each trial.
             updates: Number of updates.
             seed: Seed of the world that is drawn, and of all that happens by chance.
 
         Raises:
-            UserError: A hidden number is unknown, missing, not finite or of another shape; or a
-                number is out of its range.
+            UserError: A hidden number is unknown, missing, not finite, of another shape or without
+                a meaning, such as a probability above 1; or a number is out of its range.
         """
         return self.practised(world, episodes, updates, seed).policy
 

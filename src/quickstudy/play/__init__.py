@@ -2,7 +2,7 @@
 
 from quickstudy.play.agents import Oracle, Random, Still
 from quickstudy.play.rollout import Agent, play
-from quickstudy.play.world import Noise, Practice, World
+from quickstudy.play.world import Noise, Practice, Range, World
 
 __all__ = [
     "Agent",
@@ -10,6 +10,7 @@ __all__ = [
     "Oracle",
     "Practice",
     "Random",
+    "Range",
     "Still",
     "World",
     "play",

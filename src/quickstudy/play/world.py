@@ -8,7 +8,9 @@ policies can be compared with common random numbers.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -66,6 +68,26 @@ class Practice(NamedTuple):
         return Practice(self.world, Noise(*(numbers[k : k + 1] for numbers in self.noise)))
 
 
+class Range(NamedTuple):
+    """The range of a hidden number, or of several that have one name.
+
+    Attributes:
+        rule: Which of them a family draws, as a phrase.
+        holds: Whether such numbers are of these, on the CPU in double precision.
+        least, most: Between which they have a meaning at all.
+
+    Example:
+        >>> ranges = PointGoal().ranges()
+        >>> ranges["goal"].rule, bool(ranges["goal"].holds(torch.tensor([2.0, 0.0])))
+        ('from -0.5 to 0.5 on both axes', False)
+    """
+
+    rule: str
+    holds: Callable[[Tensor], bool | Tensor]
+    least: float = -math.inf
+    most: float = math.inf
+
+
 class World(ABC):
     """A family of worlds that differ in hidden numbers.
 
@@ -110,6 +132,10 @@ class World(ABC):
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> Hidden:
         """The hidden numbers of a world."""
+
+    def ranges(self) -> Mapping[str, Range]:
+        """The ranges of its hidden numbers by name, for those that users give; by default none."""
+        return {}
 
     @abstractmethod
     def initial(self, hidden: Hidden, noise: Tensor) -> WorldState:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import at_least
-from quickstudy.play import World
+from quickstudy.play import Range, World
 
 __all__ = ["Bandit"]
 
@@ -68,6 +68,9 @@ class Bandit(World):
     def draw(self, rng: np.random.Generator) -> BanditHidden:
         means = rng.uniform(size=self.n_out).astype(np.float32)
         return BanditHidden(torch.from_numpy(means))
+
+    def ranges(self) -> dict[str, Range]:
+        return {"means": Range("from 0 to 1", lambda means: True, least=0, most=1)}
 
     def initial(self, hidden: BanditHidden, noise: Tensor) -> BanditState:
         return BanditState(hidden.means.new_zeros(noise.shape[0]))

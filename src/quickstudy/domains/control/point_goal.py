@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import at_least
-from quickstudy.play import World
+from quickstudy.play import Range, World
 
 __all__ = ["PointGoal"]
 
@@ -20,6 +20,10 @@ ARRIVED = 0.01
 """Distance from the goal along each axis within which an episode ends, where rewards are dense."""
 NEAR = 0.2
 """Distance from the goal within which there are rewards, where they are sparse."""
+HALF_SIDE = 0.5
+"""The farthest goal from the start along an axis, where rewards are dense."""
+ROUNDED = 0.01
+"""Distance from the half circle of goals at which one is on it, as people write numbers."""
 
 
 class PointGoalHidden(NamedTuple):
@@ -93,8 +97,15 @@ class PointGoal(World):
             angle = rng.uniform(0, math.pi)
             goal = np.array([math.cos(angle), math.sin(angle)])
         else:
-            goal = rng.uniform(-0.5, 0.5, size=2)
+            goal = rng.uniform(-HALF_SIDE, HALF_SIDE, size=2)
         return PointGoalHidden(torch.from_numpy(goal.astype(np.float32)))
+
+    def ranges(self) -> dict[str, Range]:
+        if self.sparse:
+            rule = "on the half circle of radius 1 above the start"
+            return {"goal": Range(rule, lambda g: abs(g.norm() - 1) <= ROUNDED and g[1] >= 0)}
+        rule = f"from {-HALF_SIDE} to {HALF_SIDE} on both axes"
+        return {"goal": Range(rule, lambda g: g.abs().amax() <= HALF_SIDE)}
 
     def initial(self, hidden: PointGoalHidden, noise: Tensor) -> PointGoalState:
         return PointGoalState(hidden.goal.new_zeros(noise.shape[0], 2))

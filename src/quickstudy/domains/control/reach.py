@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import at_least
-from quickstudy.play import World
+from quickstudy.play import Range, World
 
 __all__ = ["Reach"]
 
@@ -91,6 +91,13 @@ class Reach(World):
         angle = rng.uniform(0, math.pi)
         target = [distance * math.cos(angle), distance * math.sin(angle)]
         return ReachHidden(torch.tensor(target))
+
+    def ranges(self) -> dict[str, Range]:
+        nearest, farthest = DISTANCES
+        rule = f"above the shoulder, from {nearest} to {farthest} away from it"
+        return {
+            "target": Range(rule, lambda t: nearest <= t.norm() <= farthest and t[1] >= 0),
+        }
 
     def initial(self, hidden: ReachHidden, noise: Tensor) -> ReachState:
         return ReachState(noise.new_tensor(START) + SPREAD * (2 * noise - 1))
