@@ -1,9 +1,10 @@
-"""Generators beside scikit-learn's classifiers on whole tables."""
+"""Learners of tables beside scikit-learn's classifiers on whole tables."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,12 @@ from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.learners import LearnerGenerator
 from quickstudy.tabular.figures import generated_figure, results_figures
-from quickstudy.tabular.measure import OPPONENTS, against, area, measure, splits
+from quickstudy.tabular.measure import Entrant, against, measure
+from quickstudy.tabular.opponents import CLASSIFIERS, Stored
+from quickstudy.tabular.problems import Problem
 from quickstudy.tasks.tables import Table, read_tables
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def drawn(name: str, rows: int = 60, seed: int = 0) -> Table:
@@ -33,67 +38,82 @@ def drawn(name: str, rows: int = 60, seed: int = 0) -> Table:
     return Table(name, name, ("width", "colour"), (True, False), tuple(cells), tuple(y))
 
 
-def test_the_area_is_the_share_of_pairs_in_the_right_order() -> None:
-    rng = np.random.default_rng(0)
-    y, scores = rng.integers(2, size=30), rng.random(30)
-    pairs = [(a > b) + 0.5 * (a == b) for a in scores[y == 1] for b in scores[y == 0]]
-    assert area(np.stack([1 - scores, scores], axis=1), y) == pytest.approx(np.mean(pairs))
-
-
-def test_splits_are_halves_that_share_no_row_and_keep_the_classes() -> None:
-    y = np.repeat([0, 1, 2], [60, 30, 10])
-    found = list(splits(y, 3, 0))
-    assert len(found) == 3
-    for split in found:
-        assert len(split.support) == len(split.query) == 50
-        assert not set(split.support) & set(split.query)
-        assert np.bincount(y[split.support]).tolist() == [30, 15, 5]
-    assert not np.array_equal(found[0].support, found[1].support)
-    large = next(iter(splits(np.arange(9000) % 2, 1, 0)))
-    assert (len(large.support), len(large.query)) == (1000, 2000)
-
-
 def test_paired_differences() -> None:
     rng = np.random.default_rng(0)
     ours, theirs = rng.random((2, 20))
     rows = [
         {
-            "generator": {"auc": a, "accuracy": a},
-            "other": {"auc": b, "accuracy": a},
+            "name": str(i),
+            "Own": {"auc": a, "accuracy": a, "log_loss": a, "ece": a},
+            "other": {"auc": b, "accuracy": a, "log_loss": b},
         }
-        for a, b in zip(ours, theirs, strict=True)
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True))
     ]
-    found = against(rows, "other")
+    found = against(rows, "Own", "other")
     test = ttest_rel(ours, theirs).confidence_interval()
     assert found["auc"]["difference"] == pytest.approx(np.mean(ours - theirs))
     assert found["auc"]["ci95"] == pytest.approx((test.high - test.low) / 2)
     assert found["auc"]["p"] == pytest.approx(wilcoxon(ours, theirs).pvalue)
     assert found["auc"]["won"] + found["auc"]["lost"] == 20
+    assert found["auc"]["won"] == (ours > theirs).sum()
     assert found["accuracy"] == {"difference": 0, "ci95": 0, "won": 0, "lost": 0, "p": 1}
+    # Of a loss less is better; a score that one of the two lacks is not compared.
+    assert found["log_loss"]["difference"] == found["auc"]["difference"]
+    assert found["log_loss"]["won"] == found["auc"]["lost"]
+    assert "ece" not in found
+    # Two targets of one table are one pair.
+    rows[1]["name"] = "0"
+    pairs = np.append((ours - theirs)[2:], (ours - theirs)[:2].mean())
+    assert against(rows, "Own", "other")["auc"]["difference"] == pytest.approx(pairs.mean())
 
 
 def test_all_learn_what_there_is_to_learn() -> None:
     torch.manual_seed(0)
-    tables = [drawn(f"t{seed}", seed=seed) for seed in range(3)]
-    result = measure([({"generator": LearnerGenerator().eval()}, tables)], n_splits=2)
-    assert result["n_tables"] == 3
-    for name in ("generator", *OPPONENTS):
+    problems = [Problem.of(drawn(f"t{seed}", seed=seed)) for seed in range(3)]
+    learners = {"LearnerGenerator": LearnerGenerator().eval()}
+    stored = Stored()
+    result = measure([Entrant(learners, problems)], n_splits=2, stored=stored)
+    assert (result["learner"], result["n_tables"], result["n_stored"]) == (
+        "LearnerGenerator", 3, 0
+    )  # fmt: skip
+    row = result["tables"][0]
+    for name in ("LearnerGenerator", *CLASSIFIERS):
+        if name == "histogram boosting":
+            # Its leaves have 20 rows or more: of 30 there is no tree.
+            assert result["means"][name]["auc"] == 0.5
+            continue
         assert result["means"][name]["auc"] > 0.85
         assert 0.75 < result["means"][name]["accuracy"] < 1
-    row = result["tables"][0]
+        probable = {"log_loss", "ece"} & row[name].keys()
+        assert len(probable) == (0 if name == "RBF SVM" else 2)
     sizes = ["rows", "features", "classes"]
-    assert list(row) == ["name", "family", *sizes, "generator", *OPPONENTS, "times_faster"]
-    assert list(row["generator"]) == ["auc", "accuracy", "fit_seconds", "seconds"]
-    assert result.tables[0].performances["generator"].auc == row["generator"]["auc"]
+    assert list(row) == [
+        "name", "family", *sizes, "LearnerGenerator", *CLASSIFIERS, "times_faster"
+    ]  # fmt: skip
+    assert row["LearnerGenerator"].keys() == {
+        "auc", "accuracy", "log_loss", "ece", "fit_seconds", "seconds"
+    }  # fmt: skip
+    own = result.tables[0].performances["LearnerGenerator"]
+    assert own.scores["auc"] == row["LearnerGenerator"]["auc"]
     assert (row["rows"], row["features"], row["classes"]) == (30, 4, 2)
     assert result["times_faster"] > 0
     figures = results_figures(json.loads(json.dumps(result.to_json())))
     assert [figure.name for figure in figures] == ["tables-auc", "tables-accuracy"]
-    assert figures[0].data["generator"] == [row["generator"]["auc"] for row in result["tables"]]
-    # The same tables and splits are the same numbers, but for the seconds.
-    again = measure([({"generator": LearnerGenerator().eval()}, tables[:1])], n_splits=2)
-    for name in OPPONENTS:
-        assert again["tables"][0][name]["auc"] == row[name]["auc"]
+    areas = [row["LearnerGenerator"]["auc"] for row in result["tables"]]
+    assert figures[0].data["LearnerGenerator"] == areas
+    # A temperature is of the learner alone, and moves no order; the opponents are those of before.
+    cooler = measure([Entrant(learners, problems[:1], temperature=0.01)], n_splits=2, stored=stored)
+    assert cooler["n_stored"] == 2 * len(CLASSIFIERS)
+    again = cooler["tables"][0]
+    assert again["LearnerGenerator"]["auc"] == pytest.approx(row["LearnerGenerator"]["auc"])
+    assert again["LearnerGenerator"]["log_loss"] > 2 * row["LearnerGenerator"]["log_loss"]
+    assert all(again[name] == row[name] for name in CLASSIFIERS)
+
+
+def test_results_of_older_versions_are_drawn() -> None:
+    older = json.loads((ROOT / "benchmarks" / "tables.json").read_text())
+    figures = results_figures(older)
+    assert figures[1].data["generator"][0] == older["tables"][0]["generator"]["accuracy"]
 
 
 def test_what_was_generated_in_a_figure() -> None:
@@ -135,9 +155,9 @@ def test_from_the_command_line(run, folder, tmp_path, capsys):
     found = json.loads(result.read_text())
     assert found["n_tables"] == 3
     ablations = {"before meta-training", "without its steps"}
-    assert found["means"].keys() == {"generator", *OPPONENTS} | ablations
-    assert found["against"].keys() == {*OPPONENTS} | ablations
-    assert found["means"]["without its steps"] != found["means"]["generator"]
+    assert found["means"].keys() == {"LearnerGenerator", *CLASSIFIERS} | ablations
+    assert found["against"].keys() == {*CLASSIFIERS} | ablations
+    assert found["means"]["without its steps"] != found["means"]["LearnerGenerator"]
     assert (tmp_path / "pictures" / "tables-auc.svg").is_file()
 
     task = tmp_path / "mine.task"
@@ -173,6 +193,32 @@ def test_a_recipe_of_whole_tables(run, folder, tmp_path, monkeypatch, capsys):
     assert first.keys() >= {"auc_minus_random_forest", "ci95", "p", "steps", "machine"}
     assert -1 < first["auc_minus_random_forest"] < 1
     assert 0 < second["times_faster"] < 1e9
+
+
+def test_a_run_of_made_up_tables_has_seen_none(folder, tmp_path, capsys):
+    out, result, stored = tmp_path / "run", tmp_path / "result.json", tmp_path / "opponents.json"
+    options = "--learner.hidden 8 --learner.n-random 16 --steps 1 --valid-every 1 --valid-tasks 2"
+    words = f"train --learner LearnerGenerator --tasks table_prior {options} --out {out}"
+    assert main(words.split()) == 0
+    with pytest.raises(UserError, match=r"unseen tables of its own; received none in .*run; train"):
+        measure_runs([out], 1, 0)
+    words = f"tables {out} --tasks.path {folder} --splits 1 --opponents {stored} --json {result}"
+    assert main([*words.split(), "--families", "valid"]) == 0
+    valid = json.loads(result.read_text())
+    assert (valid["n_stored"], valid["notes"]) == (0, [])
+    assert main([*words.split(), "--families", "all"]) == 0
+    assert "18 results of opponents are stored ones" in capsys.readouterr().out
+    every = json.loads(result.read_text())
+    assert (valid["n_tables"], every["n_tables"]) == (3, 10)
+    assert {row["name"] for row in valid["tables"]} <= {row["name"] for row in every["tables"]}
+
+
+def test_a_learner_of_one_width_is_refused(tmp_path):
+    words = "train --learner PrototypicalNetwork --tasks glyphs --n-way 2 --n-shot 1 --steps 1"
+    more = "--valid-every 1 --valid-tasks 2 --net linear"
+    assert main([*f"{words} {more} --out".split(), str(tmp_path / "run")]) == 0
+    with pytest.raises(UserError, match="received the PrototypicalNetwork of"):
+        measure_runs([tmp_path / "run"], 1, 0)
 
 
 def test_two_runs_that_share_tables_are_refused(run):

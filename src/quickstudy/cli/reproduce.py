@@ -19,6 +19,7 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
+from quickstudy.tabular.scores import SCORES
 from quickstudy.training.plan import resolve, run_training, typed
 from quickstudy.training.signatures import Signature
 
@@ -148,11 +149,11 @@ def _checked(recipe: Path, entry: JSON) -> JSON:
 def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
     """The results of `quickstudy tables` for a run, as numbers that a bar can name.
 
-    They are `auc` and `accuracy` of the generator, each also as a difference such as
-    `auc_minus_random_forest`, and `times_faster`.
+    They are the scores of the learner, such as `auc` and `log_loss`, each also as a difference such
+    as `auc_minus_random_forest`, and `times_faster`.
     """
     result, record = measure_runs([run], splits, seed), RunDirectory(run).read()
-    flat: JSON = dict(result["means"]["generator"])
+    flat: JSON = dict(result["means"][result["learner"]])
     for name, metrics in result["against"].items():
         for metric, paired in metrics.items():
             key = f"{metric}_minus_{name.lower().replace(' ', '_')}"
@@ -160,7 +161,7 @@ def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
             flat |= {f"{key} ci95": paired["ci95"], f"{key} p": paired["p"]}
     return {
         **flat,
-        "metric": "auc",
+        "metric": SCORES[result["kind"]][0].name,
         "times_faster": result["times_faster"],
         "setting": f"{result['n_tables']} unseen tables, {splits} splits",
         "n_tasks": result["n_tables"],

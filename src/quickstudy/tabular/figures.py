@@ -1,4 +1,4 @@
-"""The figures of generated classifiers: what each is made of, and how it does beside others."""
+"""The figures of learners of tables beside others, and of generated classifiers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from quickstudy.errors import UserError
 from quickstudy.figures.colours import BLUE, DASHED, SERIES, SOFT, VERMILLION
 from quickstudy.figures.rows import Interval, Row, draw_bars, value_axis
-from quickstudy.figures.sheet import WIDTH, Figure, drawable, percent, sheet
+from quickstudy.figures.sheet import WIDTH, Figure, drawable, percent, plain, sheet
 from quickstudy.files.records import JSON, JSONLike
-from quickstudy.metrics import ACCURACY, AUC, Metric
+from quickstudy.tabular.scores import SCORES, Score
 
 MOST_COLUMNS = 12
 MOST_OPPONENTS = 3
@@ -20,15 +20,16 @@ MOST_OPPONENTS = 3
 
 def results_figures(result: JSONLike) -> list[Figure]:
     """The figures of what `quickstudy.tabular.measure.measure` found."""
-    return [paired(result, metric) for metric in (AUC, ACCURACY)]
+    scores = SCORES[result.get("kind", "classification")]
+    return [paired(result, score) for score in scores[:2]]
 
 
-def paired(result: JSONLike, metric: Metric) -> Figure:
-    """A dot a table: the generator's score over that of each opponent.
+def paired(result: JSONLike, score: Score) -> Figure:
+    """A dot a table: the learner's score over that of each opponent.
 
     Args:
         result: What `quickstudy.tabular.measure.measure` found.
-        metric: One that is measured on each table.
+        score: One that all models have on each table.
 
     Raises:
         UserError: There is no table.
@@ -36,39 +37,48 @@ def paired(result: JSONLike, metric: Metric) -> Figure:
     opponents, tables = list(result["against"])[:MOST_OPPONENTS], result["tables"]
     if not tables:
         raise UserError("paired: need at least one table; received none; measure first.")
-    own = [table["generator"][metric.name] for table in tables]
-    scores = {name: [table[name][metric.name] for table in tables] for name in opponents}
-    low = min(min(own), *(min(values) for values in scores.values())) - 0.02
+    # Results of older versions call every learner the generator.
+    learner = result.get("learner", "generator")
+    own = [table[learner][score.name] for table in tables]
+    scores = {name: [table[name][score.name] for table in tables] for name in opponents}
+    every = [*own, *(value for values in scores.values() for value in values)]
+    low, high = min(every) - 0.02, 1.0 if score.is_fraction else max(every) + 0.02
+    unit, times = ("points", 100) if score.is_fraction else ("", 1)
+    digits = 1 if score.is_fraction else 3
     side, gap, left, bottom = 1.85, 0.25, 0.78, 0.52
-    with sheet(bottom + side + 0.75, f"{metric.noun} on {len(tables)} unseen tables") as canvas:
+    with sheet(bottom + side + 0.75, f"{score.noun} on {len(tables)} unseen tables") as canvas:
         for i, name in enumerate(opponents):
             start = left + i * (side + gap)
             axes = canvas.panel(bottom, 0.75, start, WIDTH - start - side)
-            axes.plot([low, 1], [low, 1], color=SOFT, linestyle=DASHED, linewidth=0.9)
-            better = np.array(own) > np.array(scores[name])
+            axes.plot([low, high], [low, high], color=SOFT, linestyle=DASHED, linewidth=0.9)
+            gain = np.array(own) - np.array(scores[name])
+            better = gain > 0 if score.larger_is_better else gain < 0
             for chosen, colour, marker in ((better, BLUE, "o"), (~better, VERMILLION, "s")):
                 x, y = np.array(scores[name])[chosen], np.array(own)[chosen]
                 axes.scatter(x, y, s=11, c=colour, marker=marker, linewidths=0, alpha=0.8)
-            summary = result["against"][name][metric.name]
-            half = "" if summary["ci95"] is None else f" ± {100 * summary['ci95']:.1f}"
-            difference = f"{100 * summary['difference']:+.1f}{half} points"
+            summary = result["against"][name][score.name]
+            ci95 = summary["ci95"]
+            half = "" if ci95 is None else f" ± {times * ci95:.{digits}f}"
+            difference = f"{times * summary['difference']:+.{digits}f}{half} {unit}".rstrip()
             axes.set_title(difference.replace("-", "−"), size=8.5, loc="left")
-            axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel=drawable(name, 22))
+            limits = (low, high + 0.01)
+            axes.set(xlim=limits, ylim=limits, xlabel=drawable(name, 22))
             axes.set_aspect("equal")
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(4))
-                axis.set_major_formatter(percent)
+                axis.set_major_formatter(percent if score.is_fraction else plain)
             if i:
                 axes.set_yticklabels([])
             else:
-                axes.set_ylabel("learner generator")
+                axes.set_ylabel(drawable(learner, 22))
+        side_of = "Above" if score.larger_is_better else "Below"
         caption = (
-            "A mark a table, the mean over its splits. Above the diagonal the generated classifier "
-            "is better (circles), below the other (squares)."
+            f"A mark a table, the mean over its splits. {side_of} the diagonal the learner is "
+            "better (circles), on the other side the opponent (squares)."
         )
-        data: JSON = {"metric": metric.name, "tables": [table["name"] for table in tables]}
-        data |= {"generator": own, **scores, "against": result["against"]}
-        return canvas.finish(f"tables-{metric.name}", caption, data)
+        data: JSON = {"metric": score.name, "tables": [table["name"] for table in tables]}
+        data |= {learner: own, **scores, "against": result["against"]}
+        return canvas.finish(f"tables-{score.name}", caption, data)
 
 
 def generated_figure(

@@ -1,85 +1,66 @@
-"""A generator beside scikit-learn's classifiers on whole tables: scores, seconds, paired tests."""
+"""Learners of tables beside scikit-learn's models: scores, seconds, paired tests."""
 
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import norm, wilcoxon
 from scipy.stats import t as student
-from scipy.stats import wilcoxon
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.svm import SVC
 
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
-from quickstudy.metrics import ACCURACY, AUC
-from quickstudy.task import examples
-from quickstudy.tasks.subtables import Cells, encode
-from quickstudy.tasks.tables import Table
+from quickstudy.metrics import ACCURACY
+from quickstudy.tabular.opponents import FOREST, OPPONENTS, Stored
+from quickstudy.tabular.problems import Problem, encoded, prepared
+from quickstudy.tabular.scores import LEVELS, SCORES, of_classes, of_values
+from quickstudy.task import Examples, Kind, examples
+from quickstudy.tasks.subtables import Cells
 
 Array = NDArray[Any]
-MOST_ROWS, MOST_QUERIES = 1000, 2000
-METRICS = (AUC.name, ACCURACY.name)
-FOREST = "random forest"
-OPPONENTS: dict[str, Callable[[int], Any]] = {
-    "logistic regression": lambda seed: LogisticRegression(),
-    "RBF SVM": lambda seed: SVC(),
-    FOREST: lambda seed: RandomForestClassifier(random_state=seed),
-}
-"""scikit-learn's classifiers with the settings they come with."""
-
-
-class Split(NamedTuple):
-    """Rows to learn from and rows to be judged on."""
-
-    support: Array
-    query: Array
+SECONDS = ("fit_seconds", "seconds")
 
 
 @dataclass(frozen=True, eq=False)
 class Performance(Record):
-    """A classifier on a table: means over the splits of scores, medians of seconds.
+    """A model on a problem: means over the splits of scores, medians of seconds.
 
     Attributes:
-        auc: Area under the ROC curve, one class against one.
-        accuracy: A fraction.
-        fit_seconds: Seconds of fitting; those of all for a generator, which adapts and predicts.
+        scores: By name, as `quickstudy.tabular.scores.SCORES` has them; a model that gives no
+            probabilities, or no quantiles, lacks those of these.
+        fit_seconds: Seconds of fitting; those of all for a learner, which adapts and predicts.
         seconds: Seconds of fitting and predicting.
     """
 
-    auc: float
-    accuracy: float
+    scores: Mapping[str, float]
     fit_seconds: float
     seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain JSON, with the scores beside the seconds."""
+        return {**self.scores, "fit_seconds": self.fit_seconds, "seconds": self.seconds}
 
 
 @dataclass(frozen=True, eq=False)
 class TableResult(Record):
-    """The classifiers on one table.
+    """The models on one problem.
 
     Attributes:
         name, family: Which table.
-        rows, features, classes: Its sizes.
-        performances: By name of the classifier.
-        times_faster: How often the generator answers while the forest is fitted once.
+        target: Which column is predicted, in regression.
+        rows, features, classes: Its sizes: rows to learn from; no classes in regression.
+        performances: By name of the model.
+        times_faster: How often the learner answers while the forest is fitted once.
     """
 
     name: str
     family: str
+    target: str
     rows: int
     features: int
     classes: int
@@ -87,20 +68,21 @@ class TableResult(Record):
     times_faster: float
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain JSON, with the classifiers beside the other keys."""
+        """Returns plain JSON, with the models beside the other keys."""
         json = super().to_json()
         performances, times_faster = json.pop("performances"), json.pop("times_faster")
+        del json["classes" if self.target else "target"]
         return {**json, **performances, "times_faster": times_faster}
 
 
 @dataclass(frozen=True, eq=False)
 class Difference(Record):
-    """The generator minus an opponent, paired by table.
+    """The learner minus an opponent, paired by table.
 
     Attributes:
         difference: The mean.
         ci95: Half width of its 95 % t-interval; None for one table.
-        won, lost: Tables on which the generator is better, and worse.
+        won, lost: Tables on which the learner is better, and worse.
         p: Of Wilcoxon's signed-rank test.
     """
 
@@ -113,16 +95,21 @@ class Difference(Record):
 
 @dataclass(frozen=True, eq=False)
 class TablesResult(Record):
-    """Generators beside scikit-learn's classifiers on whole tables.
+    """A learner beside scikit-learn's models on whole tables.
 
     Attributes:
+        learner: Its name, by which it stands among the others.
+        kind: Whether classes or values are predicted.
         n_tables, n_splits, seed: How it was measured.
-        tables: The tables.
-        means: By name of the classifier, the mean over the tables of each metric.
-        against: By name of the opponent and of the metric, the paired difference.
-        times_faster: Median over the tables.
+        tables: The problems; of a regression there may be several with one table.
+        means: By name of the model, the mean over the tables of each score.
+        against: By name of the opponent and of the score, the paired difference.
+        times_faster: Median over the problems.
+        n_stored: Results of opponents that were stored ones, their seconds too.
     """
 
+    learner: str
+    kind: Kind
     n_tables: int
     n_splits: int
     seed: int
@@ -130,160 +117,209 @@ class TablesResult(Record):
     means: Mapping[str, Mapping[str, float]]
     against: Mapping[str, Mapping[str, Difference]]
     times_faster: float
+    n_stored: int
+
+
+class Entrant(NamedTuple):
+    """A learner and the problems that it has not seen.
+
+    Attributes:
+        learners: By name. The first is the one that is measured; the others stand beside it, such
+            as its ablations.
+        problems: All of one kind.
+        temperature: What the logits of the first are divided by.
+    """
+
+    learners: Mapping[str, AnyLearner]
+    problems: Sequence[Problem]
+    temperature: float = 1.0
+
+
+class Answer(NamedTuple):
+    """Predicted values `(query,)`, with the quantiles of `LEVELS` `(query, 19)` where there are."""
+
+    mean: Array
+    quantiles: Array | None
 
 
 def measure(
-    generators: Sequence[tuple[Mapping[str, AnyLearner], Sequence[Table]]],
+    entrants: Sequence[Entrant],
     n_splits: int = 5,
     seed: int = 0,
+    stored: Stored | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> TablesResult:
-    """Scores generators and `OPPONENTS` on tables, over the same splits of each.
+    """Scores learners and scikit-learn's models on problems, over the same splits of each.
 
-    A split learns from half of the rows, at most 1,000, drawn so that each class keeps its part,
-    and is judged on the others, at most 2,000. The area under the ROC curve is the mean over pairs
-    of classes (one against one), of probabilities, and for the SVM of its decision values. The
-    opponents get numbers standardised, with the median where missing, and categories one-hot; the
-    generator the same columns as `Subtables` makes them. Seconds are of these inputs: what the
-    generator takes to adapt and predict, and an opponent to fit and to predict; all take turns.
+    A split learns from half of the rows, at most 1,000, and is judged on the others, at most 2,000;
+    of classes each keeps its part. The area under the ROC curve is the mean over pairs of classes
+    (one against one), of probabilities, and for the SVM of its decision values; the SVM has no
+    log-loss and no calibration error. The opponents get numbers standardised, with the median where
+    missing, and categories one-hot; a learner the same columns as `Subtables` makes them. Seconds
+    are of these inputs: what a learner takes to adapt and predict, and an opponent to fit and to
+    predict; all take turns, unless results are stored.
+
+    A mean is over tables; where several columns of a table are predicted, over these first.
 
     Args:
-        generators: Each by the name `generator`, with the tables it has not seen; learners under
-            other names are measured beside it.
-        n_splits: Splits of each table.
+        entrants: Learners and problems of one kind; the learners of all have the same names.
+        n_splits: Splits of each problem.
         seed: Seed of the splits and of the forests.
+        stored: Results of the opponents that are used again, and where new ones are put.
         say: Told what is measured.
     """
+    stored = Stored() if stored is None else stored
     rows = []
-    for learners, tables in generators:
-        for table in tables:
-            say(table.name)
-            rows.append(_on_table(learners, table, n_splits, seed))
-    names = ["generator", *OPPONENTS, *(name for name in generators[0][0] if name != "generator")]
-    means = {
-        name: {m: float(np.mean([row[name][m] for row in rows])) for m in METRICS} for name in names
-    }
+    for entrant in entrants:
+        for problem in entrant.problems:
+            say(problem.name)
+            rows.append(_on_problem(entrant, problem, n_splits, seed, stored))
+            stored.save()
+    kind, (learner, *others) = entrants[0].problems[0].kind, entrants[0].learners
+    opponents = [*OPPONENTS[kind], *others]
     return TablesResult(
-        n_tables=len(rows),
+        learner=learner,
+        kind=kind,
+        n_tables=len({row.name for row in rows}),
         n_splits=n_splits,
         seed=seed,
         tables=rows,
-        means=means,
-        against={name: against(rows, name) for name in names[1:]},
+        means={name: means(rows, name, kind) for name in (learner, *opponents)},
+        against={name: against(rows, learner, name, kind) for name in opponents},
         times_faster=float(np.median([row.times_faster for row in rows])),
+        n_stored=stored.n_stored,
     )
 
 
-def against(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, Difference]:
-    """Returns the paired differences of the generator from one opponent, by metric."""
+def means(rows: Sequence[Mapping[str, Any]], name: str, kind: Kind) -> dict[str, float]:
+    """Returns the mean over the tables of each score of a model."""
+    return {
+        score.name: float(by_table(rows, name, score.name).mean())
+        for score in SCORES[kind]
+        if all(score.name in row[name] for row in rows)
+    }
+
+
+def against(
+    rows: Sequence[Mapping[str, Any]], learner: str, name: str, kind: Kind = "classification"
+) -> dict[str, Difference]:
+    """Returns the paired differences of the learner from one opponent, by score."""
     differences = {}
-    for metric in METRICS:
-        gains = np.array([row["generator"][metric] - row[name][metric] for row in rows])
+    for score in SCORES[kind]:
+        if not all(score.name in row[model] for row in rows for model in (learner, name)):
+            continue
+        gains = by_table(rows, learner, score.name) - by_table(rows, name, score.name)
         n = len(gains)
         spread = float(gains.std(ddof=1)) if n > 1 else 0.0
-        differences[metric] = Difference(
+        better = gains if score.larger_is_better else -gains
+        differences[score.name] = Difference(
             difference=float(gains.mean()),
             ci95=float(student.ppf(0.975, n - 1)) * spread / n**0.5 if n > 1 else None,
-            won=int((gains > 0).sum()),
-            lost=int((gains < 0).sum()),
+            won=int((better > 0).sum()),
+            lost=int((better < 0).sum()),
             p=float(wilcoxon(gains).pvalue) if np.any(gains) else 1.0,
         )
     return differences
 
 
-def splits(y: Array, n_splits: int, seed: int) -> Iterator[Split]:
-    """Random halves of the rows in which each class keeps its part."""
-    n_support = min(MOST_ROWS, len(y) // 2)
-    n_query = min(MOST_QUERIES, len(y) - n_support)
-    splitter = StratifiedShuffleSplit(
-        n_splits, train_size=n_support, test_size=n_query, random_state=seed
-    )
-    for support, query in splitter.split(y, y):
-        yield Split(support, query)
+def by_table(rows: Sequence[Mapping[str, Any]], name: str, score: str) -> Array:
+    """A model's score on each table `(tables,)`: the mean over what is predicted of the table."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["name"], []).append(row[name][score])
+    return np.array([np.mean(of_table) for of_table in values.values()])
 
 
-def area(probabilities: Array, y: Array) -> float:
-    """Area under the ROC curve, one class against one."""
-    if probabilities.shape[1] == 2:
-        return float(roc_auc_score(y, probabilities[:, 1]))
-    return float(roc_auc_score(y, probabilities, multi_class="ovo"))
+def class_probabilities(
+    learner: AnyLearner, x: Array, y: Array, x_query: Array, temperature: float = 1.0
+) -> Array:
+    """The probabilities `(query, classes)` of a learner that adapts to rows and their classes."""
+    with torch.no_grad():
+        state = learner.adapt(examples(torch.from_numpy(x), torch.from_numpy(y)))
+        logits = learner.predict(state, torch.from_numpy(x_query))
+    return torch.softmax(logits.double() / temperature, dim=1).numpy()
 
 
-def _on_table(
-    learners: Mapping[str, AnyLearner], table: Table, n_splits: int, seed: int
+def values(learner: AnyLearner, x: Array, y: Array, x_query: Array) -> Answer:
+    """The values that a regression learner predicts, in the units of the targets.
+
+    The first column of a prediction is the mean; further ones are the quantiles of `LEVELS`. A
+    learner with one column may have a `distribution`, of which the quantiles are then those of a
+    normal. Targets are given standardised by those of the support, since large ones lose their
+    digits in single precision.
+    """
+    centre, scale = y.mean(), max(y.std(), np.finfo(float).tiny)
+    target = torch.from_numpy((y - centre) / scale).float()[:, None]
+    support = Examples(torch.from_numpy(x), target, torch.ones(len(y)))
+    query = torch.from_numpy(x_query)
+    with torch.no_grad():
+        state = learner.adapt(support)
+        prediction = learner.predict(state, query).double().numpy()
+        normal = learner.distribution(state, query)
+    quantiles = None
+    if prediction.shape[1] > 1:
+        quantiles = prediction[:, 1:]
+    elif normal is not None:
+        mean, std = (part.double().numpy() for part in normal)
+        quantiles = mean + std * norm.ppf(LEVELS)
+    mean = prediction[:, 0]
+    return Answer(centre + scale * mean, None if quantiles is None else centre + scale * quantiles)
+
+
+def _on_problem(
+    entrant: Entrant, problem: Problem, n_splits: int, seed: int, stored: Stored
 ) -> TableResult:
-    cells = Cells.of(table)
-    results: dict[str, list[list[float]]] = {name: [] for name in (*learners, *OPPONENTS)}
+    learners, first = entrant.learners, next(iter(entrant.learners))
+    cells, opponents = Cells.of(problem.table), OPPONENTS[problem.kind]
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in (*learners, *opponents)}
     sizes = {}
-    for number, split in enumerate(splits(cells.y, n_splits, seed)):
-        y, query_y = cells.y[split.support], cells.y[split.query]
-        x, x_query = _inputs(table, split)
-        for name, make in OPPONENTS.items():
-            model = make(seed + number)
-            start = time.perf_counter()
-            with warnings.catch_warnings():
-                # Defaults are measured as they are, even where they stop before convergence.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(x, y)
-            fitted = time.perf_counter()
-            scores = _probabilities(model, x_query)
-            end = time.perf_counter()
-            # `predict` of an SVM goes by votes, not by the largest score.
-            right = float((model.predict(x_query) == query_y).mean())
-            results[name].append([area(scores, query_y), right, fitted - start, end - start])
-        columns = np.arange(len(table.columns))
-        support_x, query_x = (
-            torch.from_numpy(encode(cells, split.support, rows, columns)) for rows in split
-        )
+    for number, split in enumerate(problem.splits(n_splits, seed)):
+        y, y_query = problem.y[split.support], problem.y[split.query]
+        x, x_query = prepared(problem, split)
+        for name, make in opponents.items():
+            result = stored.result(name, make(seed + number), (x, y, x_query, y_query))
+            results[name].append(result)
+        x, x_query = encoded(cells, split)
         for name, learner in learners.items():
-            start = time.perf_counter()
-            with torch.no_grad():
-                state = learner.adapt(examples(support_x, torch.from_numpy(y)))
-                logits = learner.predict(state, query_x)
-            end = time.perf_counter()
-            scores = torch.softmax(logits.double(), dim=1).numpy()
-            right = float((scores.argmax(axis=1) == query_y).mean())
-            results[name].append([area(scores, query_y), right, end - start, end - start])
-        sizes = {"rows": len(y), "features": support_x.shape[1], "classes": scores.shape[1]}
-    performances = {}
-    for name, values in results.items():
-        array = np.array(values)
-        middle = [*array[:, :2].mean(axis=0), *np.median(array[:, 2:], axis=0)]
-        performances[name] = Performance(*map(float, middle))
-    ratios = [f[2] / g[3] for f, g in zip(results[FOREST], results["generator"], strict=True)]
+            temperature = entrant.temperature if name == first else 1.0
+            scores = _scored(learner, problem.kind, (x, y, x_query, y_query), temperature)
+            results[name].append(scores)
+        sizes = {"rows": len(y), "features": x.shape[1]}
+    ratios = [
+        forest["fit_seconds"] / own["seconds"]
+        for forest, own in zip(results[FOREST], results[first], strict=True)
+    ]
     return TableResult(
-        name=table.name,
-        family=table.family,
-        performances=performances,
+        name=problem.table.name,
+        family=problem.table.family,
+        target=problem.target,
+        classes=len(np.unique(problem.y)),
+        performances={name: _performance(each) for name, each in results.items()},
         times_faster=float(np.median(ratios)),
         **sizes,
     )
 
 
-def _inputs(table: Table, split: Split) -> tuple[Array, Array]:
-    """The rows as scikit-learn's classifiers get them, fitted on the support."""
-    cells = np.array(table.rows, dtype=object)
-    numeric = np.array(table.numeric)
-    numbers = np.where(cells[:, numeric] == "", "nan", cells[:, numeric]).astype(float)
-    names = cells[:, ~numeric]
-    n = numbers.shape[1]
-    rows = np.concatenate([numbers.astype(object), names], axis=1)
-    impute = SimpleImputer(strategy="median", keep_empty_features=True)
-    prepare = make_column_transformer(
-        (make_pipeline(impute, StandardScaler()), list(range(n))),
-        (
-            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-            list(range(n, rows.shape[1])),
-        ),
-        sparse_threshold=0,
-    )
-    x: Array = prepare.fit_transform(rows[split.support]).astype(float)
-    return x, prepare.transform(rows[split.query]).astype(float)
+def _scored(
+    learner: AnyLearner, kind: Kind, arrays: tuple[Array, ...], temperature: float
+) -> dict[str, float]:
+    x, y, x_query, y_query = arrays
+    start = time.perf_counter()
+    if kind == "regression":
+        answer = values(learner, x, y, x_query)
+        seconds = time.perf_counter() - start
+        scores = of_values(answer.mean, y_query, answer.quantiles)
+    else:
+        probabilities = class_probabilities(learner, x, y, x_query, temperature)
+        seconds = time.perf_counter() - start
+        scores = of_classes(probabilities, y_query)
+        right = float((probabilities.argmax(axis=1) == y_query).mean())
+        scores[ACCURACY.name] = right
+    return {**scores, "fit_seconds": seconds, "seconds": seconds}
 
 
-def _probabilities(model: Any, x: Array) -> Array:
-    if hasattr(model, "predict_proba"):
-        return np.asarray(model.predict_proba(x))
-    values = model.decision_function(x)
-    values = np.stack([-values, values], axis=1) / 2 if values.ndim == 1 else values
-    return torch.softmax(torch.from_numpy(values), dim=1).numpy()
+def _performance(results: Iterable[Mapping[str, float]]) -> Performance:
+    results = list(results)
+    columns = {name: np.array([result[name] for result in results]) for name in results[0]}
+    seconds = {name: float(np.median(columns.pop(name))) for name in SECONDS}
+    return Performance({name: float(column.mean()) for name, column in columns.items()}, **seconds)
