@@ -45,9 +45,9 @@ CLASSIFIERS: dict[str, Make] = {
     "gradient boosting": lambda seed: GradientBoostingClassifier(random_state=seed),
     "histogram boosting": lambda seed: HistGradientBoostingClassifier(random_state=seed),
 }
-"""`GradientBoostingClassifier` is the gradient boosting for small tables, says scikit-learn: the
-histograms are for tens of thousands of rows, and their leaves of 20 rows or more leave a table of
-40 rows without a tree. Both are measured, since people take either."""
+"""Gradient boosting twice, since people take either. For small samples the documentation of
+scikit-learn's histograms, which are for tens of thousands of rows, named the other one; leaves of
+20 rows or more leave a table of 39 rows without a tree."""
 REGRESSORS: dict[str, Make] = {
     "mean": lambda seed: DummyRegressor(),
     "ridge": lambda seed: RidgeCV(alphas=np.logspace(-3, 3, 13)),

@@ -1,4 +1,4 @@
-"""What learners of tables are measured on: whole tables, with a class or a number to predict."""
+"""Problems that learners of tables are measured on: a class or a number of whole tables."""
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""docs/tables.md: its tables are those of the recorded measurements.
+
+`pytest tests/tabular/test_tables_page.py --update-golden` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pages import check, filled
+
+from quickstudy.tabular.scores import SCORES, Score
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "tables.md"
+RECORDED = {
+    "classes": ROOT / "benchmarks" / "tables-in-context.json",
+    "values": ROOT / "benchmarks" / "tables-in-context-values.json",
+}
+"""What `quickstudy tables --json` wrote, of classes and of numbers to predict."""
+
+
+def results(path: Path) -> str:
+    """The table of a measurement, or that there is none yet."""
+    if not path.is_file():
+        return "Not measured yet.\n"
+    found: dict[str, Any] = json.loads(path.read_text())
+    scores, learner = SCORES[found["kind"]], found["learner"]
+    heads = [head for score in scores for head in (score.noun, "learner minus it")]
+    lines = ["", f"| | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+    for name, means in found["means"].items():
+        cells = [f"**{name}**" if name == learner else name]
+        for score in scores:
+            mean, paired = means.get(score.name), found["against"].get(name, {}).get(score.name)
+            cells += ["" if mean is None else f"{mean:.4f}", difference(paired, score)]
+        lines.append(f"| {' | '.join(cells)} |")
+    machine = found["machine"]
+    faster = min(row["times_faster"] for row in found["tables"])
+    end = (
+        f"{found['n_tables']} tables, {found['n_splits']} splits, seed {found['seed']}, "
+        f"{found['date']}, {machine['cpu']}, {machine['threads']} thread(s): "
+        f"`{found['command']}`. ± is 95 % over the tables, paired; in bold where it leaves out 0 to "
+        f"the learner's good. Adapting and predicting is {found['times_faster']:.1f} times faster "
+        f"than fitting the forest (median over the tables; the least is {faster:.1f})."
+    )
+    return "\n".join([*lines, "", end, ""])
+
+
+def difference(paired: dict[str, Any] | None, score: Score) -> str:
+    """A paired difference with its interval."""
+    if paired is None:
+        return ""
+    text = f"{paired['difference']:+.4f} ± {paired['ci95']:.4f}"
+    gain = paired["difference"] if score.larger_is_better else -paired["difference"]
+    return f"**{text}**" if gain > paired["ci95"] else text
+
+
+def test_the_tables_of_the_page(update_golden: bool) -> None:
+    check(PAGE, update_golden, **{name: results(path) for name, path in RECORDED.items()})
+
+
+def test_a_measurement_as_a_table(tmp_path: Path) -> None:
+    paired = {"difference": -0.02, "ci95": 0.01}
+    recorded = {
+        "kind": "classification",
+        "learner": "Own",
+        "means": {"Own": {"auc": 0.9, "log_loss": 0.3}, "SVM": {"auc": 0.92}},
+        "against": {"SVM": {"auc": paired}},
+        "tables": [{"times_faster": 3.0}, {"times_faster": 2.0}],
+        "n_tables": 2, "n_splits": 5, "seed": 0, "date": "D", "command": "C", "times_faster": 2.5,
+        "machine": {"cpu": "M", "threads": 1},
+    }  # fmt: skip
+    (tmp_path / "a.json").write_text(json.dumps(recorded))
+    lines = results(tmp_path / "a.json").splitlines()
+    assert lines[3] == "| **Own** | 0.9000 |  |  |  | 0.3000 |  |  |  |"
+    assert lines[4] == "| SVM | 0.9200 | -0.0200 ± 0.0100 |  |  |  |  |  |  |"
+    assert "the least is 2.0" in lines[6]
+    # Of a loss less is better.
+    assert difference(paired, SCORES["classification"][2]) == "**-0.0200 ± 0.0100**"
+    page = filled(PAGE.read_text(encoding="utf-8"), classes="other\n")
+    assert page != PAGE.read_text(encoding="utf-8")
