@@ -41,9 +41,9 @@ def results(path: Path) -> str:
     end = (
         f"{found['n_tables']} tables, {found['n_splits']} splits, seed {found['seed']}, "
         f"{found['date']}, {machine['cpu']}, {machine['threads']} thread(s): "
-        f"`{found['command']}`. ± is 95 % over the tables, paired; in bold where it leaves out 0 to "
-        f"the learner's good. Adapting and predicting is {found['times_faster']:.1f} times faster "
-        f"than fitting the forest (median over the tables; the least is {faster:.1f})."
+        f"`{found['command']}`. ± is 95 % over the tables, paired; in bold where it leaves out "
+        f"0 to the learner's good. Adapting and predicting is {found['times_faster']:.1f} times "
+        f"faster than fitting the forest (median over the tables; the least is {faster:.1f})."
     )
     return "\n".join([*lines, "", end, ""])
 
