@@ -173,7 +173,7 @@ def measure_runs(
             torch.set_num_threads(threads)
     if result.n_stored:
         notes.append(
-            f"{result.n_stored} results of opponents are stored ones, and so are their seconds"
+            f"{result.n_stored} results of opponents are stored ones, and so are their CPU seconds"
         )
     return {
         **result.to_json(),
@@ -233,7 +233,7 @@ def print_result(result: JSON) -> None:
         _print_scores(result, learner, scores[first : first + 2])
     print(
         f"adapting and predicting is {result['times_faster']:.1f} times faster than fitting the "
-        "forest (median over the tables, one thread)"
+        "forest (median over the tables, CPU time, one thread)"
     )
 
 

@@ -24,11 +24,13 @@ from quickstudy.tasks.subtables import Cells
 
 Array = NDArray[Any]
 SECONDS = ("fit_seconds", "seconds")
+LEAST_SECONDS = 1e-6
+"""Some clocks of CPU time stand still for milliseconds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Performance(Record):
-    """A model on a problem: means over the splits of scores, medians of seconds.
+    """A model on a problem: means over the splits of scores, medians of CPU seconds.
 
     Attributes:
         scores: By name, as `quickstudy.tabular.scores.SCORES` has them; a model that gives no
@@ -156,8 +158,8 @@ def measure(
     (one against one), of probabilities, and for the SVM of its decision values; the SVM has no
     log-loss and no calibration error. The opponents get numbers standardised, with the median where
     missing, and categories one-hot; a learner the same columns as `Subtables` makes them. Seconds
-    are of these inputs: what a learner takes to adapt and predict, and an opponent to fit and to
-    predict; all take turns, unless results are stored.
+    are CPU seconds of these inputs: what a learner takes to adapt and predict, and an opponent to
+    fit and to predict. Other work on the machine does not count, so that stored ones stay true.
 
     A mean is over tables; where several columns of a table are predicted, over these first.
 
@@ -286,7 +288,7 @@ def _on_problem(
             results[name].append(scores)
         sizes = {"rows": len(y), "features": x.shape[1]}
     ratios = [
-        forest["fit_seconds"] / own["seconds"]
+        forest["fit_seconds"] / max(own["seconds"], LEAST_SECONDS)
         for forest, own in zip(results[FOREST], results[first], strict=True)
     ]
     return TableResult(
@@ -304,14 +306,14 @@ def _scored(
     learner: AnyLearner, kind: Kind, arrays: tuple[Array, ...], temperature: float
 ) -> dict[str, float]:
     x, y, x_query, y_query = arrays
-    start = time.perf_counter()
+    start = time.process_time()
     if kind == "regression":
         answer = values(learner, x, y, x_query)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         scores = of_values(answer.mean, y_query, answer.quantiles)
     else:
         probabilities = class_probabilities(learner, x, y, x_query, temperature)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         scores = of_classes(probabilities, y_query)
         right = float((probabilities.argmax(axis=1) == y_query).mean())
         scores[ACCURACY.name] = right

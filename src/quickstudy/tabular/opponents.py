@@ -90,7 +90,7 @@ class Stored:
         self._saved = len(self.results)
 
     def result(self, name: str, model: Any, arrays: tuple[Array, ...]) -> dict[str, float]:
-        """Scores and seconds of a model on support and query: the stored ones, or measured now.
+        """Scores and CPU seconds of a model on support and query: the stored ones, or measured now.
 
         Args:
             name: Name of the opponent.
@@ -118,16 +118,16 @@ class Stored:
 
 
 def measured(model: Any, x: Array, y: Array, x_query: Array, y_query: Array) -> dict[str, float]:
-    """Fits a model and scores it; `fit_seconds` of fitting and `seconds` of predicting too."""
+    """Fits a model and scores it; CPU `fit_seconds` of fitting, `seconds` of predicting too."""
     classifies = sklearn.base.is_classifier(model)
-    start = time.perf_counter()
+    start = time.process_time()
     with warnings.catch_warnings():
         # Defaults are measured as they are, even where they stop before convergence.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, y)
-    fitted = time.perf_counter()
+    fitted = time.process_time()
     answer = _probabilities(model, x_query) if classifies else model.predict(x_query)
-    end = time.perf_counter()
+    end = time.process_time()
     if classifies:
         # Classes without a row to learn from have probability 0.
         probabilities = np.zeros((len(x_query), max(y.max(), y_query.max()) + 1))
