@@ -117,7 +117,7 @@ def test_places_are_looked_at_before_anything_is_played(
         (["act", "TASK", "--observation", '["a", 1]'], "observation 1 must be numbers; received"),
         (["act", "TASK", "--observation", "[NaN, 1]"], "must be finite"),
         (["act", "RUN", "--observation", "[0, 1]"], "expected a saved policy; received a folder"),
-        (["serve", "RUN"], "serve: answers queries, and policies act; received"),
+        (["serve", "RUN", "--host", "0.0.0.0"], "serve: without keys only this machine may"),
         (["evaluate", "RUN", "--n-way", "3"], "needs tasks that have a name"),
     ],
 )

@@ -71,6 +71,10 @@ EVERY = [
     ("GET", f"{TASKS}/mine/revisions", None),
     ("POST", f"{TASKS}/mine/revisions/1:rollback", {}),
     ("GET", f"{TASKS}/mine:export", None),
+    ("GET", "/v1/policies", None),
+    ("GET", "/v1/policies/nav", None),
+    ("POST", "/v1/policies/nav:act", {"observations": [[0, 0]]}),
+    ("POST", "/v1/policies/nav:adapt", {"rounds": []}),
     ("GET", "/metrics", None),
     ("GET", "/v2/models/blobs", None),
     ("GET", "/v2/models/task.mine", None),
@@ -146,7 +150,7 @@ def test_a_key_does_what_it_is_for(keyed: tuple[Client, Callable[..., dict]]) ->
     client, make = keyed
     mine = {scope: make("acme", scope) for scope in ("predict", "adapt", "read", "admin")}
     asks = (":predict", ":explain", ":quality", ":map", ":evaluate", "/infer", "/v2/")
-    asks += (":recommend", ":questions")
+    asks += (":recommend", ":questions", ":act")
     for method, path, body in EVERY:
         client.post(f"{TASKS}?task_id=mine", json={"support": corners()}, headers=mine["adapt"])
         if path == "/metrics":

@@ -28,8 +28,9 @@ def serve(
     """Serve meta-trained models over HTTP, with a page.
 
     Args:
-        runs: Run directories; the name of each folder becomes that of its model. Where omitted, all
-            models that have a name and whose packages are installed.
+        runs: Run directories; the name of each folder becomes that of its model. Also files of
+            policies that `quickstudy practise` wrote. Where omitted, all models that have a name
+            and whose packages are installed.
         host: Address to listen at; other than this machine's own only where there are keys.
         port: Port to listen at; 0 for any that is free.
         data_dir: Folder of the SQLite database, where no other is named.
@@ -53,7 +54,7 @@ def serve(
             f"{host}; make a key first with quickstudy keys create."
         )
     name = f"[{host}]" if ":" in host else host
-    models = ", ".join(app.state.server.tasks.models)
+    models = ", ".join([*app.state.server.tasks.models, *app.state.server.policies.served])
     sockets = bind(host, port)
     address = f"http://{name}:{sockets[0].getsockname()[1]}/"
     try:

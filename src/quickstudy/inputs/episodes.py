@@ -15,7 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.play.world import Hidden, World
 from quickstudy.task import Rollouts
 
-__all__ = ["hidden_notes", "hidden_numbers", "hidden_to_json", "read_rounds"]
+__all__ = ["hidden_notes", "hidden_numbers", "hidden_to_json", "numbers", "read_rounds"]
 
 NEEDED = ("observation", "action", "reward", "log_probability")
 FIELDS = (*NEEDED, "final", "terminated")
@@ -59,12 +59,12 @@ def read_rounds(episodes: Any, world: World, like: Tensor) -> list[Rollouts]:
     ]
 
 
-def hidden_numbers(world: World, numbers: Mapping[str, Any], like: Tensor) -> Hidden:
+def hidden_numbers(world: World, values: Mapping[str, Any], like: Tensor) -> Hidden:
     """The hidden numbers of a world of this family.
 
     Args:
         world: The functions of the world.
-        numbers: Each by its name, such as `{"goal": [0.3, -0.2]}`.
+        values: Each by its name, such as `{"goal": [0.3, -0.2]}`.
         like: A tensor of the type and on the device that is wanted.
 
     Raises:
@@ -73,44 +73,44 @@ def hidden_numbers(world: World, numbers: Mapping[str, Any], like: Tensor) -> Hi
     """
     drawn = world.draw(np.random.default_rng(0))
     example = hidden_to_json(drawn)
-    if not isinstance(numbers, Mapping) or numbers.keys() != example.keys():
-        received = sorted(map(str, numbers)) if isinstance(numbers, Mapping) else numbers
+    if not isinstance(values, Mapping) or values.keys() != example.keys():
+        received = sorted(map(str, values)) if isinstance(values, Mapping) else values
         raise UserError(
             f"world: its hidden numbers are {', '.join(example)}; received {received!r:.80}; give "
             f"such as {example}."
         )
     parts, ranges = [], world.ranges()
     for name, wanted in zip(example, drawn, strict=True):
-        numbered = torch.from_numpy(_numbers(f"world: {name}", numbers[name]))
+        numbered = torch.from_numpy(numbers(f"world: {name}", values[name]))
         part = numbered.to(like)
         if part.shape != wanted.shape or not part.isfinite().all():
             raise UserError(
                 f"world: {name} must be finite numbers of shape {tuple(wanted.shape)}; received "
-                f"{numbers[name]!r:.80}; give such as {example[name]}."
+                f"{values[name]!r:.80}; give such as {example[name]}."
             )
         if name in ranges:
             least, most = ranges[name].least, ranges[name].most
             if not ((numbered >= least) & (numbered <= most)).all():
                 raise UserError(
                     f"world: {name} must be from {least:g} to {most:g}; received "
-                    f"{numbers[name]!r:.80}; give such as {example[name]}."
+                    f"{values[name]!r:.80}; give such as {example[name]}."
                 )
         parts.append(part)
     return type(drawn)(*parts)
 
 
-def hidden_notes(world: World, numbers: Mapping[str, Any]) -> list[str]:
+def hidden_notes(world: World, values: Mapping[str, Any]) -> list[str]:
     """Notes on hidden numbers that a family never draws.
 
     Args:
         world: The functions of the world.
-        numbers: Each by its name, finite and in its shape.
+        values: Each by its name, finite and in its shape.
     """
     return [
-        f"{name} {numbers[name]} is none that the family draws, which is {its.rule}: nothing was "
+        f"{name} {values[name]} is none that the family draws, which is {its.rule}: nothing was "
         "meta-trained or measured there"
         for name, its in world.ranges().items()
-        if not its.holds(torch.tensor(numbers[name], dtype=torch.float64))
+        if not its.holds(torch.tensor(values[name], dtype=torch.float64))
     ]
 
 
@@ -163,7 +163,7 @@ def _episode(number: int, episode: Mapping[str, Any], world: World) -> dict[str,
             f"{where} needs {', '.join(missing)}; received {', '.join(map(str, episode))}; {hint}."
         )
     parts = {
-        name: _numbers(f"{where}: {name}", episode[name])
+        name: numbers(f"{where}: {name}", episode[name])
         for name in FIELDS
         if episode.get(name) is not None
     }
@@ -257,12 +257,23 @@ def _padded(episodes: list[dict[str, Any]], like: Tensor) -> Rollouts:
     return Rollouts(**{name: torch.stack(parts) for name, parts in rows.items()})
 
 
-def _numbers(where: str, values: Any) -> NDArray[np.float64]:
-    """The numbers in an array, tensor or list."""
+def numbers(where: str, values: Any) -> NDArray[np.float64]:
+    """The numbers in an array, tensor or list, in double precision.
+
+    Args:
+        where: What they are, for the message.
+        values: The array, tensor or list.
+
+    Raises:
+        UserError: They are no numbers, or lists of unequal lengths.
+    """
     if isinstance(values, Tensor):
         values = values.detach().cpu().numpy()
     try:
-        return np.asarray(values, dtype=np.float64)
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":  # such as text, which numpy would read as numbers
+            raise TypeError(f"{array.dtype} is no number")
+        return array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"{where} must be numbers; received {values!r:.60}; give a list or an array of them."

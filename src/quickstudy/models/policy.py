@@ -18,7 +18,7 @@ from quickstudy.errors import UserError
 from quickstudy.explain.policy import PolicyExplanation, explain_policy
 from quickstudy.files.rundir import save_tensors, tensors_to_bytes
 from quickstudy.inputs.episodes import hidden_notes, read_rounds
-from quickstudy.learner import locked
+from quickstudy.learner import flatten_state, locked
 from quickstudy.models.policy_files import written
 from quickstudy.play.surrogate import kl_to_behaviour
 from quickstudy.play.world import uniform
@@ -180,6 +180,12 @@ class AdaptedPolicy:
                 if not apart <= MOST_APART:
                     raise _far(k, apart)
                 state = learner.update(state, played)
+        if not all(t.isfinite().all() for t in flatten_state(state).values()):
+            raise UserError(
+                "episodes: what is learned from them must be finite; received rewards of up to "
+                f"{max(float(each.reward.abs().amax()) for each in more):.3g} that overflow the "
+                "policy; scale them as in meta-training."
+            )
         return AdaptedPolicy(self.model, [*self.rounds, *more], state, world=self.world)
 
     def explain(self) -> PolicyExplanation:

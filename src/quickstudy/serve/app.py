@@ -29,10 +29,11 @@ from quickstudy.serve.limits import Limits
 from quickstudy.serve.metrics import Metrics
 from quickstudy.serve.migrations import migrate
 from quickstudy.serve.openapi import describe
+from quickstudy.serve.policies import Policies, ServedPolicy, is_policy
 from quickstudy.serve.presence import Watch
 from quickstudy.serve.problems import BY_STATUS, Problem
 from quickstudy.serve.replies import Replies
-from quickstudy.serve.routes import about, ask, changes, files, recommend, tasks
+from quickstudy.serve.routes import about, ask, changes, files, policies, recommend, tasks
 from quickstudy.serve.served import Served
 from quickstudy.serve.store import Store
 from quickstudy.serve.tables import connect
@@ -50,6 +51,7 @@ ROUTERS: Final = (
     changes.router,
     ask.router,
     recommend.router,
+    policies.router,
     files.router,
     kserve.router,
     lab.router,
@@ -69,7 +71,7 @@ def create_app(
     """The application over models and a database.
 
     Args:
-        runs: Run directories.
+        runs: Run directories; also files of policies, as `quickstudy practise` writes them.
         database: URL of the database.
         limits: Limits of the server.
         needs_match: Whether changes are taken with If-Match only.
@@ -80,18 +82,21 @@ def create_app(
         UserError: A run cannot be served, or the database cannot be used.
     """
     limits = limits or Limits()
-    served = [Served(run) for run in runs]
-    models = {model.id: model for model in served}
-    if len(models) < len(served):
+    acting = [ServedPolicy(run) for run in runs if is_policy(run)]
+    served = [Served(run) for run in runs if not is_policy(run)]
+    models, policies = {each.id: each for each in served}, Policies(acting, limits.cache_bytes)
+    if len(models) < len(served) or len(policies.served) < len(acting):
         raise UserError(
             "serve: each run needs a folder name of its own, which becomes the name of its model; "
-            f"received {', '.join(model.id for model in served)}; rename a folder."
+            f"received {', '.join([m.id for m in served] + [p.id for p in acting])}; rename one."
         )
     engine = connect(database, THREADS + LOOKUPS + 4)
     migrate(engine)
     store, metrics, keys = Store(engine), Metrics(), Keys(engine)
     all_tasks = Tasks(models, store, Versions(engine, served), limits, metrics)
-    server = Server(all_tasks, keys, Replies(engine), needs_match, keys.exist(), root_path)
+    server = Server(
+        all_tasks, keys, Replies(engine), needs_match, keys.exist(), root_path, policies
+    )
     metrics.tasks.set_function(store.count)
     metrics.cache_bytes.set_function(lambda: all_tasks.states.bytes)
     metrics.disk_free.set_function(lambda: store.disk.free)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from quickstudy.serve.bodies import Payload
 from quickstudy.serve.change import Change
 from quickstudy.serve.keys import EVERYBODY, SCOPES, Caller, Keys, Scope
+from quickstudy.serve.policies import Policies
 from quickstudy.serve.presence import presence
 from quickstudy.serve.problems import Problem
 from quickstudy.serve.replies import Keep, Replies, Reply
@@ -38,6 +39,7 @@ class Server:
         needs_match: Whether changes are taken with If-Match only.
         needs_key: Whether requests need a key: from when the first is made.
         root_path: Prefix of all paths, where a proxy serves the server under one.
+        policies: The policies, which act.
         samples: Example tasks by model; one that is not here yet is made when asked for.
         lookups: Limiter of the threads that ask the database for keys, and whether it is there.
     """
@@ -48,6 +50,7 @@ class Server:
     needs_match: bool = False
     needs_key: bool = True
     root_path: str = ""
+    policies: Policies = field(default_factory=Policies)
     samples: dict[str, Sample | None] = field(default_factory=dict)
     lookups: CapacityLimiter | None = None
 

@@ -22,6 +22,9 @@ MAX_SPANS: Final = 8  # marked entities of a text
 MAX_SERIES: Final = 100_000  # times of a series
 MAX_RECOMMENDED: Final = 100  # items of a ranked list
 MAX_QUESTIONS: Final = 20  # items that a user is asked about
+MAX_ROUNDS: Final = 20  # of episodes that a policy learns from in a request
+MAX_EPISODES: Final = 1000  # of a round
+MAX_STEPS: Final = 2000  # of an episode
 MAX_REVISIONS: Final = 50  # that a task keeps
 MAX_PAGE: Final = 100  # tasks of a page
 MAX_TTL: Final = 10 * 365 * 24 * 3600  # seconds
@@ -90,6 +93,9 @@ class Limits:
             "series_times": MAX_SERIES,
             "recommendations": MAX_RECOMMENDED,
             "questions": MAX_QUESTIONS,
+            "rounds": MAX_ROUNDS,
+            "episodes": MAX_EPISODES,
+            "steps": MAX_STEPS,
             "revisions": MAX_REVISIONS,
             "page_size": MAX_PAGE,
             "ttl_seconds": MAX_TTL,

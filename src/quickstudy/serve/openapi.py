@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from quickstudy.serve.problems import MEDIA_TYPE, REASONS
-from quickstudy.serve.schema import requests, responses, v2
+from quickstudy.serve.schema import policies, requests, responses, v2
 
 READS: Final = (400, 401, 403, 404, 413, 422, 429, 503)
 CHANGES: Final = (*READS, 408, 409, 412, 415, 428, 507)
@@ -19,6 +19,8 @@ ASKS: Final = (*READS, 408, 409, 415)
 
 REF: Final = "#/components/schemas/"
 BODIES: Final[tuple[type[BaseModel], ...]] = (
+    policies.ActBody,
+    policies.AdaptPolicyBody,
     requests.CreateBody,
     requests.EmptyBody,
     requests.EvaluateBody,
@@ -71,6 +73,7 @@ TAGS: Final = [
     {"name": "changes", "description": "Examples, classes and revisions of a task."},
     {"name": "questions", "description": "Questions to a model or a task, which change neither."},
     {"name": "items", "description": "Items of a catalogue: found, recommended and asked about."},
+    {"name": "policies", "description": "Policies, which act in a world and adapt to it."},
     {"name": "files", "description": "Tasks and pictures as files."},
     {"name": "kserve", "description": "KServe V2, the Open Inference Protocol."},
 ]

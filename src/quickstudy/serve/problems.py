@@ -28,6 +28,7 @@ REASONS: Final[dict[str, tuple[int, str]]] = {
     "CLASS_EXISTS": (409, "A class of this name exists"),
     "CLASS_HAS_EXAMPLES": (409, "A class with examples cannot be left out"),
     "MODEL_VERSION_GONE": (409, "The task was adapted with a model that is no longer served"),
+    "POLICY_VERSION_GONE": (409, "The adapted policy of this version is not at hand"),
     "REQUEST_IN_PROGRESS": (409, "A request with this Idempotency-Key is being answered"),
     "REVISION_MISMATCH": (412, "The task was changed meanwhile"),
     "BODY_TOO_LARGE": (413, "The body of the request is too large"),

@@ -41,6 +41,21 @@ class Version(NamedTuple):
             return load(folder)
 
 
+def identifier(name: str) -> str:
+    """The id of a model or policy, by the name of its folder or file.
+
+    Raises:
+        UserError: The name cannot be that of a resource.
+    """
+    text = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not re.fullmatch(ID, text):
+        raise UserError(
+            "serve: the name of a run becomes that of its model, which must begin with a "
+            f"letter; received {name!r}; rename it."
+        )
+    return text
+
+
 class Served:
     """A model, by the name of its run directory.
 
@@ -55,18 +70,8 @@ class Served:
     def __init__(self, run: Path) -> None:
         named = by_name(run)
         self.run = run_of(run if named is None else run_directory(named)).path.resolve()
-        self.id = re.sub(r"[^a-z0-9]+", "-", self.run.name.lower()).strip("-")
-        if not re.fullmatch(ID, self.id):
-            raise UserError(
-                "serve: the name of a run becomes that of its model, which must begin with a "
-                f"letter; received {self.run.name!r}; rename the folder."
-            )
+        self.id = identifier(self.run.name)
         self.model = load(self.run)
-        if self.model.kind == "control":
-            raise UserError(
-                f"serve: answers queries, and policies act; received {run}, which is of a policy; "
-                "let it act by quickstudy act or quickstudy.load_policy, and serve another."
-            )
         kind = self.model.preprocess
         if isinstance(kind, Items) and not kind.rated:
             raise UserError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from quickstudy.serve.bodies import Carried
 from quickstudy.serve.call import Call
@@ -93,7 +93,9 @@ def get_image(request: Request, model: ModelId, task: TaskId, example: ExampleId
 @router.get("/", include_in_schema=False)
 @router.get("/static/index.html", include_in_schema=False)
 def page(request: Request) -> Response:
-    """The page."""
+    """The page; that of the API where policies alone are served, which it does not show."""
+    if not request.app.state.server.tasks.models:
+        return RedirectResponse("../docs" if request.url.path.endswith(".html") else "./docs")
     return filled("index.html", "../" if request.url.path.endswith(".html") else "./")
 
 

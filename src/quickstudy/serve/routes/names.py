@@ -13,8 +13,12 @@ MODEL: Final = "/v1/models/{model:id}"
 TASKS: Final = MODEL + "/tasks"
 TASK: Final = TASKS + "/{task:id}"
 
+POLICIES: Final = "/v1/policies"
+POLICY: Final = POLICIES + "/{policy:id}"
+
 ModelId = Annotated[str, Path(pattern=ID)]
 TaskId = Annotated[str, Path(pattern=ID)]
+PolicyId = Annotated[str, Path(pattern=ID)]
 ExampleId = Annotated[str, Path(pattern=EXAMPLE_ID)]
 
 

@@ -285,6 +285,9 @@ class LimitsAnswer(Answered):
     series_times: int
     recommendations: int
     questions: int
+    rounds: int = Field(description="Of episodes that a policy learns from in a request.")
+    episodes: int = Field(description="Of a round.")
+    steps: int = Field(description="Of an episode.")
     revisions: int
     page_size: int
     ttl_seconds: int
