@@ -48,6 +48,18 @@ def test_a_stored_result_is_used_again_and_only_for_the_same_question(
     assert (again.n_stored, len(again.results)) == (1, 6)
 
 
+def test_two_that_store_in_one_file_lose_nothing(arrays, tmp_path) -> None:
+    path = tmp_path / "opponents.json"
+    first, second = Stored(path), Stored(path)
+    first.result("ridge", LogisticRegression(), arrays)
+    second.result("other", LogisticRegression(), arrays)
+    first.save()
+    second.save()
+    first.save()  # has nothing new
+    assert Stored(path).results == {**first.results, **second.results}
+    assert len(Stored(path).results) == 2
+
+
 def test_a_file_that_is_something_else_is_refused(tmp_path) -> None:
     for content in ("{}", "[]", "no JSON", '{"results": 3}'):
         (tmp_path / "a.json").write_text(content)

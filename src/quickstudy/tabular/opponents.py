@@ -72,22 +72,14 @@ class Stored:
 
     Example:
         >>> stored = Stored(Path("opponents.json"))
-        >>> result = measure([({"MyLearner": learner}, problems)], stored=stored)
+        >>> result = measure([Entrant({"Own": learner}, problems)], stored=stored)
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.results: dict[str, dict[str, float]] = {}
+        self.results = _results(path)
         self.n_stored = 0
-        if path is not None and path.is_file():
-            try:
-                self.results = dict(json.loads(path.read_text())["results"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise DataError(
-                    f"{path}: must be a file of results of opponents, which this command wrote; "
-                    f"received other content ({type(error).__name__}); name another file."
-                ) from error
-        self._saved = len(self.results)
+        self._new = False
 
     def result(self, name: str, model: Any, arrays: tuple[Array, ...]) -> dict[str, float]:
         """Scores and CPU seconds of a model on support and query: the stored ones, or measured now.
@@ -106,15 +98,29 @@ class Stored:
             self.n_stored += 1
         else:
             self.results[key] = measured(model, *arrays)
+            self._new = True
         return self.results[key]
 
     def save(self) -> None:
-        """Writes the file, where there is one and something new."""
-        if self.path is not None and len(self.results) > self._saved:
+        """Writes the file, where there is one and something new, beside what others wrote."""
+        if self.path is not None and self._new:
+            self.results = {**_results(self.path), **self.results}
             content: JSON = {"scikit-learn": sklearn.__version__, **machine()}
             content["results"] = self.results
             write_atomically(self.path, json.dumps(content).encode())
-            self._saved = len(self.results)
+            self._new = False
+
+
+def _results(path: Path | None) -> dict[str, dict[str, float]]:
+    if path is None or not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text())["results"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: must be a file of results of opponents, which this command wrote; "
+            f"received other content ({type(error).__name__}); name another file."
+        ) from error
 
 
 def measured(model: Any, x: Array, y: Array, x_query: Array, y_query: Array) -> dict[str, float]:
