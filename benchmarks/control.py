@@ -1,7 +1,7 @@
 """Control: how fast worlds are, how good the classical players of bandits, and what policies learn.
 
     python benchmarks/control.py worlds --out benchmarks/control.json
-    python benchmarks/control.py bandits --out benchmarks/control.json
+    python benchmarks/control.py bandits --seed 0 --out benchmarks/control.json
     python benchmarks/control.py learn --family point-goal --seed 0 --out benchmarks/control.json
 
 All run on one thread. A speed is that of the best of some rounds, in CPU seconds, as other
@@ -114,11 +114,14 @@ def speed(world: World) -> dict[str, float]:
     }
 
 
-def bandits(n_worlds: int) -> dict[str, Any]:
-    """The mean return of each classical player in an episode of its own, and its interval."""
+def bandits(n_worlds: int, seed: int) -> dict[str, Any]:
+    """The mean return of each classical player in an episode of its own, and its interval.
+
+    The seed is that of the worlds: of those that are measured, and of those that UCB is tuned on.
+    """
     results: dict[str, Any] = {}
     for n_arms, horizon in BANDITS:
-        source = WorldTasks(Bandit(n_arms, horizon), n_shot=1, n_query=10, n_updates=0)
+        source = WorldTasks(Bandit(n_arms, horizon), n_shot=1, n_query=10, n_updates=0, seed=seed)
         returns: dict[str, list[torch.Tensor]] = {}
         players = source.rungs(None)
         for first in range(0, n_worlds, 100):
@@ -134,7 +137,7 @@ def bandits(n_worlds: int) -> dict[str, Any]:
             for name, each in returns.items()
         }
         print(n_arms, horizon, results[f"{n_arms} arms, {horizon} pulls"], flush=True)
-    return {"worlds": n_worlds, "episodes": 10, "returns": results}
+    return {"seed": seed, "worlds": n_worlds, "episodes": 10, "returns": results}
 
 
 def learn(family: str, learner: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def main() -> None:
         result: dict[str, Any] = {"episodes": EPISODES, "million steps a CPU second": speeds}
         print(json.dumps(speeds, indent=1))
     elif options.part == "bandits":
-        result = bandits(options.n_worlds)
+        result = bandits(options.n_worlds, options.seed)
     else:
         with tempfile.TemporaryDirectory() as kept_for_now:
             runs = options.runs or Path(kept_for_now)
@@ -191,6 +194,8 @@ def main() -> None:
         if options.part == "learn":
             entry = f"{options.family}, {options.learner}, seed {options.seed}"
             result = {**record.get("learn", {}), entry: result}
+        elif options.part == "bandits":
+            result = {**record.get("bandits", {}), f"seed {options.seed}": result}
         options.out.write_text(json.dumps(record | {options.part: result}, indent=1) + "\n")
 
 

@@ -108,28 +108,36 @@ def reached(is_reached: bool) -> str:
     return "reached" if is_reached else "missed"
 
 
-def bandits() -> str:
-    part = RECORD["bandits"]
-    returns: dict[str, dict[str, JSON]] = part["returns"]
-    players = [*next(iter(returns.values()))]
+def bandits(record: dict[str, JSON]) -> str:
+    """A table of the classical players: the mean of the seeds, with all their worlds."""
+    runs = sorted(record.values(), key=lambda run: run["seed"])
+    returns: dict[str, dict[str, JSON]] = runs[0]["returns"]
     text = f"\n| | {' | '.join(returns)} |\n|{' --- |' * (1 + len(returns))}\n"
-    for player in players:
-        cells = [shown(*row[player].values(), digits=2) for row in returns.values()]
+    for player in next(iter(returns.values())):
+        cells = [
+            shown(
+                *pooled([run["returns"][bandit][player] for run in runs], "mean", "interval"),
+                digits=2,
+            )
+            for bandit in returns
+        ]
         text += f"| {player} | {' | '.join(cells)} |\n"
+    seeds = ", ".join(str(run["seed"]) for run in runs)
     return text + (
-        f"\n`{part['command']}`: {part['worlds']} worlds, {part['episodes']} episodes in each, "
-        f"{part['date']}, {part['machine']['cpu']}, one thread; ± is 95 % over worlds.\n"
+        f"\n`{runs[0]['command'].split(' --')[0]}`, seed{'s' * (len(runs) > 1)} {seeds}: "
+        f"{runs[0]['worlds']} worlds each, {runs[0]['episodes']} episodes in each of them, "
+        f"{runs[-1]['date']}, {runs[0]['machine']['cpu']}, one thread; ± is 95 % over worlds.\n"
     )
 
 
 def test_the_tables_of_the_page(update_golden: bool) -> None:
-    parts = {"control": learned(RECORD.get("learn", {})), "bandits": bandits()}
+    parts = {"control": learned(RECORD.get("learn", {})), "bandits": bandits(RECORD["bandits"])}
     check(PAGE, update_golden, **parts)
 
 
 def test_a_wrong_number_is_seen() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    table = bandits()
+    table = bandits(RECORD["bandits"])
     digit = next(c for c in table if c.isdigit())
     assert filled(text, bandits=table.replace(digit, "?")) != text
 
@@ -168,8 +176,24 @@ def test_seeds_are_joined_and_bars_are_judged() -> None:
     assert learned({}) == NONE_YET
 
 
+def test_bandits_of_all_seeds_are_joined() -> None:
+    (first, *_) = RECORD["bandits"].values()
+    bandit = next(iter(first["returns"]))
+    of = {"Gittins": {"mean": 6.0, "interval": 0.3}, "Random": {"mean": 4.0, "interval": 0.4}}
+    better = {"Gittins": {"mean": 7.0, "interval": 0.4}, "Random": {"mean": 5.0, "interval": 0.3}}
+    record = {
+        f"seed {seed}": {**first, "seed": seed, "returns": {bandit: returns}}
+        for seed, returns in ((1, better), (0, of))
+    }
+    text = bandits(record)
+    assert "| Gittins | 6.50 ± 0.25 |" in text
+    assert "| Random | 4.50 ± 0.25 |" in text
+    assert "`python benchmarks/control.py bandits`, seeds 0, 1: 1000 worlds each" in text
+
+
 def test_greedy_is_near_gittins_and_thompson_is_not() -> None:
-    for bandit, row in RECORD["bandits"]["returns"].items():
+    runs: dict[str, JSON] = RECORD["bandits"]
+    for bandit, row in [each for run in runs.values() for each in run["returns"].items()]:
         best = max(row[player]["mean"] for player in ("Thompson", "UCB", "Greedy"))
         assert row["Gittins"]["mean"] >= best
         if bandit.endswith("10 pulls"):
