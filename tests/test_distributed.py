@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked import Forked
 from test_resume import environment
 from torch.distributed import HashStore
 
@@ -142,19 +143,17 @@ def test_a_process_that_fails_tells_the_others(
 ) -> None:
     port = str(free_port())
     group = [
-        subprocess.Popen(
-            [sys.executable, str(worker), how, *OPTIONS, "--out", str(tmp_path / "run")],
+        Forked(
+            [str(worker), how, *OPTIONS, "--out", str(tmp_path / "run")],
+            *(tmp_path / f"{name}-{rank}" for name in ("out", "errors")),
             env=environment()
             | {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
             | {"MASTER_PORT": port},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
         for rank in range(2)
     ]
     said = [process.communicate(timeout=300)[1] for process in group]
-    assert [process.returncode for process in group] == [1, 2 if how == "failed" else -9]
+    assert [process.wait() for process in group] == [1, 2 if how == "failed" else -9]
     last = said[0].splitlines()[-1]
     assert last.startswith("quickstudy: process 1 of 2: cannot go on alone; received from another")
     assert reason in last

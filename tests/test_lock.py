@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
-import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import Forked
 from small import maml, quick, sinusoid
-from test_resume import environment
 
 from quickstudy import UserError
 from quickstudy.files.lock import NAME, locked
@@ -25,17 +26,16 @@ with locked(Path(sys.argv[1]), "trained"):
 """
 
 
-def holder(folder: Path) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def holder(folder: Path) -> Iterator[Forked]:
     """A process that holds the lock of a folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDING, str(folder)],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+    out = folder.with_name("holder.log")
+    process = Forked(["-c", HOLDING, str(folder)], out)
+    while not (out.exists() and out.read_text() == "held\n"):
+        assert process.poll() is None, out.read_text()
+        time.sleep(0.01)
+    yield process
+    process.wait()
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:

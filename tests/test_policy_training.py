@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
 from small import parameters, quick, resumable, seal_of
-from test_resume import environment, same
+from test_resume import same
 from torch import Tensor
 
 import quickstudy as qs
@@ -132,14 +131,7 @@ quick(worlds(), policy(), out.parent / "straight", **settings)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_kill_9_while_practising(tmp_path: Path) -> None:
     arguments = [str(Path(__file__).parent), str(tmp_path / "run"), "4 6"]
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = forked.run(["-c", KILLED, *arguments])
     assert done.returncode == 0, done.stderr
     assert seal_of(tmp_path / "run") == seal_of(tmp_path / "straight")
     assert same(resumable(tmp_path / "run"), resumable(tmp_path / "straight"))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import torch
 from small import (
@@ -236,7 +235,7 @@ while len(set(steps)) < 6:
     time.sleep(rng.uniform(0.02, 0.4))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    if RunDirectory(out).exists:
+    if RunDirectory(out).exists and RunDirectory(out).read()["step"]:
         RunDirectory(out).load("resume")
         steps.append(RunDirectory(out).read()["step"])
 print(*steps)
@@ -253,14 +252,7 @@ def environment() -> dict[str, str]:
 
 
 def test_kill_9_at_random_moments(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLING, str(Path(__file__).parent), str(tmp_path / "run")],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = forked.run(["-c", KILLING, str(Path(__file__).parent), str(tmp_path / "run")])
     assert done.returncode == 0, done.stderr
     steps = [int(word) for word in done.stdout.split()]
     assert steps == sorted(steps)
@@ -280,13 +272,8 @@ def test_ctrl_c_in_a_terminal_saves_and_exits_130(tmp_path: Path) -> None:
     for words in (options, ["--resume", str(out)]):
         before = RunDirectory(out).metrics() if out.exists() else iter(())
         seen = sum(1 for _ in before)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "quickstudy", "train", *words],
-            env=environment(),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        log = [tmp_path / f"{name}-{len(steps)}" for name in ("out", "errors")]
+        process = forked.Forked(["-m", "quickstudy", "train", *words], *log)
         end = time.monotonic() + 600
         while sum(1 for _ in RunDirectory(out).metrics()) < seen + 3:
             assert process.poll() is None, process.communicate()
@@ -294,7 +281,7 @@ def test_ctrl_c_in_a_terminal_saves_and_exits_130(tmp_path: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         said, errors = process.communicate(timeout=600)
-        assert process.returncode == 130, errors
+        assert process.wait() == 130, errors
         assert "interrupted" in said
         assert "Traceback" not in errors
         record = RunDirectory(out).read()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from encoded import COLOURS, TEXTS, WORDS
 from PIL import Image
 
 import quickstudy as qs
+from quickstudy.cli.main import main
 from quickstudy.encoders import Text, registry
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.files.rundir import tensors_from_bytes, tensors_to_bytes
@@ -123,9 +122,9 @@ def test_the_command_line_leaves_texts_out(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text("\n".join(lines))
     sizes = []
     for option in ([], ["--no-inputs"]):
-        words = [sys.executable, "-m", "quickstudy", "adapt", "--encoder", "sentences", *option]
-        words += ["--support", str(tmp_path / "x.jsonl"), "--target", "label"]
-        subprocess.run([*words, "--out", str(tmp_path / "x.task")], check=True)
+        words = ["adapt", "--encoder", "sentences", *option, "--target", "label"]
+        words += ["--support", str(tmp_path / "x.jsonl")]
+        assert main([*words, "--out", str(tmp_path / "x.task")]) == 0
         sizes.append((tmp_path / "x.task").read_bytes().count(X[0].encode()))
     assert sizes == [1, 0]
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, digests
 from safetensors.numpy import load_file
-from test_resume import environment
 
 from quickstudy import UserError
 from quickstudy.encoders import cache, filling, request, shards, stock
@@ -162,23 +160,21 @@ def test_contents_without_features_are_left_out_and_asked_for_again() -> None:
 
 def test_a_killed_process_is_resumed(place: Path) -> None:
     n, chunks = 5 * request.CHUNK, 3
-    words = [sys.executable, str(FAKE), "fake", str(n), str(chunks)]
-    killed = subprocess.run(words, env=environment(), capture_output=True, timeout=120)
-    assert killed.returncode == -9, killed.stderr.decode()
+    killed = forked.run([str(FAKE), "fake", str(n), str(chunks)])
+    assert killed.returncode == -9, killed.stderr
     assert len(files(place)) == chunks
     check(FakeEncoder(), digests(n), n - chunks * request.CHUNK)
     check(FakeEncoder(), digests(n), 0)
 
 
-def test_processes_fill_a_folder_together(place: Path) -> None:
+def test_processes_fill_a_folder_together(place: Path, tmp_path: Path) -> None:
     n = 20 * request.CHUNK
-    words = [sys.executable, str(FAKE), "fake", str(n)]
     running = [
-        subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(3)
+        forked.Forked([str(FAKE), "fake", str(n)], tmp_path / f"out-{i}", tmp_path / f"errors-{i}")
+        for i in range(3)
     ]
     said = [process.communicate(timeout=300) for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
+    assert [process.wait() for process in running] == [0, 0, 0], said
     assert len({out.split()[1] for out, _ in said}) == 1
     assert not any(err for _, err in said)
     check(FakeEncoder(), digests(n), 0)

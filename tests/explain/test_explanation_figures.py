@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import io
 import re
 import xml.etree.ElementTree as ET
@@ -102,20 +103,26 @@ def named(figures: list[Figure]) -> dict[str, Figure]:
     return {figure.name: figure for figure in figures}
 
 
-CASES: dict[str, list[Figure]] = {
-    "pictures": explanation_figures(FOUND, **shown()),
-    "colour": explanation_figures(FOUND, **shown(colour=True)),
-    "arrays": explanation_figures(FOUND),
-    "rows": explanation_figures(VALUES, preprocess=TABLE),
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "pictures": (FOUND, shown()),
+    "colour": (FOUND, shown(colour=True)),
+    "arrays": (FOUND, {}),
+    "rows": (VALUES, {"preprocess": TABLE}),
 }
+
+
+@functools.cache
+def of_case(case: str) -> list[Figure]:
+    """The figures of a case, drawn when first asked for: every worker of the tests imports this."""
+    found, inputs = CASES[case]
+    return explanation_figures(found, **inputs)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_figures_are_self_contained_and_deterministic(case: str) -> None:
-    inputs = {"pictures": shown(), "colour": shown(colour=True), "rows": {"preprocess": TABLE}}
-    found = VALUES if case == "rows" else FOUND
-    assert explanation_figures(found, **inputs.get(case, {})) == CASES[case]
-    for figure in CASES[case]:
+    found, inputs = CASES[case]
+    assert explanation_figures(found, **inputs) == of_case(case)
+    for figure in of_case(case):
         root = ET.fromstring(figure.svg)
         assert root.get("aria-label") == figure.title
         assert not root.findall(".//{*}script")
@@ -124,14 +131,14 @@ def test_figures_are_self_contained_and_deterministic(case: str) -> None:
 
 def test_which_figures_there_are() -> None:
     always = ["influence", "nearest", "suspicious"]
-    assert [p.name for p in CASES["pictures"]] == [*always, "attention", "layers", "attribution"]
-    assert [p.name for p in CASES["rows"]] == [*always, "attribution"]
+    assert [p.name for p in of_case("pictures")] == [*always, "attention", "layers", "attribution"]
+    assert [p.name for p in of_case("rows")] == [*always, "attribution"]
     none = {**FOUND, "attention": None, "layers": None, "attribution": None}
     assert [p.name for p in explanation_figures(none)] == always
 
 
 def test_titles_say_what_is_seen() -> None:
-    titles = {p.name: p.title for p in CASES["pictures"]}
+    titles = {p.name: p.title for p in of_case("pictures")}
     assert titles == {
         "influence": "a (93 %): example 2 speaks against it most",
         "nearest": "a (93 %); most like it is example 0, a",
@@ -140,20 +147,20 @@ def test_titles_say_what_is_seen() -> None:
         "layers": "Adapting changed layer 1 most, by 54 %",
         "attribution": "a (93 %): what in the query speaks for it and what speaks against it",
     }
-    titles = {p.name: p.title for p in CASES["rows"]}
+    titles = {p.name: p.title for p in of_case("rows")}
     assert titles["influence"].startswith("−0.5, 2.25: example 0 raises it most")
     assert titles["suspicious"] == "Look at example 0: is it 0.5, 0?"
 
 
 def test_the_data_are_what_was_given() -> None:
-    data = {p.name: p.data for p in CASES["pictures"]}
+    data = {p.name: p.data for p in of_case("pictures")}
     assert data["influence"]["influence"] == FOUND["influence"]
     assert data["nearest"]["examples"] == FOUND["nearest"]["examples"]
     assert data["suspicious"]["suspicious"] == FOUND["suspicious"]
     assert data["attention"]["attention"] == FOUND["attention"]
     assert data["layers"]["layers"] == FOUND["layers"]
     assert data["attribution"]["attribution"] == FOUND["attribution"]
-    of_values = named(CASES["rows"])["attribution"].data
+    of_values = named(of_case("rows"))["attribution"].data
     assert of_values["columns"] == ["visits", f"{HOSTILE}: basic"]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from forked import Forked
 
 from quickstudy.metrics import MSE
 from quickstudy.search.space import Space, space_of
@@ -55,13 +54,10 @@ def started(out: str, tasks: int, **settings: Any) -> None:
     work(small_plan(Path(out), budget=Budget(tasks), **settings))
 
 
-def begin(plan: Plan) -> subprocess.Popen[bytes]:
+def begin(plan: Plan) -> Forked:
     """A worker in a process of its own."""
-    here = Path(__file__).resolve().parent
     settings = {name: getattr(plan, name) for name in ("storage", "trials", "heartbeat")}
     arguments = f"{str(plan.out)!r}, {plan.budget.tasks}, **{settings!r}"
-    paths = [str(here), str(here.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
-    return subprocess.Popen(
-        [sys.executable, "-c", f"import small_search; small_search.started({arguments})"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
-    )
+    plan.out.mkdir(parents=True, exist_ok=True)
+    code = f"import small_search; small_search.started({arguments})"
+    return Forked(["-c", code], plan.out / "worker.log")

@@ -180,9 +180,9 @@ def test_two_processes_share_a_study(tmp_path: Path, storage: str) -> None:
     "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.more)], indirect=True
 )
 def test_a_killed_worker_s_trial_is_gone_on_with(tmp_path: Path, storage: str) -> None:
-    plan = small_plan(tmp_path / "killed", storage=storage, trials=1, budget=Budget(1800))
+    plan = small_plan(tmp_path / "killed", storage=storage, trials=1, budget=Budget(900))
     worker = begin(plan)
-    until(lambda: any(row["step"] >= 200 for row in RunDirectory(plan.run(0)).metrics()))
+    until(lambda: any(row["step"] >= 100 for row in RunDirectory(plan.run(0)).metrics()))
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     assert [row.state for row in rows(open_study(plan))] == ["running"]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +17,7 @@ import httpx
 import numpy as np
 from databases import free_port
 from fastapi import FastAPI
+from forked import Forked
 from PIL import Image, ImageDraw
 from small import blobs, prototypical, quick
 
@@ -117,7 +115,8 @@ class Client(httpx.Client):
     """A client of a server in this process, whose application it knows."""
 
     def __init__(self, app: FastAPI, url: str) -> None:
-        super().__init__(base_url=url, timeout=300)
+        # Nothing is encrypted, and reading all certificates takes longer than most tests that ask.
+        super().__init__(base_url=url, timeout=300, verify=False)
         self.app = app
 
 
@@ -142,7 +141,7 @@ def listening(app: FastAPI) -> Iterator[Client]:
 class Running:
     """A server in a process of its own."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked
     url: str
     log: Path
 
@@ -172,18 +171,15 @@ def start(runs: Sequence[Path], data_dir: Path, *options: str, port: int | None 
     url = f"http://127.0.0.1:{port}"
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / f"server-{port}.log"
-    words = [sys.executable, "-m", "quickstudy", "serve", *map(str, runs), "--port", str(port)]
-    words += ["--data-dir", str(data_dir), *options]
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            words, stdout=out, stderr=out, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
+    words = ["-m", "quickstudy", "serve", *map(str, runs), "--port", str(port)]
+    process = Forked([*words, "--data-dir", str(data_dir), *options], log)
     deadline = time.monotonic() + 600
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=60).status_code == 200:
-                return Running(process, url, log)
-        time.sleep(0.05)
+    with httpx.Client(base_url=url, timeout=60, verify=False) as client:
+        while time.monotonic() < deadline and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if client.get("/readyz").status_code == 200:
+                    return Running(process, url, log)
+            time.sleep(0.05)
     process.kill()
     raise AssertionError(f"the server did not start:\n{log.read_text()}")
 

@@ -111,7 +111,7 @@ def test_nothing_acknowledged_is_lost(runs: dict[str, Path], tmp_path: Path) -> 
         stop = threading.Event()
 
         def write(writer: Writer, stop: threading.Event = stop) -> None:
-            with httpx.Client(base_url=url, timeout=300) as client:
+            with httpx.Client(base_url=url, timeout=300, verify=False) as client:
                 try:
                     while not stop.is_set():
                         writer.write(client)
@@ -130,7 +130,7 @@ def test_nothing_acknowledged_is_lost(runs: dict[str, Path], tmp_path: Path) -> 
             for each in at_work:
                 each.result(timeout=300)
         with serving([runs["blobs"]], tmp_path, port=port) as again:
-            with httpx.Client(base_url=again.url, timeout=300) as client:
+            with httpx.Client(base_url=again.url, timeout=300, verify=False) as client:
                 for writer in writers:
                     for name, after in writer.pending.items():
                         rows = kept(client, name)

@@ -19,7 +19,7 @@ TASKS = "/v1/models/blobs/tasks"
 def test_a_line_of_json_for_each_request(runs: dict[str, Path], tmp_path: Path) -> None:
     with (
         serving([runs["blobs"]], tmp_path, "--log-format", "json") as server,
-        httpx.Client(base_url=server.url) as client,
+        httpx.Client(base_url=server.url, verify=False) as client,
     ):
         made = client.post(f"{TASKS}?task_id=mine", json={"support": corners()})
         head = client.head(f"{TASKS}/mine")
