@@ -35,6 +35,7 @@ bench:
 
 figures: $(VENV)/.ready
 	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/table_prior.py
 
 # The exact torch first and alone: where a CPU build is at hand it serves, and nothing later brings
 # another one. tritonclient, which tests use, asks for older ml-dtypes and greenlet than it needs, and
