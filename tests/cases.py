@@ -45,6 +45,7 @@ from quickstudy.learners import (
     RidgeRegression,
     SimpleShot,
     SVMHead,
+    TableInContext,
 )
 from quickstudy.nets import MLP, Adapter, Conv4, Metric, ResNet12, SharedLinear, Tail, Transformer
 from quickstudy.nets.norm import NormKind
@@ -139,6 +140,13 @@ def on(
     learner: Callable[..., AnyLearner], net: Callable[[], nn.Module], **settings: Any
 ) -> AnyLearner:
     return learner(net(), **settings)
+
+
+def tables(**how: Any) -> AnyLearner:
+    """A transformer over cells whose last layer is not zero, as it is before meta-training."""
+    learner = TableInContext(width=8, n_row_blocks=2, n_heads=2, n_seeds=2, n_quantiles=3, **how)
+    nn.init.normal_(learner.read_out.weight)
+    return learner
 
 
 dense = partial(MLP, ROW, (8, 8))
@@ -332,6 +340,8 @@ CASES = [
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),
     Case("maml-tail", partial(maml, tail, "exact"), STATES),
+    Case("table-in-context", tables, ROW),
+    Case("table-in-context-regression", partial(tables, kind="regression", n_out=2), ROW, 2),
     *(
         Case(f"generator-{name}", partial(generator, **how), ROW)
         for name, how in [

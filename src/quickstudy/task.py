@@ -192,26 +192,38 @@ def together(task: Task) -> Examples:
     return Examples(*(torch.cat(parts) for parts in zip(*task, strict=True)))
 
 
-def pad(part: Examples, n_examples: int, n_columns: int) -> Examples:
-    """The same examples followed by padding up to `n_examples` rows and `n_columns` targets."""
+def pad(part: Examples, n_examples: int, n_columns: int, width: int | None = None) -> Examples:
+    """The same examples followed by padding up to `n_examples` rows and `n_columns` targets.
+
+    Args:
+        part: The examples.
+        n_examples, n_columns: How many there are to be.
+        width: Numbers of a row of a table, filled with zeros.
+    """
     rows, columns = n_examples - len(part.x), n_columns - part.y.shape[1]
+    features = 0 if width is None else width - part.x.shape[-1]
     return Examples(
-        F.pad(part.x, [0, 0] * (part.x.ndim - 1) + [0, rows]),
+        F.pad(part.x, [0, features, *[0, 0] * (part.x.ndim - 2), 0, rows]),
         F.pad(part.y, [0, columns, 0, rows]),
         F.pad(part.weight, [0, rows]),
     )
 
 
 def stack(tasks: Sequence[Task]) -> Task:
-    """A meta-batch: tasks padded to their largest and stacked along a new first axis."""
+    """A meta-batch: tasks padded to their largest and stacked along a new first axis.
+
+    Rows of tables of unequal width are padded too: a column of zeros is constant, and says nothing.
+    """
     if not isinstance(tasks[0].support, Examples):
         return cast(Task, tree_map(lambda *parts: torch.stack(parts), *tasks))
     way = max(task.support.y.shape[1] for task in tasks)
+    rows = tasks[0].support.x.ndim == 2
+    width = max(task.support.x.shape[1] for task in tasks) if rows else None
 
     def stacked(parts: list[Examples]) -> Examples:
         n = max(len(part.x) for part in parts)
-        if any(part.y.shape != (n, way) for part in parts):
-            parts = [pad(part, n, way) for part in parts]
+        if any(part.y.shape != (n, way) or rows and part.x.shape[1] != width for part in parts):
+            parts = [pad(part, n, way, width) for part in parts]
         if len(parts) == 1:  # A view, as a task may be large.
             return Examples(*(field[None] for field in parts[0]))
         return Examples(*(torch.stack(field) for field in zip(*parts, strict=True)))

@@ -33,6 +33,7 @@ from quickstudy.learners.ridge_head import RidgeHead
 from quickstudy.learners.simple_shot import SimpleShot
 from quickstudy.learners.snail import SNAIL
 from quickstudy.learners.svm_head import SVMHead
+from quickstudy.learners.table_in_context import TableInContext
 
 __all__ = [
     "ANIL",
@@ -69,4 +70,5 @@ __all__ = [
     "RidgeRegression",
     "SVMHead",
     "SimpleShot",
+    "TableInContext",
 ]

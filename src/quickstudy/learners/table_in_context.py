@@ -1,0 +1,258 @@
+"""A transformer over the cells of a table, which learns in its context."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.errors import UserError, at_least
+from quickstudy.learner import Learner, Tags, state_bytes
+from quickstudy.nets.cells import N_CELL, Evidence, describe_cells, fit_cells
+from quickstudy.nets.columns import Scaling
+from quickstudy.nets.pieces import in_pieces
+from quickstudy.nets.table_transformer import CellBlock, Memory, RowBlock
+from quickstudy.nets.transformer import ignoring
+from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
+
+N_READERS = 4
+"""Tokens of a row that read its cells, and together become the row."""
+N_FACTS = 3
+SURE = 1e-4
+"""Least and largest share of a class, as its log-odds are taken."""
+
+
+class TableInContextState(NamedTuple):
+    """What a pass over the support leaves behind.
+
+    A target is a class against the rest, or an output of a regression.
+
+    Shapes: scaling and evidence, of `quickstudy.nets.columns.Scaling` and
+    `quickstudy.nets.cells.Evidence`; columns and rows, by the number of a block, the keys and
+    values that queries read: (targets, d + readers, heads, seeds, size) of a block of cells,
+    (targets, heads, support, size) of one of rows; facts (targets, facts), of the task; weight
+    (support,), 0 for padding; present (way,), 0 for padding; spread (2, outputs), mean and standard
+    deviation of the targets of a regression.
+    """
+
+    scaling: dict[str, Tensor]
+    evidence: dict[str, Tensor]
+    columns: dict[str, dict[str, Tensor]]
+    rows: dict[str, dict[str, Tensor]]
+    facts: Tensor
+    weight: Tensor
+    present: Tensor
+    spread: Tensor
+
+
+class TableInContext(Learner[TableInContextState]):
+    """Learns a table in the forward pass of a transformer that is meta-trained on many tables.
+
+    Each cell is a token. It starts from where its value stands in the column and what the targets
+    are of support rows with values nearby; it reads a summary of its column, then the other cells
+    of its row. Tokens that read whole rows become rows, and these read the support rows with their
+    targets.
+
+    adapt:    c_ij = f(place of x_ij in column j, targets of other rows near that place)
+              c_ij += read(summary of column j),  c_ij += read(c_i1, ..., c_id)
+              r_i = W readers_i + V y_i,  r_i += read(r_1, ..., r_n)
+    predict:  the same for a query, without y;  s_k = MLP(r) + log-odds of class k in the support
+              log p_k = log sigmoid(s_k), each class against the rest; in regression quantiles of y,
+              whose mean is the prediction
+
+    Args:
+        kind: What the targets are.
+        n_out: Outputs of a regression task, each learned by itself.
+        width: Width of the token of a cell; that of a row is four times as large.
+        n_cell_blocks: Blocks over cells.
+        n_row_blocks: Blocks over rows.
+        n_heads: Heads of each attention.
+        n_seeds: Tokens in the summary of a column.
+        n_quantiles: Quantiles of a target in regression, in the middle of even parts of [0, 1].
+
+    Shapes:
+        prediction (query, way) or (query, outputs)
+
+    Properties: any number of columns and classes; the order of the columns, rows and classes does
+    not matter, nor do the units of a column, nor one that is constant in the support.
+
+    Differs from the papers: there is no vector for a class, as each is told from the rest in a pass
+    of its own, so that none has a place; cells know from the start, without a parameter, what the
+    targets near their value are, which takes little meta-training; columns are read through
+    summaries, so that rows are compared with each other only once they are whole.
+
+    Meta-training asks of each task its first class alone, as the classes of made-up tables come in
+    no order.
+
+    Source: Hollmann et al.: TabPFN, ICLR 2023, and Accurate predictions on small data with a
+    tabular foundation model, Nature 2025 (cells as tokens); Qu et al.: TabICL, ICML 2025 (columns,
+    then rows, then the context); Pfefferle et al.: nanoTabPFN, 2025.
+
+    Example:
+        >>> learner = TableInContext(width=8, n_row_blocks=1)
+        >>> state = learner.adapt(support)
+        >>> learner.predict(state, query.x).shape  # (query, way)
+        torch.Size([10, 2])
+    """
+
+    tags = Tags(reads_columns=True)
+
+    def __init__(
+        self,
+        kind: Kind = "classification",
+        n_out: int = 1,
+        width: int = 32,
+        n_cell_blocks: int = 2,
+        n_row_blocks: int = 4,
+        n_heads: int = 4,
+        n_seeds: int = 8,
+        n_quantiles: int = 20,
+    ) -> None:
+        super().__init__()
+        sizes = {"width": width, "n_cell_blocks": n_cell_blocks, "n_row_blocks": n_row_blocks}
+        at_least("TableInContext", 1, n_seeds=n_seeds, n_quantiles=n_quantiles, **sizes)
+        self.kind, row = kind, N_READERS * width
+        self.of_cell = nn.Sequential(
+            nn.Linear(N_CELL, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.readers = nn.Parameter(torch.randn(N_READERS, width) / math.sqrt(width))
+        self.of_facts, self.of_target = nn.Linear(N_FACTS, row), nn.Linear(2, width)
+        self.cell_blocks = nn.ModuleList(
+            CellBlock(width, n_heads, n_seeds) for _ in range(n_cell_blocks)
+        )
+        self.to_row, self.target_of_row = nn.Linear(row, row), nn.Linear(2, row)
+        self.row_blocks = nn.ModuleList(RowBlock(row, n_heads) for _ in range(n_row_blocks))
+        self.norm, self.hidden = nn.LayerNorm(row), nn.Linear(row, row)
+        # Zero, so that before meta-training it says how often each class is.
+        self.read_out = nn.Linear(row, 1 if kind == "classification" else n_quantiles)
+        nn.init.zeros_(self.read_out.weight)
+        nn.init.zeros_(self.read_out.bias)
+
+    def adapt(self, support: Examples) -> TableInContextState:
+        if support.x.ndim != 2:
+            raise UserError(
+                f"TableInContext: is for rows of tables; received inputs of shape "
+                f"{tuple(support.x.shape[1:])}; choose another learner, such as InContext."
+            )
+        return self._read(support, slice(None))
+
+    def predict(self, state: TableInContextState, x: Tensor) -> Tensor:
+        out = self._outputs(state, x)
+        if self.kind == "regression":
+            return out.mean(dim=2) * state.spread[1] + state.spread[0]
+        return mask_absent(F.logsigmoid(out[..., 0]), state.present)
+
+    def task_loss(self, task: Task) -> Tensor:
+        (support, query), first = task, slice(0, 1)
+        state = self._read(support, first)
+        out, y = self._outputs(state, query.x)[:, 0], query.y[:, 0]
+        if self.kind == "classification":
+            each = F.binary_cross_entropy_with_logits(out[:, 0], y, reduction="none")
+        else:
+            # The pinball loss, of standardised targets: as many outputs, as many tasks in one.
+            each = self._pinball(out, (y - state.spread[0, 0]) / state.spread[1, 0])
+        return (each * query.weight).sum() / query.weight.sum()
+
+    def distribution(self, state: TableInContextState, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        if self.kind == "classification":
+            return None
+        out = self._outputs(state, x)
+        mean, std = out.mean(dim=2), out.std(dim=2, correction=0)
+        return mean * state.spread[1] + state.spread[0], std * state.spread[1]
+
+    def support_attention(self, state: TableInContextState, support: Examples, x: Tensor) -> Tensor:
+        ignore, shares = ignoring(state.weight), []
+        *rows, _ = self._rows_of_queries(state, x)
+        for row, block, memory in zip(rows, self.row_blocks, state.rows.values(), strict=True):
+            assert isinstance(block, RowBlock)
+            shares.append(block.shares(row, Memory(**memory), ignore))
+        return torch.cat(shares, dim=1).permute(2, 0, 1, 3)
+
+    def _read(self, support: Examples, which: slice) -> TableInContextState:
+        """The state for some of the targets."""
+        x, y, weight = support
+        y, n, spread = y[:, which], weight.sum(), y.new_zeros(2, y.shape[1])
+        mean = (weight @ y) / n
+        std = (weight @ (y - mean).square() / n).sqrt()
+        standard = ((y - mean) / torch.where(std > 0, std, 1.0)).T * weight
+        if self.kind == "classification":
+            chance = mean.clamp(SURE, 1 - SURE)
+            odds, said = torch.logit(chance), (2 * y.T - 1) * weight
+        else:
+            odds, said, spread = 0 * mean, standard, torch.stack([mean, std])
+        scaling, evidence, cells = fit_cells(x, standard, weight)
+        sizes = torch.stack([n.log() / 5, (1 + scaling.varies.sum()).log() / 4])
+        facts = torch.cat([odds[:, None] / 4, sizes.expand(len(odds), 2)], dim=1)
+        target = torch.stack([said, standard], dim=-1)
+
+        columns, rows = {}, {}
+        ignore, across = ignoring(weight), self._across(scaling.varies)
+        tokens, to_cells = self._tokens(cells, facts), self.of_target(target)[:, :, None]
+        for i, block in enumerate(self.cell_blocks):
+            assert isinstance(block, CellBlock)
+            memory = block.summarise(tokens + to_cells, ignore)
+            tokens, columns[str(i)] = block(tokens, memory, across, self._kept(i)), memory._asdict()
+        row = self.to_row(tokens.flatten(2)) + self.target_of_row(target)
+        for i, block in enumerate(self.row_blocks):
+            assert isinstance(block, RowBlock)
+            memory = block.memory(row)
+            row, rows[str(i)] = block(row, memory, ignore), memory._asdict()
+        present = class_present(support)[which] if self.kind == "classification" else y[0] * 0 + 1
+        return TableInContextState(
+            scaling._asdict(),
+            evidence._asdict(),
+            columns,
+            rows,
+            facts,
+            weight,
+            present,
+            spread,
+        )
+
+    def _outputs(self, state: TableInContextState, x: Tensor) -> Tensor:
+        """Log-odds `(query, targets, 1)`, or quantiles of a standardised target."""
+
+        def outputs(x: Tensor) -> Tensor:
+            *_, row = self._rows_of_queries(state, x)
+            out = self.read_out(F.gelu(self.hidden(self.norm(row)))).transpose(0, 1)
+            return out + 4 * state.facts[:, :1]
+
+        return in_pieces(outputs, x, self, "predict", state_bytes(state))
+
+    def _rows_of_queries(self, state: TableInContextState, x: Tensor) -> Iterator[Tensor]:
+        """The rows `(targets, query, width)` before the first block, and after each."""
+        scaling = Scaling(**state.scaling)
+        cells = describe_cells(scaling, Evidence(**state.evidence), x)
+        tokens, across = self._tokens(cells, state.facts), self._across(scaling.varies)
+        for i, block in enumerate(self.cell_blocks):
+            tokens = block(tokens, Memory(**state.columns[str(i)]), across, self._kept(i))
+        row, ignore = self.to_row(tokens.flatten(2)), ignoring(state.weight)
+        yield row
+        for i, block in enumerate(self.row_blocks):
+            row = block(row, Memory(**state.rows[str(i)]), ignore)
+            yield row
+
+    def _tokens(self, cells: Tensor, facts: Tensor) -> Tensor:
+        """The tokens of rows `(targets, rows, readers + d, width)`: readers, then cells."""
+        readers = self.readers + self.of_facts(facts).unflatten(1, self.readers.shape)
+        each = readers[:, None].expand(-1, cells.shape[1], -1, -1)
+        return torch.cat([each, self.of_cell(cells)], dim=2)
+
+    def _across(self, varies: Tensor) -> Tensor:
+        """The bias of reading a row: nothing is read of a column that is constant."""
+        return ignoring(torch.cat([varies.new_ones(N_READERS), varies]))
+
+    def _kept(self, block: int) -> int | None:
+        """How many tokens of a row are needed after a block of cells; None for all."""
+        return N_READERS if block + 1 == len(self.cell_blocks) else None
+
+    def _pinball(self, quantiles: Tensor, y: Tensor) -> Tensor:
+        """The loss of quantiles `(query, quantiles)` of targets `(query,)`."""
+        at = torch.arange(quantiles.shape[1], device=y.device, dtype=y.dtype)
+        level = (at + 0.5) / len(at)
+        gap = y[:, None] - quantiles
+        return 2 * torch.maximum(level * gap, (level - 1) * gap).mean(dim=1)
