@@ -134,7 +134,6 @@ def _group(prior: TablePrior, split: Split, group: int) -> Task:
     """The tasks of a group, stacked."""
     tables = prior.tables(split, group)
     x = torch.from_numpy(tables.x)
-    x = torch.nn.functional.pad(x, [0, prior.n_features - x.shape[2]])
     y = torch.from_numpy(tables.y)
     if prior.kind == "classification":
         y = torch.nn.functional.one_hot(y, int(y.max()) + 1)
