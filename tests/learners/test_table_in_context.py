@@ -1,0 +1,128 @@
+"""A transformer over cells: what it does not depend on, what it learns, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from cases import tables
+from torch import Tensor
+
+from quickstudy.batching.batch import meta_gradient
+from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
+from quickstudy.learners import TableInContext
+from quickstudy.nets.pieces import PIECE
+from quickstudy.task import Examples, Task, examples, stack
+from quickstudy.tasks import TablePrior
+from quickstudy.testing import random_tasks
+
+
+def answers(learner: AnyLearner, task: Task) -> Tensor:
+    with torch.no_grad():
+        return learner.predict(learner.adapt(task.support), task.query.x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x.flip(1),
+        lambda x: torch.cat([x[:, :2], torch.full_like(x[:, :3], 7.0), x[:, 2:]], dim=1),
+        lambda x: 1000 * x + 5,
+    ],
+    ids=["order", "constant columns", "units"],
+)
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_columns_are_a_set_of_any_units(kind: str, change: Callable[[Tensor], Tensor]) -> None:
+    learner = tables(kind=kind, n_out=1).double()
+    n_out = 3 if kind == "classification" else 1
+    task = random_tasks(kind, (6,), n_out)[0]  # type: ignore[arg-type]
+    support, query = task
+    changed = Task(support._replace(x=change(support.x)), query._replace(x=change(query.x)))
+    torch.testing.assert_close(answers(learner, changed), answers(learner, task))
+
+
+def test_values_of_a_regression_have_any_units() -> None:
+    learner = tables(kind="regression", n_out=1).double()
+    support, query = random_tasks("regression", (6,), 1)[0]
+    want = 1000 * answers(learner, Task(support, query)) - 7
+    scaled = support._replace(y=1000 * support.y - 7)
+    torch.testing.assert_close(answers(learner, Task(scaled, query)), want)
+    mean, std = learner.distribution(learner.adapt(scaled), query.x) or ()
+    torch.testing.assert_close(mean, want)
+    assert (std > 0).all()
+
+
+def test_before_meta_training_it_says_how_often_each_class_is() -> None:
+    support = examples(torch.randn(8, 4), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), 3)
+    learner = TableInContext(width=8)
+    logits = learner.predict(learner.adapt(support), torch.randn(5, 4))
+    shares = torch.tensor([5 / 8, 2 / 8, 1 / 8]).expand(5, 3)
+    torch.testing.assert_close(logits.softmax(dim=1), shares)
+
+
+def test_more_classes_and_columns_than_meta_training_had() -> None:
+    x, y = torch.randn(60, 30), torch.arange(60) % 15
+    learner = tables()
+    assert answers(learner, Task(examples(x, y, 15), examples(x[:2], y[:2], 15))).shape == (2, 15)
+
+
+def test_tables_of_unequal_width_are_stacked_without_a_change() -> None:
+    learner = tables().eval()
+    narrow, wide = (random_tasks("classification", (d,), 3, seed=d)[0] for d in (4, 9))
+    narrow, wide = (
+        Task(*(Examples(*(t.float() for t in part)) for part in task))
+        for task in (narrow, wide)
+    )
+    batch = stack([narrow, wide])
+    assert batch.support.x.shape[-1] == 9
+    first = Task(*(Examples(*(t[0] for t in part)) for part in batch))
+    n, way = len(narrow.query.x), narrow.query.y.shape[1]
+    torch.testing.assert_close(answers(learner, first)[:n, :way], answers(learner, narrow))
+
+
+def test_many_queries_in_pieces_are_answered_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = tables()
+    task = random_tasks("classification", (6,), 3)[0]
+    state = learner.adapt(Examples(*(part.float() for part in task.support)))
+    x = torch.randn(3000, 6)
+    with torch.no_grad():
+        whole = learner.predict(state, x)
+        monkeypatch.setattr("quickstudy.nets.pieces.PIECE", PIECE >> 6)
+        torch.testing.assert_close(learner.predict(state, x), whole)
+
+
+def test_it_learns_which_column_counts() -> None:
+    """After some steps on made-up tables it tells apart the classes of tables it has not seen."""
+    torch.manual_seed(0)
+    learner = TableInContext(width=8, n_row_blocks=1, n_cell_blocks=1, n_seeds=2)
+    source = TablePrior(n_support=(40, 40), n_query=20, n_features=4, n_classes=2, group=16)
+    optimizer = torch.optim.Adam(learner.parameters(), lr=2e-2)
+    for step in range(20):
+        tasks = [source.task("train", 16 * step + i) for i in range(16)]
+        found = meta_gradient(learner, stack(tasks), "vmap")
+        for name, parameter in learner.named_parameters():
+            parameter.grad = found.gradients[name] / 16
+        optimizer.step()
+    right = []
+    for seed in range(10):
+        x = torch.randn(80, 5, generator=torch.Generator().manual_seed(seed))
+        y = (x[:, 3] > 0).long()
+        task = Task(examples(x[:60], y[:60], 2), examples(x[60:], y[60:], 2))
+        right.append((answers(learner, task).argmax(dim=1) == y[60:]).float().mean())
+    assert torch.stack(right).mean() >= 0.7
+
+
+def test_where_it_looks() -> None:
+    learner = tables().double()
+    support, query = random_tasks("classification", (6,), 3)[0]
+    shares = learner.support_attention(learner.adapt(support), support, query.x)
+    assert shares is not None
+    assert shares.shape == (len(query.x), 3, 2 * 2, len(support.x))
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones_like(shares[..., 0]))
+
+
+def test_pictures_are_refused() -> None:
+    with pytest.raises(UserError, match="is for rows of tables; received inputs of shape"):
+        TableInContext(width=8).adapt(examples(torch.zeros(4, 1, 8, 8), torch.arange(4) % 2, 2))
