@@ -27,6 +27,7 @@ INPUTS = {
     "mnist-runs": (1, 14, 14),
     "quadratics": (10,),
     "tables": (100,),
+    "table_prior": (100,),
     "windows": (52 + 7,),
     "eth_ucy": (16 + 10,),
     "ratings": (1 + 2,),
@@ -40,6 +41,9 @@ OWN_NETS: dict[str, Any] = {
 }
 
 
+OF_TABLES = ("tables", "table_prior")
+
+
 def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     """Noise of the shape that the recipe's tasks have."""
     shape = INPUTS.get(options["tasks"]["name"], (1,))
@@ -47,7 +51,7 @@ def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     def part(n: int) -> Any:
         if options["tasks"]["name"] == "ratings":  # Each input begins with the row of an item.
             return examples(torch.randint(6, (n, *shape)).float(), torch.randn(n, 1))
-        if len(shape) == 1 and options["tasks"]["name"] != "tables":
+        if len(shape) == 1 and options["tasks"]["name"] not in OF_TABLES:
             return examples(torch.randn(n, *shape), torch.randn(n, 1))
         return examples(torch.rand(n_way * n, *shape), torch.arange(n_way * n) % n_way, n_way)
 
@@ -73,7 +77,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
         for kind in ("learner", "net")
     }
     shape = INPUTS.get(options["tasks"]["name"], (1,))
-    of_tables = options["tasks"]["name"] == "tables"
+    of_tables = options["tasks"]["name"] in OF_TABLES
     regression = len(shape) == 1 and not of_tables
     # A training run has ten classes, and a stream of examples that is cut short here.
     runs = options["tasks"]["name"] in ("mnist-runs", "quadratics")
