@@ -222,7 +222,7 @@ def stack(tasks: Sequence[Task]) -> Task:
 
     def stacked(parts: list[Examples]) -> Examples:
         n = max(len(part.x) for part in parts)
-        if any(part.y.shape != (n, way) or rows and part.x.shape[1] != width for part in parts):
+        if any(part.y.shape != (n, way) or (rows and part.x.shape[1] != width) for part in parts):
             parts = [pad(part, n, way, width) for part in parts]
         if len(parts) == 1:  # A view, as a task may be large.
             return Examples(*(field[None] for field in parts[0]))
