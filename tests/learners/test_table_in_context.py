@@ -72,8 +72,7 @@ def test_tables_of_unequal_width_are_stacked_without_a_change() -> None:
     learner = tables().eval()
     narrow, wide = (random_tasks("classification", (d,), 3, seed=d)[0] for d in (4, 9))
     narrow, wide = (
-        Task(*(Examples(*(t.float() for t in part)) for part in task))
-        for task in (narrow, wide)
+        Task(*(Examples(*(t.float() for t in part)) for part in task)) for task in (narrow, wide)
     )
     batch = stack([narrow, wide])
     assert batch.support.x.shape[-1] == 9
