@@ -146,6 +146,7 @@ def tables(**how: Any) -> AnyLearner:
     """A transformer over cells whose last layer is not zero, as it is before meta-training."""
     learner = TableInContext(width=8, n_row_blocks=2, n_heads=2, n_seeds=2, n_quantiles=3, **how)
     nn.init.normal_(learner.read_out.weight)
+    nn.init.normal_(learner.trust.weight)
     return learner
 
 

@@ -15,13 +15,14 @@ from quickstudy.learner import Learner, Tags, state_bytes
 from quickstudy.nets.cells import N_CELL, Evidence, describe_cells, fit_cells
 from quickstudy.nets.columns import Scaling
 from quickstudy.nets.pieces import in_pieces
+from quickstudy.nets.ridges import RIDGES, Ridges, ask_ridges, fit_ridges
 from quickstudy.nets.table_transformer import CellBlock, Memory, RowBlock
 from quickstudy.nets.transformer import ignoring
 from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 
 N_READERS = 4
 """Tokens of a row that read its cells, and together become the row."""
-N_FACTS = 3
+N_FACTS = 3 + len(RIDGES)
 SURE = 1e-4
 """Least and largest share of a class, as its log-odds are taken."""
 
@@ -31,16 +32,17 @@ class TableInContextState(NamedTuple):
 
     A target is a class against the rest, or an output of a regression.
 
-    Shapes: scaling and evidence, of `quickstudy.nets.columns.Scaling` and
-    `quickstudy.nets.cells.Evidence`; columns and rows, by the number of a block, the keys and
-    values that queries read: (targets, d + readers, heads, seeds, size) of a block of cells,
-    (targets, heads, support, size) of one of rows; facts (targets, facts), of the task; weight
-    (support,), 0 for padding; present (way,), 0 for padding; spread (2, outputs), mean and standard
-    deviation of the targets of a regression.
+    Shapes: scaling, evidence and ridges, of `quickstudy.nets.columns.Scaling`,
+    `quickstudy.nets.cells.Evidence` and `quickstudy.nets.ridges.Ridges`; columns and rows, by the
+    number of a block, the keys and values that queries read: (targets, d + readers, heads, seeds,
+    size) of a block of cells, (targets, heads, support, size) of one of rows; facts (targets,
+    facts), of the task; weight (support,), 0 for padding; present (way,), 0 for padding; spread (2,
+    outputs), mean and standard deviation of the targets of a regression.
     """
 
     scaling: dict[str, Tensor]
     evidence: dict[str, Tensor]
+    ridges: dict[str, Tensor]
     columns: dict[str, dict[str, Tensor]]
     rows: dict[str, dict[str, Tensor]]
     facts: Tensor
@@ -54,13 +56,15 @@ class TableInContext(Learner[TableInContextState]):
 
     Each cell is a token. It starts from where its value stands in the column and what the targets
     are of support rows with values nearby; it reads a summary of its column, then the other cells
-    of its row. Tokens that read whole rows become rows, and these read the support rows with their
-    targets.
+    of its row. Tokens that read whole rows become rows, to which is added what some ridge
+    regressions in closed form say of them; rows then read the support rows with their targets.
 
     adapt:    c_ij = f(place of x_ij in column j, targets of other rows near that place)
               c_ij += read(summary of column j),  c_ij += read(c_i1, ..., c_id)
-              r_i = W readers_i + V y_i,  r_i += read(r_1, ..., r_n)
-    predict:  the same for a query, without y;  s_k = MLP(r) + log-odds of class k in the support
+              r_i = W readers_i + U g_i + V y_i,  r_i += read(r_1, ..., r_n)
+              g_i = ridge regressions of the other rows, by several kernels and penalties
+    predict:  the same for a query, without y
+              s_k = MLP(r) + trust(r)^T g + log-odds of class k in the support
               log p_k = log sigmoid(s_k), each class against the rest; in regression quantiles of y,
               whose mean is the prediction
 
@@ -81,9 +85,9 @@ class TableInContext(Learner[TableInContextState]):
     not matter, nor do the units of a column, nor one that is constant in the support.
 
     Differs from the papers: there is no vector for a class, as each is told from the rest in a pass
-    of its own, so that none has a place; cells know from the start, without a parameter, what the
-    targets near their value are, which takes little meta-training; columns are read through
-    summaries, so that rows are compared with each other only once they are whole.
+    of its own, so that none has a place; cells and rows know from the start, without a
+    parameter, what the targets near them are, which takes little meta-training; columns are read
+    through summaries, so that rows are compared with each other only once they are whole.
 
     Meta-training asks of each task its first class alone, as the classes of made-up tables come in
     no order.
@@ -125,12 +129,15 @@ class TableInContext(Learner[TableInContextState]):
             CellBlock(width, n_heads, n_seeds) for _ in range(n_cell_blocks)
         )
         self.to_row, self.target_of_row = nn.Linear(row, row), nn.Linear(2, row)
+        self.of_ridges = nn.Linear(len(RIDGES), row)
         self.row_blocks = nn.ModuleList(RowBlock(row, n_heads) for _ in range(n_row_blocks))
         self.norm, self.hidden = nn.LayerNorm(row), nn.Linear(row, row)
-        # Zero, so that before meta-training it says how often each class is.
         self.read_out = nn.Linear(row, 1 if kind == "classification" else n_quantiles)
-        nn.init.zeros_(self.read_out.weight)
-        nn.init.zeros_(self.read_out.bias)
+        self.trust = nn.Linear(row, len(RIDGES))
+        # Zero, so that before meta-training it says how often each class is.
+        for last in (self.read_out, self.trust):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def adapt(self, support: Examples) -> TableInContextState:
         if support.x.ndim != 2:
@@ -185,8 +192,11 @@ class TableInContext(Learner[TableInContextState]):
         else:
             odds, said, spread = 0 * mean, standard, torch.stack([mean, std])
         scaling, evidence, cells = fit_cells(x, standard, weight)
+        ridges, left_out = fit_ridges(scaling, x, standard, weight)
         sizes = torch.stack([n.log() / 5, (1 + scaling.varies.sum()).log() / 4])
-        facts = torch.cat([odds[:, None] / 4, sizes.expand(len(odds), 2)], dim=1)
+        facts = torch.cat(
+            [odds[:, None] / 4, sizes.expand(len(odds), 2), left_out.error.clamp(max=4) - 1], dim=1
+        )
         target = torch.stack([said, standard], dim=-1)
 
         columns, rows = {}, {}
@@ -196,7 +206,8 @@ class TableInContext(Learner[TableInContextState]):
             assert isinstance(block, CellBlock)
             memory = block.summarise(tokens + to_cells, ignore)
             tokens, columns[str(i)] = block(tokens, memory, across, self._kept(i)), memory._asdict()
-        row = self.to_row(tokens.flatten(2)) + self.target_of_row(target)
+        row = self.to_row(tokens.flatten(2)) + self.of_ridges(left_out.said.clamp(-4, 4))
+        row = row + self.target_of_row(target)
         for i, block in enumerate(self.row_blocks):
             assert isinstance(block, RowBlock)
             memory = block.memory(row)
@@ -205,6 +216,7 @@ class TableInContext(Learner[TableInContextState]):
         return TableInContextState(
             scaling._asdict(),
             evidence._asdict(),
+            ridges._asdict(),
             columns,
             rows,
             facts,
@@ -218,8 +230,9 @@ class TableInContext(Learner[TableInContextState]):
 
         def outputs(x: Tensor) -> Tensor:
             *_, row = self._rows_of_queries(state, x)
-            out = self.read_out(F.gelu(self.hidden(self.norm(row)))).transpose(0, 1)
-            return out + 4 * state.facts[:, :1]
+            hidden = F.gelu(self.hidden(self.norm(row)))
+            trusted = (self.trust(hidden) * self._of_ridges(state, x)).sum(dim=-1, keepdim=True)
+            return (self.read_out(hidden) + trusted).transpose(0, 1) + 4 * state.facts[:, :1]
 
         return in_pieces(outputs, x, self, "predict", state_bytes(state))
 
@@ -230,11 +243,16 @@ class TableInContext(Learner[TableInContextState]):
         tokens, across = self._tokens(cells, state.facts), self._across(scaling.varies)
         for i, block in enumerate(self.cell_blocks):
             tokens = block(tokens, Memory(**state.columns[str(i)]), across, self._kept(i))
-        row, ignore = self.to_row(tokens.flatten(2)), ignoring(state.weight)
+        row = self.to_row(tokens.flatten(2)) + self.of_ridges(self._of_ridges(state, x))
+        ignore = ignoring(state.weight)
         yield row
         for i, block in enumerate(self.row_blocks):
             row = block(row, Memory(**state.rows[str(i)]), ignore)
             yield row
+
+    def _of_ridges(self, state: TableInContextState, x: Tensor) -> Tensor:
+        """What each regression says of queries `(targets, query, ridges)`."""
+        return ask_ridges(Scaling(**state.scaling), Ridges(**state.ridges), x).clamp(-4, 4)
 
     def _tokens(self, cells: Tensor, facts: Tensor) -> Tensor:
         """The tokens of rows `(targets, rows, readers + d, width)`: readers, then cells."""

@@ -1,0 +1,92 @@
+"""Ridge regressions on whole rows of a table, by several kernels: fitted in closed form.
+
+What they say of a support row leaves the row itself out, so that it can be trusted as much as what
+they say of a query.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from quickstudy.nets.columns import Scaling, scale
+
+SHARPNESS = (0.5, 2.0)
+"""Of the two Gaussian kernels, exp(-sharpness * squared distance), beside the linear one."""
+RIDGES = ((0, 0.01), (0, 0.3), (0, 10.0), (1, 0.03), (1, 0.5), (2, 0.3))
+"""The kernel and the penalty of each regression."""
+
+
+class Ridges(NamedTuple):
+    """Fitted regressions.
+
+    Shapes: rows (support, 2d), the features of the support; dual (ridges, targets, support).
+    """
+
+    rows: Tensor
+    dual: Tensor
+
+
+class LeftOut(NamedTuple):
+    """What the regressions say of the support, each row left out.
+
+    Shapes: said (targets, support, ridges), standardised targets; error (targets, ridges), the mean
+    squared error.
+    """
+
+    said: Tensor
+    error: Tensor
+
+
+def fit_ridges(scaling: Scaling, x: Tensor, t: Tensor, weight: Tensor) -> tuple[Ridges, LeftOut]:
+    """Fits the regressions of standardised targets.
+
+    Args:
+        scaling: Of the support.
+        x: Inputs `(support, d)`.
+        t: Targets `(targets, support)` with mean 0 and variance 1, 0 for padding.
+        weight: 1 for a row, 0 for padding `(support,)`.
+    """
+    rows = _features(scaling, x) * weight[:, None]
+    both = weight[:, None] * weight
+    eye = torch.eye(len(weight), dtype=x.dtype, device=x.device)
+    kernels = [kernel * both for kernel in _kernels(rows, rows)]
+    # The mean of the targets without a row is not 0: what a constant target gives corrects it.
+    targets = torch.cat([t, weight[None]])
+    n = weight.sum()
+    mean_of_others = -t / (n - 1).clamp(min=1)
+    dual, said = [], []
+    for kernel, penalty in RIDGES:
+        inverse = torch.linalg.inv(kernels[kernel] + penalty * eye)
+        solved = targets @ inverse
+        left_out = targets - solved / torch.diagonal(inverse)
+        dual.append(solved[:-1])
+        said.append((left_out[:-1] - mean_of_others * left_out[-1:] + mean_of_others) * weight)
+    found = torch.stack(said, dim=-1)
+    error = ((found - t[..., None]).square() * weight[:, None]).sum(dim=1) / n
+    return Ridges(rows, torch.stack(dual)), LeftOut(found, error)
+
+
+def ask_ridges(scaling: Scaling, fitted: Ridges, x: Tensor) -> Tensor:
+    """What the regressions say of queries `(query, d)`: `(targets, query, ridges)`."""
+    kernels = _kernels(_features(scaling, x), fitted.rows)
+    said = [dual @ kernels[kernel].T for (kernel, _), dual in zip(RIDGES, fitted.dual, strict=True)]
+    return torch.stack(said, dim=-1)
+
+
+def _features(scaling: Scaling, x: Tensor) -> Tensor:
+    """Values and quantiles of each column that varies, of mean squared length 1."""
+    z, u = scale(scaling, x)
+    ranks = math.sqrt(3) * (2 * u - 1) * scaling.varies
+    width = 2 * scaling.varies.sum().clamp(min=1)
+    return torch.cat([z, ranks], dim=1) / width.sqrt()
+
+
+def _kernels(a: Tensor, b: Tensor) -> list[Tensor]:
+    """The linear kernel and the Gaussian ones of rows with rows `(a, b)`."""
+    linear = a @ b.T
+    apart = a.square().sum(dim=1)[:, None] + b.square().sum(dim=1) - 2 * linear
+    return [linear, *((-sharpness * apart.clamp(min=0)).exp() for sharpness in SHARPNESS)]
