@@ -23,12 +23,12 @@ SHRINK = 1.0
 class Evidence(NamedTuple):
     """What the support says about targets, by the place in each column.
 
-    Shapes: total (widths, targets, d, BINS), kernel sums of the standardised targets; count
-    (widths, d, BINS), of the rows.
+    Shapes: total (widths, targets, d, BINS), kernel sums of the standardised targets; near
+    (widths, d, BINS), those of ones.
     """
 
     total: Tensor
-    count: Tensor
+    near: Tensor
 
 
 def fit_cells(x: Tensor, t: Tensor, weight: Tensor) -> tuple[Scaling, Evidence, Tensor]:
@@ -47,7 +47,7 @@ def fit_cells(x: Tensor, t: Tensor, weight: Tensor) -> tuple[Scaling, Evidence, 
     places, kernels = _places(u), _kernels(x)
     counted = places * weight[:, None, None]
     # One product of matrices: targets by rows, rows by all places of all columns.
-    total = (t @ counted.flatten(1)).unflatten(1, places.shape[1:])
+    total = (t @ counted.flatten(1)).view(len(t), *places.shape[1:])
     evidence = Evidence(
         torch.einsum("tdb,hbc->htdc", total, kernels),
         torch.einsum("db,hbc->hdc", counted.sum(dim=0), kernels),
@@ -71,7 +71,7 @@ def _cells(
 ) -> Tensor:
     """Numbers of each cell; without each row's own part of the evidence, where it is given."""
     total = torch.einsum("ndb,htdb->htnd", places, evidence.total)
-    count = torch.einsum("ndb,hdb->hnd", places, evidence.count)[:, None]
+    count = torch.einsum("ndb,hdb->hnd", places, evidence.near)[:, None]
     if without is not None:
         own, t, weight = without
         own, t = own[:, None], t[:, :, None]
