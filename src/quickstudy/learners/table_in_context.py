@@ -28,7 +28,7 @@ SURE = 1e-4
 
 
 class TableInContextState(NamedTuple):
-    """What a pass over the support leaves behind.
+    """The result of a pass over the support.
 
     A target is a class against the rest, or an output of a regression.
 
@@ -251,7 +251,7 @@ class TableInContext(Learner[TableInContextState]):
             yield row
 
     def _of_ridges(self, state: TableInContextState, x: Tensor) -> Tensor:
-        """What each regression says of queries `(targets, query, ridges)`."""
+        """Predictions of each regression for queries `(targets, query, ridges)`."""
         return ask_ridges(Scaling(**state.scaling), Ridges(**state.ridges), x).clamp(-4, 4)
 
     def _tokens(self, cells: Tensor, facts: Tensor) -> Tensor:

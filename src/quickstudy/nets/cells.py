@@ -21,7 +21,7 @@ SHRINK = 1.0
 
 
 class Evidence(NamedTuple):
-    """What the support says about targets, by the place in each column.
+    """Sums of the targets of the support, by the place in each column.
 
     Shapes: total (widths, targets, d, BINS), kernel sums of the standardised targets; near
     (widths, d, BINS), those of ones.

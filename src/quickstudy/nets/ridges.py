@@ -31,7 +31,7 @@ class Ridges(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """What the regressions say of the support, each row left out.
+    """Predictions for the support, each row left out.
 
     Shapes: said (targets, support, ridges), standardised targets; error (targets, ridges), the mean
     squared error.
@@ -71,7 +71,7 @@ def fit_ridges(scaling: Scaling, x: Tensor, t: Tensor, weight: Tensor) -> tuple[
 
 
 def ask_ridges(scaling: Scaling, fitted: Ridges, x: Tensor) -> Tensor:
-    """What the regressions say of queries `(query, d)`: `(targets, query, ridges)`."""
+    """Predictions for queries `(query, d)`: `(targets, query, ridges)`."""
     kernels = _kernels(_features(scaling, x), fitted.rows)
     said = [dual @ kernels[kernel].T for (kernel, _), dual in zip(RIDGES, fitted.dual, strict=True)]
     return torch.stack(said, dim=-1)

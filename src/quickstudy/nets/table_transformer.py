@@ -14,7 +14,7 @@ from quickstudy.nets.transformer import attend, attention_shares
 
 
 class Memory(NamedTuple):
-    """What is read by attention.
+    """Keys and values that attention reads.
 
     Shapes: key, value (..., heads, tokens, d).
     """
@@ -54,7 +54,7 @@ class Reading(nn.Module):
         return Memory(self._split(key), self._split(value))
 
     def forward(self, tokens: Tensor, memory: Memory, bias: Tensor | None = None) -> Tensor:
-        """What tokens (..., m, width) read; bias broadcasts to (..., heads, m, n)."""
+        """Values that tokens (..., m, width) read; bias broadcasts to (..., heads, m, n)."""
         query = self._split(self.query(tokens))
         if transformed() or torch.compiler.is_exporting():
             read = attend(query, memory.key, memory.value, bias)
