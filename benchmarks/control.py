@@ -47,8 +47,8 @@ LEARN: dict[str, dict[str, Any]] = {
 }
 """The trainings by family; all else is the default of these tasks."""
 LEARNERS: dict[str, dict[str, Any]] = {
-    "PolicyMAML": {"name": "PolicyMAML", "inner_lr": 0.03},
-    "ProMP": {"name": "ProMP", "inner_lr": 0.03},
+    "PolicyMAML": {"name": "PolicyMAML"},
+    "ProMP": {"name": "ProMP"},
 }
 N_WORLDS = 200
 BANDITS = ((5, 10), (10, 10), (5, 100), (10, 100))

@@ -26,7 +26,8 @@ class Making:
         torch.manual_seed(0)
         (n_in,) = world.observation_shape
         net = nn.Sequential(nn.Linear(n_in, 8), nn.Tanh(), nn.Linear(8, world.n_out))
-        return self.learner(net, world, **self.options)
+        plain = {"inner_lr": 0.1, "smoothing": 1.0, "std": world.action_limit}
+        return self.learner(net, world, **plain | self.options)
 
 
 POLICIES: dict[str, tuple[Making, World]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +108,7 @@ class _Ended(Honest):
         return super().update(state, self._as_if(played))
 
     def task_loss(self, task: Task) -> Tensor:
-        query: Any = task.query
-        return super().task_loss(task._replace(query=self._as_if(query)))
+        return super().task_loss(Task(*(self._as_if(cast(Rollouts, part)) for part in task)))
 
     def _as_if(self, played: Rollouts) -> Rollouts:
         return played._replace(terminated=torch.full_like(played.terminated, self.ended))

@@ -28,8 +28,8 @@ class MultiTaskPolicy(Policy):
         inner_lr: Step size of an update in eval mode; 0 for none.
         discount: Factor by which a reward counts less a step later.
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
-        std: Standard deviation at the start of each number of an action that is a vector; the
-            limit of actions in the world, or 1 where there is none, if omitted.
+        std: Standard deviation at the start of each number of an action that is a vector; half
+            the limit of actions in the world, or 1 where there is none, if omitted.
 
     Example:
         >>> from quickstudy.domains.control import PointGoal, WorldTasks
@@ -42,9 +42,9 @@ class MultiTaskPolicy(Policy):
         self,
         net: nn.Module,
         world: World,
-        inner_lr: float = 0.1,
+        inner_lr: float = 0.01,
         discount: float = 0.99,
-        smoothing: float = 1.0,
+        smoothing: float = 0.9,
         std: float | None = None,
     ) -> None:
         super().__init__(net, world, inner_lr, discount, smoothing, std)

@@ -23,7 +23,7 @@ class PolicyMAML(Policy):
 
         update:     phi_{k+1} = phi_k + inner_lr * grad J(phi_k; episodes of round k)
         J(phi; D) = mean over the steps of D of  pi_phi(a|o) / pi_D(a|o) * A(o, a)
-        loss:       -J(phi_K; episodes played by phi_K)
+        loss:       -mean over k = 1 .. K of J(phi_k; episodes played by phi_k)
 
     pi_D is the behaviour policy, which played D, a constant. The ratio to it keeps part of what the
     second derivative of `log pi * A` leaves out, DiCE all of it: see `quickstudy.play.surrogate`.
@@ -36,11 +36,12 @@ class PolicyMAML(Policy):
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
         estimator: `"ratio"`, or `"dice"`, whose second derivative is unbiased and noisier.
         meta_gradient: See `quickstudy.inner.descent.descend`.
-        std: Standard deviation at the start of each number of an action that is a vector; the
-            limit of actions in the world, or 1 where there is none, if omitted.
+        std: Standard deviation at the start of each number of an action that is a vector; half
+            the limit of actions in the world, or 1 where there is none, if omitted.
 
-    Differs from the paper: plain gradient steps of the outer optimizer in place of TRPO, as of all
-    learners here; advantages have mean 0 and standard deviation 1 within a world and round.
+    Differs from the paper: every update counts in the loss, not the last alone, so that a user who
+    plays one round is served as well (as in Antoniou et al.: How to Train Your MAML, ICLR 2019);
+    plain gradient steps of the outer optimizer in place of TRPO, as of all learners here; advantages have mean 0 and standard deviation 1 within a world and round.
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017, algorithm 3; Rothfuss et
     al.: ProMP, ICLR 2019, section 5 (ratio); Foerster et al.: DiCE, ICML 2018.
@@ -56,9 +57,9 @@ class PolicyMAML(Policy):
         self,
         net: nn.Module,
         world: World,
-        inner_lr: float = 0.1,
+        inner_lr: float = 0.01,
         discount: float = 0.99,
-        smoothing: float = 1.0,
+        smoothing: float = 0.9,
         estimator: Estimator = "ratio",
         meta_gradient: MetaGradient = "exact",
         std: float | None = None,
@@ -84,6 +85,13 @@ class PolicyMAML(Policy):
         return dice(self.log_probability(state, played), advantage, played.weight)
 
     def task_loss(self, task: Task) -> Tensor:
-        played = cast(Rollouts, task.query).round(0)
-        advantage = advantages(played, self.discount, self.smoothing)
-        return -self.surrogate(self.adapt(task.support), played, advantage)
+        support, query = cast(Rollouts, task.support), cast(Rollouts, task.query)
+        n_updates = support.reward.shape[0]
+        state, total = self.begin(), query.reward.new_zeros(())
+        for k in range(n_updates):
+            state = self.update(state, support.round(k))
+            # What this policy played: before the next update, or as the query.
+            played = query.round(0) if k + 1 == n_updates else support.round(k + 1)
+            advantage = advantages(played, self.discount, self.smoothing)
+            total = total - self.surrogate(state, played, advantage)
+        return total / n_updates

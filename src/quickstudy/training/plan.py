@@ -32,8 +32,8 @@ LEARNERS = {
 # A row for each item is seen in few tasks: it needs large steps, which end small.
 _OF_ITEMS: JSON = {"steps": 400, "outer_lr": 1e-2, "schedule": "cosine", "valid_every": 50}
 # A world costs much, and its gradient is noisy: few steps of many worlds.
-_OF_WORLDS: JSON = {"steps": 100, "meta_batch": 20, "outer_lr": 3e-3, "clip": 1.0}
-_OF_WORLDS |= {"valid_every": 25, "valid_tasks": 40}
+_OF_WORLDS: JSON = {"steps": 100, "meta_batch": 20, "outer_lr": 1.5e-3, "schedule": "cosine"}
+_OF_WORLDS |= {"clip": 1.0, "valid_every": 10, "valid_tasks": 40}
 TRAINING: dict[str, JSON] = {
     **dict.fromkeys(("ratings", "interactions"), _OF_ITEMS),
     **dict.fromkeys(catalog.WORLDS, _OF_WORLDS),
