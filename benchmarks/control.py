@@ -42,13 +42,17 @@ WORLDS: dict[str, World] = {
 }
 LEARN: dict[str, dict[str, Any]] = {
     "point-goal": {"tasks": {"name": "point-goal", "n_updates": 2}},
-    "point-goal, sparse": {"tasks": {"name": "point-goal", "n_updates": 2, "sparse": True}},
-    "reach": {"tasks": {"name": "reach", "n_updates": 2}},
+    "point-goal, sparse": {
+        "tasks": {"name": "point-goal", "n_updates": 2, "sparse": True},
+        "learner": {"inner_lr": 0.03},
+        "steps": 60,
+    },
+    "reach": {"tasks": {"name": "reach", "n_updates": 2}, "steps": 60},
 }
 """The trainings by family; all else is the default of these tasks."""
 LEARNERS: dict[str, dict[str, Any]] = {
-    "PolicyMAML": {"name": "PolicyMAML"},
-    "ProMP": {"name": "ProMP"},
+    "PolicyMAML": {},
+    "ProMP": {"outer_lr": 5e-4},
 }
 N_WORLDS = 200
 BANDITS = ((5, 10), (10, 10), (5, 100), (10, 100))
@@ -143,7 +147,8 @@ def bandits(n_worlds: int, seed: int) -> dict[str, Any]:
 def learn(family: str, learner: str, seed: int, folder: Path) -> dict[str, Any]:
     """The return after 0 to 3 updates of a policy and of its opponents, in the same trials."""
     name = f"{family}-{learner}-{seed}".replace(", ", "-").lower()
-    options = {**LEARN[family], "learner": LEARNERS[learner], "seed": seed, "pooled": 1.0}
+    options = {**LEARN[family], **LEARNERS[learner], "seed": seed, "pooled": 1.0}
+    options["learner"] = {"name": learner, **LEARN[family].get("learner", {})}
     run = folder / name
     run_training(resolve({**options, "out": str(run)}), show=False)
     settings = Evaluation(n_tasks=N_WORLDS, minutes=0)

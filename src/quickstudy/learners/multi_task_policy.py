@@ -28,8 +28,8 @@ class MultiTaskPolicy(Policy):
         inner_lr: Step size of an update in eval mode; 0 for none.
         discount: Factor by which a reward counts less a step later.
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
-        std: Standard deviation at the start of each number of an action that is a vector; half
-            the limit of actions in the world, or 1 where there is none, if omitted.
+        std: Standard deviation at the start of each number of an action that is a vector; the
+            `spread` of the world if omitted.
 
     Example:
         >>> from quickstudy.domains.control import PointGoal, WorldTasks

@@ -42,8 +42,8 @@ class Policy(Learner[PolicyState], ABC):
         inner_lr: Step size of an update.
         discount: Factor by which a reward counts less a step later.
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
-        std: Standard deviation at the start of each number of an action that is a vector; half
-            the limit of actions in the world, or 1 where there is none, if omitted.
+        std: Standard deviation at the start of each number of an action that is a vector; the
+            `spread` of the world if omitted.
 
     Raises:
         UserError: A number is out of its range, or the network has a norm that looks at more than
@@ -89,7 +89,7 @@ class Policy(Learner[PolicyState], ABC):
         self.inner_lr, self.discount, self.smoothing = inner_lr, discount, smoothing
         self.actions = actions_of(world)
         if world.action_size is not None:
-            spread = std or (world.action_limit or 2.0) / 2
+            spread = std or world.spread or (world.action_limit or 2.0) / 2
             start = torch.full((world.action_size,), spread).log()
             self.log_std = nn.Parameter(start)
         # At the start: a loaded model takes no gradients, and adapts nevertheless.

@@ -36,12 +36,13 @@ class PolicyMAML(Policy):
         smoothing: lambda of generalised advantage estimation; 1 for returns less the baseline.
         estimator: `"ratio"`, or `"dice"`, whose second derivative is unbiased and noisier.
         meta_gradient: See `quickstudy.inner.descent.descend`.
-        std: Standard deviation at the start of each number of an action that is a vector; half
-            the limit of actions in the world, or 1 where there is none, if omitted.
+        std: Standard deviation at the start of each number of an action that is a vector; the
+            `spread` of the world if omitted.
 
     Differs from the paper: every update counts in the loss, not the last alone, so that a user who
     plays one round is served as well (as in Antoniou et al.: How to Train Your MAML, ICLR 2019);
-    plain gradient steps of the outer optimizer in place of TRPO, as of all learners here; advantages have mean 0 and standard deviation 1 within a world and round.
+    plain gradient steps of the outer optimizer in place of TRPO, as of all learners here;
+    advantages have mean 0 and standard deviation 1 within a world and round.
 
     Source: Finn, Abbeel, Levine: Model-Agnostic Meta-Learning, ICML 2017, algorithm 3; Rothfuss et
     al.: ProMP, ICLR 2019, section 5 (ratio); Foerster et al.: DiCE, ICML 2018.

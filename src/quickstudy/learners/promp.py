@@ -35,8 +35,8 @@ class ProMP(Policy):
         passes: Outer steps on the episodes of one practice.
         clip: Bound of the ratio of the adapted policies, between 0 and 1.
         kl_weight: Weight of the divergence of the policies before each update.
-        std: Standard deviation at the start of each number of an action that is a vector; half
-            the limit of actions in the world, or 1 where there is none, if omitted.
+        std: Standard deviation at the start of each number of an action that is a vector; the
+            `spread` of the world if omitted.
 
     Differs from the paper: the divergence is estimated by the actions that were drawn rather than
     computed from both distributions, as episodes keep log-probabilities alone (the same on average,

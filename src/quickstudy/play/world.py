@@ -101,6 +101,8 @@ class World(ABC):
         action_size: Numbers of such a vector; None where actions are chosen.
         action_limit: The largest number of such a vector, either way, beyond which a world clips
             it; None where it does not.
+        spread: Standard deviation of the numbers of such a vector from which policies start, so
+            that they find out about the world; half the limit, or 1, where a world says none.
         horizon: Steps after which an episode is cut off, at most.
         n_initial: Random numbers of the beginning of an episode.
         n_transition: Random numbers of a step.
@@ -119,6 +121,7 @@ class World(ABC):
     n_actions: int | None = None
     action_size: int | None = None
     action_limit: float | None = None
+    spread: float | None = None
     horizon: int
     n_initial: int = 0
     n_transition: int = 0

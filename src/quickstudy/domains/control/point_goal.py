@@ -81,6 +81,8 @@ class PointGoal(World):
     def __init__(self, sparse: bool = False, horizon: int = 100) -> None:
         self.sparse = sparse
         self.radius = NEAR if sparse else None
+        # Sparse rewards are found by those who wander off.
+        self.spread = 0.15 if sparse else 0.05
         at_least("PointGoal", 1, horizon=horizon)
         self.horizon = horizon
         self.success_rule = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from quickstudy.domains.control.tuning import with_tuned_rate
@@ -25,10 +24,9 @@ def from_scratch(net: nn.Module, world: World, source: TaskSource) -> Policy:
     """
     n_features = net.n_features
     assert isinstance(n_features, int)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        head = nn.Linear(n_features, world.n_out)
-    nn.init.normal_(head.weight, std=0.01)
+    # Zero, as the meta-learners begin: a policy that drifts has less to learn from.
+    head = nn.Linear(n_features, world.n_out)
+    nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return with_tuned_rate(MultiTaskPolicy(nn.Sequential(net, head), world), source)
 
