@@ -25,7 +25,7 @@ def from_scratch(net: nn.Module, world: World, source: TaskSource) -> Policy:
     n_features = net.n_features
     assert isinstance(n_features, int)
     # Zero, as the meta-learners begin: a policy that drifts has less to learn from.
-    head = nn.Linear(n_features, world.n_out)
+    head = nn.utils.skip_init(nn.Linear, n_features, world.n_out)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return with_tuned_rate(MultiTaskPolicy(nn.Sequential(net, head), world), source)
