@@ -8,6 +8,7 @@ from quickstudy.domains.control.tuning import with_tuned_rate
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.multi_task_policy import MultiTaskPolicy
 from quickstudy.learners.policy import Policy
+from quickstudy.nets.adapter import ZeroLinear
 from quickstudy.play.world import World
 from quickstudy.tasks.source import TaskSource
 
@@ -25,9 +26,7 @@ def from_scratch(net: nn.Module, world: World, source: TaskSource) -> Policy:
     n_features = net.n_features
     assert isinstance(n_features, int)
     # Zero, as the meta-learners begin: a policy that drifts has less to learn from.
-    head = nn.utils.skip_init(nn.Linear, n_features, world.n_out)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    head = ZeroLinear(n_features, world.n_out)
     return with_tuned_rate(MultiTaskPolicy(nn.Sequential(net, head), world), source)
 
 
