@@ -27,6 +27,7 @@ def from_scratch(net: nn.Module, world: World, source: TaskSource) -> Policy:
     assert isinstance(n_features, int)
     # Zero, as the meta-learners begin: a policy that drifts has less to learn from.
     head = ZeroLinear(n_features, world.n_out)
+    nn.init.zeros_(head.bias)
     return with_tuned_rate(MultiTaskPolicy(nn.Sequential(net, head), world), source)
 
 
