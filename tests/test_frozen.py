@@ -15,7 +15,7 @@ import quickstudy as qs
 from quickstudy.cli.main import main
 from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedPictures
-from quickstudy.models.frozen import frozen, tables, write_run
+from quickstudy.models.frozen import frozen, linear_tables, write_run
 
 TEXTS = ["where is my card", "card is late", "my card", "reset the pin", "new pin", "forgot a pin"]
 LABELS = ["card"] * 3 + ["pin"] * 3
@@ -51,17 +51,17 @@ def test_rows_are_learned_at_once():
     X, y = load_iris(return_X_y=True)
     shuffled = np.random.default_rng(0).permutation(150)
     support, query = shuffled[:15], shuffled[15:]
-    clf = tables().adapt(X[support], y[support])
+    clf = linear_tables().adapt(X[support], y[support])
     assert (clf.predict(X[query]) == y[query]).mean() > 0.8
     rows = [["red", 1.0], ["blue", 2.0], ["red", None]]
-    assert tables().adapt(rows, ["a", "b", "a"]).predict([["red", 1.5]]).tolist() == ["a"]
+    assert linear_tables().adapt(rows, ["a", "b", "a"]).predict([["red", 1.5]]).tolist() == ["a"]
 
 
 def test_what_is_saved_predicts_the_same(tmp_path):
     X, y = load_iris(return_X_y=True)
     for model, support, labels in (
         (frozen(tiny_texts()), TEXTS, LABELS),
-        (tables(), X[::10], y[::10]),
+        (linear_tables(), X[::10], y[::10]),
     ):
         clf = model.adapt(support, labels)
         clf.save(tmp_path / "mine.task")
@@ -124,7 +124,8 @@ def test_what_does_not_fit_is_told(words, message, tmp_path, capsys):
 
 
 def test_every_name_makes_a_model():
-    modality = {"photos": "pictures", "sentences": "texts", "tables": "rows"}
+    modality = {"photos": "pictures", "sentences": "texts"}
+    modality |= {"tables": "rows", "tables-linear": "rows"}
     for name, takes in modality.items():
         assert qs.model(name).preprocess.modality == takes
         assert qs.load(name).fingerprint == qs.model(name).fingerprint
@@ -134,7 +135,7 @@ def test_every_name_makes_a_model():
 
 
 def test_a_model_without_meta_training_can_be_a_run_directory(tmp_path):
-    for name in ("photos", "tables"):
+    for name in ("photos", "tables-linear"):
         model = qs.model(name)
         write_run(model, tmp_path / name)
         again = qs.load(tmp_path / name)

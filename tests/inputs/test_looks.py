@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits, load_sample_images
 
-from quickstudy.inputs.looks import holds_sentences, is_drawing, look
+from quickstudy.inputs.looks import MOST_ROWS, holds_sentences, is_drawing, look
 
 
 def crops(n=10):
@@ -68,6 +68,8 @@ def test_a_folder_or_table_says_which_encoder_fits(tmp_path):
     (tmp_path / "notes" / "a" / "1.txt").write_text("so it is")
     (tmp_path / "intents.csv").write_text("text,label\nwhere is it,a\nreset my pin,b\n")
     (tmp_path / "rows.csv").write_text("size,colour,label\n1.5,red,a\n2.5,dark blue,b\n")
+    many = "".join(f"{i},a\n" for i in range(MOST_ROWS + 1))
+    (tmp_path / "many.csv").write_text("size,label\n" + many)
     (tmp_path / "intents.jsonl").write_text('{"text": "a", "label": "b"}\n')
     found = {path.name: look(path).fits for path in tmp_path.iterdir()}
     assert found == {
@@ -76,6 +78,7 @@ def test_a_folder_or_table_says_which_encoder_fits(tmp_path):
         "notes": "sentences",
         "intents.csv": "sentences",
         "rows.csv": "tables",
+        "many.csv": "tables-linear",
         "intents.jsonl": "sentences",
     }
     assert look(tmp_path / "photos").reason == "10 of 10 pictures looked at have colours or shades"

@@ -33,9 +33,9 @@ class EncoderChoice:
     """The frozen encoder of a model without meta-training.
 
     Args:
-        name: photos, drawings or sentences; tables for rows of numbers and names; or auto, which
-            looks at the support and says what it took. Where neither a run nor an encoder is given
-            it is auto.
+        name: photos, drawings or sentences; tables for rows of numbers and names, tables-linear for
+            many of them; or auto, which looks at the support and says what it took. Where neither a
+            run nor an encoder is given it is auto.
         backend: What computes its features: torch, or onnx for ONNX Runtime. Where omitted, what a
             run says, or else torch.
     """

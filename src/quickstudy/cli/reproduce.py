@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -39,9 +40,10 @@ def reproduce(
 
     A recipe is a YAML file with one or two `profiles`: `cpu` takes minutes on two cores, `paper` is
     the published set-up in full. In each, `train` holds options of `quickstudy train`, `evaluate` a
-    list of options of `quickstudy evaluate` (or the `splits` of `quickstudy tables`), each with
-    `expect`, the bar as `at_least` or `at_most` (of the accuracy or mean squared error, or of the
-    `metric` it names), and `recorded`, what an earlier run measured.
+    list of options of `quickstudy evaluate` (or of `quickstudy tables`: `splits`, and `path` where
+    a run of made-up tables is measured on a folder of real ones), each with `expect`, the bar as
+    `at_least` or `at_most` (of the accuracy or mean squared error, or of the `metric` it names),
+    and `recorded`, what an earlier run measured.
 
     Args:
         recipe: The YAML file.
@@ -49,7 +51,7 @@ def reproduce(
         out: Run directory; `runs/` and the recipe's name where omitted. A run that is there is
             continued.
         data_dir: Folder of the original files of the data set, the one that the recipe names or
-            that holds the files it names.
+            that holds the files it names; also of the tables that it is measured on.
         record: Whether the results are written into the recipe as the recorded ones.
 
     Returns:
@@ -64,9 +66,9 @@ def reproduce(
     plan = content["profiles"][profile]
     out = out or Path("runs") / (recipe.stem if profile == "cpu" else f"{recipe.stem}-{profile}")
     settings = {**plan["train"], "out": out}
+    evaluations = [_checked(recipe, entry, data_dir) for entry in plan["evaluate"]]
     if data_dir is not None:
-        settings["tasks"] = _with_data(settings["tasks"], data_dir)
-    evaluations = [_checked(recipe, entry) for entry in plan["evaluate"]]
+        settings["tasks"] = _with_data(settings["tasks"], data_dir, evaluations)
     result = run_training(resolve(settings), resume="auto")
     if result.stopped == "interrupted":
         return 130
@@ -116,9 +118,12 @@ def reproduce(
     return 0 if all_reached else 1
 
 
-def _with_data(tasks: JSON, folder: Path) -> JSON:
+def _with_data(tasks: JSON, folder: Path, evaluations: Sequence[JSON]) -> JSON:
     """The tasks of a recipe with their data in this folder."""
     parameters = inspect.signature(catalog.tasks_builder(tasks["name"])).parameters
+    made_up = not parameters.keys() & {"data_dir", *FILES}
+    if made_up and any("path" in options for options in evaluations):
+        return tasks  # the folder is that of the evaluation alone
     if "data_dir" in parameters:
         return {**tasks, "data_dir": folder}
     places = {place: Path(tasks[place]) for place in FILES if place in tasks}
@@ -126,12 +131,12 @@ def _with_data(tasks: JSON, folder: Path) -> JSON:
     return {**tasks, "path": folder, **files}
 
 
-def _checked(recipe: Path, entry: JSON) -> JSON:
-    """The options of an evaluation in a recipe, each of its type.
+def _checked(recipe: Path, entry: JSON, data_dir: Path | None = None) -> JSON:
+    """The options of an evaluation in a recipe, each of its type, with its tables where they lie.
 
     Raises:
-        UserError: One is unknown, where the nearest is named, or of another type; or the bar names
-            no bound.
+        UserError: One is unknown, where the nearest is named, or of another type; the bar names no
+            bound; or the folder of the tables is missing, which is told before the training.
     """
     where = f"reproduce {recipe}, evaluate"
     if not entry["expect"].keys() & {"at_least", "at_most"}:
@@ -141,18 +146,28 @@ def _checked(recipe: Path, entry: JSON) -> JSON:
     typed({"at_least": float, "at_most": float, "metric": str}, entry["expect"], f"{where}, expect")
     options = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
     if "splits" in options:
-        return typed({"splits": int, "seed": int}, options, where)
+        on = typed({"splits": int, "seed": int, "path": Path}, options, where)
+        if "path" in on:
+            on["path"] = data_dir or on["path"]
+            if not on["path"].is_dir():
+                raise UserError(
+                    f"{where}: path must be a folder of tables; received {on['path']}, which is "
+                    "none; say where it lies with --data-dir."
+                )
+        return on
     types = {option.name: option.type for option in Signature(Evaluation).options()}
     return {"baselines": False, "curves": False, **typed(types, options, where)}
 
 
-def on_tables(run: Path, splits: int, seed: int = 0) -> JSON:
+def on_tables(run: Path, splits: int, seed: int = 0, path: Path | None = None) -> JSON:
     """The results of `quickstudy tables` for a run, as numbers that a bar can name.
 
-    They are the scores of the learner, such as `auc` and `log_loss`, each also as a difference such
+    A run that has seen made-up tables alone is measured on those of the folder `path`. The numbers
+    are the scores of the learner, such as `auc` and `log_loss`, each also as a difference such
     as `auc_minus_random_forest`, and `times_faster`.
     """
-    result, record = measure_runs([run], splits, seed), RunDirectory(run).read()
+    places = None if path is None else {"path": path}
+    result, record = measure_runs([run], splits, seed, places=places), RunDirectory(run).read()
     flat: JSON = dict(result["means"][result["learner"]])
     for name, metrics in result["against"].items():
         for metric, paired in metrics.items():

@@ -15,11 +15,13 @@ from quickstudy.inputs.files import labelled_files, visible
 from quickstudy.inputs.ink import border
 from quickstudy.inputs.pixels import flatten, to_plain
 
-Fitting = Literal["photos", "drawings", "sentences", "tables"]
+Fitting = Literal["photos", "drawings", "sentences", "tables", "tables-linear"]
 
 LOOKED_AT: Final = 20
 """Pictures that are looked at, spread over all."""
 SIDE: Final = 64
+MOST_ROWS: Final = 3000
+"""Rows from which on a linear model is taken; `tables` was measured on 1,000 at most."""
 TEXT_FILES: Final = frozenset({".txt", ".jsonl", ".ndjson", ".json"})
 COLOURFUL: Final = 20.0
 """Mean distance between the strongest and the weakest channel, in levels of 255."""
@@ -33,7 +35,8 @@ class Look(NamedTuple):
     """The encoder that fits, and why.
 
     Attributes:
-        fits: Name of the encoder, or `"tables"` for rows, which need none.
+        fits: Name of the encoder, or of a model of rows, which need none: `"tables"`, or
+            `"tables-linear"` for many.
         reason: A phrase for the user.
     """
 
@@ -56,6 +59,10 @@ def look(path: Path) -> Look:
     for name, cells in zip(table.names, table.columns, strict=True):
         if holds_sentences(cells):
             return Look("sentences", f"the column {name} holds sentences")
+    n_rows = len(table.columns[0])
+    if n_rows > MOST_ROWS:
+        many = f"its {n_rows:,} rows are more than the {MOST_ROWS:,} that tables is for"
+        return Look("tables-linear", f"no column of {path.name} holds sentences, and {many}")
     return Look("tables", f"no column of {path.name} holds sentences")
 
 

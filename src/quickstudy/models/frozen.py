@@ -15,6 +15,7 @@ from quickstudy.models.model import Model
 from quickstudy.version import __version__
 
 TABLES: Final = "tables"
+LINEAR_TABLES: Final = "tables-linear"
 NOVELTY: Final = {
     NAMED["sentences"].encoder.weights: Threshold(value=0.9, auroc=0.9505, kept=KEPT, n_tasks=240),
     NAMED["photos"].encoder.weights: Threshold(value=0.78, auroc=0.7454, kept=KEPT, n_tasks=240),
@@ -48,7 +49,7 @@ def frozen(encoder: Encoder, backend: Backend | None = None, device: str = "cpu"
     return _probe(kind, encoder.n_features, device, novelty)
 
 
-def tables(device: str = "cpu") -> Model:
+def linear_tables(device: str = "cpu") -> Model:
     """The model of any table: logistic regression on its columns, standardised and one-hot.
 
     Args:
@@ -61,7 +62,7 @@ def write_run(model: Model, folder: Path) -> None:
     """Writes a model without meta-training as a run directory, for whoever needs one.
 
     Args:
-        model: One that `frozen` or `tables` made.
+        model: One that `frozen` or `linear_tables` made.
         folder: The directory, which must not hold a run.
     """
     weights = tensors_to_bytes(model.learner.state_dict())

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 from quickstudy.encoders.named import NAMED, Named, package_folder
 from quickstudy.files.records import JSON
 from quickstudy.files.shipped import shipped
-from quickstudy.models.frozen import TABLES, frozen, tables, write_run
+from quickstudy.models.frozen import LINEAR_TABLES, TABLES, frozen, linear_tables, write_run
 from quickstudy.models.model import Model
 
 CARD = "card.json"
@@ -96,16 +96,18 @@ def named_models() -> dict[str, NamedModel]:
     """All models that have a name, by it."""
     by_run = {name: shipped_model(name, run) for name, run in shipped().items()}
     by_encoder = {name: encoder_model(named) for name, named in NAMED.items()}
-    rows = NamedModel(
-        TABLES,
+    linear = NamedModel(
+        LINEAR_TABLES,
         "rows",
-        "For rows of any table: numbers, names, truth values, missing cells.",
+        "For rows of any table, however large: numbers, names, truth values, missing cells.",
         "standardised columns and logistic regression, whose penalty suits the examples",
         "Apache-2.0",
         0,
-        make=tables,
+        make=linear_tables,
     )
-    return by_encoder | {TABLES: rows} | by_run
+    # A copy of quickstudy without its shipped runs has tables, too.
+    tables = replace(linear, name=TABLES)
+    return by_encoder | {TABLES: tables, LINEAR_TABLES: linear} | by_run
 
 
 @cache

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from quickstudy import catalog
 from quickstudy.encoders import Backend, encoder
-from quickstudy.encoders.named import aliases
+from quickstudy.encoders.named import NAMED, aliases
 from quickstudy.errors import CheckpointError, UserError
 from quickstudy.evaluation.novelty import Threshold
 from quickstudy.files.rundir import (
@@ -26,7 +26,7 @@ from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.policy import Policy
 from quickstudy.models.adapted import Adapted
-from quickstudy.models.frozen import TABLES, frozen, tables
+from quickstudy.models.frozen import frozen
 from quickstudy.models.model import Model
 from quickstudy.models.named import by_name, named_models
 from quickstudy.models.policy import AdaptedPolicy
@@ -112,8 +112,8 @@ def model(name: str, device: str = "cpu", backend: Backend | None = None) -> Mod
     named = named_models().get(name)
     if named is not None and named.run is not None:
         return load(named.run, device=device)
-    if name == TABLES:
-        return tables(device)
+    if named is not None and named.name not in NAMED:
+        return named.made_on(device)
     if named is None and ":" not in name and name not in aliases():
         catalog.lookup("model", name, named_models())
     return frozen(encoder(name), backend, device)
@@ -351,8 +351,9 @@ def _threshold(record: dict[str, Any]) -> Threshold | None:
 
 
 def _load_weights(learner: AnyLearner, weights: dict[str, Tensor]) -> None:
-    # The numbers' own type first, so that float64 weights stay float64.
+    # The numbers' own type first, so that float64 weights stay float64; half precision is for
+    # small files alone, and computes in float32.
     types = [t.dtype for t in weights.values() if t.is_floating_point()]
     if types:
-        learner.to(dtype=types[0])
+        learner.to(dtype=torch.float32 if types[0] == torch.float16 else types[0])
     learner.load_state_dict(weights)

@@ -1,0 +1,200 @@
+"""Ships a meta-trained `TableInContext` as the model `tables`, and measures it.
+
+    python benchmarks/ship_tables.py RUN                          ships a finished run
+    python benchmarks/ship_tables.py RUN --data DATA              and measures it on real tables
+    python benchmarks/ship_tables.py --measured RESULTS.json      writes a measurement into its card
+
+DATA is a folder of CSV tables, as `quickstudy tables RUN --tasks.path DATA` takes it, and
+RESULTS.json what `quickstudy tables tables --tasks.path DATA --json RESULTS.json` wrote. RUN is
+made by the recipe that is laid beside the weights:
+
+    quickstudy reproduce recipes/tables-in-context.yaml --out RUN
+
+Shipped are the weights that were best on meta-valid, as float16; a model that is loaded computes in
+float32. What the rounding changes is measured on made-up tables of meta-valid, printed, and refused
+where a probability moves by more than `MOST_MOVED`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+import quickstudy as qs
+from quickstudy import catalog
+from quickstudy.cli.evaluate import Evaluation, evaluate_run
+from quickstudy.cli.tables import measure_runs
+from quickstudy.errors import UserError
+from quickstudy.files.machine import machine
+from quickstudy.files.records import JSON, today
+from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
+from quickstudy.files.shipped import FOLDER
+from quickstudy.metrics import ACCURACY, AUC, half_width
+from quickstudy.models.frozen import TABLES
+from quickstudy.models.named import CARD
+from quickstudy.tabular.measure import by_table, class_probabilities
+from quickstudy.tabular.opponents import Stored
+from quickstudy.training.plan import resolve
+
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "tables-in-context.yaml"
+MOST_BYTES = 8_000_000
+MOST_MOVED = 0.02
+"""How far the rounding to float16 may move a probability."""
+N_ROUNDED = 16
+ABOUT: JSON = {
+    "takes": "rows",
+    "about": "For rows of a small table, twenty to some thousand: numbers, names, truth values, "
+    "missing cells. For larger ones take tables-linear.",
+    "made": "a transformer over cells, meta-trained on made-up tables (`table_prior`)",
+    "licence": "Apache-2.0",
+}
+
+
+def ship(run: Path, to: Path, recipe: Path = RECIPE) -> float:
+    """Writes a finished run into the package, and returns how far the rounding moves it.
+
+    Without what training goes on from, and without where it was made.
+
+    Raises:
+        UserError: The run is not finished, of another learner or recipe, or changed by rounding.
+    """
+    source = RunDirectory(run)
+    record = source.read()
+    name, stopped = record["learner"], record.get("stopped")
+    if (name, record["kind"], stopped) != ("TableInContext", "classification", "steps"):
+        raise UserError(
+            "ship_tables: ships a finished TableInContext of classes; received "
+            f"{name} of {record['kind']}, stopped by {stopped}; finish it, or take another run."
+        )
+    record["config"]["out"] = to.name
+    train = yaml.safe_load(recipe.read_text(encoding="utf-8"))["profiles"]["cpu"]["train"]
+    expected = json.loads(json.dumps(resolve(train | {"out": to.name})))
+    if others := [key for key in expected if expected[key] != record["config"].get(key)]:
+        key = others[0]
+        raise UserError(
+            f"ship_tables: the run must be the one of {recipe.name}; received {key} "
+            f"{record['config'].get(key)!r} where the recipe has {expected[key]!r}; correct the "
+            "recipe, or train with it."
+        )
+    weights, header = source.load("weights")
+    halved = {
+        key: value.half() if value.is_floating_point() else value for key, value in weights.items()
+    }
+    content = tensors_to_bytes(halved, header)
+    if len(content) > MOST_BYTES:
+        raise UserError(
+            f"ship_tables: the weights must be smaller than {MOST_BYTES} bytes; received "
+            f"{len(content)}; train a smaller network."
+        )
+    moved = rounding(qs.load(run), halved, record["tasks_spec"])
+    if not moved <= MOST_MOVED:
+        raise UserError(
+            f"ship_tables: rounding may move a probability by {MOST_MOVED}; received {moved:.4f}; "
+            "train with more weight decay, or ship float32."
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    (to / "run.json").unlink(missing_ok=True)
+    RunDirectory(to).save(record | {"files": {}}, {"weights": content})
+    shutil.copyfile(run / "metrics.jsonl", to / "metrics.jsonl")
+    shutil.copyfile(recipe, to / "recipe.yaml")
+    return moved
+
+
+def rounding(model: qs.Model, halved: dict[str, torch.Tensor], spec: JSON) -> float:
+    """The largest change of a probability on made-up tables of meta-valid."""
+    assert model.learner.specs is not None
+    rounded = catalog.from_specs(model.learner.specs).eval().requires_grad_(False)
+    rounded.load_state_dict(halved)
+    source, moved = catalog.build_tasks(spec), 0.0
+    for index in range(N_ROUNDED):
+        support, query = source.task("valid", index)
+        labels = support.y.argmax(dim=1).numpy()
+        arrays = (support.x.numpy(), labels, query.x.numpy())
+        before, after = (class_probabilities(each, *arrays) for each in (model.learner, rounded))
+        moved = max(moved, float(np.abs(before - after).max()))
+    return moved
+
+
+def results(measured: JSON) -> list[JSON]:
+    """The rows of the card: each score of the learner, and its lead over each opponent in text."""
+    rows = []
+    for metric in (AUC.name, ACCURACY.name):
+        values = by_table(measured["tables"], measured["learner"], metric)
+        rows.append(
+            {
+                "data": f"{measured['n_tables']} real tables",
+                "sample": "UCI and StatLib; half of the rows, at most 1,000, to learn from",
+                "setting": f"{measured['n_splits']} splits",
+                "metric": metric,
+                metric: round(float(values.mean()), 5),
+                "ci95": round(float(half_width(values)), 5),
+                "n_tasks": measured["n_tables"],
+                "seed": measured["seed"],
+                "minus": {
+                    name: {key: round(of[metric][key], 5) for key in ("difference", "ci95", "p")}
+                    for name, of in measured["against"].items()
+                    if metric in of
+                },
+                "date": measured["date"],
+                "machine": measured["machine"],
+                "command": measured["command"],
+            }
+        )
+    return rows
+
+
+def write_card(to: Path, measured: JSON | None) -> None:
+    """Writes the card, with the numbers of a measurement where there is one."""
+    card = ABOUT | {"results": results(measured) if measured else []}
+    write(to / CARD, card)
+
+
+def write(path: Path, content: Any) -> None:
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--to", type=Path, default=FOLDER / TABLES)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--opponents", type=Path, help="as of quickstudy tables")
+    parser.add_argument("--json", type=Path, help="file for the measurement")
+    parser.add_argument("--measured", type=Path)
+    parser.add_argument("--n-tasks", type=int, default=100, help="made-up tables of meta-test")
+    options = parser.parse_args()
+    to = options.to
+    if options.run is not None:
+        moved = ship(options.run, to, options.recipe)
+        print(f"float16 moves a probability by {moved:.5f} at most, on {N_ROUNDED} tasks")
+        settings = Evaluation(n_tasks=options.n_tasks, curves=False)
+        write(to / "evaluation.json", evaluate_run(to, settings, 0).to_json())
+        write_card(to, None)
+    measured = None
+    if options.data is not None:
+        measured = measure_runs(
+            [to], 5, 0, print, {"path": options.data}, stored=Stored(options.opponents)
+        )
+        command = "quickstudy tables tables --tasks.path DATA"
+        measured |= {"runs": [to.name], "date": today(), "command": command, **machine()}
+        if options.json is not None:
+            write(options.json, measured)
+    elif options.measured is not None:
+        measured = json.loads(options.measured.read_text(encoding="utf-8"))
+    if measured is not None:
+        write_card(to, measured)
+        for row in results(measured):
+            print(row["data"], row["metric"], row[row["metric"]], "±", row["ci95"])
+
+
+if __name__ == "__main__":
+    main()
