@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import sys
@@ -34,6 +35,16 @@ SMALL: dict[str, Any] = {
 }
 
 
+def script() -> Any:
+    """The script that ships a run, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("ship_tables", ROOT / "benchmarks/ship_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def written(path: Path, n: int = 150) -> Path:
     """Iris as people keep it: its names, some missing cells, a column of text."""
     data = load_iris()
@@ -56,13 +67,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     assert reproduce(place / "recipe.yaml", out=place / "run") == 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
-        import ship_tables
-
         to = place / "shipped" / "tables"
         words = [str(place / "run"), "--recipe", str(place / "recipe.yaml"), "--to", str(to)]
         patch.setattr(sys, "argv", ["ship_tables.py", *words, "--n-tasks", "2"])
-        ship_tables.main()
+        script().main()
     return place
 
 
@@ -92,12 +100,8 @@ def test_half_precision_is_of_the_file_alone(place: Path) -> None:
     assert (received != expected).any()
 
 
-def test_only_a_finished_run_of_the_recipe_is_shipped(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from ship_tables import ship
-
+def test_only_a_finished_run_of_the_recipe_is_shipped(place: Path, tmp_path: Path) -> None:
+    ship = script().ship
     with pytest.raises(UserError, match=r"must be the one of tables-in-context.yaml; received"):
         ship(place / "run", tmp_path / "tables")
     with pytest.raises(UserError, match="finished TableInContext of classes; received Proto"):
@@ -105,9 +109,8 @@ def test_only_a_finished_run_of_the_recipe_is_shipped(
     assert not (tmp_path / "tables").exists()
 
 
-def test_a_card_holds_the_measurement(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from ship_tables import results
+def test_a_card_holds_the_measurement() -> None:
+    results = script().results
 
     def table(name: str, area: float) -> dict[str, Any]:
         return {"name": name, "TableInContext": {"auc": area, "accuracy": area / 2}}

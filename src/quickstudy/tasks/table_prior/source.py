@@ -9,10 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.learner import AnyLearner
 from quickstudy.task import Examples, Task, examples
 from quickstudy.tasks.contents import COMPUTED, Contents
+from quickstudy.tasks.rungs import default_rungs
 from quickstudy.tasks.source import Split, TaskSource, generator
 from quickstudy.tasks.table_prior.draw import Size, Tables, draw
 from quickstudy.tasks.table_prior.draws import Rng, between
@@ -101,6 +104,10 @@ class TablePrior(TaskSource):
         """The tables of a group of tasks, with what they were drawn from."""
         rng = generator(self.seed, split, group)
         return draw(rng, self._size(rng), self.group)
+
+    def rungs(self, net: nn.Module | None) -> dict[str, AnyLearner]:
+        # No network of one width takes tables that are as wide as they are.
+        return default_rungs(self.kind, None)
 
     def contents(self) -> Contents:
         return COMPUTED
