@@ -59,7 +59,7 @@ def look(path: Path) -> Look:
     for name, cells in zip(table.names, table.columns, strict=True):
         if holds_sentences(cells):
             return Look("sentences", f"the column {name} holds sentences")
-    n_rows = len(table.columns[0])
+    n_rows = max(map(len, table.columns), default=0)
     if n_rows > MOST_ROWS:
         many = f"its {n_rows:,} rows are more than the {MOST_ROWS:,} that tables is for"
         return Look("tables-linear", f"no column of {path.name} holds sentences, and {many}")
