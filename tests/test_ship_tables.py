@@ -172,8 +172,12 @@ def test_a_table_that_is_too_large_is_refused() -> None:
 
 
 def test_a_recipe_of_made_up_tables_is_measured_on_real_ones(
-    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     folder = tmp_path / "tabular"
     folder.mkdir()
     content = written(tmp_path / "iris.csv", 60).read_text().replace("species", "target")

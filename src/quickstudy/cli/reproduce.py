@@ -148,7 +148,7 @@ def _checked(recipe: Path, entry: JSON, data_dir: Path | None = None) -> JSON:
     if "splits" in options:
         on = typed({"splits": int, "seed": int, "path": Path}, options, where)
         if "path" in on:
-            on["path"] = data_dir or on["path"]
+            on["path"] = Path(data_dir or on["path"])
             if not on["path"].is_dir():
                 raise UserError(
                     f"{where}: path must be a folder of tables; received {on['path']}, which is "

@@ -23,8 +23,8 @@ from quickstudy.task import Examples, Kind, Task, class_present, mask_absent
 N_READERS = 4
 """Tokens of a row that read its cells, and together become the row."""
 N_FACTS = 3 + len(RIDGES)
-MOST_CELLS = 2_000_000
-"""Cells of the support, once for each class: about 6 GB."""
+MOST_ROWS, MOST_CELLS = 5_000, 2_000_000
+"""Rows of the support, which regressions invert a matrix of, and cells, once for each class."""
 SURE = 1e-4
 """Least and largest share of a class, as its log-odds are taken."""
 
@@ -148,12 +148,12 @@ class TableInContext(Learner[TableInContextState]):
                 f"{tuple(support.x.shape[1:])}; choose another learner, such as InContext."
             )
         (n, d), n_targets = support.x.shape, support.y.shape[1]
-        if n * (d + N_READERS) * n_targets > MOST_CELLS:
+        if n > MOST_ROWS or n * (d + N_READERS) * n_targets > MOST_CELLS:
             raise UserError(
-                f"TableInContext: reads all rows together, {MOST_CELLS:,} cells at most, each once "
-                f"for a class; received {n:,} rows of {d:,} columns (a category is one), and "
-                f"{n_targets} classes or outputs; give fewer rows, or take another model, such as "
-                "tables-linear."
+                f"TableInContext: reads all rows together, {MOST_ROWS:,} rows and {MOST_CELLS:,} "
+                f"cells at most, each cell once for a class; received {n:,} rows of {d:,} columns "
+                f"(a category is one), and {n_targets} classes or outputs; give fewer rows, or "
+                "take another model, such as tables-linear."
             )
         return self._read(support, slice(None))
 
