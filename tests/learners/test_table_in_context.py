@@ -54,6 +54,16 @@ def test_values_of_a_regression_have_any_units() -> None:
     assert (std > 0).all()
 
 
+def test_targets_that_are_all_alike_have_a_finite_loss() -> None:
+    learner = tables(kind="regression", n_out=1)
+    support, query = random_tasks("regression", (6,), 1)[0]
+    support = Examples(support.x.float(), torch.full_like(support.y.float(), 3.0), support.weight)
+    query = Examples(*(part.float() for part in query))
+    task = Task(support._replace(weight=support.weight.float()), query)
+    assert learner.task_loss(task).isfinite()
+    torch.testing.assert_close(answers(learner, task), torch.full_like(query.y, 3.0))
+
+
 def test_before_meta_training_it_says_how_often_each_class_is() -> None:
     support = examples(torch.randn(8, 4), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2]), 3)
     learner = TableInContext(width=8)

@@ -170,8 +170,9 @@ class TableInContext(Learner[TableInContextState]):
         if self.kind == "classification":
             each = F.binary_cross_entropy_with_logits(out[:, 0], y, reduction="none")
         else:
-            # The pinball loss, of standardised targets: as many outputs, as many tasks in one.
-            each = self._pinball(out, (y - state.spread[0, 0]) / state.spread[1, 0])
+            # Of standardised targets; where those of the support are all alike, in their own unit.
+            mean, std = state.spread[:, 0]
+            each = self._pinball(out, (y - mean) / torch.where(std > 0, std, 1.0))
         return (each * query.weight).sum() / query.weight.sum()
 
     def distribution(self, state: TableInContextState, x: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -222,7 +223,8 @@ class TableInContext(Learner[TableInContextState]):
             assert isinstance(block, RowBlock)
             memory = block.memory(row)
             row, rows[str(i)] = block(row, memory, ignore), memory._asdict()
-        present = class_present(support)[which] if self.kind == "classification" else y[0] * 0 + 1
+        classes = self.kind == "classification"
+        present = class_present(support)[which] if classes else torch.ones_like(mean)
         return TableInContextState(
             scaling._asdict(),
             evidence._asdict(),
