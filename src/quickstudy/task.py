@@ -197,7 +197,8 @@ def pad(part: Examples, n_examples: int, n_columns: int, width: int | None = Non
 
     Args:
         part: The examples.
-        n_examples, n_columns: How many there are to be.
+        n_examples: How many examples there are to be.
+        n_columns: How many targets.
         width: Numbers of a row of a table, filled with zeros.
     """
     rows, columns = n_examples - len(part.x), n_columns - part.y.shape[1]

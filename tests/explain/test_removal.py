@@ -37,7 +37,7 @@ FAMILIES = (
     "maml-plus-plus-population", "boil-support", "cavia-population", "proto-maml-population",
     "implicit-maml-population", "reptile-adam", "reptile-regression", "feat-population",
     "matching-support", "matching-full-context", "relation-population", "simple-shot-population",
-    "in-context-population", "in-context-regression", "neural-process-mlp",
+    "in-context-population", "in-context-regression", "table-in-context", "neural-process-mlp",
     "neural-process-attentive-regression", "logistic-head-support", "linear-probe-mlp",
     "ridge-head-population", "prior-head-population", "prior-head-mean", "prior-head-regression",
     "ridge-head-regression", "svm-head-mlp", "mann-population", "mann-regression", "snail-support",

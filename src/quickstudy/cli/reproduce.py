@@ -118,7 +118,7 @@ def reproduce(
     return 0 if all_reached else 1
 
 
-def _with_data(tasks: JSON, folder: Path, evaluations: Sequence[JSON]) -> JSON:
+def _with_data(tasks: JSON, folder: Path, evaluations: Sequence[JSON] = ()) -> JSON:
     """The tasks of a recipe with their data in this folder."""
     parameters = inspect.signature(catalog.tasks_builder(tasks["name"])).parameters
     made_up = not parameters.keys() & {"data_dir", *FILES}
