@@ -13,7 +13,7 @@ from quickstudy.learners.policy import Policy
 from quickstudy.task import stack, to_like
 from quickstudy.tasks.source import TaskSource
 
-RATES = (3e-4, 1e-3, 2e-3, 4e-3, 8e-3, 0.016, 0.03, 0.06, 0.1, 0.3, 1.0, 3.0)
+RATES = (3e-4, 1e-3, 3e-3, 6e-3, 8e-3, 0.01, 0.012, 0.016, 0.03, 0.1, 0.3, 1.0, 3.0)
 N_WORLDS = 40
 """Meta-valid worlds on which rates are compared."""
 P = TypeVar("P", bound=Policy)
