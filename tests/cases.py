@@ -15,6 +15,7 @@ from quickstudy.inner.descent import MetaGradient
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import (
     ANIL,
+    ARMBN,
     BOIL,
     CAVIA,
     FEAT,
@@ -350,6 +351,8 @@ CASES = [
             ("no-step", {"steps": 0}),
         ]
     ),
+    Case("arm-bn", lambda: ARMBN(plain("support")), ROW),
+    Case("arm-bn-regression", lambda: ARMBN(plain("support", 2), "regression"), ROW, 2),
     Case("pooled", lambda: Pooled(plain("population")), ROW),
     Case("pooled-regression", lambda: Pooled(value(), "regression"), ROW, 2),
     Case("nearest-centroid", NearestCentroid, ROW),

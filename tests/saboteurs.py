@@ -266,6 +266,13 @@ class ForgetsToForget(Honest):
         return HeldOut(own, self.predict(state, x).expand(len(own), -1, -1))
 
 
+# check_unlabelled
+
+
+class SaysItNeedsNoLabels(Honest):
+    tags = Tags(unlabelled=True)
+
+
 SABOTEURS: dict[str, list[type[Any]]] = {
     "check_purity": [
         KeepsStateOnSelf,
@@ -283,4 +290,5 @@ SABOTEURS: dict[str, list[type[Any]]] = {
     "check_round_trip": [StateHoldsNumbers, BufferIsNotSaved],
     "check_initialise": [StartsAtRandom, StartsFromPadding, StartsAtNothing],
     "check_held_out": [ForgetsToForget],
+    "check_unlabelled": [SaysItNeedsNoLabels],
 }

@@ -20,6 +20,7 @@ from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
 from quickstudy.domains.control import metrics as _of_control  # noqa: F401
 from quickstudy.domains.ratings import metrics as _of_ratings  # noqa: F401
+from quickstudy.domains.sites import metrics as _of_sites  # noqa: F401
 from quickstudy.domains.windows import metrics  # noqa: F401
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.tails import leaving_blocks, start_tails
@@ -94,6 +95,7 @@ WORLDS = ("bandit", "point-goal", "reach")
 _DOMAINS = {
     "windows": ("windows", "eth_ucy"),
     "ratings": ("ratings", "interactions"),
+    "sites": ("sites",),
     "control": WORLDS,
 }
 SOURCES |= {
@@ -137,9 +139,10 @@ def data_maker(name: str) -> Callable[[Path, int], Spec]:
         UserError: There are no such tasks, or nothing makes their data.
     """
     from quickstudy.domains.ratings.made import interactions_in, ratings_in
+    from quickstudy.domains.sites.made import sites_in
     from quickstudy.domains.windows.made import scenes_in, series_in
 
-    makers = {"windows": series_in, "eth_ucy": scenes_in}
+    makers = {"windows": series_in, "eth_ucy": scenes_in, "sites": sites_in}
     makers |= {"ratings": ratings_in, "interactions": interactions_in}
     return lookup("made-up data", name, makers)
 

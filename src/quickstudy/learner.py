@@ -63,6 +63,8 @@ class Tags:
         stochastic: `adapt` or the loss draws random numbers.
         order_matters: The order of the support examples changes the state.
         label_equivariant: Relabelling the classes relabels the predictions.
+        unlabelled: The labels of a support say no more than which classes there are, so that it
+            adapts to examples without labels, if at all.
         vmappable: `adapt` and `predict` run under `torch.func.vmap`; else tasks are looped.
         exact_meta_gradient: The gradient of `task_loss` is its derivative, not an estimate of it.
         meta_trained: Meta-training sets its parameters; False for a baseline, which learns from
@@ -85,6 +87,7 @@ class Tags:
     stochastic: bool = False
     order_matters: bool = False
     label_equivariant: bool = True
+    unlabelled: bool = False
     vmappable: bool = True
     exact_meta_gradient: bool = True
     meta_trained: bool = True

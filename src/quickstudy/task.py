@@ -162,6 +162,15 @@ def finite_rows(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def check_labelled(what: str, support: Examples) -> None:
+    """Raises UserError where examples have no labels, so that each may be of every class."""
+    if support.y.shape[1] > 1 and bool((support.y == 1).all()):
+        raise UserError(
+            f"{what}: needs labelled examples; received a model that adapted to {len(support.y)} "
+            "without labels; adapt to labelled ones."
+        )
+
+
 def class_present(support: Examples) -> Tensor:
     """1 for every class that has a support example, 0 for a padded one. Shape (way,)."""
     return ((support.y * support.weight[:, None]).sum(dim=0) > 0).to(support.x.dtype)

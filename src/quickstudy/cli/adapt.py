@@ -9,12 +9,14 @@ from pathlib import Path
 from quickstudy.cli.console import status
 from quickstudy.cli.learn_ratings import learn_ratings
 from quickstudy.cli.learn_series import learn_series
+from quickstudy.cli.learn_unlabelled import learn_unlabelled, say_caution
 from quickstudy.cli.predict import only_series, readable
 from quickstudy.cli.quality import print_quality
 from quickstudy.encoders import Backend
 from quickstudy.errors import UserError
 from quickstudy.inputs import Items
 from quickstudy.inputs.cells import MARKS
+from quickstudy.inputs.constancy import Constancy
 from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.inputs.histories import AS_TRAINED, Table
@@ -38,10 +40,13 @@ class EncoderChoice:
             run nor an encoder is given it is auto.
         backend: What computes its features: torch, or onnx for ONNX Runtime. Where omitted, what a
             run says, or else torch.
+        constancy: Colour constancy of pictures: grey-world scales the colours of each so that
+            their means are alike.
     """
 
     name: str | None = None
     backend: Backend | None = None
+    constancy: Constancy | None = None
 
 
 NONE = EncoderChoice()
@@ -60,6 +65,7 @@ def adapt(
     no_inputs: bool = False,
     keep_pictures: bool = False,
     user: str | None = None,
+    unlabelled: bool = False,
 ) -> int:
     """Learn a new task from class folders, a CSV table, labelled texts, a series or ratings.
 
@@ -81,6 +87,8 @@ def adapt(
         keep_pictures: Whether the pictures of a frozen encoder are in the file too, as PNG of at
             most 512 pixels a side.
         user: The user whose ratings are learned from, for a file of ratings of several.
+        unlabelled: Whether the pictures have no labels: all below the folder are taken, and nothing
+            but the statistics of the norms changes.
     """
     if no_inputs and keep_pictures:
         raise UserError(
@@ -118,6 +126,8 @@ def adapt(
         return learn_series(model, kind, support, out, target, reading, table)
     if table != AS_TRAINED:
         raise only_series("adapt", f"a model of {kind.modality}")
+    if unlabelled:
+        return learn_unlabelled(model, support, out)
     with_reading = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
     if skip_bad:
@@ -143,16 +153,17 @@ def adapt(
     for note in adapted.model.preprocess.notes:
         print(f"note: {note}")
     print_quality(adapted)
+    say_caution(model)
     return 0
 
 
 def _model(run: Path | None, encoder: EncoderChoice, support: Path) -> Model:
     """The model of a run, or that of an encoder without meta-training."""
     if run is not None:
-        if encoder.name is not None:
+        if encoder.name is not None or encoder.constancy is not None:
             raise UserError(
                 f"adapt: a run decides what encodes its inputs; received the run {run} and an "
-                "encoder; leave one of them out."
+                "encoder or a colour constancy; leave one of them out."
             )
         return load(run)
     name = encoder.name or AUTO
@@ -160,4 +171,4 @@ def _model(run: Path | None, encoder: EncoderChoice, support: Path) -> Model:
         fits, reason = look(support)
         print(f"encoder: {fits}, as {reason}; --encoder NAME takes another")
         name = fits
-    return model_of(name)
+    return model_of(name, constancy=encoder.constancy)

@@ -173,8 +173,9 @@ def evaluate_run(run: Path, settings: Evaluation, curve_tasks: int = 200) -> Run
 
 def task_figures(opened: Opened) -> list[Figure]:
     """The figures that the tasks make of the learner's answers; most make none."""
-    source, split = opened.source.untouched, opened.settings.split
-    return source.figures(opened.learner, split, N_PICTURED, opened.model.temperature)
+    source, split, model = opened.source.untouched, opened.settings.split, opened.model
+    pooled = load_pooled(opened.run) if source.shares_outputs else None
+    return source.figures(opened.learner, split, N_PICTURED, model.temperature, pooled)
 
 
 def measured(opened: Opened, curve_tasks: int = 200) -> RunEvaluation:
@@ -256,6 +257,8 @@ def print_evaluation(result: Mapping[str, Any]) -> None:
     further = [each for each in others if each != LOG_LIKELIHOOD]
     if further:
         _print_further(result, further)
+    if "details" in result:
+        _print_details(result["details"])
     if "optimizers" in result:
         _print_optimizers(result["optimizers"])
     if result["n_tasks_disjoint"]:
@@ -319,6 +322,24 @@ def _print_further(result: Mapping[str, Any], metrics: Sequence[Metric]) -> None
     ]
     columns = ("", *(f"{metric.name} {metric.unit}".strip() for metric in metrics))
     print_table("further metrics of the same tasks", columns, rows, caption="± is 95 %")
+
+
+def _print_details(details: JSON) -> None:
+    """Prints the tables and sentences that the tasks have beside their metrics."""
+    for table in details["tables"]:
+        rows = [tuple(map(_cell, row)) for row in table["rows"]]
+        print_table(table["title"], table["columns"], rows, caption=table["caption"])
+    print(*details["sentences"], sep="\n")
+
+
+def _cell(value: Any) -> str:
+    """A cell of a table: a share in percent with its interval, or what it is."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    if value["share"] is None:
+        return "–"
+    half = "" if value["ci95"] is None else f" ± {100 * value['ci95']:.1f}"
+    return f"{100 * value['share']:.1f}{half} %"
 
 
 def _label(rung: str, row: Mapping[str, Any]) -> str:

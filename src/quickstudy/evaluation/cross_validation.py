@@ -18,7 +18,7 @@ from quickstudy.learners.embedding import seen_once
 from quickstudy.metrics import ACCURACY, MSE, half_width
 from quickstudy.nets.passing import padding
 from quickstudy.targets import IDENTITY, Scale
-from quickstudy.task import Examples, Task, stack
+from quickstudy.task import Examples, Task, check_labelled, stack
 
 Spans = tuple[Tensor, Tensor]
 WIDE = 0.3
@@ -85,8 +85,11 @@ def cross_validated(
     if max_folds < 2:
         raise UserError(f"quality: max_folds must be at least 2; received {max_folds}; raise it.")
     classes = learner.kind == "classification"
+    if classes:
+        check_labelled("quality", support)
     group = support.y.argmax(dim=1) if classes else torch.zeros(len(support.x), dtype=torch.long)
-    fewest = int(torch.bincount(group).min())
+    numbers = torch.bincount(group)
+    fewest = int(numbers[numbers > 0].min())  # Of known classes some may be absent.
     if fewest < 2:
         raise UserError(
             f"quality: needs two examples{' of every class' if classes else ''}, one to learn from "

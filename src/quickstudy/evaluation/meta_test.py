@@ -185,6 +185,7 @@ def evaluate(
     if learner.kind == "classification" and learner.overrides(Learner.sequence_logits):
         progress("instances")
         against_instances = by_instance(learner, tasks("instances", n_tasks))
+    details = source.details(learner, split, n_tasks, temperature)
     return Evaluation(
         learner=name,
         split=split,
@@ -204,6 +205,7 @@ def evaluate(
         by_steps=results.get((name, STEPS)),
         by_instance=against_instances,
         tuned=tuned,
+        details=None if details is None else details._asdict(),
     )
 
 

@@ -207,6 +207,7 @@ class Evaluation(Record):
         by_steps: The headline against inner steps, of a learner that takes them.
         by_instance: Accuracy where a class is shown for the first time, the second, and so on.
         tuned: Loss against steps beside tuned rules, of an update rule: plain JSON.
+        details: More that the tasks say of the learner (`TaskSource.details`): plain JSON.
     """
 
     learner: str
@@ -227,6 +228,7 @@ class Evaluation(Record):
     by_steps: Curve | None = None
     by_instance: Curve | None = None
     tuned: JSON | None = None
+    details: JSON | None = None
 
     def to_json(self) -> JSON:
         """Returns the evaluation as plain JSON, in which the metric's name is a key."""
@@ -254,6 +256,7 @@ class Evaluation(Record):
         if self.by_shots is not None:
             result[self.by_shots.key] = self.by_shots.to_json()
         result |= self.tuned or {}
+        result |= {} if self.details is None else {"details": self.details}
         for key, curve in (("by_steps", self.by_steps), ("by_instance", self.by_instance)):
             result |= {} if curve is None else {key: curve.to_json()}
         return result

@@ -13,7 +13,7 @@ from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, HeldOut, Learner
 from quickstudy.learners.embedding import seen_once
 from quickstudy.targets import IDENTITY, Scale
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Task, check_labelled
 
 TOGETHER = 2**20
 """Numbers of the inputs of tasks that are vectorised at a time."""
@@ -147,6 +147,8 @@ def suspicious(
         every: Whether to rank all examples, those that are alone in their class last.
         targets: The scale of the targets of a regression; answers are in the user's units.
     """
+    if learner.kind == "classification":
+        check_labelled("suspicious", support)
     return _suspects(learner, support, _own(learner, support), temperature, every, targets)
 
 

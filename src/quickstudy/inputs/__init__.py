@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from quickstudy.inputs.encoded import EncodedKind, EncodedPictures, EncodedTexts
+from quickstudy.inputs.encoded import EncodedKind, EncodedTexts
+from quickstudy.inputs.encoded_pictures import EncodedPictures
 from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.items import Items
 from quickstudy.inputs.kind import InputKind

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+import zipfile
 from collections.abc import Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
+from typing import cast
 
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.delimited import labelled_rows, read_rows, read_table
@@ -16,6 +18,7 @@ __all__ = [
     "is_sidecar",
     "labelled_files",
     "labelled_rows",
+    "opened",
     "pictures_at",
     "read_rows",
     "read_table",
@@ -45,8 +48,24 @@ FOR_TEXTS = ", or for texts choose an encoder of texts, such as sentences"
 SHOWN = 10
 
 
+def opened(path: Path) -> Path:
+    """The place itself; of a zip file the path into it, of which nothing is unpacked.
+
+    Raises:
+        DataError: It is called .zip and is none.
+    """
+    if path.suffix.lower() != ".zip" or path.is_dir() or not path.exists():
+        return path
+    try:
+        return cast(Path, zipfile.Path(path))
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DataError(
+            f"{path}: must be a whole zip file; received: {error}; copy it again."
+        ) from error
+
+
 def labelled_files(path: Path) -> tuple[list[Path], list[str]]:
-    """The files in all class folders of a folder, and the class of each.
+    """The files in all class folders of a folder or zip file, and the class of each.
 
     Sidecar files are passed over. Names of classes are in Unicode's normal form C, in which people
     type them.
@@ -55,6 +74,7 @@ def labelled_files(path: Path) -> tuple[list[Path], list[str]]:
         DataError: There is no such folder.
         UserError: It has no class folders, or class folders hold no picture or a folder.
     """
+    path = opened(path)
     if not path.is_dir():
         raise DataError(
             f"folder: {path} must be a folder of class folders; received "
@@ -92,11 +112,12 @@ def folders(path: Path) -> list[Path]:
 
 def visible(path: Path) -> list[Path]:
     """The contents of a folder by name, without hidden files and those of operating systems."""
-    return sorted(
+    inside = (
         each
         for each in path.iterdir()
         if not each.name.startswith((".", "~$")) and each.name.casefold() not in LEFTOVERS
     )
+    return sorted(inside, key=lambda each: each.name)
 
 
 def is_sidecar(path: Path) -> bool:

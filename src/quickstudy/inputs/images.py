@@ -15,6 +15,7 @@ from PIL import Image
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.inputs.axes import is_one
+from quickstudy.inputs.constancy import Constancy, check_constancy, grey_world
 from quickstudy.inputs.files import labelled_files, pictures_at
 from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.framing import (
@@ -73,9 +74,11 @@ class Pictures(InputKind):
         crop_from: With `"crop"`, the length to which the shorter side is scaled before; `size`
             where omitted.
         resample: How pixels are mixed where a picture is squashed or cropped.
+        constancy: `"grey-world"` scales the colours of each picture so that their means are alike,
+            before anything else: the colour of the light, or of a stain, goes.
 
     Raises:
-        UserError: Sizes or bits out of range, or colour with `ink`.
+        UserError: Sizes or bits out of range, colour with `ink`, or constancy of grey pictures.
 
     Example:
         >>> pictures = Pictures(size=28, ink=True)
@@ -94,6 +97,7 @@ class Pictures(InputKind):
     resize: Resize = "pad"
     crop_from: int | None = None
     resample: Resample = "bicubic"
+    constancy: Constancy | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in ("L", "RGB") or (self.ink and self.mode != "L"):
@@ -111,6 +115,7 @@ class Pictures(InputKind):
                 f"Pictures: bits must be one of {', '.join(map(str, DEPTHS))}; received "
                 f"{self.bits!r}; choose one, or leave it out."
             )
+        check_constancy(self.constancy, "Pictures", self.mode == "RGB")
 
     def __call__(self, picture: Any) -> NDArray[np.uint8]:
         """One picture as an input `(channels, size, size)`, in 0 .. 255.
@@ -134,6 +139,7 @@ class Pictures(InputKind):
         if self.ink:
             flat = only_ink(flat, name)
             return brightest_255(padded(flat, self.size, self.fill))[None], None
+        flat = grey_world(flat) if self.constancy else flat
         framed = np.asarray(self._squared(flat))
         return framed[None] if self.mode == "L" else framed.transpose(2, 0, 1).copy(), white
 
@@ -266,13 +272,13 @@ class Pictures(InputKind):
 
     @property
     def source_options(self) -> JSON:
-        options = {key: getattr(self, key) for key in ("size", "mode", "ink", "bits")}
+        options = {key: getattr(self, key) for key in ("size", "mode", "ink", "bits", "constancy")}
         return {key: value for key, value in options.items() if value is not None}
 
     def to_json(self) -> JSON:
         options = asdict(self)
         # As in files of the time before there were these options.
-        for name in ("bits", "crop_from"):
+        for name in ("bits", "crop_from", "constancy"):
             if options[name] is None:
                 del options[name]
         for name, usual in (("resize", "pad"), ("resample", "bicubic")):

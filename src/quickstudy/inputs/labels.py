@@ -81,6 +81,20 @@ def distinct_classes(labels: list[Any], stored: bool = False) -> list[Any]:
         return distinct
 
 
+def check_known(classes: Sequence[Any], known: Sequence[Any]) -> None:
+    """Refuses classes that a model has no output for.
+
+    Raises:
+        UserError: There are some.
+    """
+    if unknown := [label for label in classes if label not in known]:
+        raise UserError(
+            "adapt: labels must be classes of meta-training, for which this model has outputs: "
+            f"{some_labels(known)}; received {some_labels(unknown)}; correct these labels, or take "
+            "a learner that learns new classes, such as PrototypicalNetwork."
+        )
+
+
 def check_present(labels: Sequence[Any]) -> None:
     """Refuses labels of which one is missing.
 

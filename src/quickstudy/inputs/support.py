@@ -10,7 +10,7 @@ from torch import Tensor
 
 from quickstudy.errors import UserError
 from quickstudy.inputs.kind import InputKind, Shape
-from quickstudy.inputs.labels import distinct_classes, label_list, real_targets
+from quickstudy.inputs.labels import check_known, distinct_classes, label_list, real_targets
 from quickstudy.targets import IDENTITY, Scale, TargetRule, TargetScale
 from quickstudy.task import Examples, Kind, examples, finite_rows
 
@@ -108,6 +108,26 @@ def encode(X: Any, kind: InputKind, x_shape: Shape, like: Tensor) -> Encoded:
     return Encoded(x, single, kind.raw(X, single))
 
 
+def read_unlabelled(
+    X: Any, kind: InputKind, x_shape: Shape, columns: Sequence[Any], like: Tensor
+) -> SupportSet:
+    """Examples without labels, each of which may be of every class.
+
+    Args:
+        X: Examples in a form that `kind` takes, or `Encoded`.
+        kind: What they are.
+        x_shape: Shape of one encoded input.
+        columns: The classes.
+        like: A tensor of the type and on the device that the network computes with.
+
+    Raises:
+        UserError: Inputs have another form or shape or are not finite.
+    """
+    x, _, raw = encode(X, kind, x_shape, like)
+    every = Examples(x, x.new_ones(len(x), len(columns)), x.new_ones(len(x)))
+    return SupportSet(kind, [None] * len(x), every, list(columns), raw=raw)
+
+
 def read(
     X: Any,
     y: Any,
@@ -119,6 +139,7 @@ def read(
     like: Tensor,
     rule: TargetRule = IDENTITY,
     stored: bool = False,
+    columns: Sequence[Any] | None = None,
 ) -> SupportSet:
     """The labelled examples of a task, checked and made plain.
 
@@ -132,6 +153,8 @@ def read(
         like: A tensor of the type and on the device that the network computes with.
         rule: The scale of the targets of a regression.
         stored: Whether the labels come from a file, which may be older than a rule about them.
+        columns: The classes of a learner whose outputs mean the same in every task; None for
+            classes of the task's own.
 
     Raises:
         UserError: Lengths differ, inputs have another form or shape or are not finite, labels do
@@ -156,6 +179,9 @@ def read(
         )
     if targets == "classification":
         classes = distinct_classes(labels, stored)
+        if columns is not None:
+            check_known(classes, columns)
+            classes = list(columns)
         column = {label: i for i, label in enumerate(classes)}
         y = torch.tensor([column[label] for label in labels], device=x.device)
         return SupportSet(kind, labels, examples(x, y, len(classes)), classes, raw=raw)

@@ -1,6 +1,7 @@
 """The meta-learners, one file each, and the baselines they are compared with."""
 
 from quickstudy.learners.anil import ANIL
+from quickstudy.learners.arm_bn import ARMBN
 from quickstudy.learners.boil import BOIL
 from quickstudy.learners.cavia import CAVIA
 from quickstudy.learners.feat import FEAT
@@ -37,6 +38,7 @@ from quickstudy.learners.table_in_context import TableInContext
 
 __all__ = [
     "ANIL",
+    "ARMBN",
     "BOIL",
     "CAVIA",
     "FEAT",

@@ -45,7 +45,7 @@ class Pooled(Learner[PooledState]):
         torch.Size([10, 2])
     """
 
-    tags = Tags(label_equivariant=False, needs_head=True, default_head="per_class")
+    tags = Tags(label_equivariant=False, unlabelled=True, needs_head=True, default_head="per_class")
 
     def __init__(self, net: nn.Module, kind: Kind = "classification") -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from quickstudy.encoders.backend import usual_backend
 from quickstudy.evaluation.novelty import KEPT, Threshold
 from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
 from quickstudy.inputs import EncodedPictures, EncodedTexts, InputKind, Vectors
+from quickstudy.inputs.constancy import Constancy, check_constancy
 from quickstudy.models.model import Model
 from quickstudy.version import __version__
 
@@ -23,7 +24,12 @@ NOVELTY: Final = {
 """Thresholds of novelty by the weights of an encoder, measured by `benchmarks/novelty.py`."""
 
 
-def frozen(encoder: Encoder, backend: Backend | None = None, device: str = "cpu") -> Model:
+def frozen(
+    encoder: Encoder,
+    backend: Backend | None = None,
+    device: str = "cpu",
+    constancy: Constancy | None = None,
+) -> Model:
     """The model of an encoder: logistic regression on its features, with a penalty that suits them.
 
     It adapts to any number of classes and examples. Nothing of it was meta-trained. The novelty
@@ -35,17 +41,25 @@ def frozen(encoder: Encoder, backend: Backend | None = None, device: str = "cpu"
         backend: What computes its features; torch where omitted, or the choice of
             `quickstudy.encoders.use_backend`.
         device: Where the regression is computed.
+        constancy: Colour constancy of pictures; see `quickstudy.inputs.Pictures`.
+
+    Raises:
+        UserError: Constancy is asked for of texts or grey pictures.
 
     Example:
         >>> from quickstudy.models.frozen import frozen
         >>> frozen(qs.encoder("sentences"))
         Model(LinearProbe, texts (384,), classification)
     """
-    kind = (EncodedPictures if encoder.takes == "pictures" else EncodedTexts)(
-        encoder, backend or usual_backend()
+    check_constancy(constancy, encoder.name, encoder.takes == "pictures")
+    backend = backend or usual_backend()
+    kind: InputKind = (
+        EncodedPictures(encoder, backend, constancy)
+        if encoder.takes == "pictures"
+        else EncodedTexts(encoder, backend)
     )
     plain = encoder.takes == "pictures" or not encoder.text_rule.spans
-    novelty = NOVELTY.get(encoder.weights) if plain else None
+    novelty = NOVELTY.get(encoder.weights) if plain and constancy is None else None
     return _probe(kind, encoder.n_features, device, novelty)
 
 

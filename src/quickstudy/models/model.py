@@ -15,7 +15,7 @@ from quickstudy.evaluation.novelty import Threshold
 from quickstudy.files.rundir import tensor_seal
 from quickstudy.inputs import Encoded, InputKind, SupportSet, TaskColumns, Vectors, read
 from quickstudy.inputs.labels import Array
-from quickstudy.inputs.support import encode
+from quickstudy.inputs.support import encode, read_unlabelled
 from quickstudy.learner import AnyLearner, locked
 from quickstudy.models.adapted import Adapted
 from quickstudy.nets.norm import check_calibrated
@@ -35,6 +35,9 @@ class Model:
         novelty: From where on a query is of none of the classes taught; None where it is not known.
         targets: The scale of the targets that the learner was trained with (`TaskSource.targets`);
             `"support"` where each task has that of its own examples.
+        classes: Names of the outputs where these were the same classes in every task
+            (`TaskSource.classes`).
+        caution: The sentence that stands with all that the model says (`TaskSource.caution`).
 
     Attributes:
         preprocess: The kind of its inputs; `TaskColumns` of it for a learner that `reads_columns`.
@@ -56,6 +59,8 @@ class Model:
         temperature: float = 1.0,
         novelty: Threshold | None = None,
         targets: TargetRule = IDENTITY,
+        classes: Sequence[str] | None = None,
+        caution: str | None = None,
     ) -> None:
         check_calibrated(learner)
         self.learner = learner.eval().requires_grad_(False)
@@ -63,6 +68,8 @@ class Model:
         self.preprocess = TaskColumns(kind) if learner.tags.reads_columns else kind
         self.x_shape, self.temperature = x_shape, temperature
         self.novelty, self.targets = novelty, targets
+        self.classes = None if classes is None else tuple(classes)
+        self.caution = caution
         self._specs = learner.specs
         self.n_out: int | None = (self._specs or {}).get("n_out")
         self.fingerprint = tensor_seal(self.to_json(), learner.state_dict())
@@ -82,6 +89,8 @@ class Model:
             "temperature": self.temperature,
             # Written only where set: older files lack the key.
             **({} if targets is None else {"targets": targets}),
+            **({} if self.classes is None else {"classes": list(self.classes)}),
+            **({} if self.caution is None else {"caution": self.caution}),
         }
         return about if self.novelty is None else about | {"novelty": self.novelty.to_json()}
 
@@ -101,17 +110,19 @@ class Model:
                 or mappings; numbers, text and missing cells.
             y: A label for each: text, numbers, truth values or tuples of these; numbers in
                 regression. Left out for inputs that are their own labels: of a model of series, X
-                is the whole history of one.
+                is the whole history of one; and where a learner adapts without (`Tags.unlabelled`).
 
         Raises:
             UserError: Lengths differ, inputs have another shape or are not finite, a label is
-                missing or cannot be saved, or there is one class only.
+                missing or cannot be saved, there is one class only, or the learner needs labels.
 
         Example:
             >>> adapted = model.adapt(X[:3], ["zero", "one", "two"])
             >>> adapted.predict(X[0])
             'zero'
         """
+        if y is None and self.kind == "classification":
+            return Adapted(self, self._unlabelled(X))
         if y is None:
             X, y = self.preprocess.examples_of(X)
         support = self.read(X, y)
@@ -178,6 +189,8 @@ class Model:
         Raises:
             UserError: As in `adapt`.
         """
+        if stored and self.columns is not None and all(label is None for label in y):
+            return self._unlabelled(X)
         return read(
             X,
             y,
@@ -188,13 +201,44 @@ class Model:
             like=self._like,
             rule=self.targets,
             stored=stored,
+            columns=self.columns,
         )
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The classes for which the learner has outputs; None where it takes any."""
+        return None if self.learner.tags.label_equivariant else self.classes
+
+    def _unlabelled(self, X: Any) -> SupportSet:
+        """Examples without labels, for a learner that needs none."""
+        name, tags = type(self.learner).__name__, self.learner.tags
+        if not tags.unlabelled or self.columns is None:
+            received = f"{self.preprocess.modality} without labels"
+            why = (
+                f"{name} learns from labels"
+                if not tags.unlabelled
+                else "without labels the classes must be the same in every task of meta-training"
+            )
+            raise UserError(
+                f"adapt: {why}; received {received}; pass y, or take a run of ARMBN on tasks with "
+                "the same classes everywhere, such as sites."
+            )
+        return read_unlabelled(X, self.preprocess, self.x_shape, self.columns, self._like)
 
     def taking(self, x_shape: tuple[int, ...], kind: InputKind) -> Model:
         """The same model for inputs of this shape and kind."""
         if kind is self.preprocess:
             return self
-        return Model(self.learner, x_shape, kind, self.temperature, self.novelty, self.targets)
+        return Model(
+            self.learner,
+            x_shape,
+            kind,
+            self.temperature,
+            self.novelty,
+            self.targets,
+            self.classes,
+            self.caution,
+        )
 
     @property
     def _like(self) -> Tensor:

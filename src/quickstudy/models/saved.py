@@ -22,6 +22,7 @@ from quickstudy.files.rundir import (
 )
 from quickstudy.files.shipped import run_of
 from quickstudy.inputs import InputKind, kind_from_json
+from quickstudy.inputs.constancy import Constancy, check_constancy
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.policy import Policy
@@ -86,10 +87,17 @@ def load(
             float(record.get("temperature", 1.0)),
             _threshold(record),
             rule_from_json(record.get("targets")),
+            record.get("classes"),
+            record.get("caution"),
         )
 
 
-def model(name: str, device: str = "cpu", backend: Backend | None = None) -> Model:
+def model(
+    name: str,
+    device: str = "cpu",
+    backend: Backend | None = None,
+    constancy: Constancy | None = None,
+) -> Model:
     """The model of a name, whatever folders there are: ready for new tasks without any training.
 
     Args:
@@ -98,9 +106,10 @@ def model(name: str, device: str = "cpu", backend: Backend | None = None) -> Mod
         device: Where it computes.
         backend: What computes the features of an encoder; torch where omitted, or the choice of
             `quickstudy.encoders.use_backend`.
+        constancy: Colour constancy of the pictures of an encoder, such as `"grey-world"`.
 
     Raises:
-        UserError: There is no model of that name, or no such device here.
+        UserError: There is no model of that name, no such device here, or no colours.
 
     Example:
         >>> qs.model("drawings")
@@ -110,13 +119,15 @@ def model(name: str, device: str = "cpu", backend: Backend | None = None) -> Mod
     """
     _check_device(device)
     named = named_models().get(name)
+    if named is not None and named.name not in NAMED:
+        check_constancy(constancy, f"model {named.name}", in_colour=False)
     if named is not None and named.run is not None:
         return load(named.run, device=device)
     if named is not None and named.name not in NAMED:
         return named.made_on(device)
     if named is None and ":" not in name and name not in aliases():
         catalog.lookup("model", name, named_models())
-    return frozen(encoder(name), backend, device)
+    return frozen(encoder(name), backend, device, constancy)
 
 
 def _check_device(device: str) -> None:
@@ -197,6 +208,8 @@ def task_from_bytes(
                 float(header["temperature"]),
                 _threshold(header),
                 rule_from_json(header.get("targets")),
+                header.get("classes"),
+                header.get("caution"),
             )
         else:
             check_architectures(model.learner, header.get("networks"), name)

@@ -18,6 +18,7 @@ PLURAL = {
     "series": "series",
     "scene": "scenes",
     "user": "users",
+    "site": "sites",
 }
 SHOWN = 5
 

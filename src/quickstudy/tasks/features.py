@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from quickstudy.encoders.backend import usual_backend
 from quickstudy.encoders.cache import Features, features
 from quickstudy.errors import UserError
 from quickstudy.inputs import EncodedKind, EncodedPictures, EncodedTexts
+from quickstudy.inputs.constancy import Constancy
 from quickstudy.inputs.images import unreadable
 from quickstudy.progress import tell
 from quickstudy.tasks.contents import Marks
@@ -46,7 +48,9 @@ def kind_of(name: str, backend: Backend | None = None) -> EncodedKind:
     )
 
 
-def pictures_kind(name: str, backend: Backend | None = None) -> EncodedPictures:
+def pictures_kind(
+    name: str, backend: Backend | None = None, constancy: Constancy | None = None
+) -> EncodedPictures:
     """The kind of pictures that a named encoder takes.
 
     Raises:
@@ -58,7 +62,7 @@ def pictures_kind(name: str, backend: Backend | None = None) -> EncodedPictures:
             f"encoder: these tasks are of pictures; received {name}, which takes texts; choose "
             "photos or drawings."
         )
-    return kind
+    return kind if constancy is None else replace(kind, constancy=constancy)
 
 
 def texts_kind(name: str, spans: int = 0, backend: Backend = "torch") -> EncodedTexts:

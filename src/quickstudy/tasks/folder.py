@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from quickstudy.encoders import Backend
 from quickstudy.errors import DataError, UserError
 from quickstudy.files.stored_rows import StoredRows, rows_of
-from quickstudy.inputs.encoded import EncodedPictures
+from quickstudy.inputs.constancy import Constancy
+from quickstudy.inputs.encoded_pictures import EncodedPictures
 from quickstudy.inputs.files import (
     folders,
     holds_pictures,
@@ -62,6 +63,7 @@ def folder(
     skip_bad: bool = False,
     encoder: str | None = None,
     backend: Backend | None = None,
+    constancy: Constancy | None = None,
 ) -> Dataset:
     """Classes from a folder with one folder of pictures for each class.
 
@@ -86,6 +88,7 @@ def folder(
         encoder: The frozen encoder whose features the pictures become, such as `"photos"`; it
             decides their size and colours.
         backend: What computes these features; torch where nothing else was chosen.
+        constancy: Colour constancy of the pictures; see `Pictures`.
 
     Raises:
         DataError: There is no such folder.
@@ -102,13 +105,15 @@ def folder(
         raise UserError(
             f"folder: min_examples must be at least 1; received {min_examples}; give a count."
         )
-    kind = None if encoder is None else pictures_kind(encoder, backend)
+    kind = None if encoder is None else pictures_kind(encoder, backend, constancy)
     if kind is not None and (size, mode, ink, bits) != (28, "L", False, None):
         raise UserError(
             f"folder: the encoder {encoder} decides how pictures become inputs; received "
             f"size={size}, mode={mode!r}, ink={ink}, bits={bits}; leave these out."
         )
-    pictures = Pictures(size, mode, ink, bits=bits) if kind is None else kind.pictures
+    pictures = (
+        Pictures(size, mode, ink, bits=bits, constancy=constancy) if kind is None else kind.pictures
+    )
     splits = _splits(path)
     parts = [labelled_files(each) for each in ([path] if splits is None else splits.values())]
     files = [file for part, _ in parts for file in part]

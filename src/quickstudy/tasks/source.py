@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from quickstudy.errors import UserError
+from quickstudy.files.records import JSON
 from quickstudy.inputs import EncodedKind, InputKind
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import COVERAGE, DEFAULT, PINBALL, Metric
@@ -30,6 +31,21 @@ LARGEST_SEED = 2**64 - 1
 T = TypeVar("T", bound="TaskSource")
 Figures: TypeAlias = "list[Figure]"
 """Figures of tasks; readers of signatures find the name without loading matplotlib."""
+
+
+class Details(NamedTuple):
+    """More that is measured on tasks than one mean, for reports: plain JSON.
+
+    Attributes:
+        tables: Each with `title`, `columns`, `rows` and `caption`. A cell is text, a number, or
+            the `share` of something with the half width of its interval, `ci95`.
+        sentences: What else is to be said.
+        data: The same for whoever reads on.
+    """
+
+    tables: list[JSON]
+    sentences: list[str]
+    data: JSON
 
 
 def generator(seed: int, stream: str, index: int) -> np.random.Generator:
@@ -136,6 +152,16 @@ class TaskSource(ABC):
         return False
 
     @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the outputs where these are classes that are the same in every task; or None."""
+        return None
+
+    @property
+    def caution(self) -> str | None:
+        """The sentence that stands with every model and result of these tasks; None for none."""
+        return None
+
+    @property
     def untouched(self) -> TaskSource:
         """The tasks as the data give them, without augmentation."""
         return self
@@ -181,8 +207,26 @@ class TaskSource(ABC):
         """The opponents that a pooled model of these tasks makes, by name: itself."""
         return {"Pooled": pooled}
 
+    def details(
+        self, learner: AnyLearner, split: Split, n_tasks: int, temperature: float = 1.0
+    ) -> Details | None:
+        """More about a learner on the tasks of a split than their metrics say; None by default.
+
+        Args:
+            learner: The learner.
+            split: Which tasks.
+            n_tasks: How many, at most: the first ones.
+            temperature: That of its model.
+        """
+        return None
+
     def figures(
-        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+        self,
+        learner: AnyLearner,
+        split: Split,
+        n: int,
+        temperature: float = 1.0,
+        unadapted: AnyLearner | None = None,
     ) -> Figures:
         """Pictures of a learner's answers on the tasks of a split; none by default.
 
@@ -191,6 +235,7 @@ class TaskSource(ABC):
             split: Which tasks.
             n: How many of them have a picture of their own, at most: the first ones.
             temperature: That of its model.
+            unadapted: The pooled model of these tasks, where there is one.
         """
         return []
 

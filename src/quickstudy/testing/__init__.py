@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 from quickstudy.batching.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.task import Examples, Kind, Task, class_present, stack
-from quickstudy.testing.optional import check_held_out, check_initialise
+from quickstudy.testing.optional import check_held_out, check_initialise, check_unlabelled
 from quickstudy.testing.trees import (
     clone,
     contents,
@@ -46,6 +46,7 @@ __all__ = [
     "check_round_trip",
     "check_single_queries",
     "check_support_order",
+    "check_unlabelled",
     "random_tasks",
 ]
 
@@ -319,6 +320,7 @@ CHECKS: tuple[Check, ...] = (
     check_round_trip,
     check_initialise,
     check_held_out,
+    check_unlabelled,
 )
 
 

@@ -1,4 +1,4 @@
-"""Checks of optional methods: a start from tasks, and predictions without an example."""
+"""Checks of what not every learner has: a start, predictions without an example, no labels."""
 
 from __future__ import annotations
 
@@ -40,6 +40,30 @@ def check_initialise(learner: AnyLearner, tasks: Sequence[Task]) -> None:
     expect_close(again, first, f"{where}: the same tasks gave another start", advice, tolerance=0)
     longer = [Task(*(padded(part, 2, part.y.shape[1]) for part in task)) for task in tasks]
     expect_close(started(longer), first, f"{where}: padding changes the start", advice)
+
+
+def check_unlabelled(learner: AnyLearner, tasks: Sequence[Task]) -> None:
+    """Labels that are others, or unknown, change no prediction, where a learner is `unlabelled`."""
+    if not learner.tags.unlabelled:
+        return
+    support, query = tasks[0]
+    for mode, model in modes(learner, tasks):
+        with torch.no_grad():
+            expected = model.respond(Task(support, query))
+            for what, y in (
+                ("others", support.y.roll(1, dims=1)),
+                ("unknown", torch.ones_like(support.y)),
+            ):
+                if model.kind == "regression" and what == "unknown":
+                    continue
+                expect_close(
+                    model.respond(Task(support._replace(y=y), query)),
+                    expected,
+                    f"check_unlabelled ({mode} mode): labels that are {what} change the "
+                    "predictions",
+                    "look at the inputs of the support alone, and of its labels at no more than "
+                    "class_present, or leave Tags(unlabelled=True) out.",
+                )
 
 
 def check_held_out(learner: AnyLearner, tasks: Sequence[Task]) -> None:

@@ -29,6 +29,9 @@ def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
         "x_shape": list(source.x_shape),
         # Written only where targets are standardised: older runs lack the key.
         **({} if targets is None else {"targets": targets}),
+        # Likewise: only where the outputs are the same classes in every task.
+        **({} if source.classes is None else {"classes": list(source.classes)}),
+        **({} if source.caution is None else {"caution": source.caution}),
         **record_of(source),
         "training": asdict(training),
         **machine(),

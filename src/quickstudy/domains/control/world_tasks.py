@@ -114,7 +114,12 @@ class WorldTasks(TaskSource):
         return multi_task_rungs(pooled, self)
 
     def figures(
-        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+        self,
+        learner: AnyLearner,
+        split: Split,
+        n: int,
+        temperature: float = 1.0,
+        unadapted: AnyLearner | None = None,
     ) -> list[Figure]:
         """Paths or pulls before and after adapting, in the first worlds of a split together."""
         return pictures(self.world, seen_in(self, self.world, learner, split))

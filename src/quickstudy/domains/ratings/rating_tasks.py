@@ -44,7 +44,12 @@ class RatingTasks(UserTasks):
         return rating_metrics(self.targets, self.items.low, self.items.high, self.liked)
 
     def figures(
-        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+        self,
+        learner: AnyLearner,
+        split: Split,
+        n: int,
+        temperature: float = 1.0,
+        unadapted: AnyLearner | None = None,
     ) -> Figures:
         """The error against the number of ratings, beside the opponents."""
         from quickstudy.domains.ratings.picture import error_by_ratings  # matplotlib loads slowly

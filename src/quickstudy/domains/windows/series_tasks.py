@@ -119,7 +119,12 @@ class SeriesTasks(WindowTasks):
         return self.examples(windowed.x, windowed.y)
 
     def figures(
-        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+        self,
+        learner: AnyLearner,
+        split: Split,
+        n: int,
+        temperature: float = 1.0,
+        unadapted: AnyLearner | None = None,
     ) -> Figures:
         """The last forecast of each of the first n series, beside what came."""
         from quickstudy.domains.windows.picture import fan_of  # matplotlib is slow to load

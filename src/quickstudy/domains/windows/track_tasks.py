@@ -78,7 +78,12 @@ class TrackTasks(WindowTasks):
         return self._part(every, np.arange(len(every.end)))
 
     def figures(
-        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+        self,
+        learner: AnyLearner,
+        split: Split,
+        n: int,
+        temperature: float = 1.0,
+        unadapted: AnyLearner | None = None,
     ) -> Figures:
         """Tracks of a moment of each of the first n recordings, before and after adapting to it."""
         from quickstudy.domains.windows.picture import tracks_of  # matplotlib is slow to load
