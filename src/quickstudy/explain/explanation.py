@@ -20,7 +20,7 @@ from quickstudy.files.records import exact
 from quickstudy.inputs import InputKind
 from quickstudy.learner import AnyLearner, Contributions
 from quickstudy.targets import IDENTITY, Scale
-from quickstudy.task import Examples, Kind
+from quickstudy.task import Examples, Kind, check_labelled
 
 
 class Explanation(NamedTuple):
@@ -150,9 +150,12 @@ def explain(
         targets: The scale of the targets of a regression; all is said in the user's units.
 
     Raises:
-        UserError: The query has another shape than the support; or there is no such class.
+        UserError: The query has another shape than the support; there is no such class; or the
+            examples have no labels.
     """
     way = support.y.shape[1]
+    if learner.kind == "classification":
+        check_labelled("explain", support)
     if x.shape != support.x.shape[1:]:
         raise UserError(
             f"explain: needs one query of shape {tuple(support.x.shape[1:])}; received one of "
