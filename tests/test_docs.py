@@ -357,13 +357,16 @@ def _cells(entry: dict[str, Any]) -> list[str]:
     ]
 
 
+SHARES = ("accuracy", "balanced_accuracy", "log_likelihood_gap")
+
+
 def _number(value: float, metric: str) -> str:
-    share = metric in ("accuracy", "log_likelihood_gap") or metric.startswith("instance")
+    share = metric in SHARES or metric.startswith("instance")
     return f"{100 * value:.1f} %" if share else f"{value:.2f}"
 
 
 def _plus_minus(value: float, half: float | None, metric: str) -> str:
-    share = metric in ("accuracy", "log_likelihood_gap") or metric.startswith("instance")
+    share = metric in SHARES or metric.startswith("instance")
     digits, scale, unit = (2, 100, " %") if share else (3, 1, "")
     shown = f"{scale * value:.{digits}f}"
     interval = "" if half is None else f" ± {scale * half:.{digits}f}"

@@ -31,6 +31,7 @@ INPUTS = {
     "windows": (52 + 7,),
     "eth_ucy": (16 + 10,),
     "ratings": (1 + 2,),
+    "sites": (3, 28, 28),
 }
 CARRIED = {"windows": 7, "eth_ucy": 10, "ratings": 2}
 """Numbers of an encoded window or item that no network sees."""
@@ -81,7 +82,9 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
     regression = len(shape) == 1 and not of_tables
     # A training run has ten classes, and a stream of examples that is cut short here.
     runs = options["tasks"]["name"] in ("mnist-runs", "quadratics")
-    n_way = options.get("n_way") or (10 if runs else 3 if of_tables else 1)
+    n_way = options.get("n_way") or (
+        10 if runs else 3 if of_tables or options["tasks"]["name"] == "sites" else 1
+    )
     carried = CARRIED.get(options["tasks"]["name"], 0)
     n_shot = 2 if runs or of_tables or carried else options["n_shot"]
     n_way, n_shot = (x if isinstance(x, int) else max(x) for x in (n_way, n_shot))

@@ -53,7 +53,7 @@ class Judged(Protocol):
 def details_of(
     source: Judged, learner: AnyLearner, split: Split, n_tasks: int, temperature: float
 ) -> Details:
-    """What a learner reaches at each site, for each class, and where it may abstain.
+    """The results of a learner at each site, for each class, and where it abstains.
 
     Args:
         source: The tasks.
