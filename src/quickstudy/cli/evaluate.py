@@ -18,6 +18,7 @@ from quickstudy.evaluation.outside import none_of_these
 from quickstudy.evaluation.record import Evaluation as MetaTest
 from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.sheet import Figure
+from quickstudy.figures.values import share_text
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, Record, today
 from quickstudy.learner import AnyLearner
@@ -327,19 +328,9 @@ def _print_further(result: Mapping[str, Any], metrics: Sequence[Metric]) -> None
 def _print_details(details: JSON) -> None:
     """Prints the tables and sentences that the tasks have beside their metrics."""
     for table in details["tables"]:
-        rows = [tuple(map(_cell, row)) for row in table["rows"]]
+        rows = [tuple(map(share_text, row)) for row in table["rows"]]
         print_table(table["title"], table["columns"], rows, caption=table["caption"])
     print(*details["sentences"], sep="\n")
-
-
-def _cell(value: Any) -> str:
-    """A cell of a table: a share in percent with its interval, or what it is."""
-    if not isinstance(value, Mapping):
-        return str(value)
-    if value["share"] is None:
-        return "–"
-    half = "" if value["ci95"] is None else f" ± {100 * value['ci95']:.1f}"
-    return f"{100 * value['share']:.1f}{half} %"
 
 
 def _label(rung: str, row: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -69,3 +69,17 @@ def fine_form(values: ArrayLike) -> str:
 def _plain(row: JSONLike, keys: Sequence[str]) -> dict[str, Any]:
     values = {key: row[key] if isinstance(row[key], str | int) else float(row[key]) for key in keys}
     return values | {"ci95": float(row["ci95"]) if known(row, "ci95") else None}
+
+
+def share_text(cell: object) -> str:
+    """A cell of a table of details: a share in percent with its interval, or what it is.
+
+    Args:
+        cell: Text or a number; or `share` and `ci95`, either of which may be None.
+    """
+    if not isinstance(cell, Mapping):
+        return str(cell)
+    if cell["share"] is None:
+        return "–"
+    half = "" if cell["ci95"] is None else f" ± {100 * cell['ci95']:.1f}"
+    return f"{100 * cell['share']:.1f}{half} %"

@@ -14,9 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from quickstudy.serve.call import Call
 from quickstudy.serve.routes.files import filled
 from quickstudy.serve.routes.names import MODEL, ModelId
-from quickstudy.serve.served import Served
-
-EVALUATION = "evaluation.json"
+from quickstudy.serve.served import EVALUATION, Served
 
 
 class Lab:

@@ -25,13 +25,13 @@ from quickstudy.figures.evaluation import evaluation_figures
 from quickstudy.figures.page import embedded, image, machine_rows, paragraphs, settings_table
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.tables import tables_html
+from quickstudy.figures.values import share_text
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import DEFAULT, validation
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
-from quickstudy.serve.lab import EVALUATION
-from quickstudy.serve.served import Served
+from quickstudy.serve.served import EVALUATION, Served, evaluated_details
 from quickstudy.task import Task
 from quickstudy.tasks import Recorded
 
@@ -63,13 +63,34 @@ def report(served: Served) -> str:
     )
     return "\n".join((
         paragraphs(lead, ' class="lead"'),
+        "" if served.model.caution is None else paragraphs(served.model.caution, ' class="note"'),
         "" if evaluated else note,
         f'<div class="figures">\n{figures}\n</div>',
+        _details(served.run),
         '<section aria-labelledby="settings-title">',
         f'<h2 id="settings-title">{"How it was meta-trained" if trained else "Settings"}</h2>',
         settings,
         "</section>",
     ))  # fmt: skip
+
+
+def _details(run: Path) -> str:
+    """The tables and sentences that the tasks have beside their metrics; empty without."""
+    details = evaluated_details(run)
+    parts = []
+    for table in details.get("tables", ()):
+        head = "".join(f"<th>{escape(str(name))}</th>" for name in table["columns"])
+        rows = "\n".join(
+            f"<tr>{''.join(f'<td>{escape(share_text(cell))}</td>' for cell in row)}</tr>"
+            for row in table["rows"]
+        )
+        parts.append(
+            f'<section class="card"><h2>{escape(table["title"])}</h2>\n<div class="scroll">\n'
+            f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
+            f"{paragraphs(table['caption'])}</section>"
+        )
+    sentences = [*details.get("sentences", ())][:1]  # The caution stands above.
+    return "\n".join([*map(paragraphs, sentences), *parts])
 
 
 def _figure(figure: Figure) -> str:
@@ -97,7 +118,10 @@ def _own(served: Served) -> Iterable[Figure]:
     model = load(served.run)
     task = _task(served.run, served.record.get("tasks_spec"), model)
     if task is not None and model.kind == "classification" and len(model.x_shape) == 3:
-        adapted = model.adapt(task.support.x, task.support.y.argmax(dim=1))
+        columns = task.support.y.argmax(dim=1).tolist()
+        known = model.classes
+        labels = columns if known is None else [known[column] for column in columns]
+        adapted = model.adapt(task.support.x, labels)
         probabilities = adapted.predict_proba(task.query.x)
         yield task_grid(task, probabilities, model.preprocess.card()["drawings"])
     rows = list(RunDirectory(served.run).metrics())

@@ -92,6 +92,8 @@ def sample(served: Served) -> Sample | None:
     card = served.model.preprocess.card()
     of_photographs = card.get("encoder") and not card["drawings"]
     try:
+        if served.model.classes is not None:
+            return _from_meta_test(served)
         if served.model.preprocess.form == "series":
             return _series(served)
         if served.model.preprocess.form == "item":
@@ -102,12 +104,7 @@ def sample(served: Served) -> Sample | None:
             return _messages()
         if served.reads_columns:
             return _flowers()
-        if "tasks_spec" not in served.record:
-            return None
-        recorded = Recorded.of(served.run)
-        source = catalog.build_tasks(served.record["tasks_spec"], recorded)
-        recorded.notes(source)  # Other data than those of the run are no sample of its tasks.
-        return _own(served, source)
+        return _from_meta_test(served)
     except (QuickstudyError, OSError):
         return None
 
@@ -196,6 +193,16 @@ def _ratings(served: Served) -> Sample:
     return Sample("A made-up user", support, queries)
 
 
+def _from_meta_test(served: Served) -> Sample | None:
+    """A meta-test task of the run, where its tasks have a name and their data are here."""
+    if "tasks_spec" not in served.record:
+        return None
+    recorded = Recorded.of(served.run)
+    source = catalog.build_tasks(served.record["tasks_spec"], recorded)
+    recorded.notes(source)  # Other data than those of the run are no sample of its tasks.
+    return _own(served, source)
+
+
 def _own(served: Served, source: TaskSource) -> Sample:
     source = source.untouched
     if isinstance(source, Episodes):
@@ -204,7 +211,8 @@ def _own(served: Served, source: TaskSource) -> Sample:
     to_request = served.model.preprocess.to_request
     if served.classifies:
         columns = task.support.y.argmax(dim=1).tolist()
-        labels: list[Any] = [f"class {column + 1}" for column in columns]
+        known = served.model.classes
+        labels: list[Any] = [known[c] if known else f"class {c + 1}" for c in columns]
     else:
         values = source.targets.restore(task.support.y, task.support.x).tolist()
         labels = [y[0] if len(y) == 1 else y for y in values]
@@ -213,7 +221,7 @@ def _own(served: Served, source: TaskSource) -> Sample:
         for label, x in zip(labels, task.support.x.tolist(), strict=True)
     ]
     queries = [Input.model_validate(to_request(x)) for x in task.query.x[:N_QUERY].tolist()]
-    return Sample("From meta-test", support, queries)
+    return Sample(source.title("test", 0) or "From meta-test", support, queries)
 
 
 def _drawn(ink: Any) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 
@@ -23,6 +24,18 @@ from quickstudy.models.saved import load
 from quickstudy.serve.content import Plain
 from quickstudy.serve.problems import Problem, invalid, refusals
 from quickstudy.serve.schema.requests import ID, Input
+
+EVALUATION: Final = "evaluation.json"
+"""The file of a run directory that holds its last evaluation."""
+
+
+def evaluated_details(run: Path) -> JSON:
+    """The details in the evaluation that lies in a run directory; none where there are none."""
+    try:
+        details = json.loads((run / EVALUATION).read_text(encoding="utf-8")).get("details")
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return details if isinstance(details, dict) and isinstance(details.get("data"), dict) else {}
 
 
 class Version(NamedTuple):
@@ -125,6 +138,8 @@ class Served:
             "net": None if self.reads_columns else (specs.get("net") or {}).get("name"),
             "version": self.version,
             "x_shape": [-1] if self.reads_columns else list(self.model.x_shape),
+            "caution": self.model.caution,
+            "worst_site": evaluated_details(self.run).get("data", {}).get("worst_site"),
             "temperature": self.model.temperature,
             "novelty_auroc": threshold.auroc if threshold and threshold.is_useful else None,
             **kind.card(),

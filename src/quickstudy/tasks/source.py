@@ -161,6 +161,10 @@ class TaskSource(ABC):
         """The sentence that stands with every model and result of these tasks; None for none."""
         return None
 
+    def title(self, split: Split, index: int) -> str | None:
+        """The name by which people know a task, such as its site; None where it has none."""
+        return None
+
     @property
     def untouched(self) -> TaskSource:
         """The tasks as the data give them, without augmentation."""

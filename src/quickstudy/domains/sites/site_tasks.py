@@ -140,6 +140,9 @@ class SiteTasks(TaskSource):
             place = generator(self.seed, "train/order", epoch).permutation(len(own))[place]
         return own[place]
 
+    def title(self, split: Split, index: int) -> str:
+        return f"Pictures of {self.sites[self.site_of(split, index)]}"
+
     def disjoint(self, split: Split) -> Iterator[Task]:
         """Every site once."""
         return (self.task(split, index) for index in range(len(self._units(split))))

@@ -110,6 +110,9 @@ function setUpHead() {
     document.body.classList.toggle("recommends", isItems());
     find("#examples-title").textContent = isItems() ? say("rate.title") : say("teach.title");
     find(".lead").textContent = isSeries() ? say("intro.series") : isItems() ? say("intro.ratings") : say("intro.lead");
+    const worst = model.worst_site ? say("head.worst_site", { site: visible(model.worst_site) }) : "";
+    find("#caution").textContent = [model.caution ?? "", worst].join(" ").trim();
+    find("#caution").hidden = !model.caution && !worst;
     document.title = task?.display_name ? say("page.title", { name: visible(task.display_name) }) : say("page.brand");
     for (const button of document.querySelectorAll(".load-example")) button.hidden = !model.example_task;
   });

@@ -346,6 +346,12 @@ class ModelCard(Answered):
         default=None, description="How much of a series the model takes, and what it answers."
     )
     items: ItemsCard | None = Field(default=None, description="The catalogue and its scale.")
+    caution: str | None = Field(
+        default=None, description="A sentence that stands with all that the model says."
+    )
+    worst_site: str | None = Field(
+        default=None, description="The site with the worst result of the last evaluation."
+    )
     temperature: float
     novelty_auroc: float | None = Field(
         description="How well `novelty` told taught classes from others on meta-valid tasks; null "
