@@ -26,6 +26,8 @@ from quickstudy.domains.windows import (
 )
 from quickstudy.explain import Method
 from quickstudy.figures.by_examples import Errors, error_by_examples
+from quickstudy.figures.by_labels import Labelled, metric_by_labels
+from quickstudy.metrics import ACCURACY
 from quickstudy.models.model import Model
 from quickstudy.tasks import Pictures, TaskSource
 from quickstudy.training.loop import train
@@ -99,6 +101,32 @@ def draw_ratings(name: str, protocol: str) -> None:
     print(name, figure.title)
 
 
+def draw_sites(name: str, protocol: str) -> None:
+    """Draws the accuracy by labels of a new site, as it was measured."""
+    results = json.loads((IMAGES.parents[1] / "benchmarks/sites.json").read_text())[protocol][
+        "results"
+    ]
+    words = {
+        "SimpleShot, support": "SimpleShot",
+        "LogisticRegression": "logistic, pixels",
+        "NearestCentroid": "centroid, pixels",
+    }
+    rows = [
+        Labelled(
+            word,
+            [int(n) for n in results[learner]],
+            [row["mean"] for row in results[learner].values()],
+            [row["ci95"] for row in results[learner].values()],
+        )
+        for learner, word in words.items()
+    ]
+    unadapted = results["Pooled"]["0"]["mean"]
+    figure = metric_by_labels(rows, ACCURACY, unadapted=unadapted, sites="sites", name=name)
+    figure.save(IMAGES)
+    (IMAGES / f"{name}.json").unlink()
+    print(name, figure.title)
+
+
 if __name__ == "__main__":
     for part in PARTS:
         draw(*part)
@@ -110,3 +138,4 @@ if __name__ == "__main__":
         of_walkers = eth_ucy(Path(folder, "walks"), hold_out="square", valid_place="street")
         draw_windows("walkers", of_walkers, 0)
     draw_ratings("error-by-ratings", "ml-1m")
+    draw_sites("by-labels", "rotated")
