@@ -36,7 +36,7 @@ class Model:
         targets: The scale of the targets that the learner was trained with (`TaskSource.targets`);
             `"support"` where each task has that of its own examples.
         classes: Names of the outputs where these were the same classes in every task
-            (`TaskSource.classes`).
+            (`TaskSource.output_names`).
         caution: The sentence that stands with all that the model says (`TaskSource.caution`).
 
     Attributes:

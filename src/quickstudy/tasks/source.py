@@ -152,7 +152,7 @@ class TaskSource(ABC):
         return False
 
     @property
-    def classes(self) -> tuple[str, ...] | None:
+    def output_names(self) -> tuple[str, ...] | None:
         """Names of the outputs where these are classes that are the same in every task; or None."""
         return None
 

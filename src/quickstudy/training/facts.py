@@ -30,7 +30,7 @@ def facts(learner: AnyLearner, source: TaskSource, training: Training) -> JSON:
         # Written only where targets are standardised: older runs lack the key.
         **({} if targets is None else {"targets": targets}),
         # Likewise: only where the outputs are the same classes in every task.
-        **({} if source.classes is None else {"classes": list(source.classes)}),
+        **({} if source.output_names is None else {"classes": list(source.output_names)}),
         **({} if source.caution is None else {"caution": source.caution}),
         **record_of(source),
         "training": asdict(training),

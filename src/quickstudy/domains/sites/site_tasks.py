@@ -113,6 +113,10 @@ class SiteTasks(TaskSource):
         return len(self.classes)
 
     @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.classes
+
+    @property
     def net(self) -> dict[str, Any] | None:
         return None if self.preprocess is None else self.preprocess.net
 
