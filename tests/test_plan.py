@@ -19,7 +19,7 @@ JSON = dict[str, Any]
 PATH = {"tasks.path": "data", "tasks.target": "kind", "tasks.horizon": 12}
 OF_A_PLACE = (
     *("folder", "tables", "texts", "clinc150", "hwu64", "fewrel"),
-    *("eth_ucy", "ratings", "interactions", "sites"),
+    *("eth_ucy", "ratings", "interactions", "sites", "assays"),
 )
 NEEDS = {
     "table": ("tasks.path", "tasks.target"),

@@ -18,10 +18,6 @@ from torch import nn
 
 from quickstudy import learners, nets
 from quickstudy import tasks as task_sources
-from quickstudy.domains.control import metrics as _of_control  # noqa: F401
-from quickstudy.domains.ratings import metrics as _of_ratings  # noqa: F401
-from quickstudy.domains.sites import metrics as _of_sites  # noqa: F401
-from quickstudy.domains.windows import metrics  # noqa: F401
 from quickstudy.errors import DataError, UserError
 from quickstudy.inputs.tails import leaving_blocks, start_tails
 from quickstudy.learner import AnyLearner, check_kind
@@ -46,6 +42,7 @@ LEARNERS: dict[str, type[AnyLearner]] = {
 NETS: dict[str, type[nn.Module]] = {
     "Adapter": nets.Adapter,
     "Conv4": nets.Conv4,
+    "GIN": nets.GIN,
     "ItemTable": nets.ItemTable,
     "MLP": nets.MLP,
     "Metric": nets.Metric,
@@ -97,7 +94,10 @@ _DOMAINS = {
     "ratings": ("ratings", "interactions"),
     "sites": ("sites",),
     "control": WORLDS,
+    "assays": ("assays",),
 }
+for _domain in _DOMAINS:  # so that results may name its metrics
+    import_module(f"quickstudy.domains.{_domain}.metrics")
 SOURCES |= {
     name: Listed(partial(_of_domain, domain, name.replace("-", "_")))
     for domain, names in _DOMAINS.items()
@@ -138,12 +138,13 @@ def data_maker(name: str) -> Callable[[Path, int], Spec]:
     Raises:
         UserError: There are no such tasks, or nothing makes their data.
     """
+    from quickstudy.domains.assays.made import assays_in
     from quickstudy.domains.ratings.made import interactions_in, ratings_in
     from quickstudy.domains.sites.made import sites_in
     from quickstudy.domains.windows.made import scenes_in, series_in
 
     makers = {"windows": series_in, "eth_ucy": scenes_in, "sites": sites_in}
-    makers |= {"ratings": ratings_in, "interactions": interactions_in}
+    makers |= {"ratings": ratings_in, "interactions": interactions_in, "assays": assays_in}
     return lookup("made-up data", name, makers)
 
 

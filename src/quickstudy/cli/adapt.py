@@ -21,6 +21,7 @@ from quickstudy.inputs.files import sidecars, some
 from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.inputs.histories import AS_TRAINED, Table
 from quickstudy.inputs.looks import look
+from quickstudy.inputs.molecule_files import MoleculeList
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
@@ -67,11 +68,12 @@ def adapt(
     user: str | None = None,
     unlabelled: bool = False,
 ) -> int:
-    """Learn a new task from class folders, a CSV table, labelled texts, a series or ratings.
+    """Learn a new task from class folders, a table, labelled texts, a series, ratings, molecules.
 
     Args:
         support: Folder with a folder of pictures for each class; a CSV file; texts as CSV, JSON or
-            a folder of .txt files; a file of series; or ratings of items, by id or title.
+            a folder of .txt files; a file of series; ratings of items, by id or title; or a CSV
+            file of molecules, with a column smiles and one of 0 and 1.
         out: File for the adapted model.
         table: How a file of series is laid out.
         run: Run directory of the meta-trained model, or the name of one (`quickstudy models`).
@@ -80,7 +82,8 @@ def adapt(
         columns: What columns of a CSV file hold, where it is to be said: numbers (with a decimal
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words of a CSV file that say that a value is missing, parted by commas.
-        skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
+        skip_bad: Whether pictures and molecules that cannot be read are named and left out, rather
+            than refused.
         no_inputs: Whether the texts are kept out of the file, which then holds their features
             alone: answers name examples by their number, and the task cannot move to another
             encoder.
@@ -128,13 +131,15 @@ def adapt(
         raise only_series("adapt", f"a model of {kind.modality}")
     if unlabelled:
         return learn_unlabelled(model, support, out)
+    notes: tuple[str, ...] = ()
     with_reading = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
     if skip_bad:
+        notes = X.notes if isinstance(X, MoleculeList) else ()
         with status("learning: "):
             X, places = readable(model, X, skip_bad)
         y = [y[place] for place in places]
-    pictures = model.preprocess.modality != "texts"
+    pictures = model.preprocess.modality not in ("texts", "molecules")
     if pictures and support.is_dir() and (beside := sidecars(support)):
         names = some([file.relative_to(support) for file in beside])
         print(f"passed over {len(beside)} file(s) that are no pictures: {names}")
@@ -150,7 +155,7 @@ def adapt(
     for label in adapted.classes if model.preprocess.reads_cells and missing is None else ():
         if str(label).lower() in MARKS:
             print(f"note: {label} is taken for a class; --missing {label} says that it is none")
-    for note in adapted.model.preprocess.notes:
+    for note in (*notes, *adapted.model.preprocess.notes):
         print(f"note: {note}")
     print_quality(adapted)
     say_caution(model)

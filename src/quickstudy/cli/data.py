@@ -43,7 +43,7 @@ def data(
             point), comma (numbers with a decimal comma) or names; as {"price": "comma"}.
         missing: Words that say that a value is missing, parted by commas.
         make: Folder to write made-up data of this kind to, for first steps; of windows, eth_ucy,
-            ratings and interactions.
+            ratings, interactions and assays.
         seed: Seed of the made-up data.
     """
     if make is not None:

@@ -21,12 +21,14 @@ from quickstudy.figures.bars import name_of
 from quickstudy.figures.sheet import Figure
 from quickstudy.figures.values import fine_form
 from quickstudy.files.records import JSON
-from quickstudy.inputs import Items
+from quickstudy.inputs import Items, Molecules
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.histories import AS_TRAINED, Table, by_time, histories, named
+from quickstudy.inputs.molecule_files import Molecule
 from quickstudy.inputs.series_files import Series
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.adapted import Adapted
+from quickstudy.models.candidates import neighbour_line, rank_candidates
 from quickstudy.models.saved import is_policy, load_policy, load_task
 from quickstudy.tasks.contents import told_apart
 
@@ -57,9 +59,9 @@ def explain(
 
     Args:
         task: File that `quickstudy adapt` wrote; or `quickstudy practise`, which takes no inputs.
-        inputs: Pictures; one CSV file; texts, in words or in files; files of series; or items, by
-            id, title or in files. Of ratings the first of the list are explained where there are
-            none.
+        inputs: Pictures; one CSV file; texts, in words or in files; files of series; molecules, as
+            SMILES or in files; or items, by id, title or in files. Of ratings the first of the list
+            are explained where there are none.
         table: How files of series are laid out.
         target: Label to explain, or number of an output; what is predicted where omitted. Outputs
             count from 0: of a forecast the first is the next step.
@@ -98,7 +100,7 @@ def explain(
         return explain_items(adapted, kind, inputs, json, pictures)
     else:
         X = queries(adapted.model, inputs, text)
-        of_texts = all(isinstance(x, Text) for x in X)
+        of_texts = all(isinstance(x, Text | Molecule) for x in X)
         names = [name if of_texts else Path(name).name for name in input_names(inputs, X)]
     label = None if target is None else _label(adapted, target)
     explanations: list[JSON] = []
@@ -106,6 +108,9 @@ def explain(
         explanation = adapted.explain(query, label, attribution, counterfactual).to_json()
         if isinstance(kind, Windows) and asked:
             explanation = by_time(explanation, kind, adapted.support_x, asked[i])
+        if isinstance(kind, Molecules):
+            (near,) = rank_candidates(adapted, [query])
+            explanation |= {"neighbour": near.to_json()}
         explanations.append({"input": name, **explanation})
         if pictures is not None:
             folder = pictures if len(X) == 1 else pictures / f"{i + 1} {_stem(name, of_texts)}"
@@ -120,6 +125,8 @@ def explain(
             print(f"  {LEGEND}")
         else:
             print("\n".join(_lines(explanation)))
+        if "neighbour" in explanation:
+            print(f"  {neighbour_line(explanation['neighbour'])}")
     for row in explanations[0]["suspicious"]:
         if row["probability"] is not None:
             print(

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from quickstudy.cli.candidates import print_candidates
 from quickstudy.cli.console import one_line, print_json, status
 from quickstudy.cli.forecasts import COVERAGE, forecast_files
 from quickstudy.cli.recommend import recommend
 from quickstudy.encoders import Text
 from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
-from quickstudy.inputs import Encoded, Items
+from quickstudy.inputs import Encoded, Items, Molecules
 from quickstudy.inputs.frames import Reading
 from quickstudy.inputs.histories import AS_TRAINED, Table
 from quickstudy.inputs.labels import label_to_json
+from quickstudy.inputs.molecule_files import Molecule
 from quickstudy.inputs.numerals import looks_like_number
 from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.texts import texts_in
@@ -47,28 +48,31 @@ def predict(
     csv: bool = False,
     least: int = 0,
 ) -> int:
-    """Say what new pictures, rows or texts are, what follows a series, or what a user will like.
+    """Say what new pictures, rows or texts are, what follows a series, or rank items or molecules.
 
     Args:
         task: File that `quickstudy adapt` wrote; of a model of items also its run directory, for a
             user who rated nothing yet.
         inputs: Pictures, folders of pictures or patterns such as "photos/*.jpg"; one CSV file;
-            texts, in words or in files; files of series; or items, by id, title or in files. Of
-            ratings the whole catalogue is ranked where there are none.
+            texts, in words or in files; files of series; items, by id, title or in files; or
+            molecules, as SMILES or in files. Of ratings the whole catalogue is ranked where there
+            are none.
         table: How files of series are laid out.
         min_confidence: Probability below which the answer is "not sure", null in JSON.
         max_novelty: Novelty above which the answer is "none of these", null in JSON; 1 is the
             threshold that meta-training chose.
         json: Whether to print JSON, with the probability of every class.
         text: A text, where it could be taken for the name of a file.
-        skip_bad: Whether pictures that cannot be read are named and left out, rather than refused.
+        skip_bad: Whether pictures and molecules that cannot be read are named and left out, rather
+            than refused.
         coverage: Part of the values that the interval of a forecast or rating is to hold.
-        pictures: Folder for the picture of each forecast, as SVG and JSON.
+        pictures: Folder for the picture of each forecast, or of the ranked molecules, as SVG and
+            JSON.
         target: Name of the series to forecast; all of the files where omitted.
         missing: Words of a file of series that say that a value is missing, parted by commas.
-        top: Length of a ranked list of items; all in JSON and CSV where omitted.
+        top: Length of a ranked list of items or molecules; all in JSON and CSV where omitted.
         ask: Print so many items that the user should be asked to rate, instead.
-        csv: Whether to print items as a CSV table.
+        csv: Whether to print items or molecules as a CSV table.
         least: How many people must have rated an item of a ranked list.
     """
     if task.is_dir():
@@ -90,6 +94,15 @@ def predict(
         raise only_series("predict", f"a model of {kind.modality}", "target, missing, ")
     if isinstance(kind, Items) and text is None and pictures is None and not skip_bad:
         return recommend(adapted, inputs, coverage, json, csv, top, ask, least)
+    if isinstance(kind, Molecules) and text is None and ask is None and not least:
+        if min_confidence or max_novelty is not None or coverage != COVERAGE:
+            raise UserError(
+                "predict: molecules are ranked by their probability; received --min-confidence, "
+                "--max-novelty or --coverage; leave them out."
+            )
+        with status("predicting: "):
+            encoded, _ = readable(adapted.model, queries(adapted.model, inputs), skip_bad)
+        return print_candidates(adapted, encoded, json, csv, top, pictures)
     if top is not None or ask is not None or csv or least:
         raise UserError(
             "predict: --top, --least, --ask and --csv are for items of a catalogue; received a "
@@ -195,19 +208,20 @@ def readable(model: Model, X: Sequence[Any], skip_bad: bool) -> tuple[Encoded, l
     Args:
         model: The model.
         X: The inputs.
-        skip_bad: Whether pictures that cannot be read are named in the terminal and left out.
+        skip_bad: Whether inputs that cannot be read are named in the terminal and left out.
     """
     if not skip_bad:
         return model.inputs(X), list(range(len(X)))
-    if model.preprocess.modality != "pictures":
+    what = model.preprocess.modality
+    if what not in ("pictures", "molecules"):
         raise UserError(
-            "--skip-bad: is for pictures; received a model that takes "
+            "--skip-bad: is for pictures and molecules; received a model that takes "
             f"{model.preprocess.modality}; leave it out."
         )
-    encoded: dict[int, Tensor] = {}
+    encoded: dict[int, Encoded] = {}
     bad: list[str] = []
-    each: Tensor | Exception
-    for place, each in enumerate(read_each(lambda x: model.inputs([x]).x, X, "pictures read")):
+    each: Encoded | Exception
+    for place, each in enumerate(read_each(lambda x: model.inputs([x]), X, f"{what} read")):
         if isinstance(each, UserError):
             bad.append(str(each))
         elif isinstance(each, Exception):
@@ -216,20 +230,25 @@ def readable(model: Model, X: Sequence[Any], skip_bad: bool) -> tuple[Encoded, l
             encoded[place] = each
     if not encoded:
         raise UserError(
-            f"--skip-bad: some pictures must be readable; received {len(bad)} that are not, the "
+            f"--skip-bad: some {what} must be readable; received {len(bad)} that are not, the "
             f"first: {bad[0]}"
         )
     for message in bad:
         print(f"skipped: {message}", file=sys.stderr)
     if bad:
-        print(f"skipped {len(bad)} of {len(X)} pictures", file=sys.stderr)
-    return Encoded(torch.cat(list(encoded.values()))), list(encoded)
+        print(f"skipped {len(bad)} of {len(X)} {what}", file=sys.stderr)
+    parts = list(encoded.values())
+    raw = [value for part in parts for value in part.raw or ()]
+    x = torch.cat([part.x for part in parts])
+    return Encoded(x, raw=raw if len(raw) == len(x) else None), list(encoded)
 
 
 def input_names(files: Sequence[str], X: Sequence[Any]) -> list[str]:
     """The names of inputs: texts, those of their files, or numbers of rows of one file."""
     if all(isinstance(x, Text) for x in X):
         return [x.text for x in X]
+    if all(isinstance(x, Molecule) for x in X):
+        return [x.smiles for x in X]
     if all(isinstance(x, Path) for x in X):
         return [str(x) for x in X]
     if len(files) == len(X):

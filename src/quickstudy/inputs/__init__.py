@@ -12,6 +12,7 @@ from quickstudy.inputs.encoded_pictures import EncodedPictures
 from quickstudy.inputs.images import Pictures
 from quickstudy.inputs.items import Items
 from quickstudy.inputs.kind import InputKind
+from quickstudy.inputs.molecules import Molecules
 from quickstudy.inputs.rows import Columns
 from quickstudy.inputs.support import Encoded, SupportSet, read
 from quickstudy.inputs.task_columns import TaskColumns
@@ -27,6 +28,7 @@ __all__ = [
     "EncodedTexts",
     "InputKind",
     "Items",
+    "Molecules",
     "Pictures",
     "SupportSet",
     "TaskColumns",
@@ -43,6 +45,7 @@ KINDS: dict[str, type[InputKind]] = {
     "encoded_texts": EncodedTexts,
     "windows": Windows,
     "items": Items,
+    "molecules": Molecules,
 }
 
 

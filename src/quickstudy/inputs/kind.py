@@ -18,8 +18,8 @@ from quickstudy.task import Kind
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
-Form = Literal["image", "row", "text", "series", "item", "values"]
-Modality = Literal["pictures", "rows", "texts", "series", "items", "arrays"]
+Form = Literal["image", "row", "text", "series", "item", "smiles", "values"]
+Modality = Literal["pictures", "rows", "texts", "series", "items", "molecules", "arrays"]
 
 
 class Images(NamedTuple):
@@ -316,6 +316,7 @@ class InputKind(ABC):
     def refusal(self, form: Form) -> UserError:
         """The error of an input that a request gives in a form of another kind."""
         names = {"row": "a row", "text": "a text", "series": "a series", "item": "an item"}
+        names["smiles"] = "a molecule"
         received = names.get(form, "an image")
         return UserError(
             f"input: this model takes {self.modality}; received {received}; give the input as "

@@ -13,6 +13,7 @@ from PIL import Image
 from quickstudy.files.records import JSON
 from quickstudy.inputs.items import ITEM
 from quickstudy.inputs.kind import InputKind
+from quickstudy.inputs.molecule_files import SMILES
 from quickstudy.inputs.windows import SERIES
 
 PNG: Final = b"\x89PNG"
@@ -43,7 +44,7 @@ def to_request(data: bytes) -> JSON:
         return value
     if isinstance(value, dict) and isinstance(value.get(SERIES), list):
         return value
-    if isinstance(value, dict) and value.keys() == {ITEM}:
+    if isinstance(value, dict) and value.keys() in ({ITEM}, {SMILES}):
         return value
     if isinstance(value, str):
         return {"text": value}

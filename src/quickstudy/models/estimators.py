@@ -17,7 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from quickstudy.errors import UserError
-from quickstudy.inputs import Columns, EncodedKind, Items
+from quickstudy.inputs import Columns, EncodedKind, Items, Molecules
 from quickstudy.inputs.frames import is_frame, rows_of
 from quickstudy.inputs.labels import Array, check_present
 from quickstudy.inputs.rating_files import COLUMNS
@@ -120,9 +120,10 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
 
 def _takes_items(model: Any) -> bool:
-    """Whether a model takes texts, pictures of any size or items: no rows of one array."""
+    """Whether a model takes texts, pictures of any size, molecules or items: no rows of numbers."""
     encoded = isinstance(model, Model) and isinstance(model.preprocess, EncodedKind)
-    return encoded or _of_catalogue(model)
+    molecules = isinstance(model, Model) and isinstance(model.preprocess, Molecules)
+    return encoded or molecules or _of_catalogue(model)
 
 
 def _of_catalogue(model: Any) -> bool:
@@ -154,7 +155,8 @@ class FewShotClassifier(ClassifierMixin, _FewShot):  # type: ignore[misc]
     pixels of each in one row; a model of a table takes its columns, by name from a data frame,
     missing values too.
 
-    With an encoder X is a list or array of texts, or of pictures: paths, PIL images or arrays.
+    With an encoder X is a list or array of texts, or of pictures: paths, PIL images or arrays. Of a
+    model of molecules it is SMILES, and y 0 for inactive and 1 for active.
 
     Args:
         model: A run directory, the name of a model or a `quickstudy.Model`. None learns without

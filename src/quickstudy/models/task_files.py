@@ -46,7 +46,7 @@ def written(adapted: Adapted, model: bool, inputs: bool | None) -> tuple[dict[st
     kind, learner = adapted.model.preprocess, adapted.model.learner
     tensors = {f"state/{name}": t for name, t in flatten_state(adapted.state).items()}
     about: JSON = {}
-    if kind.has_network:
+    if kind.has_network or adapted.raw is not None:
         tensors[PACKED], about["support"] = _packed(adapted.support_x)
         parts = _inputs(adapted, inputs)
         if parts is not None:

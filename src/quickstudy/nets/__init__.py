@@ -2,6 +2,7 @@
 
 from quickstudy.nets.adapter import Adapter
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.gin import GIN
 from quickstudy.nets.head import SharedLinear
 from quickstudy.nets.item_table import ItemTable
 from quickstudy.nets.leading import Leading
@@ -14,6 +15,7 @@ from quickstudy.nets.traits import width
 from quickstudy.nets.transformer import Transformer
 
 __all__ = [
+    "GIN",
     "MLP",
     "Adapter",
     "Centre",

@@ -16,7 +16,7 @@ from quickstudy.files.records import JSON
 if TYPE_CHECKING:
     from quickstudy.tasks.source import Split
 
-Unit = Literal["class", "group", "table", "part", "series", "scene", "user", "site"]
+Unit = Literal["class", "group", "table", "part", "series", "scene", "user", "site", "assay"]
 Marks = NDArray[np.uint64]
 MANY = 10_000
 """From so many names on, a record holds a digest of each split instead of them."""

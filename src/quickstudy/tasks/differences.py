@@ -19,6 +19,7 @@ PLURAL = {
     "scene": "scenes",
     "user": "users",
     "site": "sites",
+    "assay": "assays",
 }
 SHOWN = 5
 

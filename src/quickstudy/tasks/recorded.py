@@ -29,7 +29,7 @@ NewClasses = Literal["leave-out", "test"]
 # Options of tasks that say where the data lie, not what they are.
 PLACES = ("path", "future", "items", "test_users", "data_dir", "cache_dir", "download")
 # What a description calls the numbers of what each split holds.
-COUNTS = ("sites", "classes", "groups", "tables", "series", "scenes", "users")
+COUNTS = ("sites", "classes", "groups", "tables", "series", "scenes", "users", "assays")
 # Entries of a description that follow from data, which are held to their digests.
 OF_DATA = ("name", "notes", "groups_left_out", *COUNTS)
 
