@@ -259,3 +259,22 @@ def test_the_server_says_that_it_takes_no_molecules(run):
 
     with pytest.raises(UserError, match="a model of molecules; ask it in Python"):
         Served(run)
+
+
+def test_a_survey_says_what_is_in_a_file(folder, capsys):
+    path = folder / "survey.csv"
+    rows = ["smiles,a,b,name", *(f"{'C' * i}O,{i % 2},{i % 3 == 0:d},m{i}" for i in range(1, 21))]
+    path.write_text("\n".join([*rows, "CCO.Cl,1,0,again", "C1CC,1,0,bad"]) + "\n")
+    assert main(["data", "assays", "--path", str(path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "20, each once" in said
+    assert "20 measured, 10 active (50.0 %)" not in said  # a conflict: CCO is 0, its salt is 1
+    assert "19 measured, 10 active (52.6 %)" in said
+    assert "1 of 22 molecules could not be read" in said
+    assert "columns that are no assays, as most values are not 0 or 1: name" in said
+    assert "--tasks.skip-bad true --out runs/assays" in said
+
+
+def test_a_list_needs_a_length(task, capsys):
+    assert main(["predict", str(task), "CCO", "--top", "0"]) == 2
+    assert "top" in capsys.readouterr().err

@@ -150,8 +150,10 @@ def data_maker(name: str) -> Callable[[Path, int], Spec]:
 
 def surveyor(name: str) -> Callable[[Path], Survey] | None:
     """The function that tells what is in a file of these tasks; None where there is none."""
-    has_one = name in _DOMAINS["ratings"]
-    return import_module("quickstudy.domains.ratings.survey").SURVEYS[name] if has_one else None
+    domain = next((d for d in ("ratings", "assays") if name in _DOMAINS[d]), None)
+    if domain is None:
+        return None
+    return import_module(f"quickstudy.domains.{domain}.survey").SURVEYS[name]
 
 
 def world(spec: Spec) -> World:

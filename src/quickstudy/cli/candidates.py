@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quickstudy.cli.console import print_json, print_table, status
-from quickstudy.errors import UserError
+from quickstudy.cli.console import print_json, status
+from quickstudy.errors import UserError, at_least
 from quickstudy.figures.structures import Structure, ranked_structures
 from quickstudy.inputs import Encoded
 from quickstudy.models.adapted import Adapted
@@ -16,7 +16,6 @@ from quickstudy.models.candidates import Candidate, rank_candidates, structures,
 
 SHOWN = 20
 """Molecules of a list in the terminal and in a figure, unless it is said."""
-LETTERS = 60
 
 
 def print_candidates(
@@ -39,6 +38,7 @@ def print_candidates(
     """
     if json and csv:
         raise UserError("predict: prints --json or --csv; received both; leave one of them out.")
+    at_least("predict", 1, top=top)
     with status("predicting: "):
         every = rank_candidates(adapted, encoded)
     rows = every[: SHOWN if top is None and not (json or csv) else top]
@@ -64,9 +64,12 @@ def print_candidates(
         writer.writerow(heads)
         writer.writerows(cells)
         return 0
-    short = [tuple(_short(cell) for cell in row) for row in cells]
-    title = f"the first {len(rows)} of {len(every)} molecules, the likeliest active first"
-    print_table(title, heads, short, numbers=False)
+    print(f"the first {len(rows)} of {len(every)} molecules, the likeliest active first")
+    print("probability\tmolecule\tnearest of those learned from, and its Tanimoto similarity")
+    for smiles, probability, nearest, label, similarity, note in cells:
+        # On one line, however long: a SMILES is to be copied.
+        beside = f"{nearest} ({label}, {similarity}{', ' + note if note else ''})"
+        print(f"{probability}\t{smiles}\t{beside}")
     if (note := warning(every)) is not None:
         print(f"note: {note}")
     return 0
@@ -89,7 +92,3 @@ def draw_candidates(rows: Sequence[Candidate], folder: Path) -> Path:
     data = {"candidates": [row.to_json() for row in rows]}
     title = f"{len(rows)} molecules, the likeliest active first"
     return ranked_structures(lines, data, title).save(folder)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LETTERS else f"{text[: LETTERS - 3]}..."

@@ -53,7 +53,7 @@ class MoleculeList(list[Molecule]):
 
 
 class Assays(NamedTuple):
-    """What was measured of molecules, each of which is there once.
+    """Measurements of molecules, each of which is there once.
 
     Attributes:
         parents: The molecules.

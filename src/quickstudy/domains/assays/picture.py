@@ -102,22 +102,22 @@ def seen_and_unseen(source: AssayTasks, learner: AnyLearner, split: Split) -> li
         return []
     rungs = source.rungs(None)
     name, rows, data = type(learner).__name__, [], {}
-    opponents = {"LogisticRegression": "ECFP + log. regr.", "LabelsOnly": "labels only"}
-    learners = {name: learner, **{words: rungs[key] for key, words in opponents.items()}}
+    opponents = {"LogisticRegression": "ECFP + LR", "LabelsOnly": "labels only"}
+    learners = {"the model": learner, **{words: rungs[key] for key, words in opponents.items()}}
     for where, tasks in (("seen", seen), ("unseen", source)):
         for i, (words, each) in enumerate(learners.items()):
             values = auc_of(tasks, each, split)
             half = half_width(values) if len(values) > 1 else 0.0
             mean, colour = float(values.mean()), SERIES[i] if where == "unseen" else SOFT
             row = [Interval(mean, half, half)]
-            rows.append(Row(f"{words[:17]}, {where}", row, f"{mean:.3f}", colour, strong=i == 0))
+            rows.append(Row(f"{words}, {where}", row, f"{mean:.3f}", colour, strong=i == 0))
             data[f"{words}, {where}"] = [mean, half]
-    own = [data[f"{name}, {where}"][0] for where in ("seen", "unseen")]
+    own = [data[f"the model, {where}"][0] for where in ("seen", "unseen")]
     title = f"{name}: ROC-AUC {own[0]:.3f} on molecules seen, {own[1]:.3f} on unseen scaffolds"
     caption = (
         "One model, the same assays, none of which meta-training saw: above with molecules whose "
         "other labels it was trained on, below with molecules of scaffolds that it never saw. "
-        "Labels only is logistic regression on the labels of the same molecules in the meta-train "
+        "ECFP + LR is logistic regression on fingerprints. Labels only is logistic regression on the labels of the same molecules in the meta-train "
         "assays, without any chemistry: what is near it may be memory. Whiskers are 95 % "
         "confidence intervals over tasks."
     )
