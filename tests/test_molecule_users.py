@@ -141,6 +141,7 @@ def test_an_explanation_names_molecules_and_the_neighbour(task, capsys):
     assert why["neighbour"]["similarity"] <= 1
 
 
+@pytest.mark.more
 def test_an_exported_model_answers_alike(task, folder):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs ONNX Runtime")
     pytest.importorskip("onnxscript", reason="needs onnxscript")
@@ -229,7 +230,7 @@ def test_molecules_are_stored_as_requests_give_them():
 
 def test_evaluation_compares_with_the_opponents_and_draws(run, folder, capsys):
     out = folder / "evaluation.json"
-    command = ["evaluate", str(run), "--n-tasks", "4", "--json", str(out)]
+    command = ["evaluate", str(run), "--n-tasks", "2", "--curves", "false", "--json", str(out)]
     assert main([*command, "--pictures", str(folder / "figures")]) == 0
     record = json.loads(out.read_text())
     assert [*record["baselines"]] == [

@@ -96,6 +96,8 @@ _DOMAINS = {
     "control": WORLDS,
     "assays": ("assays",),
 }
+_MADE = {name: f"{name}_in" for names in _DOMAINS.values() if names != WORLDS for name in names}
+_MADE |= {"windows": "series_in", "eth_ucy": "scenes_in"}
 for _domain in _DOMAINS:  # so that results may name its metrics
     import_module(f"quickstudy.domains.{_domain}.metrics")
 SOURCES |= {
@@ -138,22 +140,18 @@ def data_maker(name: str) -> Callable[[Path, int], Spec]:
     Raises:
         UserError: There are no such tasks, or nothing makes their data.
     """
-    from quickstudy.domains.assays.made import assays_in
-    from quickstudy.domains.ratings.made import interactions_in, ratings_in
-    from quickstudy.domains.sites.made import sites_in
-    from quickstudy.domains.windows.made import scenes_in, series_in
-
-    makers = {"windows": series_in, "eth_ucy": scenes_in, "sites": sites_in}
-    makers |= {"ratings": ratings_in, "interactions": interactions_in, "assays": assays_in}
-    return lookup("made-up data", name, makers)
+    return _of_domain(f"{_domain_of(name)}.made", lookup("made-up data", name, _MADE))
 
 
 def surveyor(name: str) -> Callable[[Path], Survey] | None:
     """The function that tells what is in a file of these tasks; None where there is none."""
-    domain = next((d for d in ("ratings", "assays") if name in _DOMAINS[d]), None)
-    if domain is None:
-        return None
-    return import_module(f"quickstudy.domains.{domain}.survey").SURVEYS[name]
+    domain = _domain_of(name)
+    surveyed = domain in ("ratings", "assays")
+    return _of_domain(f"{domain}.survey", "SURVEYS")[name] if surveyed else None
+
+
+def _domain_of(name: str) -> str | None:
+    return next((domain for domain, names in _DOMAINS.items() if name in names), None)
 
 
 def world(spec: Spec) -> World:

@@ -152,7 +152,7 @@ def test_the_command_takes_a_seed(tmp_path: Path) -> None:
 def test_other_data_are_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "glyphs", "--make", str(tmp_path / "made")]) == 2
     words = (
-        "unknown made-up data: expected one of windows, eth_ucy, ratings, interactions, assays; "
-        "received"
+        "unknown made-up data: expected one of windows, eth_ucy, ratings, interactions, sites, "
+        "assays; received"
     )
     assert words in capsys.readouterr().err

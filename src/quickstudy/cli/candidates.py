@@ -66,10 +66,10 @@ def print_candidates(
         return 0
     print(f"the first {len(rows)} of {len(every)} molecules, the likeliest active first")
     print("probability\tmolecule\tnearest of those learned from, and its Tanimoto similarity")
-    for smiles, probability, nearest, label, similarity, note in cells:
+    for molecule, probability, nearest, label, similarity, doubt in cells:
         # On one line, however long: a SMILES is to be copied.
-        beside = f"{nearest} ({label}, {similarity}{', ' + note if note else ''})"
-        print(f"{probability}\t{smiles}\t{beside}")
+        beside = f"{nearest} ({label}, {similarity}{', ' + doubt if doubt else ''})"
+        print(f"{probability}\t{molecule}\t{beside}")
     if (note := warning(every)) is not None:
         print(f"note: {note}")
     return 0

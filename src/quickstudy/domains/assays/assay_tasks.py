@@ -128,7 +128,12 @@ class AssayTasks(TaskSource):
         return assay_rungs(self.molecules, self._known, len(self.units["train"]))
 
     def figures(
-        self, learner: AnyLearner, split: Split, n: int, temperature: float = 1.0
+        self,
+        learner: AnyLearner,
+        split: Split,
+        n: int,
+        temperature: float = 1.0,
+        unadapted: AnyLearner | None = None,
     ) -> Figures:
         """The actives found by a ranking, and the same model on molecules that it saw."""
         from quickstudy.domains.assays.picture import enrichment_curves, seen_and_unseen

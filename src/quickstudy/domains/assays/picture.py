@@ -117,7 +117,8 @@ def seen_and_unseen(source: AssayTasks, learner: AnyLearner, split: Split) -> li
     caption = (
         "One model, the same assays, none of which meta-training saw: above with molecules whose "
         "other labels it was trained on, below with molecules of scaffolds that it never saw. "
-        "ECFP + LR is logistic regression on fingerprints. Labels only is logistic regression on the labels of the same molecules in the meta-train "
+        "ECFP + LR is logistic regression on fingerprints. Labels only is logistic regression on "
+        "the labels of the same molecules in the meta-train "
         "assays, without any chemistry: what is near it may be memory. Whiskers are 95 % "
         "confidence intervals over tasks."
     )
