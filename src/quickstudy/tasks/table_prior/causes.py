@@ -149,7 +149,7 @@ def _roots(rng: Rng, families: Whole, rows: int, clusters: Whole, n_clusters: Wh
     mixed = np.flatnonzero(n_clusters > 1)
     if len(mixed):
         centres = normal(rng, len(mixed), n_roots, int(n_clusters.max()))
-        apart = np.exp(uniform(rng, 0, 2.5, len(mixed), 1, 1))
+        apart = np.exp(uniform(rng, 0.3, 2.5, len(mixed), 1, 1))
         own = np.take_along_axis(centres, clusters[mixed][:, None, :], axis=2)
         z[mixed] += apart * own
     return standard(z)

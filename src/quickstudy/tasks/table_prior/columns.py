@@ -56,7 +56,7 @@ def plan(rng: Rng, n_tables: int, width: int) -> Plan:
     shape = (n_tables, most)
     # Each table prefers some forms of numbers; in many all are as they come.
     weight = rng.gamma(0.35, size=(n_tables, len(FORMS) - 1)) + 1e-9
-    weight[:, 0] += rng.gamma(1.2, size=n_tables)
+    weight[:, 0] += rng.gamma(2.5, size=n_tables)
     odds = np.cumsum(weight, axis=1)
     odds = (odds / odds[:, -1:] + np.arange(n_tables)[:, None]).ravel()
     number = np.searchsorted(odds, rng.random(shape) + np.arange(n_tables)[:, None])
@@ -189,7 +189,7 @@ def hide(rng: Rng, shown: Shown, plan: Plan, target: Array) -> tuple[Shown, Whol
     """
     n_tables, (n, rows) = len(target), shown.values.shape
     why = rng.choice(len(HIDES), p=[0.62, 0.16, 0.08, 0.07, 0.07], size=n_tables)
-    rate = np.exp(rng.uniform(np.log(0.01), np.log(0.5), n_tables))
+    rate = np.exp(rng.uniform(np.log(0.005), np.log(0.35), n_tables))
     some = rng.random(n) < np.where(rng.random(n_tables) < 0.5, rng.random(n_tables), 1)[plan.owner]
     columns = np.flatnonzero(some & (why[plan.owner] > 0))
     if len(columns) == 0:

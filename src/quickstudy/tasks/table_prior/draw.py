@@ -127,7 +127,7 @@ def _keys(
     for i, known in enumerate(early):
         if known:
             about = np.abs(standard(known[1]) @ graph.values[i].T).max(axis=0) / rows
-            keys[i] -= about * rng.choice([0, 2, 5])
+            keys[i] -= about * rng.choice([0.5, 2, 5])
     np.put_along_axis(keys, own, np.inf, axis=1)
     return keys
 

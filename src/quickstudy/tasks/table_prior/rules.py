@@ -95,7 +95,7 @@ def logic(rng: Rng, x: Array, outputs: int) -> Array:
     chosen = rng.integers(len(x), size=(n, m))
     cuts = x[chosen, rng.integers(x.shape[1], size=chosen.shape)]
     holds = (x[chosen] > cuts[..., None]) != (rng.random((n, m, 1)) < 0.5)
-    clauses = holds.sum(axis=1) % 2 if rng.random() < 0.1 else holds.all(axis=1)
+    clauses = holds.sum(axis=1) % 2 if rng.random() < 0.06 else holds.all(axis=1)
     return normal(rng, outputs, n) @ clauses.astype(np.float32)
 
 

@@ -21,7 +21,14 @@ def classes(rng: Rng, scores: Array, way: int) -> Whole:
     """
     rows = scores.shape[1]
     scores = standard(scores)
-    noise = np.float32(np.exp(rng.uniform(-5, 0)))
+    noise = np.float32(np.exp(rng.uniform(-5, -0.2)))
+    if len(scores) > 1:
+        favour = normal(rng, way, 1) * np.float32(rng.uniform(0, 1.2))
+        gumbel = -np.log(-np.log(rng.random(scores.shape, dtype=np.float32) * 0.9998 + 1e-4))
+        y = (scores + favour + noise * gumbel).argmax(axis=0)
+        # One class alone is no task: one of the scores is cut instead.
+        if np.bincount(y).max() > 0.9 * rows and rng.random() < 0.8:
+            scores = scores[:1]
     if len(scores) == 1:
         n_ranges = way if rng.random() < 0.75 else way + int(rng.integers(1, way + 2))
         part = rng.gamma(np.exp(rng.uniform(-0.3, 3)), size=n_ranges) + 0.05
@@ -34,13 +41,9 @@ def classes(rng: Rng, scores: Array, way: int) -> Whole:
         y = np.searchsorted(cuts, scores[0] + noise * normal(rng, rows))
         names = np.concatenate([rng.permutation(way), rng.integers(way, size=n_ranges - way)])
         y = names[y] if n_ranges == way else rng.permutation(names)[y]
-    else:
-        favour = normal(rng, way, 1) * np.float32(rng.uniform(0, 1.2))
-        gumbel = -np.log(-np.log(rng.random(scores.shape, dtype=np.float32) * 0.9998 + 1e-4))
-        y = (scores + favour + noise * gumbel).argmax(axis=0)
     wrong = rng.random() < 0.2
     if wrong:
-        flipped = rng.random(rows) < np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
+        flipped = rng.random(rows) < np.exp(rng.uniform(np.log(0.01), np.log(0.15)))
         y = np.where(flipped, rng.integers(way, size=rows), y)
     counts = np.bincount(y, minlength=way)
     for c in np.flatnonzero(counts == 0):
