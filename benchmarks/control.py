@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import shlex
+import statistics
 import sys
 import tempfile
 import time
@@ -25,12 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from quickstudy import build
 from quickstudy.cli.evaluate import Evaluation, evaluate_run
 from quickstudy.domains.control import Bandit, PointGoal, Reach, WorldTasks
 from quickstudy.files.machine import machine
 from quickstudy.play import Practice, World, play
 from quickstudy.play.rollout import Choice
 from quickstudy.task import stack
+from quickstudy.training.outer import outer_step
 from quickstudy.training.plan import resolve, run_training
 
 EPISODES = 800
@@ -52,7 +55,7 @@ LEARN: dict[str, dict[str, Any]] = {
 """The trainings by family; all else is the default of these tasks."""
 LEARNERS: dict[str, dict[str, Any]] = {
     "PolicyMAML": {},
-    "ProMP": {"outer_lr": 5e-4},
+    "ProMP": {"outer_lr": 5e-4, "pooled": None},
 }
 N_WORLDS = 200
 BANDITS = ((5, 10), (10, 10), (5, 100), (10, 100))
@@ -74,7 +77,7 @@ class Constant:
         return ()
 
 
-def millions(work: Callable[[], object], n_steps: int, rounds: int = 15) -> float:
+def millions(work: Callable[[], object], n_steps: int, rounds: int = 60) -> float:
     """Millions of steps in a CPU second."""
     work()
     best = math.inf
@@ -118,6 +121,26 @@ def speed(world: World) -> dict[str, float]:
     }
 
 
+def outer_steps(rounds: int = 5) -> dict[str, float]:
+    """The median CPU seconds of an outer step: 20 worlds, three rounds of 20 episodes of 100 steps.
+
+    Two rounds to learn from and the query; ProMP takes five optimizer steps on them.
+    """
+    seconds = {}
+    source = WorldTasks(PointGoal(), n_shot=20, n_query=20, n_updates=2)
+    for name in LEARNERS:
+        learner = build(name, source)
+        optimizer = torch.optim.Adam(learner.parameters(), 1e-4)
+        each = []
+        for step in range(1 + rounds):
+            indices = range(20 * step, 20 * (step + 1))
+            started = time.process_time()
+            outer_step(learner, optimizer, source, "train", indices)
+            each.append(time.process_time() - started)
+        seconds[name] = round(statistics.median(each[1:]), 2)
+    return seconds
+
+
 def bandits(n_worlds: int, seed: int) -> dict[str, Any]:
     """The mean return of each classical player in an episode of its own, and its interval.
 
@@ -147,7 +170,7 @@ def bandits(n_worlds: int, seed: int) -> dict[str, Any]:
 def learn(family: str, learner: str, seed: int, folder: Path) -> dict[str, Any]:
     """The return after 0 to 3 updates of a policy and of its opponents, in the same trials."""
     name = f"{family}-{learner}-{seed}".replace(", ", "-").lower()
-    options = {**LEARN[family], **LEARNERS[learner], "seed": seed, "pooled": 1.0}
+    options = {"pooled": 1.0, **LEARN[family], **LEARNERS[learner], "seed": seed}
     options["learner"] = {"name": learner, **LEARN[family].get("learner", {})}
     run = folder / name
     run_training(resolve({**options, "out": str(run)}), show=False)
@@ -181,8 +204,12 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.part == "worlds":
         speeds = {name: speed(world) for name, world in WORLDS.items()}
-        result: dict[str, Any] = {"episodes": EPISODES, "million steps a CPU second": speeds}
-        print(json.dumps(speeds, indent=1))
+        result: dict[str, Any] = {
+            "episodes": EPISODES,
+            "million steps a CPU second": speeds,
+            "CPU seconds of an outer step": outer_steps(),
+        }
+        print(json.dumps(result, indent=1))
     elif options.part == "bandits":
         result = bandits(options.n_worlds, options.seed)
     else:

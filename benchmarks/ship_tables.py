@@ -1,4 +1,4 @@
-"""Ships a meta-trained `TableInContext` as the model `tables`, and measures it.
+"""Ships a meta-trained `TableEnsemble` as the model `tables`, and measures it.
 
     python benchmarks/ship_tables.py RUN                          ships a finished run
     python benchmarks/ship_tables.py RUN --data DATA              and measures it on real tables
@@ -57,7 +57,8 @@ ABOUT: JSON = {
     "takes": "rows",
     "about": "For rows of a small table, twenty to some thousand: numbers, names, truth values, "
     "missing cells. For larger ones take tables-linear.",
-    "made": "a transformer over cells, meta-trained on made-up tables (`table_prior`)",
+    "made": "a transformer over cells, meta-trained on made-up tables (`table_prior`), and "
+    "logistic regression, whose penalty suits the rows; their probabilities are averaged",
     "licence": "Apache-2.0",
 }
 
@@ -73,9 +74,9 @@ def ship(run: Path, to: Path, recipe: Path = RECIPE) -> float:
     source = RunDirectory(run)
     record = source.read()
     name, stopped = record["learner"], record.get("stopped")
-    if (name, record["kind"], stopped) != ("TableInContext", "classification", "steps"):
+    if (name, record["kind"], stopped) != ("TableEnsemble", "classification", "steps"):
         raise UserError(
-            "ship_tables: ships a finished TableInContext of classes; received "
+            "ship_tables: ships a finished TableEnsemble of classes; received "
             f"{name} of {record['kind']}, stopped by {stopped}; finish it, or take another run."
         )
     record["config"]["out"] = to.name

@@ -46,6 +46,7 @@ from quickstudy.learners import (
     RidgeRegression,
     SimpleShot,
     SVMHead,
+    TableEnsemble,
     TableInContext,
 )
 from quickstudy.nets import MLP, Adapter, Conv4, Metric, ResNet12, SharedLinear, Tail, Transformer
@@ -146,8 +147,17 @@ def on(
 def tables(**how: Any) -> AnyLearner:
     """A transformer over cells whose last layer is not zero, as it is before meta-training."""
     learner = TableInContext(width=8, n_row_blocks=2, n_heads=2, n_seeds=2, n_quantiles=3, **how)
-    nn.init.normal_(learner.read_out.weight)
-    nn.init.normal_(learner.trust.weight)
+    return with_last_layers(learner, learner)
+
+
+def ensemble() -> AnyLearner:
+    learner = TableEnsemble(width=8, n_row_blocks=2, n_heads=2, n_seeds=2)
+    return with_last_layers(learner, learner.context)
+
+
+def with_last_layers(learner: AnyLearner, context: TableInContext) -> AnyLearner:
+    nn.init.normal_(context.read_out.weight)
+    nn.init.normal_(context.trust.weight)
     return learner
 
 
@@ -342,6 +352,7 @@ CASES = [
     Case("transformer-picture", partial(proto, partial(Transformer, PICTURE, 8, 2, 2))),
     Case("transformer-row", partial(maml, transformer, "exact"), ROW),
     Case("maml-tail", partial(maml, tail, "exact"), STATES),
+    Case("table-ensemble", ensemble, ROW),
     Case("table-in-context", tables, ROW),
     Case("table-in-context-regression", partial(tables, kind="regression", n_out=2), ROW, 2),
     *(

@@ -27,7 +27,7 @@ from quickstudy.task import Examples
 ROOT = Path(__file__).resolve().parents[1]
 SMALL: dict[str, Any] = {
     "tasks": {"name": "table_prior", "n_support": [8, 16], "n_features": 6, "n_classes": 3},
-    "learner": {"name": "TableInContext", "width": 8, "n_row_blocks": 1, "n_seeds": 2},
+    "learner": {"name": "TableEnsemble", "width": 8, "n_row_blocks": 1, "n_seeds": 2},
     "n_query": 8,
     "steps": 2,
     "valid_every": 2,
@@ -104,7 +104,7 @@ def test_only_a_finished_run_of_the_recipe_is_shipped(place: Path, tmp_path: Pat
     ship = script().ship
     with pytest.raises(UserError, match=r"must be the one of tables-in-context.yaml; received"):
         ship(place / "run", tmp_path / "tables")
-    with pytest.raises(UserError, match="finished TableInContext of classes; received Proto"):
+    with pytest.raises(UserError, match="finished TableEnsemble of classes; received Proto"):
         ship(ROOT / "src" / "quickstudy" / "shipped" / "drawings", tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
@@ -113,14 +113,14 @@ def test_a_card_holds_the_measurement() -> None:
     results = script().results
 
     def table(name: str, area: float) -> dict[str, Any]:
-        return {"name": name, "TableInContext": {"auc": area, "accuracy": area / 2}}
+        return {"name": name, "TableEnsemble": {"auc": area, "accuracy": area / 2}}
 
     lead = {"difference": 0.01, "ci95": 0.002, "p": 0.03, "won": 2, "lost": 0}
     measured = {
         "n_tables": 2,
         "n_splits": 5,
         "seed": 0,
-        "learner": "TableInContext",
+        "learner": "TableEnsemble",
         "date": "2026-12-02",
         "machine": {},
         "command": "quickstudy tables tables",
@@ -136,7 +136,7 @@ def test_a_card_holds_the_measurement() -> None:
 
 @pytest.mark.usefixtures("_shipped")
 def test_a_table_is_learned_asked_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert type(qs.model("tables").learner).__name__ == "TableInContext"
+    assert type(qs.model("tables").learner).__name__ == "TableEnsemble"
     written(Path("mine.csv"), 40)
     words = ["--support", "mine.csv", "--target", "species", "--out", "x.task"]
     for model in (["tables"], ["--encoder", "tables"], []):
@@ -151,7 +151,7 @@ def test_a_table_is_learned_asked_and_explained(capsys: pytest.CaptureFixture[st
     assert len(answers) == 5
     assert main(["explain", "x.task", "new.csv"]) == 0
     adapted = qs.load_task("x.task")
-    assert type(adapted.model.learner).__name__ == "TableInContext"
+    assert type(adapted.model.learner).__name__ == "TableEnsemble"
     assert "place: north" in adapted.model.preprocess.features
 
 

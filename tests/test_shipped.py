@@ -85,7 +85,7 @@ def test_the_numbers_of_drawings_reach_their_bars() -> None:
 
 @pytest.mark.skipif("tables" not in NAMES, reason="no run is shipped as tables")
 def test_tables_learns_in_its_context_and_the_linear_model_has_a_name_of_its_own() -> None:
-    assert type(qs.model("tables").learner).__name__ == "TableInContext"
+    assert type(qs.model("tables").learner).__name__ == "TableEnsemble"
     assert type(qs.model("tables-linear").learner).__name__ == "LinearProbe"
 
 

@@ -31,7 +31,10 @@ SUMS = {
     "PriorHead", "LogisticHead", "LinearProbe", "SVMHead", "InContext", "RidgeRegression",
 }  # fmt: skip
 NOTHING = 1e-20
-ATTENDS = {"MatchingNetwork", "InContext", "TableInContext", "NeuralProcess", "SNAIL", "MANN"}
+ATTENDS = {
+    "MatchingNetwork", "InContext", "TableEnsemble", "TableInContext", "NeuralProcess", "SNAIL",
+    "MANN",
+}  # fmt: skip
 ONE_AT_A_TIME = [case for case in CASES if "-batch" not in case.name]
 
 

@@ -34,6 +34,7 @@ from quickstudy.learners.ridge_head import RidgeHead
 from quickstudy.learners.simple_shot import SimpleShot
 from quickstudy.learners.snail import SNAIL
 from quickstudy.learners.svm_head import SVMHead
+from quickstudy.learners.table_ensemble import TableEnsemble
 from quickstudy.learners.table_in_context import TableInContext
 
 __all__ = [
@@ -72,5 +73,6 @@ __all__ = [
     "RidgeRegression",
     "SVMHead",
     "SimpleShot",
+    "TableEnsemble",
     "TableInContext",
 ]

@@ -67,8 +67,8 @@ class TableInContext(Learner[TableInContextState]):
               g_i = ridge regressions of the other rows, by several kernels and penalties
     predict:  the same for a query, without y
               s_k = MLP(r) + trust(r)^T g + log-odds of class k in the support
-              log p_k = log sigmoid(s_k), each class against the rest; in regression quantiles of y,
-              whose mean is the prediction
+              p = softmax((1 - 1/K) s) of the K classes, each told from the rest; in regression
+              quantiles of y, whose mean is the prediction
 
     Args:
         kind: What the targets are.
@@ -161,7 +161,9 @@ class TableInContext(Learner[TableInContextState]):
         out = self._outputs(state, x)
         if self.kind == "regression":
             return out.mean(dim=2) * state.spread[1] + state.spread[0]
-        return mask_absent(F.logsigmoid(out[..., 0]), state.present)
+        # Where s_k is log p_k less the mean logarithm of the others, this is log p_k + constant.
+        part = 1 - 1 / state.present.sum().clamp(min=1)
+        return mask_absent(part * out[..., 0], state.present)
 
     def task_loss(self, task: Task) -> Tensor:
         (support, query), first = task, slice(0, 1)
