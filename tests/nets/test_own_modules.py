@@ -32,7 +32,9 @@ def normed() -> nn.Module:
 
 @pytest.mark.parametrize("name", [n for n, each in LEARNERS.items() if each.kind != "control"])
 def test_no_learner_is_meta_trained_with_running_statistics(name: str, tmp_path: Path) -> None:
-    learner = build(name, blobs())
+    # This one adapts by its norms, and takes no network without.
+    net = {"name": "MLP", "norm": "support"} if name == "ARMBN" else None
+    learner = build(name, blobs(), net)
     learner.extra = normed()
     with pytest.raises(UserError, match=rf"{name}: BatchNorm1d 'extra\.1'.*replace_batch_norm"):
         quick(blobs(), learner, tmp_path / "run")

@@ -38,8 +38,11 @@ class TableEnsemble(Learner[TableEnsembleState]):
     where columns act together.
 
     Args:
-        width, n_cell_blocks, n_row_blocks, n_heads, n_seeds: Of the transformer, see
-            `TableInContext`.
+        width: Of the transformer, see `TableInContext`.
+        n_cell_blocks: The same.
+        n_row_blocks: The same.
+        n_heads: The same.
+        n_seeds: The same.
 
     Shapes:
         prediction (query, way)

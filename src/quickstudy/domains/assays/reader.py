@@ -78,8 +78,10 @@ def assays(
             are asked about were trained on.
         assays: Names or patterns of the columns that are assays, such as `NR-*`; where omitted, all
             in which most values are 0 or 1.
-        train_assays, valid_assays, test_assays: Names or patterns of the assays of each split;
-            those that none of them names are dealt out at random among the splits without names.
+        train_assays: Names or patterns of the assays of meta-train. Those that neither this nor the
+            next two name are dealt out at random among the splits without names.
+        valid_assays: Those of meta-valid.
+        test_assays: Those of meta-test.
         valid: Part of the assays that are meta-valid, where they are not named; 0 for none.
         test: Part of the assays that are meta-test, where they are not named; 0 for none.
         skip_bad: Whether molecules that cannot be read, or that a graph does not hold, are counted
