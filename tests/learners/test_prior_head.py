@@ -234,6 +234,7 @@ def test_it_learns_sinusoids() -> None:
 def test_it_learns_which_inputs_matter() -> None:
     source = blobs(n_way=5, n_shot=3, noise=4)
     learner = build("PriorHead", source, net={"name": "MLP", "hidden": (32, 32), "norm": "layer"})
-    before, after = taught(learner, source, steps=60)
+    # After 60 steps it is at the bound, so that another rounding decided.
+    before, after = taught(learner, source, steps=80)
     assert before < 0.5
     assert after > 0.8

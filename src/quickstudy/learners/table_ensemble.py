@@ -38,11 +38,11 @@ class TableEnsemble(Learner[TableEnsembleState]):
     where columns act together.
 
     Args:
-        width: Of the transformer, see `TableInContext`.
-        n_cell_blocks: The same.
-        n_row_blocks: The same.
-        n_heads: The same.
-        n_seeds: The same.
+        width: Width of the token of a cell; that of a row is four times as large.
+        n_cell_blocks: Blocks over cells.
+        n_row_blocks: Blocks over rows.
+        n_heads: Heads of each attention.
+        n_seeds: Tokens in the summary of a column.
 
     Shapes:
         prediction (query, way)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quickstudy.metrics import Metric, register
+from quickstudy.metrics import ACCURACY, register
 from quickstudy.task import Examples
 
 __all__ = ["BALANCED_ACCURACY", "rates"]
@@ -40,17 +42,10 @@ def balanced_accuracy(prediction: Tensor, query: Examples) -> float:
 
 
 BALANCED_ACCURACY = register(
-    Metric(
+    replace(
+        ACCURACY,
         name="balanced_accuracy",
         noun="balanced accuracy",
-        larger_is_better=True,
         per_task=balanced_accuracy,
-        kind="classification",
-        unit="%",
-        scale=100,
-        digits=1,
-        fine_digits=1,
-        highest=1.0,
-        chance=lambda n_way: 1 / n_way,
     )
 )
