@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -79,7 +78,7 @@ ENRICHMENT = register(
         name="enrichment",
         noun="enrichment factor of the first 5 %",
         larger_is_better=True,
-        per_task=partial(enrichment),
+        per_task=enrichment,
         kind="classification",
         digits=2,
         fine_digits=2,
