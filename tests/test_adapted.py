@@ -351,7 +351,7 @@ class Cell(list[Any]):
         (X, ["a"] * 5, "two classes"),
         (X, ["a", "b"], "5 examples and 2 labels"),
         (X, "aabbc", "sequence"),
-        (X, None, "every example needs a label; received arrays without labels"),
+        (X, None, "learns from labels; received arrays without labels; pass y"),
         (X, 3, "sequence"),
         (X, np.array(3), "sequence"),
         (X, ["a", "a", "b", "b", Cell()], "hashable"),

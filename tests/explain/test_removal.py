@@ -31,7 +31,7 @@ from quickstudy.testing import random_tasks
 
 EXACT = 1e-9
 FAMILIES = (
-    "proto-support", "proto-population", "proto-layer", "maml-exact-support-shared",
+    "arm-bn", "proto-support", "proto-population", "proto-layer", "maml-exact-support-shared",
     "maml-exact-population-plain", "maml-exact-regression", "maml-exact-own-module",
     "fomaml-population-plain", "anil-population-plain", "meta-sgd-population-plain",
     "maml-plus-plus-population", "boil-support", "cavia-population", "proto-maml-population",
