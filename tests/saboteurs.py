@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -273,6 +273,32 @@ class SaysItNeedsNoLabels(Honest):
     tags = Tags(unlabelled=True)
 
 
+# check_quantiles
+
+
+class Crosses(Honest):
+    kind = "regression"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(N_HIDDEN, 3)
+
+    def adapt(self, support: Examples) -> State:
+        mean = (support.weight @ support.y) / support.weight.sum()
+        return State(mean[None], torch.ones_like(mean))
+
+    def predict(self, state: State, x: Tensor) -> Tensor:
+        return self.out(self.net(x)) + state.prototypes
+
+    def quantiles(self, state: State, x: Tensor, levels: Sequence[float]) -> Tensor | None:
+        return self.predict(state, x)[..., None] * torch.tensor(levels, dtype=x.dtype)
+
+
+class LooksAtOtherLevels(Crosses):
+    def quantiles(self, state: State, x: Tensor, levels: Sequence[float]) -> Tensor | None:
+        return self.predict(state, x)[..., None] + torch.arange(len(levels))
+
+
 SABOTEURS: dict[str, list[type[Any]]] = {
     "check_purity": [
         KeepsStateOnSelf,
@@ -291,4 +317,5 @@ SABOTEURS: dict[str, list[type[Any]]] = {
     "check_initialise": [StartsAtRandom, StartsFromPadding, StartsAtNothing],
     "check_held_out": [ForgetsToForget],
     "check_unlabelled": [SaysItNeedsNoLabels],
+    "check_quantiles": [Crosses, LooksAtOtherLevels],
 }

@@ -25,7 +25,7 @@ LAYERS = {
         "figures",
         "nets",
     ],
-    "method": ["inner", "play", "rules", "learner", "learners"],
+    "method": ["inner", "play", "rules", "learner", "quantiles", "learners"],
     "tasks": ["batching", "encoders", "inputs", "tasks", "domains", "catalog"],
     "doing": ["evaluation", "training", "explain", "models"],
     "tools": ["testing", "compare", "tabular", "selection", "search", "serve"],

@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_told(words, message, tmp_path, capsys):
 
 def test_every_name_makes_a_model():
     modality = {"photos": "pictures", "sentences": "texts"}
-    modality |= {"tables": "rows", "tables-linear": "rows"}
+    modality |= dict.fromkeys(("tables", "tables-linear", "tables-numbers"), "rows")
     for name, takes in modality.items():
         assert qs.model(name).preprocess.modality == takes
         assert qs.load(name).fingerprint == qs.model(name).fingerprint

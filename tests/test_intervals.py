@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -15,15 +16,17 @@ from torch import Tensor
 import quickstudy as qs
 from quickstudy import UserError
 from quickstudy.domains.windows.metrics import scaled_pinball
-from quickstudy.evaluation.intervals import fit_factor, gaussians, intervals
+from quickstudy.evaluation.intervals import deciles, fit_factor, intervals
 from quickstudy.inputs import Windows
 from quickstudy.learner import Learner
-from quickstudy.metrics import COVERAGE, PINBALL
+from quickstudy.metrics import COVERAGE, DECILES, PINBALL
+from quickstudy.quantiles import quantiles_of
 from quickstudy.targets import TargetScale
 from quickstudy.task import Examples, Task, examples
 from quickstudy.tasks import Sinusoid
 
 EIGHTY = 1.2815515655446004
+NORMAL = torch.tensor([NormalDist().inv_cdf(level) for level in DECILES])
 
 
 def answer(distances: list[float], padding: int = 0) -> tuple[Examples, Tensor]:
@@ -31,8 +34,8 @@ def answer(distances: list[float], padding: int = 0) -> tuple[Examples, Tensor]:
     n = len(distances) + padding
     y = 5 + 2 * torch.tensor([*distances, *[1e9] * padding]).double()[:, None]
     weight = (torch.arange(n) < len(distances)).double()
-    moments = torch.tensor([5.0, 2.0]).double().expand(n, 1, 2)
-    return Examples(torch.zeros(n, 1), y, weight), moments
+    quantiles = 5 + 2 * NORMAL.double().expand(n, 1, 9)
+    return Examples(torch.zeros(n, 1), y, weight), quantiles
 
 
 def test_the_factor_covers_four_in_five() -> None:
@@ -49,7 +52,7 @@ def test_each_task_weighs_the_same() -> None:
 
 def test_few_tasks_or_none_finite_leave_bounds() -> None:
     assert fit_factor([answer([3.0])] * 3) == 1
-    broken = [(query, moments * torch.nan) for query, moments in [answer([1.0])] * 4]
+    broken = [(query, quantiles * torch.nan) for query, quantiles in [answer([1.0])] * 4]
     assert fit_factor(broken) == 1000
 
 
@@ -66,6 +69,15 @@ class Fixed(Learner[dict[str, Tensor]]):
 
     def distribution(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
         return self.predict(state, x), torch.full((len(x), 1), 2.0)
+
+
+class Skewed(Fixed):
+    """Quantiles of its own, `levels` squared times 10: those above the median reach further."""
+
+    def quantiles(
+        self, state: dict[str, Tensor], x: Tensor, levels: Sequence[float]
+    ) -> Tensor | None:
+        return 10 * torch.tensor(levels).square().expand(len(x), 1, len(levels))
 
 
 class Given(Sinusoid):
@@ -111,10 +123,33 @@ def test_they_are_of_the_values_in_the_users_units() -> None:
     assert found.pinball.value == pytest.approx(1e3 * plain.pinball.value)
 
 
+def test_a_learners_own_quantiles_come_before_those_of_its_distribution() -> None:
+    """Of 5, 9 and -3 only the first is in (0.1, 8.1); twice as far from the median two are."""
+    found, wide = (intervals(Skewed(), Given(), "test", 5, factor) for factor in (1.0, 2.0))
+    assert found is not None
+    assert wide is not None
+    assert (found.coverage.value, wide.coverage.value) == pytest.approx((1 / 3, 2 / 3))
+    scale, x = TargetScale((100.0,), (2.0,)), torch.zeros(2, 1)
+    ends = quantiles_of(Skewed(), {}, x, scale, (0.1, 0.9), factor=2.0)
+    want = 100 + 2 * torch.tensor([2.5 - 2 * 2.4, 2.5 + 2 * 5.6]).double()
+    torch.testing.assert_close(ends, want.expand(2, 1, 2), rtol=1e-6, atol=0)
+
+
+def test_the_factor_looks_at_the_side_on_which_a_target_is() -> None:
+    """Half of the lower reach, and twice the upper one."""
+    quantiles = torch.tensor([0.0, 1, 2, 3, 4, 8, 12, 16, 24]).double().expand(1, 1, 9)
+    below, above = (
+        (Examples(torch.zeros(1, 1), torch.tensor([[y]]), torch.ones(1)), quantiles)
+        for y in (2.0, 44.0)
+    )
+    assert fit_factor([below] * 4) == 0.5
+    assert fit_factor([above] * 4) == 2
+
+
 def test_padding_counts_in_neither() -> None:
     for metric in (COVERAGE, PINBALL):
-        (query, moments), (longer, more) = answer([0.5, 3.0]), answer([0.5, 3.0], padding=3)
-        assert metric.per_task(more, longer) == pytest.approx(metric.per_task(moments, query))
+        (query, quantiles), (longer, more) = answer([0.5, 3.0]), answer([0.5, 3.0], padding=3)
+        assert metric.per_task(more, longer) == pytest.approx(metric.per_task(quantiles, query))
 
 
 def test_a_series_is_measured_in_naive_errors() -> None:
@@ -126,13 +161,12 @@ def test_a_series_is_measured_in_naive_errors() -> None:
         windowed = kind.cut(unit * history)
         x, y = (torch.from_numpy(a) for a in (windowed.x, windowed.y))
         scale = kind.scale
-        moments = torch.stack(
-            [scale.restore(0 * y, x), scale.deviations(torch.ones_like(y), x)], dim=-1
-        )
+        middle, std = scale.restore(0 * y, x), scale.deviations(torch.ones_like(y), x)
+        quantiles = middle[..., None] + std[..., None] * NORMAL
         query = Examples(x, scale.restore(y, x), torch.ones(len(x)))
-        losses.append(scaled_pinball(scale, moments, query))
+        losses.append(scaled_pinball(scale, quantiles, query))
         naive = scale.frame(x).naive_error
-        shrunk = PINBALL.per_task(moments, query) / float(naive.mean())
+        shrunk = PINBALL.per_task(quantiles, query) / float(naive.mean())
         assert losses[-1] == pytest.approx(shrunk)  # all windows carry that of the history
     assert losses[0] == pytest.approx(losses[1])
 
@@ -150,7 +184,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_meta_valid_chooses_the_factor(run: Path) -> None:
     source, model = sinusoid(), qs.load(run)
     tasks = [source.task("valid", index) for index in range(40)]
-    assert model.temperature == fit_factor(gaussians(model.learner, source.targets, tasks))
+    assert model.temperature == fit_factor(deciles(model.learner, source.targets, tasks))
     assert model.temperature != 1
     covered = intervals(model.learner, source, "valid", 40, model.temperature)
     assert covered is not None

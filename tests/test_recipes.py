@@ -45,6 +45,12 @@ OWN_NETS: dict[str, Any] = {
 OF_TABLES = ("tables", "table_prior")
 
 
+def of_values(options: dict[str, Any]) -> bool:
+    """Whether numbers are predicted, of inputs that are vectors."""
+    tasks = options["tasks"]
+    return tasks["name"] not in OF_TABLES or tasks.get("kind") == "regression"
+
+
 def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     """Noise of the shape that the recipe's tasks have."""
     shape = INPUTS.get(options["tasks"]["name"], (1,))
@@ -52,7 +58,7 @@ def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     def part(n: int) -> Any:
         if options["tasks"]["name"] == "ratings":  # Each input begins with the row of an item.
             return examples(torch.randint(6, (n, *shape)).float(), torch.randn(n, 1))
-        if len(shape) == 1 and options["tasks"]["name"] not in OF_TABLES:
+        if len(shape) == 1 and of_values(options):
             return examples(torch.randn(n, *shape), torch.randn(n, 1))
         return examples(torch.rand(n_way * n, *shape), torch.arange(n_way * n) % n_way, n_way)
 
@@ -79,7 +85,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
     }
     shape = INPUTS.get(options["tasks"]["name"], (1,))
     of_tables = options["tasks"]["name"] in OF_TABLES
-    regression = len(shape) == 1 and not of_tables
+    regression = len(shape) == 1 and of_values(options)
     # A training run has ten classes, and a stream of examples that is cut short here.
     runs = options["tasks"]["name"] in ("mnist-runs", "quadratics")
     n_way = options.get("n_way") or (

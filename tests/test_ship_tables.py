@@ -104,7 +104,7 @@ def test_only_a_finished_run_of_the_recipe_is_shipped(place: Path, tmp_path: Pat
     ship = script().ship
     with pytest.raises(UserError, match=r"must be the one of tables-in-context.yaml; received"):
         ship(place / "run", tmp_path / "tables")
-    with pytest.raises(UserError, match="finished TableEnsemble of classes; received Proto"):
+    with pytest.raises(UserError, match="finished TableEnsemble; received Proto"):
         ship(ROOT / "src" / "quickstudy" / "shipped" / "drawings", tmp_path / "tables")
     assert not (tmp_path / "tables").exists()
 
@@ -117,6 +117,7 @@ def test_a_card_holds_the_measurement() -> None:
 
     lead = {"difference": 0.01, "ci95": 0.002, "p": 0.03, "won": 2, "lost": 0}
     measured = {
+        "kind": "classification",
         "n_tables": 2,
         "n_splits": 5,
         "seed": 0,
@@ -153,6 +154,37 @@ def test_a_table_is_learned_asked_and_explained(capsys: pytest.CaptureFixture[st
     adapted = qs.load_task("x.task")
     assert type(adapted.model.learner).__name__ == "TableEnsemble"
     assert "place: north" in adapted.model.preprocess.features
+
+
+@pytest.mark.skipif(
+    "tables-numbers" not in shipped.shipped(), reason="no run is shipped as tables-numbers"
+)
+def test_numbers_to_predict_are_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = 1e6 + 3 * X[:, 0] + 0.1 * rng.normal(size=60)
+    adapted = qs.model("tables").adapt(X[:50], y[:50])
+    assert adapted.model.kind == "regression"
+    assert np.square(adapted.predict(X[50:]) - y[50:]).mean() < 0.2 * y.var()
+    low, high = adapted.interval(X[50:], 0.9)
+    assert (low < high).all()
+    fitted = qs.FewShotRegressor("tables").fit(X[:50], y[:50])
+    np.testing.assert_array_equal(fitted.predict(X[50:]), adapted.predict(X[50:]))
+    assert qs.model("tables").adapt(X, np.arange(60) % 3).model.kind == "classification"
+    lines = ["a,b,price", *(f"{a},{b},{value}" for (a, b), value in zip(X, y, strict=True))]
+    Path("mine.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    Path("new.csv").write_text("a,b\n0.5,1\n", encoding="utf-8")
+    words = ["--support", "mine.csv", "--target", "price", "--out", "x.task"]
+    assert main(["adapt", "tables", *words]) == 0
+    assert "price: 60 different numbers are predicted as numbers" in capsys.readouterr().out
+    assert main(["predict", "x.task", "new.csv", "--json", "--coverage", "0.9"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["low"] < row["prediction"] < row["high"]
+    with pytest.raises(UserError, match=r"take a model of numbers, such as tables-numbers\."):
+        qs.model("tables").adapt(X, [f"n{value}" for value in y])
 
 
 @pytest.mark.usefixtures("_shipped")
@@ -195,7 +227,7 @@ def test_a_recipe_of_made_up_tables_is_measured_on_real_ones(
     assert not (tmp_path / "never").exists()
     run = shutil.copytree(place / "run", tmp_path / "run")
     assert reproduce(recipe, out=run, data_dir=folder, record=True) == 0
-    assert "1 unseen tables, 1 splits" in capsys.readouterr().out
+    assert "1 unseen table, 1 split" in capsys.readouterr().out
     recorded = [
         e["recorded"] for e in yaml.safe_load(recipe.read_text())["profiles"]["cpu"]["evaluate"]
     ]

@@ -15,7 +15,7 @@ N_WAY = 3
 
 def failures(learner: AnyLearner) -> dict[str, str]:
     """The messages of the checks that fail, by the check's name."""
-    tasks = testing.random_tasks("classification", (N_IN,), N_WAY)
+    tasks = testing.random_tasks(learner.kind, (N_IN,), N_WAY)
     found = {}
     for check in testing.CHECKS:
         try:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from threading import RLock
@@ -109,7 +109,7 @@ class Learner(nn.Module, ABC, Generic[State]):
       (`initialise`), data that it makes itself (`practise`, `passes`), and what changes in the
       course of meta-training (`on_progress`);
     - what explains a prediction: `features`, `contributions`, `support_attention`, `held_out`;
-    - what else is measured: `distribution`, `sequence_logits`, `ablations`;
+    - what else is measured: `distribution`, `quantiles`, `sequence_logits`, `ablations`;
     - for a learner that takes inner steps: `inner_steps`, `adapt_steps`, `meta_gradient`,
       `trajectory`, `adapted_parameters`; and for one that learns how they are taken:
       `update_rule`, `with_update_rule`, `objective_losses`.
@@ -237,6 +237,13 @@ class Learner(nn.Module, ABC, Generic[State]):
 
     def distribution(self, state: State, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """Mean and standard deviation `(query, outputs)` of the targets of a regression task."""
+        return None
+
+    def quantiles(self, state: State, x: Tensor, levels: Sequence[float]) -> Tensor | None:
+        """Quantiles `(query, outputs, levels)` of the targets of a regression task; none cross.
+
+        None where they are those of a normal, the `distribution`. Levels are in (0, 1).
+        """
         return None
 
     def sequence_logits(self, task: Task) -> Tensor | None:

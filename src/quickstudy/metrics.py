@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +38,8 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 CENTRAL = 0.8
 """Share of the targets that an interval is to cover where nobody asks for another."""
+DECILES = tuple(k / 10 for k in range(1, 10))
+"""Levels of the quantiles that intervals are measured by; the first and last bound the central."""
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,6 @@ def log_density(y: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return -0.5 * ((y - mean) / std).square() - std.log() - 0.5 * math.log(2 * math.pi)
 
 
-def deviations_of(coverage: float) -> float:
-    """Standard deviations on each side of the mean that hold this share of a normal."""
-    return NormalDist().inv_cdf((1 + coverage) / 2)
-
-
 def log_student(y: Tensor, mean: Tensor, scale: Tensor, freedom: float) -> Tensor:
     """The log-density of y under Student's t around the mean, of each element, in nats."""
     constant = math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)
@@ -246,6 +242,11 @@ def _mse(prediction: Tensor, query: Examples) -> float:
     return float((values - y).double().square().mean())
 
 
+def _relative_rmse(prediction: Tensor, query: Examples) -> float:
+    values, y = (part.double() for part in _real(prediction, query))
+    return float((values - y).square().mean().sqrt() / y.std(correction=0))
+
+
 def _auc(prediction: Tensor, query: Examples) -> float:
     logits, y = _real(prediction, query)
     probability = torch.softmax(logits.double(), dim=-1).cpu().numpy()
@@ -265,21 +266,17 @@ def _log_likelihood(prediction: Tensor, query: Examples) -> float:
 
 
 def _coverage(prediction: Tensor, query: Examples) -> float:
-    """Of a mean and a standard deviation, as `_log_likelihood`."""
-    distribution, y = _real(prediction, query)
-    mean, std = distribution.double().unbind(dim=-1)
-    return float(((y - mean).abs() <= deviations_of(CENTRAL) * std).double().mean())
+    """Of the quantiles of `DECILES`, `(query, outputs, 9)`."""
+    quantiles, y = _real(prediction, query)
+    inside = (quantiles[..., 0] <= y) & (y <= quantiles[..., -1])
+    return float(inside.double().mean())
 
 
 def _pinball(prediction: Tensor, query: Examples) -> float:
-    """Of a mean and a standard deviation, as `_log_likelihood`."""
-    distribution, y = _real(prediction, query)
-    mean, std = distribution.double().unbind(dim=-1)
-    losses = []
-    for k in range(1, 10):
-        over = y - mean - NormalDist().inv_cdf(k / 10) * std
-        losses.append(torch.maximum(k / 10 * over, (k / 10 - 1) * over).mean())
-    return float(torch.stack(losses).mean())
+    """Of the quantiles of `DECILES`, as `_coverage`."""
+    quantiles, y = _real(prediction, query)
+    over, levels = y[..., None] - quantiles.double(), torch.tensor(DECILES).to(quantiles.device)
+    return float(torch.maximum(levels * over, (levels - 1) * over).mean())
 
 
 def _real(prediction: Tensor, query: Examples) -> tuple[Tensor, Tensor]:
@@ -303,6 +300,13 @@ ACCURACY = Metric(
 )
 MSE = Metric(
     name="mse", noun="mean squared error", larger_is_better=False, per_task=_mse, kind="regression"
+)
+RELATIVE_RMSE = Metric(
+    name="relative_rmse",
+    noun="RMSE in standard deviations of the targets",
+    larger_is_better=False,
+    per_task=_relative_rmse,
+    kind="regression",
 )
 AUC = Metric(
     name="auc",
@@ -350,7 +354,7 @@ PINBALL = Metric(
 )
 
 METRICS: dict[str, Metric] = {
-    metric.name: metric for metric in (ACCURACY, MSE, AUC, LOG_LIKELIHOOD, LOSS)
+    metric.name: metric for metric in (ACCURACY, MSE, AUC, LOG_LIKELIHOOD, LOSS, RELATIVE_RMSE)
 }
 """The metrics that results may name; a domain adds its own with `register`."""
 DEFAULT: dict[Kind, tuple[Metric, ...]] = {"classification": (ACCURACY,), "regression": (MSE,)}

@@ -6,15 +6,17 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cases import CASES
-from small import settled
-from torch import nn
+from small import maml, settled, sinusoid
+from torch import Tensor, nn
 
+import quickstudy as qs
 from quickstudy import explain as parts
 from quickstudy.errors import UserError
-from quickstudy.explain import Explanation, explain
+from quickstudy.explain import Explanation, explain, removal
 from quickstudy.learners import MAML, NearestCentroid, RidgeRegression
 from quickstudy.nets import MLP, SharedLinear
 from quickstudy.task import examples
@@ -168,3 +170,25 @@ def test_explaining_changes_nothing() -> None:
     assert torch.equal(learner.predict(state, x[None]), before)
     assert all(map(torch.equal, kept, (*support, *learner.parameters())))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in learner.modules())
+
+
+def test_several_queries_share_the_adaptations_without_each_example(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = np.linspace(-3, 3, 5)[:, None]
+    adapted = qs.Model(maml(sinusoid()), (1,)).adapt(X, np.sin(X[:, 0]))
+    asked, calls, without = X[:3] + 0.3, [], removal.without
+
+    def counted(*arguments: Any) -> Tensor:
+        calls.append(arguments)
+        return without(*arguments)
+
+    monkeypatch.setattr(removal, "without", counted)
+    every = adapted.explanations(asked)
+    assert len(calls) == 1
+    for query, why in zip(asked, every, strict=True):
+        alone = adapted.explain(query)
+        assert why.answer == pytest.approx(alone.answer, rel=1e-5)
+        assert why.influence == pytest.approx(alone.influence, rel=1e-4, abs=1e-6)
+        assert why.labels == alone.labels
+    assert len({why.influence[0] for why in every}) == 3

@@ -54,6 +54,38 @@ def test_values_of_a_regression_have_any_units() -> None:
     assert (std > 0).all()
 
 
+def test_its_quantiles_are_read_off_between_its_own_and_have_any_units() -> None:
+    learner = tables(kind="regression", n_out=1).double()
+    assert isinstance(learner, TableInContext)
+    support, query = random_tasks("regression", (6,), 1)[0]
+    scaled = support._replace(y=1000 * support.y - 7)
+    levels = torch.linspace(0.01, 0.99, 60, dtype=torch.float64).tolist()
+    plain, far = (
+        learner.quantiles(learner.adapt(part), query.x, levels) for part in (support, scaled)
+    )
+    assert plain is not None
+    torch.testing.assert_close(far, 1000 * plain - 7)
+    assert (plain.diff(dim=-1) >= 0).all()
+    own = learner.read_out.out_features - 1
+    middles = ((torch.arange(own) + 0.5) / own).tolist()
+    state = learner.adapt(support)
+    found = learner.quantiles(state, query.x, middles)
+    assert found is not None
+    std = (found / state.spread[1]).std(dim=-1, correction=0) * state.spread[1]
+    torch.testing.assert_close(std, (learner.distribution(state, query.x) or ())[1])
+
+
+def test_before_meta_training_numbers_are_those_of_the_best_ridge_regressions() -> None:
+    """A line with little noise is met at once, though the network says nothing yet."""
+    torch.manual_seed(0)
+    x, weights = 2 * torch.rand(80, 5) - 1, torch.randn(5)
+    y = (x @ weights)[:, None]
+    learner = TableInContext(kind="regression", width=8)
+    support = Examples(x[:60], y[:60], torch.ones(60))
+    found = answers(learner, Task(support, Examples(x[60:], y[60:], torch.ones(20))))
+    assert float((found - y[60:]).square().mean() / y[60:].var()) < 0.01
+
+
 def test_targets_that_are_all_alike_have_a_finite_loss() -> None:
     learner = tables(kind="regression", n_out=1)
     support, query = random_tasks("regression", (6,), 1)[0]

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from quickstudy.tabular.problems import Problem, chosen, diabetes, prepared, regressions
+from quickstudy.errors import UserError
+from quickstudy.tabular.problems import (
+    Problem,
+    chosen,
+    diabetes,
+    prepared,
+    regressions,
+    without_lone_classes,
+)
 from quickstudy.tasks.tables import Table, split_tables
 
 
@@ -36,6 +44,20 @@ def test_splits_are_halves_that_share_no_row_and_keep_the_classes() -> None:
     assert not np.array_equal(found[0].support, found[1].support)
     large = next(of_classes(np.arange(9000) % 2).splits(1, 0))
     assert (len(large.support), len(large.query)) == (1000, 2000)
+
+
+def test_classes_of_one_row_are_left_out_and_named() -> None:
+    y = ["a"] * 6 + ["only"] + ["b"] * 5 + ["once"]
+    table = of_columns({"x": [str(i) for i in range(13)]}, "x", y)
+    whole, alone = without_lone_classes(table)
+    assert alone == ["once", "only"]
+    assert whole.y == ("a",) * 6 + ("b",) * 5
+    assert whole.rows == table.rows[:6] + table.rows[7:12]
+    assert len(list(Problem.of(whole).splits(2, 0))) == 2
+    assert without_lone_classes(whole) == (whole, [])
+    few = of_columns({"x": ["1", "2", "3"]}, "x", ["a", "a", "b"])
+    with pytest.raises(UserError, match=r"received 2 classes of 3 rows, 1 of them of one row;"):
+        without_lone_classes(few)
 
 
 def test_targets_are_the_two_columns_of_numbers_with_the_most_values() -> None:

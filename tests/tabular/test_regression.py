@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -35,15 +37,19 @@ class Line(Learner[dict[str, Tensor]]):
         return {"weight": weight, "error": (support.y - x @ weight).std()}
 
     def predict(self, state: dict[str, Tensor], x: Tensor) -> Tensor:
-        mean = torch.cat([x, torch.ones(len(x), 1)], dim=1) @ state["weight"]
-        if self.tells != "quantiles":
-            return mean
-        at = torch.from_numpy(norm.ppf(LEVELS)).float()
-        return torch.cat([mean, mean + state["error"] * at], dim=1)
+        return torch.cat([x, torch.ones(len(x), 1)], dim=1) @ state["weight"]
 
     def distribution(self, state: dict[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor] | None:
-        mean = self.predict(state, x)[:, :1]
+        mean = self.predict(state, x)
         return (mean, state["error"].expand_as(mean)) if self.tells == "normal" else None
+
+    def quantiles(
+        self, state: dict[str, Tensor], x: Tensor, levels: Sequence[float]
+    ) -> Tensor | None:
+        if self.tells != "quantiles":
+            return super().quantiles(state, x, levels)
+        at = torch.from_numpy(norm.ppf(levels)).float()
+        return self.predict(state, x)[..., None] + state["error"] * at
 
 
 def linear(name: str, seed: int) -> Table:
@@ -67,6 +73,8 @@ def test_values_are_in_the_units_of_the_targets() -> None:
     assert plain.quantiles is None
     assert normal.quantiles is not None
     assert normal.mean == pytest.approx(quantiles.mean)
+    assert quantiles.quantiles is not None
+    assert quantiles.quantiles.shape == (40, len(LEVELS))
     assert normal.quantiles == pytest.approx(quantiles.quantiles, rel=1e-9)
     inside = (normal.quantiles[:, 0] <= y) & (y <= normal.quantiles[:, -1])
     assert 0.75 < inside.mean() <= 1

@@ -18,6 +18,7 @@ PAGE = ROOT / "docs" / "tables.md"
 RECORDED = {
     "classes": ROOT / "benchmarks" / "tables-in-context.json",
     "values": ROOT / "benchmarks" / "tables-in-context-values.json",
+    "values-valid": ROOT / "benchmarks" / "tables-numbers-valid.json",
 }
 """What `quickstudy tables --json` wrote, of classes and of numbers to predict."""
 

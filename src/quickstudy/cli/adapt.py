@@ -22,6 +22,7 @@ from quickstudy.inputs.frames import AS_KNOWN, Reading, Type
 from quickstudy.inputs.histories import AS_TRAINED, Table
 from quickstudy.inputs.looks import look
 from quickstudy.inputs.molecule_files import MoleculeList
+from quickstudy.inputs.task_columns import many_numbers
 from quickstudy.inputs.windows import Windows
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load
@@ -134,6 +135,10 @@ def adapt(
     notes: tuple[str, ...] = ()
     with_reading = () if reading == AS_KNOWN else (reading,)
     X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
+    if model.numbers is not None and many_numbers(y, written=True):
+        model = model.numbers()
+        X, y = model.preprocess.read_labelled(support, target, model.kind, *with_reading)
+        print(f"{target}: {len({*y})} different numbers are predicted as numbers, not as classes")
     if skip_bad:
         notes = X.notes if isinstance(X, MoleculeList) else ()
         with status("learning: "):

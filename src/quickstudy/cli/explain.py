@@ -85,8 +85,8 @@ def explain(
     kind = adapted.model.preprocess
     asked: list[Series] = []
     if isinstance(kind, Windows) and inputs and text is None:
-        every = histories(kind, files_of(inputs), Reading.of(missing), table=table)
-        asked = named(every, series, "explain", "--series")
+        read = histories(kind, files_of(inputs), Reading.of(missing), table=table)
+        asked = named(read, series, "explain", "--series")
         X: Sequence[Any] = [each.values for each in asked]
         names, of_texts = [each.name for each in asked], False
     elif table != AS_TRAINED or series is not None or missing is not None:
@@ -104,8 +104,9 @@ def explain(
         names = [name if of_texts else Path(name).name for name in input_names(inputs, X)]
     label = None if target is None else _label(adapted, target)
     explanations: list[JSON] = []
-    for i, (name, query) in enumerate(zip(names, X, strict=True)):
-        explanation = adapted.explain(query, label, attribution, counterfactual).to_json()
+    every = adapted.explanations(X, label, attribution, counterfactual)
+    for i, (name, query, why) in enumerate(zip(names, X, every, strict=True)):
+        explanation = why.to_json()
         if isinstance(kind, Windows) and asked:
             explanation = by_time(explanation, kind, adapted.support_x, asked[i])
         if isinstance(kind, Molecules):

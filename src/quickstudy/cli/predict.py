@@ -25,6 +25,7 @@ from quickstudy.inputs.numerals import looks_like_number
 from quickstudy.inputs.parallel import read_each
 from quickstudy.inputs.texts import texts_in
 from quickstudy.inputs.windows import Windows
+from quickstudy.models.intervals import gives_intervals
 from quickstudy.models.model import Model
 from quickstudy.models.saved import load, load_task
 from quickstudy.tasks.contents import told_apart
@@ -65,7 +66,7 @@ def predict(
         text: A text, where it could be taken for the name of a file.
         skip_bad: Whether pictures and molecules that cannot be read are named and left out, rather
             than refused.
-        coverage: Part of the values that the interval of a forecast or rating is to hold.
+        coverage: Part of the values that the interval of a value, forecast or rating is to hold.
         pictures: Folder for the picture of each forecast, or of the ranked molecules, as SVG and
             JSON.
         target: Name of the series to forecast; all of the files where omitted.
@@ -108,10 +109,12 @@ def predict(
             "predict: --top, --least, --ask and --csv are for items of a catalogue; received a "
             f"model of {kind.modality}; leave them out."
         )
-    if pictures is not None or coverage != COVERAGE:
+    sure = gives_intervals(adapted.model)
+    if pictures is not None or (coverage != COVERAGE and not sure):
         raise UserError(
-            "predict: --pictures and --coverage are for forecasts; received a model of "
-            f"{kind.modality}; leave them out, or see quickstudy explain --pictures."
+            "predict: --pictures is for forecasts, and --coverage for values with an interval; "
+            f"received a model of {kind.modality}; leave them out, or see quickstudy explain "
+            "--pictures."
         )
     X = queries(adapted.model, inputs, text)
     with status("predicting: "):
@@ -124,6 +127,10 @@ def predict(
         rows: list[JSON] = [
             {"input": name, "prediction": value} for name, value in zip(names, answers, strict=True)
         ]
+        if sure:
+            ends = (end.tolist() for end in adapted.interval(encoded, coverage))
+            for row, low, high in zip(rows, *ends, strict=True):
+                row |= {"low": low, "high": high}
     else:
         rows = [
             {
@@ -146,7 +153,9 @@ def predict(
         return 0
     names_of = dict(zip(adapted.classes, told_apart(adapted.classes), strict=True))
     for row in rows:
-        sure = f"\t{row['probability']:.3f}" if "probability" in row else ""
+        beside = f"\t{row['probability']:.3f}" if "probability" in row else ""
+        if "low" in row:
+            beside = f"\t{row['low']} to {row['high']}"
         is_novel = (row.get("novelty") or 0) > (1 if max_novelty is None else max_novelty)
         answer = row["prediction"]
         answer = names_of.get(answer, answer) if names_of else answer
@@ -156,7 +165,7 @@ def predict(
         # Of a file the whole name, for whoever reads on; a text may be a page.
         is_text = adapted.model.preprocess.modality == "texts"
         name = one_line(row["input"]) if is_text else row["input"]
-        print(f"{name}\t{answer}{sure}{doubt}")
+        print(f"{name}\t{answer}{beside}{doubt}")
     return 0
 
 

@@ -17,13 +17,21 @@ from quickstudy.errors import UserError, at_least
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
 from quickstudy.files.shipped import run_of
+from quickstudy.inputs.files import some
 from quickstudy.learner import AnyLearner
 from quickstudy.models.saved import load, load_task
 from quickstudy.tabular.figures import generated_figure, results_figures
 from quickstudy.tabular.generated import written
 from quickstudy.tabular.measure import Entrant, measure
 from quickstudy.tabular.opponents import Stored
-from quickstudy.tabular.problems import Families, Problem, chosen, diabetes, regressions
+from quickstudy.tabular.problems import (
+    Families,
+    Problem,
+    chosen,
+    diabetes,
+    regressions,
+    without_lone_classes,
+)
 from quickstudy.tabular.scores import SCORES, Score
 from quickstudy.tasks import Recorded, Subtables
 from quickstudy.tasks.recorded import others_than_places
@@ -209,7 +217,12 @@ def _entrant(run: Path, places: JSON, families: Families) -> tuple[Entrant, list
     elif "path" in places:
         unseen = chosen(read_tables(Path(places["path"])), families)
     if learner.kind == "classification":
-        problems = [Problem.of(table) for table in unseen]
+        problems = []
+        for table in unseen:
+            whole, alone = without_lone_classes(table)
+            if alone:
+                notes.append(f"{table.name}: no row of {some(alone)}, which one row alone is of")
+            problems.append(Problem.of(whole))
     else:
         problems = [problem for table in unseen for problem in regressions(table)]
         if families != "valid":
@@ -254,7 +267,10 @@ def _print_scores(result: JSON, learner: str, scores: Sequence[Score]) -> None:
             row += [f"{paired['difference']:+.4f}{half}", f"{paired['p']:.2g}"]
         rows.append(row)
     print_table(
-        f"{result['n_tables']} unseen tables, {result['n_splits']} splits",
+        ", ".join(
+            f"{n} {noun}{'s' * (n != 1)}"
+            for n, noun in ((result["n_tables"], "unseen table"), (result["n_splits"], "split"))
+        ),
         columns,
         rows,
         caption="± is 95 % over the tables; p of Wilcoxon's signed-rank test, paired by table",

@@ -1,4 +1,4 @@
-"""How sure a regression learner is: the factor of its deviations, and how honest intervals are."""
+"""How sure a regression learner is: the factor of its intervals, and how honest these are."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from torch import Tensor
 
 from quickstudy.evaluation.record import Intervals, Mean
 from quickstudy.evaluation.scores import responses
-from quickstudy.learner import AnyLearner, Learner
-from quickstudy.metrics import CENTRAL, deviations_of
+from quickstudy.learner import AnyLearner
+from quickstudy.metrics import CENTRAL, DECILES
+from quickstudy.quantiles import quantiles_of, says_how_sure
 from quickstudy.targets import Scale
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.source import Split, TaskSource
 
 FEWEST = 4
-"""Tasks from which on a factor of standard deviations is fitted."""
+"""Tasks from which on a factor of intervals is fitted."""
 BOUNDS = (1e-3, 1e3)
 """Of that factor."""
-
-
-def says_how_sure(learner: AnyLearner) -> bool:
-    """Whether it gives the standard deviation of a regression's targets."""
-    return learner.kind == "regression" and learner.overrides(Learner.distribution)
 
 
 def gaussians(
@@ -45,19 +41,37 @@ def gaussians(
         yield query._replace(y=targets.restore(query.y, query.x)), answer
 
 
+def deciles(
+    learner: AnyLearner, targets: Scale, tasks: Iterable[Task]
+) -> Iterator[tuple[Examples, Tensor]]:
+    """The queries of tasks, with the quantiles of `DECILES` `(query, outputs, 9)` of each.
+
+    Both are in the user's units.
+    """
+
+    def quantiles(task: Task) -> Tensor:
+        state = learner.adapt(task.support)
+        return quantiles_of(learner, state, task.query.x, targets, DECILES)
+
+    for (_, query), answer in responses(learner, tasks, answer=quantiles):
+        yield query._replace(y=targets.restore(query.y, query.x)), answer
+
+
 def fit_factor(answers: Iterable[tuple[Examples, Tensor]]) -> float:
-    """The factor of standard deviations with which central 80 % intervals cover 80 % of targets.
+    """The factor of intervals with which the central ones of 80 % cover 80 % of targets.
 
     Each task weighs the same; 1 where there are fewer than `FEWEST` tasks.
 
     Args:
-        answers: Queries, each set with means and standard deviations.
+        answers: Queries, each set with the quantiles of `DECILES`.
     """
     distances, weights = [], []
     for query, answer in answers:
         real = query.weight > 0
-        mean, std = answer[real].double().unbind(dim=-1)
-        distance = ((query.y[real].double() - mean).abs() / std).flatten().cpu().numpy()
+        low, middle, high = answer[real].double()[..., [0, len(DECILES) // 2, -1]].unbind(dim=-1)
+        over = query.y[real].double() - middle
+        reach = torch.where(over < 0, middle - low, high - middle)
+        distance = (over.abs() / reach).flatten().cpu().numpy()
         distances.append(np.nan_to_num(distance, nan=np.inf))
         weights.append(np.full(len(distance), 1 / len(distance)))
     if len(distances) < FEWEST:
@@ -67,27 +81,27 @@ def fit_factor(answers: Iterable[tuple[Examples, Tensor]]) -> float:
     covered = np.cumsum(np.concatenate(weights)[order]) / len(distances)
     # Rounding of the sum must not ask for one more.
     place = min(int(np.searchsorted(covered, CENTRAL - 1e-9)), len(every) - 1)
-    factor = float(every[order][place]) / deviations_of(CENTRAL)
-    return float(np.clip(factor, *BOUNDS))
+    return float(np.clip(every[order][place], *BOUNDS))
 
 
 def intervals(
     learner: AnyLearner, source: TaskSource, split: Split, n_tasks: int, factor: float
 ) -> Intervals | None:
-    """Coverage and pinball loss of the intervals on a task's queries; None without a distribution.
+    """Coverage and pinball loss of the intervals on a task's queries; None without intervals.
 
     Args:
         learner: The learner.
         source, split, n_tasks: The tasks.
-        factor: Of the standard deviations, which meta-training chose.
+        factor: Of the intervals, which meta-training chose.
     """
     if source.only_ranks or not says_how_sure(learner):
         return None
     coverage, pinball = source.interval_metrics
     tasks = (source.task(split, index) for index in range(n_tasks))
     values: list[tuple[float, float, float]] = []
-    for query, answer in gaussians(learner, source.targets, tasks):
-        scaled = answer * answer.new_tensor([1.0, factor])
+    for query, answer in deciles(learner, source.targets, tasks):
+        middle = answer[..., len(DECILES) // 2, None]
+        scaled = middle + factor * (answer - middle)
         values.append(
             (
                 coverage.per_task(scaled, query),

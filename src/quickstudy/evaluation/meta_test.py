@@ -14,7 +14,7 @@ from quickstudy.catalog import encoder
 from quickstudy.errors import UserError
 from quickstudy.evaluation.curves import against, at_shots, at_updates, by_instance, by_steps
 from quickstudy.evaluation.effort import Measurement, fit_into, forecast
-from quickstudy.evaluation.intervals import gaussians, intervals, says_how_sure
+from quickstudy.evaluation.intervals import gaussians, intervals
 from quickstudy.evaluation.record import (
     Calibration,
     Curve,
@@ -72,7 +72,7 @@ def evaluate(
         curve_tasks: Tasks of each point of these curves, at most `n_tasks`.
         with_baselines: Whether the baselines are run.
         temperature: That of the meta-trained model, for the calibration; in regression the factor
-            of standard deviations, for the intervals.
+            of the intervals.
         beside: More opponents by name, such as a pooled model.
         progress: Called with a word on what is being done.
         minutes: Minutes that baselines and curves may take together on quiet cores: each is
@@ -239,7 +239,9 @@ def likelihood(
 
     It is of the targets in the user's units.
     """
-    if source.only_ranks or not says_how_sure(learner):
+    if source.only_ranks or learner.kind != "regression":
+        return None
+    if not learner.overrides(Learner.distribution):
         return None
     tasks = (source.task(split, index) for index in range(n_tasks))
     values = np.array(

@@ -18,7 +18,7 @@ from quickstudy.explain.removal import Counterfactual, Suspect
 from quickstudy.explain.words import WordShares, word_shares
 from quickstudy.files.records import exact
 from quickstudy.inputs import InputKind
-from quickstudy.learner import AnyLearner, Contributions
+from quickstudy.learner import AnyLearner, Contributions, HeldOut
 from quickstudy.targets import IDENTITY, Scale
 from quickstudy.task import Examples, Kind, check_labelled
 
@@ -131,6 +131,7 @@ def explain(
     attribution: Method | None = None,
     counterfactual: bool = False,
     targets: Scale = IDENTITY,
+    held: HeldOut | None = None,
 ) -> Explanation:
     """Why an adapted learner answers a query as it does.
 
@@ -148,6 +149,8 @@ def explain(
         attribution: How to find the parts of the input that count, if at all; needs captum.
         counterfactual: Whether to look for examples without which the answer is another.
         targets: The scale of the targets of a regression; all is said in the user's units.
+        held: The predictions without each example, of this query alone, by
+            `quickstudy.explain.removal.each_left_out`; computed where omitted.
 
     Raises:
         UserError: The query has another shape than the support; there is no such class; or the
@@ -178,8 +181,10 @@ def explain(
         best, answer = 0, targets.answers(prediction, x).tolist()
         labels = targets.restore(support.y, support.x).tolist()
     column = best if target is None else names.index(target)
-    influences, suspects = removal.left_out_once(
-        learner, support, state, x, column, temperature, targets
+    if held is None:
+        held = removal.each_left_out(learner, state, support, x[None])
+    influences, suspects = removal.judged_by(
+        learner, support, state, x, column, held, temperature, targets
     )
     rows = comparison.attention(learner, support, state, x, column)
     change = removal.counterfactual(learner, support, state, x) if counterfactual else None

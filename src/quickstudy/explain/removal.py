@@ -124,7 +124,8 @@ def influence(
     Shapes:
         (support,)
     """
-    return left_out_once(learner, support, state, x, target, temperature)[0]
+    held = each_left_out(learner, state, support, x[None])
+    return judged_by(learner, support, state, x, target, held, temperature)[0]
 
 
 def suspicious(
@@ -152,19 +153,20 @@ def suspicious(
     return _suspects(learner, support, _own(learner, support), temperature, every, targets)
 
 
-@torch.no_grad()
-def left_out_once(
+def judged_by(
     learner: AnyLearner,
     support: Examples,
     state: object,
     x: Tensor,
     target: int,
+    held: HeldOut,
     temperature: float = 1.0,
     targets: Scale = IDENTITY,
 ) -> tuple[Tensor, list[Suspect]]:
-    """`influence` and `suspicious` from the same adaptations."""
-    held = _held_out(learner, state, support, x[None])
-    present, absent = learner.predict(state, x[None]), held.queries[:, 0]
+    """`influence` and `suspicious` by the predictions without each example, of one query."""
+    with torch.no_grad():
+        whole = learner.predict(state, x[None])
+    present, absent = whole, held.queries[:, 0]
     return (
         _influence(
             learner,
@@ -241,16 +243,24 @@ def only_of_class(learner: AnyLearner, support: Examples) -> Tensor:
     return (support.y @ support.y.T).sum(dim=1) == 1
 
 
-def _held_out(learner: AnyLearner, state: object, support: Examples, x: Tensor) -> HeldOut:
+@torch.no_grad()
+def each_left_out(learner: AnyLearner, state: object, support: Examples, x: Tensor) -> HeldOut:
     """The predictions without each example: by the learner's formula, else by adapting to the rest.
 
-    Of x there is one query.
+    The learner is adapted once for each example, however many queries there are.
+
+    Args:
+        learner: In eval mode.
+        state: What the learner made of the support.
+        support: Examples of weight 1.
+        x: Queries `(queries, *x)`.
     """
     held = learner.held_out(state, support, x)
     if held is not None:
         return held
     n = len(support.x)
-    rows = torch.stack([torch.arange(n), torch.full((n,), n)], dim=1)
+    queries = torch.arange(n, n + len(x)).expand(n, -1)
+    rows = torch.cat([torch.arange(n)[:, None], queries], dim=1)
     answers = without(learner, support, torch.eye(n, dtype=torch.bool), x, rows)
     return HeldOut(answers[:, 0], answers[:, 1:])
 

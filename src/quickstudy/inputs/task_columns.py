@@ -16,11 +16,29 @@ from quickstudy.inputs.delimited import labelled_rows
 from quickstudy.inputs.frames import AS_KNOWN, Reading, completed, is_matrix, rows_of
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.labels import distinct_classes, label_list
+from quickstudy.inputs.numerals import looks_like_number
 from quickstudy.inputs.rows import Categorical, Columns, Numeric
 from quickstudy.inputs.vectors import Vectors, nested_numbers
 from quickstudy.task import Kind
 
 FEW_CLASSES = 10
+
+
+def many_numbers(y: Any, written: bool = False) -> bool:
+    """Whether labels are numbers, too many different ones to be classes.
+
+    Args:
+        y: Labels of one task.
+        written: Whether text that people write a number as is one.
+    """
+
+    def is_number(label: Any) -> bool:
+        if isinstance(label, str):
+            return written and looks_like_number(label)
+        return isinstance(label, int | float) and not isinstance(label, bool)
+
+    labels = label_list(y)
+    return all(map(is_number, labels)) and len({*labels}) > max(FEW_CLASSES, len(labels) // 2)
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,7 @@ class TaskColumns(InputKind):
     Attributes:
         current: The kind of the task at hand, or of meta-training before there is one. Its JSON is
             that of the whole.
+        targets: What is learned of the rows: classes or values.
 
     Example:
         >>> rows, labels = [["red", 1.5], ["blue", None], ["red", 2.5]], ["no", "yes", "no"]
@@ -43,6 +62,7 @@ class TaskColumns(InputKind):
     reads_cells = True
 
     current: InputKind
+    targets: Kind = "classification"
 
     def for_task(self, X: Any, y: Any, x_shape: Shape) -> tuple[InputKind, Any, Shape]:
         """`Columns` of the rows of a task; a tensor is taken as it is.
@@ -53,12 +73,13 @@ class TaskColumns(InputKind):
             UserError: X is no table that can be learned from, or y values rather than classes.
         """
         labels = label_list(y)
-        classes = distinct_classes(labels)
+        classes = distinct_classes(labels) if self.targets == "classification" else []
         if len(classes) > max(FEW_CLASSES, len(labels) // 2):
             raise UserError(
                 "adapt: a classifier needs several examples of a class; received "
                 f"{len(classes)} different labels of {len(labels)} examples, such as "
-                f"{classes[0]!r}; give classes, or ranges of a value."
+                f"{classes[0]!r}; give classes or ranges of a value, or take a model of numbers, "
+                "such as tables-numbers."
             )
         if isinstance(X, Tensor):
             return Vectors(), X, tuple(X.shape[1:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,6 +27,12 @@ MOST_ROWS, MOST_CELLS = 5_000, 2_000_000
 """Rows of the support, which regressions invert a matrix of, and cells, once for each class."""
 SURE = 1e-4
 """Least and largest share of a class, as its log-odds are taken."""
+LEAST_ERROR = 1e-4
+"""Least mean squared error of a ridge regression, as its logarithm is taken."""
+FAR = 3.0
+"""Standard deviations from which on the error of a mean counts by its size, not its square."""
+MOST_SAID = 10.0
+"""Standard deviations that a ridge regression may be away from the mean of a regression."""
 
 
 class TableInContextState(NamedTuple):
@@ -67,8 +73,14 @@ class TableInContext(Learner[TableInContextState]):
               g_i = ridge regressions of the other rows, by several kernels and penalties
     predict:  the same for a query, without y
               s_k = MLP(r) + trust(r)^T g + log-odds of class k in the support
-              p = softmax((1 - 1/K) s) of the K classes, each told from the rest; in regression
-              quantiles of y, whose mean is the prediction
+              p = softmax((1 - 1/K) s) of the K classes, each told from the rest
+
+    In regression the mean of the ridge regressions, weighted by their left-out errors, is where a
+    prediction starts, and what they leave of y takes its place in the tokens:
+
+    adapt:    b_i = sum_k w_k g_ik,  w = softmax(-4 log(left-out errors)),  e = the smallest
+              z_i = (y_i - b_i) / sqrt(e)
+    predict:  (mean, quantiles of y) = b + sqrt(e) MLP(r) + trust(r)^T (g - b)
 
     Args:
         kind: What the targets are.
@@ -78,7 +90,8 @@ class TableInContext(Learner[TableInContextState]):
         n_row_blocks: Blocks over rows.
         n_heads: Heads of each attention.
         n_seeds: Tokens in the summary of a column.
-        n_quantiles: Quantiles of a target in regression, in the middle of even parts of [0, 1].
+        n_quantiles: Quantiles of a target in regression, in the middle of even parts of [0, 1];
+            others are read off between them.
 
     Shapes:
         prediction (query, way) or (query, outputs)
@@ -92,7 +105,8 @@ class TableInContext(Learner[TableInContextState]):
     through summaries, so that rows are compared with each other only once they are whole.
 
     Meta-training asks of each task its first class alone, as the classes of made-up tables come in
-    no order.
+    no order. In regression its loss is the pinball loss of the quantiles and half the squared error
+    of the mean, that of far targets less.
 
     Source: Hollmann et al.: TabPFN, ICLR 2023, and Accurate predictions on small data with a
     tabular foundation model, Nature 2025 (cells as tokens); Qu et al.: TabICL, ICML 2025 (columns,
@@ -120,7 +134,8 @@ class TableInContext(Learner[TableInContextState]):
     ) -> None:
         super().__init__()
         sizes = {"width": width, "n_cell_blocks": n_cell_blocks, "n_row_blocks": n_row_blocks}
-        at_least("TableInContext", 1, n_seeds=n_seeds, n_quantiles=n_quantiles, **sizes)
+        at_least("TableInContext", 1, n_seeds=n_seeds, **sizes)
+        at_least("TableInContext", 2, n_quantiles=n_quantiles)
         self.kind, row = kind, N_READERS * width
         self.of_cell = nn.Sequential(
             nn.Linear(N_CELL, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
@@ -134,9 +149,10 @@ class TableInContext(Learner[TableInContextState]):
         self.of_ridges = nn.Linear(len(RIDGES), row)
         self.row_blocks = nn.ModuleList(RowBlock(row, n_heads) for _ in range(n_row_blocks))
         self.norm, self.hidden = nn.LayerNorm(row), nn.Linear(row, row)
-        self.read_out = nn.Linear(row, 1 if kind == "classification" else n_quantiles)
+        self.read_out = nn.Linear(row, 1 if kind == "classification" else 1 + n_quantiles)
         self.trust = nn.Linear(row, len(RIDGES))
-        # Zero, so that before meta-training it says how often each class is.
+        # Zero, so that before meta-training it says how often each class is, or what the ridge
+        # regressions say.
         for last in (self.read_out, self.trust):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
@@ -160,7 +176,7 @@ class TableInContext(Learner[TableInContextState]):
     def predict(self, state: TableInContextState, x: Tensor) -> Tensor:
         out = self._outputs(state, x)
         if self.kind == "regression":
-            return out.mean(dim=2) * state.spread[1] + state.spread[0]
+            return out[..., 0] * state.spread[1] + state.spread[0]
         # Where s_k is log p_k less the mean logarithm of the others, this is log p_k + constant.
         part = 1 - 1 / state.present.sum().clamp(min=1)
         return mask_absent(part * out[..., 0], state.present)
@@ -172,17 +188,35 @@ class TableInContext(Learner[TableInContextState]):
         if self.kind == "classification":
             each = F.binary_cross_entropy_with_logits(out[:, 0], y, reduction="none")
         else:
-            # Of standardised targets; where those of the support are all alike, in their own unit.
+            # Of standardised targets, cut off where no answer goes; where those of the support are
+            # all alike, in their own unit.
             mean, std = state.spread[:, 0]
-            each = self._pinball(out, (y - mean) / torch.where(std > 0, std, 1.0))
+            y = ((y - mean) / torch.where(std > 0, std, 1.0)).clamp(-MOST_SAID, MOST_SAID)
+            of_mean = FAR * F.smooth_l1_loss(out[:, 0], y, reduction="none", beta=FAR)
+            each = of_mean + self._pinball(out[:, 1:], y)
         return (each * query.weight).sum() / query.weight.sum()
 
     def distribution(self, state: TableInContextState, x: Tensor) -> tuple[Tensor, Tensor] | None:
         if self.kind == "classification":
             return None
         out = self._outputs(state, x)
-        mean, std = out.mean(dim=2), out.std(dim=2, correction=0)
-        return mean * state.spread[1] + state.spread[0], std * state.spread[1]
+        std = out[..., 1:].std(dim=2, correction=0)
+        return out[..., 0] * state.spread[1] + state.spread[0], std * state.spread[1]
+
+    def quantiles(
+        self, state: TableInContextState, x: Tensor, levels: Sequence[float]
+    ) -> Tensor | None:
+        if self.kind == "classification":
+            return None
+        own = self._outputs(state, x)[..., 1:].sort(dim=-1).values
+        middles = (torch.arange(own.shape[-1], dtype=torch.float64) + 0.5) / own.shape[-1]
+        # Linear in the normal score of the level, and so on beyond the first and the last.
+        at, asked = (torch.special.ndtri(p) for p in (middles, torch.tensor(levels).double()))
+        right = torch.searchsorted(at, asked).clamp(1, len(at) - 1)
+        share = ((asked - at[right - 1]) / (at[right] - at[right - 1])).to(own)
+        left, right = right.to(own.device) - 1, right.to(own.device)
+        found = own[..., left] + share * (own[..., right] - own[..., left])
+        return found * state.spread[1][:, None] + state.spread[0][:, None]
 
     def support_attention(self, state: TableInContextState, support: Examples, x: Tensor) -> Tensor:
         ignore, shares = ignoring(state.weight), []
@@ -199,17 +233,19 @@ class TableInContext(Learner[TableInContextState]):
         mean = (weight @ y) / n
         std = (weight @ (y - mean).square() / n).sqrt()
         standard = ((y - mean) / torch.where(std > 0, std, 1.0)).T * weight
+        scaling, evidence, cells = fit_cells(x, standard, weight)
+        ridges, left_out = fit_ridges(scaling, x, standard, weight)
         if self.kind == "classification":
             chance = mean.clamp(SURE, 1 - SURE)
             odds, said = torch.logit(chance), (2 * y.T - 1) * weight
+            errors = left_out.error.clamp(max=4) - 1
         else:
-            odds, said, spread = 0 * mean, standard, torch.stack([mean, std])
-        scaling, evidence, cells = fit_cells(x, standard, weight)
-        ridges, left_out = fit_ridges(scaling, x, standard, weight)
+            odds, spread = 0 * mean, torch.stack([mean, std])
+            errors = left_out.error.clamp(LEAST_ERROR, 4).log() / 4
+            start, unit = _start(left_out.said, errors)
+            said = ((standard - start) / unit).clamp(-4, 4) * weight
         sizes = torch.stack([n.log() / 5, (1 + scaling.varies.sum()).log() / 4])
-        facts = torch.cat(
-            [odds[:, None] / 4, sizes.expand(len(odds), 2), left_out.error.clamp(max=4) - 1], dim=1
-        )
+        facts = torch.cat([odds[:, None] / 4, sizes.expand(len(odds), 2), errors], dim=1)
         target = torch.stack([said, standard], dim=-1)
 
         columns, rows = {}, {}
@@ -240,13 +276,19 @@ class TableInContext(Learner[TableInContextState]):
         )
 
     def _outputs(self, state: TableInContextState, x: Tensor) -> Tensor:
-        """Log-odds `(query, targets, 1)`, or quantiles of a standardised target."""
+        """Log-odds `(query, targets, 1)`, or mean and quantiles of a standardised target."""
 
         def outputs(x: Tensor) -> Tensor:
             *_, row = self._rows_of_queries(state, x)
-            hidden = F.gelu(self.hidden(self.norm(row)))
-            trusted = (self.trust(hidden) * self._of_ridges(state, x)).sum(dim=-1, keepdim=True)
-            return (self.read_out(hidden) + trusted).transpose(0, 1) + 4 * state.facts[:, :1]
+            hidden, ridges = F.gelu(self.hidden(self.norm(row))), self._of_ridges(state, x)
+            out, trust = self.read_out(hidden), self.trust(hidden)
+            if self.kind == "classification":
+                trusted = (trust * ridges.clamp(-4, 4)).sum(dim=-1, keepdim=True)
+                return (out + trusted).transpose(0, 1) + 4 * state.facts[:, :1]
+            start, unit = _start(ridges, state.facts[:, -len(RIDGES) :])
+            start = start[..., None]
+            trusted = (trust * (ridges - start)).sum(dim=-1, keepdim=True)
+            return (start + unit[..., None] * out + trusted).transpose(0, 1)
 
         return in_pieces(outputs, x, self, "predict", state_bytes(state))
 
@@ -257,7 +299,8 @@ class TableInContext(Learner[TableInContextState]):
         tokens, across = self._tokens(cells, state.facts), self._across(scaling.varies)
         for i, block in enumerate(self.cell_blocks):
             tokens = block(tokens, Memory(**state.columns[str(i)]), across, self._kept(i))
-        row = self.to_row(tokens.flatten(2)) + self.of_ridges(self._of_ridges(state, x))
+        ridges = self._of_ridges(state, x).clamp(-4, 4)
+        row = self.to_row(tokens.flatten(2)) + self.of_ridges(ridges)
         ignore = ignoring(state.weight)
         yield row
         for i, block in enumerate(self.row_blocks):
@@ -266,7 +309,7 @@ class TableInContext(Learner[TableInContextState]):
 
     def _of_ridges(self, state: TableInContextState, x: Tensor) -> Tensor:
         """Predictions of each regression for queries `(targets, query, ridges)`."""
-        return ask_ridges(Scaling(**state.scaling), Ridges(**state.ridges), x).clamp(-4, 4)
+        return ask_ridges(Scaling(**state.scaling), Ridges(**state.ridges), x)
 
     def _tokens(self, cells: Tensor, facts: Tensor) -> Tensor:
         """The tokens of rows `(targets, rows, readers + d, width)`: readers, then cells."""
@@ -288,3 +331,18 @@ class TableInContext(Learner[TableInContextState]):
         level = (at + 0.5) / len(at)
         gap = y[:, None] - quantiles
         return 2 * torch.maximum(level * gap, (level - 1) * gap).mean(dim=1)
+
+
+def _start(said: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of ridge regressions, those that err less weighing more, and the unit of an error.
+
+    Args:
+        said: Their predictions `(targets, rows, ridges)`.
+        errors: A quarter of the logarithm of their left-out errors `(targets, ridges)`.
+
+    Returns:
+        The mean `(targets, rows)`, and the root of the smallest error `(targets, 1)`.
+    """
+    weights = (-16 * errors).softmax(dim=1)[:, None]
+    start = (said.clamp(-MOST_SAID, MOST_SAID) * weights).sum(dim=-1)
+    return start, (2 * errors.amin(dim=1, keepdim=True)).exp()

@@ -16,8 +16,7 @@ from torch.utils._pytree import tree_map
 from quickstudy.errors import UserError, at_least
 from quickstudy.evaluation.cross_validation import Quality, cross_validated
 from quickstudy.evaluation.novelty import Threshold, novelty, own_threshold, useful
-from quickstudy.explain import Explanation, Method, Suspect, explain, named, suspicious
-from quickstudy.explain.explanation import in_words
+from quickstudy.explain import Explanation, Method, Suspect, named, suspicious
 from quickstudy.files.atomic import write_atomically
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import save_tensors, tensors_to_bytes
@@ -31,6 +30,7 @@ from quickstudy.inputs.labels import (
 )
 from quickstudy.inputs.positions import chosen
 from quickstudy.learner import locked, state_bytes
+from quickstudy.models.explained import explained
 from quickstudy.models.export import describe, exported
 from quickstudy.models.intervals import interval_of, valued
 from quickstudy.models.memory import check_memory
@@ -262,7 +262,7 @@ class Adapted:
         Of a text it also says which of its words speak for the answer.
 
         Args:
-            X: One query, in a form that `adapt` takes.
+            X: One query, in a form that `adapt` takes; for more see `explanations`.
             target: The label that is explained, or the number of an output of a regression; the
                 label that is predicted, or the first output, where omitted.
             attribution: How to find the parts of the query that count, if at all; needs captum.
@@ -274,19 +274,24 @@ class Adapted:
         x, _, raw = self.model.inputs(X)
         if len(x) != 1:
             raise UserError(
-                f"explain: one query is explained at a time; received {len(x)}; choose one."
+                f"explain: one query is explained at a time; received {len(x)}; ask explanations."
             )
-        model, classes = self.model, self.classes or None
-        query = (self.support, self.state, x[0], target, classes, model.temperature)
-        with locked(model.learner):
-            why = explain(model.learner, *query, attribution, counterfactual, self.scale)
-            if raw is not None:
-                of_text = (model.preprocess, raw[0], self.raw or (), self.support_x)
-                why = in_words(why, model.learner, self.state, *of_text, query[-1], self.scale)
-        if classes:
-            return why
-        labels: list[Any] = model.preprocess.names(self.support_x) or [*map(_as_list, self.labels)]
-        return why._replace(labels=labels)
+        return explained(self, x, raw, target, attribution, counterfactual)[0]
+
+    def explanations(
+        self,
+        X: Any,
+        target: Hashable | None = None,
+        attribution: Method | None = None,
+        counterfactual: bool = False,
+    ) -> list[Explanation]:
+        """Why each of some queries is answered as it is, as `explain` says it.
+
+        The learner is adapted once without each example, rather than once for each query.
+
+        """
+        x, _, raw = self.model.inputs(X)
+        return explained(self, x, raw, target, attribution, counterfactual)
 
     def suspicious(self, every: bool = False) -> list[Suspect]:
         """The support examples whose labels deserve a second look, worst first.
@@ -406,9 +411,3 @@ class Adapted:
             predict = partial(learner.predict, self.state)
             size = state_bytes(self.state)
             return in_pieces(predict, x, learner, "queries answered", size), single
-
-
-def _as_list(value: Any) -> list[float]:
-    """The values of a target of a regression."""
-    values: list[float] = torch.as_tensor(value, dtype=torch.float64).reshape(-1).tolist()
-    return values

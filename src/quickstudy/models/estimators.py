@@ -44,7 +44,10 @@ class _FewShot(BaseEstimator):  # type: ignore[misc]
 
     def _model(self) -> Any:
         """The model, loaded where it is one of a name or place."""
-        return load(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+        model = load(self.model) if isinstance(self.model, str | os.PathLike) else self.model
+        if self._baseline.kind == "regression" and isinstance(model, Model) and model.numbers:
+            return model.numbers()
+        return model
 
     def _examples(self, X: Any, y: Any, **options: Any) -> tuple[Model | None, Any, Array]:
         """The model, X as it takes it, and y, all checked."""

@@ -16,6 +16,7 @@ from quickstudy.models.model import Model
 from quickstudy.version import __version__
 
 TABLES: Final = "tables"
+TABLES_NUMBERS: Final = "tables-numbers"
 LINEAR_TABLES: Final = "tables-linear"
 NOVELTY: Final = {
     NAMED["sentences"].encoder.weights: Threshold(value=0.9, auroc=0.9505, kept=KEPT, n_tasks=240),

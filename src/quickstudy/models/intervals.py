@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from quickstudy.errors import UserError
-from quickstudy.evaluation.intervals import says_how_sure
 from quickstudy.inputs import Items
 from quickstudy.inputs.labels import Array
-from quickstudy.metrics import CENTRAL, deviations_of
+from quickstudy.metrics import CENTRAL
+from quickstudy.quantiles import quantiles_of, says_how_sure
 
 if TYPE_CHECKING:
     from quickstudy.models.adapted import Adapted
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def gives_intervals(model: Model) -> bool:
-    """Whether answers have intervals: those of a regression whose learner gives a distribution.
+    """Whether answers have intervals: those of a regression whose learner gives quantiles.
 
     Scores of items that people have, rather than rate, are no values.
     """
@@ -49,7 +49,7 @@ def interval_of(adapted: Adapted, x: Tensor, coverage: float = CENTRAL) -> tuple
     """The central interval of encoded inputs `(n, *x_shape)`: its ends `(n, outputs)`.
 
     Raises:
-        UserError: The learner gives no distribution, the model is of interactions, or `coverage` is
+        UserError: The learner gives no quantiles, the model is of interactions, or `coverage` is
             not between 0 and 1.
     """
     model = valued("interval", adapted.model)
@@ -64,10 +64,9 @@ def interval_of(adapted: Adapted, x: Tensor, coverage: float = CENTRAL) -> tuple
             f"interval: coverage must be above 0 and below 1; received {coverage}; ask for a share "
             "of the targets, such as 0.8."
         )
-    distribution = model.learner.distribution(adapted.state, x)
-    assert distribution is not None
-    (mean, std), scale = distribution, adapted.scale
-    half = model.temperature * deviations_of(coverage) * scale.deviations(std, x)
-    half = torch.where(scale.no_unit(x), 0, half)
-    middle = scale.answers(mean, x)
-    return (middle - half).cpu().numpy(), (middle + half).cpu().numpy()
+    scale, levels = adapted.scale, ((1 - coverage) / 2, (1 + coverage) / 2)
+    ends = quantiles_of(model.learner, adapted.state, x, scale, levels, model.temperature)
+    # Where the input gives no unit, the answer is the naive one.
+    naive = scale.restore(torch.zeros_like(ends[..., 0]), x)
+    low, high = (torch.where(scale.no_unit(x), naive, end) for end in ends.unbind(dim=-1))
+    return low.cpu().numpy(), high.cpu().numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from quickstudy.files.rundir import tensor_seal
 from quickstudy.inputs import Encoded, InputKind, SupportSet, TaskColumns, Vectors, read
 from quickstudy.inputs.labels import Array
 from quickstudy.inputs.support import encode, read_unlabelled
+from quickstudy.inputs.task_columns import many_numbers
 from quickstudy.learner import AnyLearner, locked
 from quickstudy.models.adapted import Adapted
 from quickstudy.nets.norm import check_calibrated
@@ -31,13 +32,16 @@ class Model:
         x_shape: Shape of one input.
         preprocess: The kind of its inputs; `Vectors` where omitted.
         temperature: What logits are divided by before they become probabilities; in regression the
-            factor of standard deviations.
+            factor of intervals.
         novelty: From where on a query is of none of the classes taught; None where it is not known.
         targets: The scale of the targets that the learner was trained with (`TaskSource.targets`);
-            `"support"` where each task has that of its own examples.
+            `"support"` where each task has that of its own examples, as always where it reads any
+            columns.
         classes: Names of the outputs where these were the same classes in every task
             (`TaskSource.output_names`).
         caution: The sentence that stands with all that the model says (`TaskSource.caution`).
+        numbers: Gives the model that takes over where labels are numbers to predict, too many
+            different ones to be classes; None for one that refuses these.
 
     Attributes:
         preprocess: The kind of its inputs; `TaskColumns` of it for a learner that `reads_columns`.
@@ -61,13 +65,18 @@ class Model:
         targets: TargetRule = IDENTITY,
         classes: Sequence[str] | None = None,
         caution: str | None = None,
+        numbers: Callable[[], Model] | None = None,
     ) -> None:
         check_calibrated(learner)
         self.learner = learner.eval().requires_grad_(False)
         kind = Vectors() if preprocess is None else preprocess
-        self.preprocess = TaskColumns(kind) if learner.tags.reads_columns else kind
+        reads_columns = learner.tags.reads_columns
+        self.preprocess = TaskColumns(kind, learner.kind) if reads_columns else kind
         self.x_shape, self.temperature = x_shape, temperature
-        self.novelty, self.targets = novelty, targets
+        self.novelty, self.numbers = novelty, numbers
+        # Columns that are new to each task have values in a unit that is new, too.
+        values = reads_columns and learner.kind == "regression"
+        self.targets: TargetRule = "support" if values else targets
         self.classes = None if classes is None else tuple(classes)
         self.caution = caution
         self._specs = learner.specs
@@ -125,6 +134,8 @@ class Model:
             return Adapted(self, self._unlabelled(X))
         if y is None:
             X, y = self.preprocess.examples_of(X)
+        if self.numbers is not None and many_numbers(y):
+            return self.numbers().adapt(X, y)
         support = self.read(X, y)
         return Adapted(self.taking(support.x_shape, support.kind), support)
 

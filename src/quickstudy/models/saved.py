@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,9 +29,9 @@ from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.policy import Policy
 from quickstudy.models.adapted import Adapted
-from quickstudy.models.frozen import frozen
+from quickstudy.models.frozen import TABLES, TABLES_NUMBERS, frozen
 from quickstudy.models.model import Model
-from quickstudy.models.named import by_name, named_models
+from quickstudy.models.named import NamedModel, by_name, named_models
 from quickstudy.models.policy import AdaptedPolicy
 from quickstudy.models.policy_files import POLICY_FORMAT, rounds_of
 from quickstudy.models.policy_model import PolicyModel
@@ -89,7 +91,16 @@ def load(
             rule_from_json(record.get("targets")),
             record.get("classes"),
             record.get("caution"),
+            _numbers(named, device),
         )
+
+
+def _numbers(named: NamedModel | None, device: str) -> Callable[[], Model] | None:
+    """What gives the model of numbers beside `tables`, where its weights are here, too."""
+    beside = named_models().get(TABLES_NUMBERS)
+    if named is None or named.name != TABLES or beside is None or beside.run is None:
+        return None
+    return partial(load, beside.run, device=device)
 
 
 def model(
@@ -122,7 +133,9 @@ def model(
     if named is not None and named.name not in NAMED:
         check_constancy(constancy, f"model {named.name}", in_colour=False)
     if named is not None and named.run is not None:
-        return load(named.run, device=device)
+        loaded = load(named.run, device=device)
+        loaded.numbers = _numbers(named, device)
+        return loaded
     if named is not None and named.name not in NAMED:
         return named.made_on(device)
     if named is None and ":" not in name and name not in aliases():

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import norm, wilcoxon
 from scipy.stats import t as student
+from scipy.stats import wilcoxon
 
 from quickstudy.files.records import Record
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import ACCURACY
+from quickstudy.quantiles import standardised
 from quickstudy.tabular.opponents import FOREST, OPPONENTS, Stored
 from quickstudy.tabular.problems import Problem, encoded, prepared
 from quickstudy.tabular.scores import LEVELS, SCORES, of_classes, of_values
@@ -245,10 +246,8 @@ def class_probabilities(
 def values(learner: AnyLearner, x: Array, y: Array, x_query: Array) -> Answer:
     """The values that a regression learner predicts, in the units of the targets.
 
-    The first column of a prediction is the mean; further ones are the quantiles of `LEVELS`. A
-    learner with one column may have a `distribution`, of which the quantiles are then those of a
-    normal. Targets are given standardised by those of the support, since large ones lose their
-    digits in single precision.
+    Targets are given standardised by those of the support, since large ones lose their digits in
+    single precision.
     """
     centre, scale = y.mean(), max(y.std(), np.finfo(float).tiny)
     target = torch.from_numpy((y - centre) / scale).float()[:, None]
@@ -256,16 +255,11 @@ def values(learner: AnyLearner, x: Array, y: Array, x_query: Array) -> Answer:
     query = torch.from_numpy(x_query)
     with torch.no_grad():
         state = learner.adapt(support)
-        prediction = learner.predict(state, query).double().numpy()
-        normal = learner.distribution(state, query)
-    quantiles = None
-    if prediction.shape[1] > 1:
-        quantiles = prediction[:, 1:]
-    elif normal is not None:
-        mean, std = (part.double().numpy() for part in normal)
-        quantiles = mean + std * norm.ppf(LEVELS)
-    mean = prediction[:, 0]
-    return Answer(centre + scale * mean, None if quantiles is None else centre + scale * quantiles)
+        mean = learner.predict(state, query)[:, 0].double().numpy()
+        quantiles = standardised(learner, state, query, LEVELS.tolist())
+    if quantiles is None:
+        return Answer(centre + scale * mean, None)
+    return Answer(centre + scale * mean, centre + scale * quantiles[:, 0].double().numpy())
 
 
 def _on_problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
@@ -15,6 +16,7 @@ from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from quickstudy.errors import UserError
 from quickstudy.task import Kind
 from quickstudy.tasks.subtables import Cells, encode
 from quickstudy.tasks.tables import Table, split_tables
@@ -75,6 +77,31 @@ class Problem:
         sizes = {"train_size": n_support, "test_size": n_query}
         for split in splitter(n_splits, **sizes, random_state=seed).split(self.y, self.y):
             yield Split(*split)
+
+
+def without_lone_classes(table: Table) -> tuple[Table, list[str]]:
+    """A table without the rows that are alone in their class, and the names of these classes.
+
+    Half of a class is learned from and half asked, which takes two rows.
+
+    Raises:
+        UserError: Fewer than two classes are left, or fewer than two rows for each.
+    """
+    counts = Counter(table.y)
+    alone = sorted(name for name, n in counts.items() if n == 1)
+    kept = [i for i, name in enumerate(table.y) if counts[name] > 1]
+    n_classes = len(counts) - len(alone)
+    if n_classes < 2 or len(kept) < 2 * n_classes:
+        raise UserError(
+            f"tables: of {table.name} half of each class is learned from and half asked, so that "
+            f"two classes or more need two rows or more; received {len(counts)} classes of "
+            f"{len(table.y)} rows, {len(alone)} of them of one row; name another target, join "
+            "classes, or leave the table out."
+        )
+    if not alone:
+        return table, []
+    rows, y = tuple(table.rows[i] for i in kept), tuple(table.y[i] for i in kept)
+    return replace(table, rows=rows, y=y), alone
 
 
 def regressions(table: Table) -> list[Problem]:

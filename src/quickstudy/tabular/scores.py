@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from quickstudy.metrics import ACCURACY, AUC, reliability
+from quickstudy.metrics import ACCURACY, AUC, RELATIVE_RMSE, reliability
 from quickstudy.task import Kind
 
 Array = NDArray[Any]
@@ -41,7 +41,7 @@ OF_CLASSES = (
     Score("ece", "ECE", False),
 )
 OF_VALUES = (
-    Score("relative_rmse", "relative RMSE", False),
+    Score(RELATIVE_RMSE.name, "relative RMSE", False),
     Score("r2", "R²", True),
     Score("pinball", "pinball loss", False),
     Score("coverage", "coverage of 90 %", True),

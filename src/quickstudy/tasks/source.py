@@ -117,8 +117,9 @@ class TaskSource(ABC):
     def interval_metrics(self) -> tuple[Metric, Metric]:
         """How much of the targets an interval covers, and the pinball loss of its quantiles.
 
-        They are of means and standard deviations `(query, outputs, 2)` in the user's units. A
-        source whose tasks differ in scale measures the loss in a unit of its own, and says which.
+        They are of the quantiles `(query, outputs, 9)` of `quickstudy.metrics.DECILES`, in the
+        user's units. A source whose tasks differ in scale measures the loss in a unit of its own,
+        and says which.
         """
         return COVERAGE, PINBALL
 

@@ -21,7 +21,12 @@ from torch.utils import _pytree as pytree
 from quickstudy.batching.batch import choose, map_tasks, meta_gradient
 from quickstudy.learner import AnyLearner, flatten_state
 from quickstudy.task import Examples, Kind, Task, class_present, stack
-from quickstudy.testing.optional import check_held_out, check_initialise, check_unlabelled
+from quickstudy.testing.optional import (
+    check_held_out,
+    check_initialise,
+    check_quantiles,
+    check_unlabelled,
+)
 from quickstudy.testing.trees import (
     clone,
     contents,
@@ -42,6 +47,7 @@ __all__ = [
     "check_meta_gradient",
     "check_padding",
     "check_purity",
+    "check_quantiles",
     "check_relabelling",
     "check_round_trip",
     "check_single_queries",
@@ -321,6 +327,7 @@ CHECKS: tuple[Check, ...] = (
     check_initialise,
     check_held_out,
     check_unlabelled,
+    check_quantiles,
 )
 
 

@@ -1,4 +1,4 @@
-"""Checks of what not every learner has: a start, predictions without an example, no labels."""
+"""Checks of what not every learner has: a start, removal, quantiles, no labels."""
 
 from __future__ import annotations
 
@@ -87,3 +87,31 @@ def check_held_out(learner: AnyLearner, tasks: Sequence[Task]) -> None:
                 "of adapting without it",
                 "return None where no formula gives them, as where norms look at the support.",
             )
+
+
+def check_quantiles(learner: AnyLearner, tasks: Sequence[Task]) -> None:
+    """Quantiles rise with their level, whatever others are asked; skipped where there are none."""
+    if not learner.overrides(Learner.quantiles):
+        return
+    model, levels = dict(modes(learner, tasks))["eval"], (0.02, 0.1, 0.5, 0.51, 0.9, 0.995)
+    support, query = tasks[0]
+    where, advice = "check_quantiles (eval mode)", "sort them, and read others off between them."
+    with torch.no_grad():
+        state = model.adapt(support)
+        found = model.quantiles(state, query.x, levels)
+        if found is None:
+            return
+        shape = (*query.y.shape, len(levels))
+        if model.kind != "regression" or found.shape != shape:
+            raise AssertionError(
+                f"{where}: must be (query, outputs, levels), {shape}, of a regression; received "
+                f"{tuple(found.shape)} in {model.kind}; return None of classes."
+            )
+        if not (found.diff(dim=-1) >= 0).all():
+            raise AssertionError(
+                f"{where}: a quantile of a higher level must not be smaller; received a fall of "
+                f"{float(-found.diff(dim=-1).min()):.3g}; {advice}"
+            )
+        each = [model.quantiles(state, query.x, [level]) for level in levels]
+        alone = torch.cat([one for one in each if one is not None], dim=-1)
+        expect_close(alone, found, f"{where}: a level changes with others", advice)

@@ -10,11 +10,12 @@ import numpy as np
 from quickstudy.batching.processes import gather, own_random_numbers, share, world
 from quickstudy.errors import UserError
 from quickstudy.evaluation.calibration import helpful_temperature
-from quickstudy.evaluation.intervals import fit_factor, gaussians, says_how_sure
+from quickstudy.evaluation.intervals import deciles, fit_factor
 from quickstudy.evaluation.novelty import Threshold, fit_threshold
 from quickstudy.evaluation.scores import responses, score
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import FloatArray
+from quickstudy.quantiles import says_how_sure
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource, no_more, of_size
 from quickstudy.training.settings import Training
@@ -63,7 +64,7 @@ class Validation:
     def calibration(self) -> tuple[float, Threshold | None]:
         """The temperature and the threshold of novelty on these tasks; neutral without any.
 
-        The temperature of a regression is the factor of standard deviations.
+        The temperature of a regression is the factor of intervals.
         """
         sure = says_how_sure(self.learner) and not self.source.only_ranks
         if not self.n or (self.learner.kind != "classification" and not sure):
@@ -72,7 +73,7 @@ class Validation:
             every = range(self.n)
             if sure:
                 targets = self.source.targets
-                return fit_factor(gaussians(self.learner, targets, self.tasks(every))), None
+                return fit_factor(deciles(self.learner, targets, self.tasks(every))), None
             temperature = helpful_temperature(responses(self.learner, self.tasks(every)))
             return temperature, fit_threshold(self.learner, self.tasks(every))
 

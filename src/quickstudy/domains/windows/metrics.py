@@ -111,7 +111,7 @@ def forecast_intervals(scale: FrameScale) -> tuple[Metric, Metric]:
 
 
 def scaled_pinball(scale: FrameScale, prediction: Tensor, query: Examples) -> float:
-    """The pinball loss of means and standard deviations, relative to the naive error."""
+    """The pinball loss of the quantiles of `DECILES`, relative to the naive error."""
     naive = scale.frame(query.x).naive_error.repeat(1, scale.horizon)
     return PINBALL.per_task(prediction / naive[..., None], query._replace(y=query.y / naive))
 

@@ -15,8 +15,9 @@ from quickstudy.figures.sheet import Figure
 from quickstudy.figures.tracks import Path, tracks
 from quickstudy.inputs import Windows
 from quickstudy.inputs.histories import naive_forecast, naive_name
-from quickstudy.learner import AnyLearner, Learner
-from quickstudy.metrics import CENTRAL, deviations_of
+from quickstudy.learner import AnyLearner
+from quickstudy.metrics import CENTRAL, DECILES
+from quickstudy.quantiles import quantiles_of, says_how_sure
 from quickstudy.task import Examples, Task
 
 Array = NDArray[np.float64]
@@ -50,7 +51,7 @@ def fan_of(
         task: The task of one series.
         known: All of the series that is known at the end of that window `(time, C)`.
         name: Name of the series.
-        temperature: Factor of the standard deviation.
+        temperature: Factor of the interval.
     """
     x, y = task.query.x[-1:], task.query.y[-1:]
     with torch.no_grad():
@@ -105,18 +106,12 @@ def answers(
 ) -> list[Answer]:
     """The answers of an adapted learner to encoded windows, with intervals where it gives them."""
     values = restored(kind, learner.predict(state, x), x)
-    if not learner.overrides(Learner.distribution):
+    if not says_how_sure(learner):
         return [Answer(each, None, None) for each in values]
-    gaussian = learner.distribution(state, x)
-    assert gaussian is not None
-    mean, std = gaussian
-    half = deviations_of(CENTRAL) * temperature
-    wide = half * kind.scale.deviations(std, x).numpy().reshape(values.shape)
-    middle = restored(kind, mean, x)
-    return [
-        Answer(each, centre - reach, centre + reach)
-        for each, centre, reach in zip(values, middle, wide, strict=True)
-    ]
+    central = (DECILES[0], DECILES[-1])
+    ends = quantiles_of(learner, state, x, kind.scale, central, temperature)
+    low, high = (end.numpy().reshape(values.shape) for end in ends.unbind(dim=-1))
+    return [Answer(*each) for each in zip(values, low, high, strict=True)]
 
 
 def restored(kind: Windows, y: Tensor, x: Tensor) -> Array:
