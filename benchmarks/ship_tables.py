@@ -190,9 +190,8 @@ def results(measured: JSON) -> list[JSON]:
 
 def write_card(to: Path, kind: str, measured: JSON | None) -> None:
     """Writes the card, with the numbers of a measurement where there is one."""
-    card = (
-        {"takes": "rows"} | FOR[kind] | ABOUT | {"results": results(measured) if measured else []}
-    )
+    card = {"takes": "rows", **ABOUT[kind], "licence": "Apache-2.0"}
+    card["results"] = results(measured) if measured else []
     write(to / CARD, card)
 
 

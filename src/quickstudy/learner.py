@@ -240,10 +240,7 @@ class Learner(nn.Module, ABC, Generic[State]):
         return None
 
     def quantiles(self, state: State, x: Tensor, levels: Sequence[float]) -> Tensor | None:
-        """Quantiles `(query, outputs, levels)` of the targets of a regression task; none cross.
-
-        None where they are those of a normal, the `distribution`. Levels are in (0, 1).
-        """
+        """Quantiles `(query, outputs, levels)` of a regression; None where `distribution` has them."""
         return None
 
     def sequence_logits(self, task: Task) -> Tensor | None:
