@@ -240,7 +240,7 @@ class Learner(nn.Module, ABC, Generic[State]):
         return None
 
     def quantiles(self, state: State, x: Tensor, levels: Sequence[float]) -> Tensor | None:
-        """Quantiles `(query, outputs, levels)` of a regression; None where `distribution` has them."""
+        """Quantiles `(query, outputs, levels)` of a regression; None: those of `distribution`."""
         return None
 
     def sequence_logits(self, task: Task) -> Tensor | None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from served_runs import JSON, Client
+from served_runs import JSON, Client, listening
 
 import quickstudy
+from quickstudy.files.shipped import shipped
+from quickstudy.serve.app import create_app
 
 TASKS = "/v1/models/tables/tasks"
 
@@ -147,3 +149,28 @@ def test_the_example_task(client: Client) -> None:
     query = {"query": made["suggested_queries"]}
     answer = client.post(f"{TASKS}/{made['id']}:predict", json=query).json()
     assert len({p["label"] for p in answer["predictions"]}) > 1
+
+
+@pytest.mark.skipif("tables-numbers" not in shipped(), reason="no run is shipped as tables-numbers")
+def test_a_model_of_numbers_answers_with_an_interval_and_has_an_example(tmp_path: Path) -> None:
+    app = create_app([shipped()["tables-numbers"]], f"sqlite:///{tmp_path / 'tasks.db'}")
+    tasks = "/v1/models/tables-numbers/tasks"
+    rng = np.random.default_rng(0)
+    rows: list[JSON] = [
+        {"area": float(area), "kind": ("flat", "house")[i % 2]}
+        for i, area in enumerate(rng.uniform(30, 200, 30))
+    ]
+    prices = [2000 * row["area"] + 40_000 * (row["kind"] == "house") for row in rows]
+    support = [{"label": label, "row": row} for label, row in zip(prices, rows, strict=True)]
+    with listening(app) as client:
+        assert client.post(f"{tasks}?task_id=mine", json={"support": support}).status_code == 201
+        query = {"query": [{"row": {"area": 100.0, "kind": "flat"}}]}
+        (answer,) = client.post(f"{tasks}/mine:predict", json=query).json()["predictions"]
+        assert answer["low"] < answer["label"] < answer["high"]
+        assert answer["label"] == pytest.approx(200_000, rel=0.1)
+        wrong = [{"label": "dear", "row": rows[0]}]
+        assert client.post(tasks, json={"support": wrong}).status_code == 422
+        made = client.post(f"{tasks}:example").json()
+        asked = {"query": made["suggested_queries"]}
+        told = client.post(f"{tasks}/{made['id']}:predict", json=asked).json()["predictions"]
+        assert all(1 < each["label"] < 7 and each["low"] < each["high"] for each in told)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pages import check, filled
 
+from quickstudy.cli.console import counted
 from quickstudy.tabular.scores import SCORES, Score
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +41,8 @@ def results(path: Path) -> str:
     machine = found["machine"]
     faster = min(row["times_faster"] for row in found["tables"])
     end = (
-        f"{found['n_tables']} tables, {found['n_splits']} splits, seed {found['seed']}, "
+        f"{counted(found['n_tables'], 'table')}, {counted(found['n_splits'], 'split')}, "
+        f"seed {found['seed']}, "
         f"{found['date']}, {machine['cpu']}, {machine['threads']} thread(s): "
         f"`{found['command']}`. ± is 95 % over the tables, paired; in bold where it leaves out "
         f"0 to the learner's good. Adapting and predicting is {found['times_faster']:.1f} times "
@@ -58,8 +60,32 @@ def difference(paired: dict[str, Any] | None, score: Score) -> str:
     return f"**{text}**" if gain > paired["ci95"] else text
 
 
+def sizes(path: Path) -> str:
+    """The table of seconds and memory by the number of rows."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    lines = [
+        "",
+        "| model | rows | learning | answering | memory |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in found["sizes"]:
+        seconds = (f"{row[key]:.1f} s" for key in ("learn_seconds", "answer_seconds"))
+        cells = (f"{row['rows']:,}", *seconds, f"{row['gigabytes']:.1f} GB")
+        lines.append(f"| `{row['model']}` | {' | '.join(cells)} |")
+    machine = found["machine"]
+    end = (
+        f"CPU seconds to learn a table of {found['columns']} columns, with two classes or one "
+        f"number, and to answer {found['queries']:,} rows; memory of the whole process at most. "
+        f"{found['date']}, {machine['cpu']}, {counted(machine['threads'], 'thread')}: "
+        f"`{found['command']}`."
+    )
+    return "\n".join([*lines, "", end, ""])
+
+
 def test_the_tables_of_the_page(update_golden: bool) -> None:
-    check(PAGE, update_golden, **{name: results(path) for name, path in RECORDED.items()})
+    measured = {name: results(path) for name, path in RECORDED.items()}
+    rows = sizes(ROOT / "benchmarks" / "table_rows.json")
+    check(PAGE, update_golden, **measured, rows=rows)
 
 
 def test_a_measurement_as_a_table(tmp_path: Path) -> None:

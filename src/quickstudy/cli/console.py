@@ -58,6 +58,11 @@ def _now_and_then(prefix: str) -> Callable[[str], None]:
     return say
 
 
+def counted(n: int, noun: str) -> str:
+    """A number of things in words: `1 split`, `5 splits`."""
+    return f"{n} {noun}{'s' * (n != 1)}"
+
+
 def one_line(text: str, longest: int = 60) -> str:
     """A text on one line, cut where it is longer."""
     line = " ".join(text.split()) if "\n" in text or len(text) > longest else text

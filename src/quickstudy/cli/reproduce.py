@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from quickstudy import catalog
-from quickstudy.cli.console import print_table, write_json
+from quickstudy.cli.console import counted, print_table, write_json
 from quickstudy.cli.evaluate import Evaluation, evaluate_run, setting
 from quickstudy.cli.tables import measure_runs
 from quickstudy.errors import UserError
@@ -178,7 +178,7 @@ def on_tables(run: Path, splits: int, seed: int = 0, path: Path | None = None) -
         **flat,
         "metric": SCORES[result["kind"]][0].name,
         "times_faster": result["times_faster"],
-        "setting": f"{result['n_tables']} unseen tables, {splits} splits",
+        "setting": f"{counted(result['n_tables'], 'unseen table')}, {counted(splits, 'split')}",
         "n_tasks": result["n_tables"],
         "inner_steps": None,
         "norm": "none",

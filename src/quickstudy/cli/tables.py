@@ -12,7 +12,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from quickstudy import catalog
-from quickstudy.cli.console import check_place, print_json, print_table, status, write_json
+from quickstudy.cli.console import (
+    check_place,
+    counted,
+    print_json,
+    print_table,
+    status,
+    write_json,
+)
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
@@ -267,10 +274,7 @@ def _print_scores(result: JSON, learner: str, scores: Sequence[Score]) -> None:
             row += [f"{paired['difference']:+.4f}{half}", f"{paired['p']:.2g}"]
         rows.append(row)
     print_table(
-        ", ".join(
-            f"{n} {noun}{'s' * (n != 1)}"
-            for n, noun in ((result["n_tables"], "unseen table"), (result["n_splits"], "split"))
-        ),
+        f"{counted(result['n_tables'], 'unseen table')}, {counted(result['n_splits'], 'split')}",
         columns,
         rows,
         caption="± is 95 % over the tables; p of Wilcoxon's signed-rank test, paired by table",

@@ -96,7 +96,7 @@ def load(
 
 
 def _numbers(named: NamedModel | None, device: str) -> Callable[[], Model] | None:
-    """What gives the model of numbers beside `tables`, where its weights are here, too."""
+    """A function that loads the model of numbers beside `tables`, where its weights are here."""
     beside = named_models().get(TABLES_NUMBERS)
     if named is None or named.name != TABLES or beside is None or beside.run is None:
         return None

@@ -22,6 +22,7 @@ N_WAY: Final = 4
 N_SHOT: Final = 5
 N_QUERY: Final = 8
 N_FLOWERS: Final = 10  # of a species
+N_LENGTHS: Final = 30
 SEASON: Final = 12  # of a made-up series, for a model that knows none
 N_RATED: Final = 5  # items that a made-up user rated
 MOMENTS: Final = 60  # of it, besides a window and what follows it
@@ -103,7 +104,7 @@ def sample(served: Served) -> Sample | None:
         if served.model.preprocess.form == "text" and not served.takes_marked_texts:
             return _messages()
         if served.reads_columns:
-            return _flowers()
+            return _flowers() if served.classifies else _lengths_of_flowers()
         return _from_meta_test(served)
     except (QuickstudyError, OSError):
         return None
@@ -153,6 +154,23 @@ def _flowers() -> Sample:
             queries.append(Input.model_validate({"row": row}))
     support.sort(key=lambda example: str(example.label))
     return Sample("Three species of iris", support, queries)
+
+
+def _lengths_of_flowers() -> Sample:
+    from sklearn.datasets import load_iris
+
+    iris = load_iris()
+    order = generator(0, "serve/sample", 0).permutation(len(iris.target))[: N_LENGTHS + N_QUERY]
+    examples: list[dict[str, Any]] = []
+    for i in order.tolist():
+        row = dict(zip(iris.feature_names, iris.data[i].tolist(), strict=True))
+        length = row.pop("petal length (cm)")
+        examples.append(
+            {"label": length, "row": row | {"species": str(iris.target_names[iris.target[i]])}}
+        )
+    support = [Example.model_validate(each) for each in examples[:N_LENGTHS]]
+    queries = [Input.model_validate({"row": each["row"]}) for each in examples[N_LENGTHS:]]
+    return Sample("Petal lengths of iris", support, queries)
 
 
 def _series(served: Served) -> Sample:

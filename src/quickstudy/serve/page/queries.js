@@ -141,8 +141,11 @@ function makeAnswer(query) {
 function verdict(query, open) {
   const { prediction } = query;
   if (isSeries()) return forecastView(query, open);
-  const { label, confidence, abstained } = prediction;
-  if (isRegression()) return [el("p", { class: "label" }, brief(label))];
+  const { label, confidence, abstained, low, high } = prediction;
+  if (isRegression()) {
+    const interval = Number.isFinite(low) ? soft(say("answer.interval", { low: brief(low), high: brief(high) })) : null;
+    return [el("p", { class: "label" }, brief(label)), interval];
+  }
   const bar = el("div", {
     class: "meter", role: "meter", "aria-label": say("answer.confidence"), "aria-valuemin": 0, "aria-valuemax": 1,
     "aria-valuenow": confidence, "aria-valuetext": percent(confidence),
