@@ -154,6 +154,16 @@ def test_an_exported_model_answers_alike(task, folder):
     assert any(np.allclose(out, own, atol=1e-5) for out in outputs if out.shape == own.shape)
 
 
+def test_labels_may_be_words_and_the_active_one_comes_last(run):
+    model = qs.load(run)
+    adapted = model.adapt(["CCO", "CCC", "CCN"], ["active", "inactive", "inactive"])
+    numbers = model.adapt(["CCO", "CCC", "CCN"], [1, 0, 0])
+    assert adapted.classes == ["inactive", "active"]
+    np.testing.assert_array_equal(adapted.predict_proba("CCCO"), numbers.predict_proba("CCCO"))
+    (row,) = rank_candidates(adapted, ["CCO"])
+    assert row.active
+
+
 def test_an_update_learns_more(task):
     adapted = qs.load_task(task)
     more = adapted.update(["CCO", "CCCN"], [1, 0])
@@ -164,7 +174,8 @@ def test_an_update_learns_more(task):
 WRONG = {
     "no SMILES": (lambda m: m.adapt(["CCO", "C1CC"], [0, 1]), r"1 of 2.*'C1CC' in molecule 1"),
     "numbers": (lambda m: m.adapt([1.5, 2.5], [0, 1]), "convert them|must be"),
-    "another label": (lambda m: m.adapt(["CCO", "CCC"], ["yes", "no"]), "inactive, 0, or active"),
+    "another label": (lambda m: m.adapt(["CCO", "CCC"], ["hit", "no"]), "inactive, 0, or active"),
+    "three labels": (lambda m: m.adapt(["CCO", "CCC", "CCN"], [0, 1, "1"]), "has two labels"),
     "two labels": (
         lambda m: m.adapt(["CCO", "OCC", "CCC"], [0, 1, 1]),
         "a molecule has one label; received 0 and 1 for CCO, examples 0 and 1",
@@ -252,14 +263,6 @@ def test_graphs_train_and_answer(folder):
     assert first.similarity == 1
     with pytest.raises(UserError, match="a graph holds 30 heavy atoms; received 41 in molecule 0"):
         adapted.predict(["C" * 41, "CCO"])
-
-
-def test_the_server_says_that_it_takes_no_molecules(run):
-    pytest.importorskip("fastapi", reason="needs quickstudy[serve]")
-    from quickstudy.serve.served import Served
-
-    with pytest.raises(UserError, match="a model of molecules; ask it in Python"):
-        Served(run)
 
 
 def test_a_survey_says_what_is_in_a_file(folder, capsys):

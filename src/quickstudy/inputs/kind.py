@@ -211,6 +211,10 @@ class InputKind(ABC):
         """
         return
 
+    def in_order(self, classes: list[Any]) -> list[Any]:
+        """The distinct labels of a task in the order of the targets' columns."""
+        return classes
+
     def remaining(self, x: Tensor, others: Tensor) -> list[int]:
         """The examples that are learned from beside later ones; all but those that these replace.
 

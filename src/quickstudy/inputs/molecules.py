@@ -29,6 +29,7 @@ from quickstudy.inputs.frames import AS_KNOWN, Reading
 from quickstudy.inputs.kind import Array, Form, InputKind, Shape
 from quickstudy.inputs.labels import label_list
 from quickstudy.inputs.molecule_files import (
+    ACTIVE,
     SMILES,
     Molecule,
     MoleculeList,
@@ -183,13 +184,20 @@ class Molecules(InputKind):
         return (replace(self, notes=tuple(notes)) if notes else self), X, x_shape
 
     def check_labelled(self, x: Tensor, labels: Sequence[Any]) -> None:
-        other = [label for label in labels if label not in (0, 1, "0", "1")]
-        if other or len({isinstance(label, str) for label in labels}) > 1:
-            other = other or [label for label in labels if isinstance(label, str)]
+        other = [label for label in labels if _active(label) is None]
+        if other:
             raise UserError(
                 "adapt: a molecule is inactive, 0, or active, 1; received the label "
-                f"{other[0]!r:.40}; give 0 and 1."
+                f"{other[0]!r:.40}; give 0 and 1, or these words."
             )
+        if len(distinct := {*labels}) > 2:
+            raise UserError(
+                "adapt: a task of molecules has two labels; received "
+                f"{', '.join(sorted(map(repr, distinct)))}; give 0 and 1 alone."
+            )
+
+    def in_order(self, classes: list[Any]) -> list[Any]:
+        return sorted(classes, key=is_active)
 
     def read_labelled(
         self, path: Path, target: str | None, targets: Kind, reading: Reading = AS_KNOWN
@@ -265,6 +273,15 @@ class Neighbour(NamedTuple):
     def is_far(self) -> bool:
         """Whether nothing that was learned from is like the query."""
         return self.similarity < FAR
+
+
+def is_active(label: Any) -> bool:
+    """Whether a label, a number or a word, says that a molecule is active."""
+    return _active(label) == 1
+
+
+def _active(label: Any) -> float | None:
+    return ACTIVE.get(str(label).strip().lower())
 
 
 def parents_of(molecules: Sequence[Molecule]) -> list[Parent]:

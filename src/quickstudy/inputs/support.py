@@ -183,6 +183,7 @@ def read(
         if columns is not None:
             check_known(classes, columns)
             classes = list(columns)
+        classes = kind.in_order(classes)
         column = {label: i for i, label in enumerate(classes)}
         y = torch.tensor([column[label] for label in labels], device=x.device)
         return SupportSet(kind, labels, examples(x, y, len(classes)), classes, raw=raw)

@@ -8,7 +8,7 @@ from quickstudy.errors import UserError, at_least
 from quickstudy.files.records import JSON
 from quickstudy.inputs import Encoded, Molecules
 from quickstudy.inputs.chemistry import drawn
-from quickstudy.inputs.molecules import FAR, neighbours
+from quickstudy.inputs.molecules import FAR, is_active, neighbours
 from quickstudy.models.adapted import Adapted
 
 __all__ = ["Candidate", "rank_candidates"]
@@ -75,7 +75,7 @@ def rank_candidates(adapted: Adapted, X: Any, n: int | None = None) -> list[Cand
             p,
             near.place,
             None if adapted.raw is None else kind.caption(adapted.raw[near.place]),
-            adapted.labels[near.place] in (1, "1"),
+            is_active(adapted.labels[near.place]),
             near.similarity,
             near.is_far,
         )

@@ -34,6 +34,7 @@ from quickstudy.serve.schema.responses import (
     Suspect,
     Words,
 )
+from quickstudy.serve.screening import screened
 from quickstudy.serve.served import Served
 from quickstudy.serve.states import Entry
 from quickstudy.serve.tasks import Tasks
@@ -78,11 +79,12 @@ class Answers:
         intervals = self.intervals(x)
         neighbours = [[] for _ in rows] if z is None else self.neighbours(z, n_nearest)
         unlike = self.novelty(z) if z is not None and knows_novelty else [None] * len(rows)
+        molecules = screened(self.adapted, self.entry.snapshot.examples, x, rows)
         least = self.entry.snapshot.min_confidence if min_confidence is None else min_confidence
         classes, classifies = self.adapted.classes, self.served.classifies
         predictions = []
-        for row, interval, nearest, novelty in zip(
-            rows, intervals, neighbours, unlike, strict=True
+        for row, interval, nearest, novelty, molecule in zip(
+            rows, intervals, neighbours, unlike, molecules, strict=True
         ):
             best = int(row.argmax())
             unsure = classifies and least is not None and float(row[best]) < least
@@ -99,6 +101,7 @@ class Answers:
                     abstained=unsure,
                     novelty=novelty,
                     nearest=nearest,
+                    molecule=molecule,
                 )
             )
         abstentions = self.tasks.metrics.abstentions.labels(self.served.id)

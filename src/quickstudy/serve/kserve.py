@@ -5,13 +5,13 @@ A task is the model `task.<id>`, and its versions are its revisions. Its inputs 
     query     numbers (n, *x_shape), or BYTES (n,) of base64 pictures, of texts or of JSON rows
 
 Where it is binary, an element may also be the file of a picture itself. Texts with marked entities
-are JSON, with `text` and `spans`; items are their ids or titles. A model of series takes them as
-numbers (n, times) or (n, times, channels). A meta-trained model takes the support beside it, as
-tensors `support` of the same kinds and `labels`: BYTES (n,) of classes, or numbers (n,) or (n,
-outputs). Its version is the first digits of its digest. The outputs are `label` BYTES (n,) and
-`probability` FP64 (n, way), whose parameter `classes` names the columns; in regression `value` FP64
-(n, outputs), and where the model gives a distribution `low` and `high` of the same shape, the ends
-of the central 80 % interval.
+are JSON, with `text` and `spans`; items are their ids or titles, molecules SMILES. A model of
+series takes them as numbers (n, times) or (n, times, channels). A meta-trained model takes the
+support beside it, as tensors `support` of the same kinds and `labels`: BYTES (n,) of classes, or
+numbers (n,) or (n, outputs). Its version is the first digits of its digest. The outputs are
+`label` BYTES (n,) and `probability` FP64 (n, way), whose parameter `classes` names the columns; in
+regression `value` FP64 (n, outputs), and where the model gives a distribution `low` and `high` of
+the same shape, the ends of the central 80 % interval.
 """
 
 from __future__ import annotations
@@ -348,7 +348,7 @@ def _inputs(served: Served, index: int, tensor: Tensor, limit: int) -> list[Inpu
         except (ValueError, RecursionError) as error:
             raise invalid(f"{tensor.name}: must hold JSON objects ({error}).", pointer) from error
         plain = parsed if served.takes_marked_texts else [{"row": row} for row in parsed]
-    elif served.model.preprocess.form in ("text", "item"):
+    elif served.model.preprocess.form in ("text", "item", "smiles"):
         plain = [{served.model.preprocess.form: text} for text in elements]
     else:
         plain = [{"image": {"b64": text}} for text in elements]

@@ -68,6 +68,19 @@ MESSAGES: Final = {
 """Messages by their reason: the first five of each are examples, the others queries."""
 
 
+MOLECULES: Final = {
+    "active": (
+        *("CCO", "CC(C)CO", "OCCc1ccccc1", "OC1CCCCC1", "CCCCCCO"),
+        *("OCc1ccccc1", "CC(O)CC"),
+    ),
+    "inactive": (
+        *("CCOCC", "CC(C)C=O", "CNCCc1ccccc1", "O=C1CCCCC1", "CCCCCCCl"),
+        *("NCc1ccccc1", "CC(=O)CC"),
+    ),
+}
+"""Alcohols, here active, and others: the first five of each are examples, the rest queries."""
+
+
 class Sample(NamedTuple):
     """A task to try.
 
@@ -86,9 +99,9 @@ def sample(served: Served) -> Sample | None:
     """A task for a model, or None.
 
     A model of drawings gets glyphs, one of texts gets messages, one of series gets a made-up
-    history, one of items a made-up user, and one whose tasks have columns of their own gets
-    flowers; others get a meta-test task of the run, if its tasks have a name and their data are
-    here.
+    history, one of items a made-up user, one of molecules alcohols among others, and one whose
+    tasks have columns of their own gets flowers; others get a meta-test task of the run, if its
+    tasks have a name and their data are here.
     """
     card = served.model.preprocess.card()
     of_photographs = card.get("encoder") and not card["drawings"]
@@ -99,6 +112,8 @@ def sample(served: Served) -> Sample | None:
             return _series(served)
         if served.model.preprocess.form == "item":
             return _ratings(served)
+        if served.model.preprocess.form == "smiles":
+            return _alcohols()
         if served.model.preprocess.form == "image" and not of_photographs:
             return _glyphs()
         if served.model.preprocess.form == "text" and not served.takes_marked_texts:
@@ -136,6 +151,20 @@ def _messages() -> Sample:
         for text in texts[N_SHOT:]
     ]
     return Sample("Four reasons to write to a shop", support, queries)
+
+
+def _alcohols() -> Sample:
+    support = [
+        Example.model_validate({"label": label, "smiles": smiles})
+        for label, known in MOLECULES.items()
+        for smiles in known[:N_SHOT]
+    ]
+    queries = [
+        Input.model_validate({"smiles": smiles})
+        for known in MOLECULES.values()
+        for smiles in known[N_SHOT:]
+    ]
+    return Sample("Alcohols among small molecules", support, queries)
 
 
 def _flowers() -> Sample:

@@ -15,7 +15,7 @@ from quickstudy.errors import UserError
 from quickstudy.files.records import JSON
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.files.shipped import run_of
-from quickstudy.inputs import Items, Molecules, SupportSet, stored
+from quickstudy.inputs import Items, SupportSet, stored
 from quickstudy.learner import flatten_state
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.model import Model
@@ -90,11 +90,6 @@ class Served:
             raise UserError(
                 f"serve: requests give items with their ratings; received {run}, a model of "
                 "interactions; ask it in Python or by quickstudy predict, or serve one of ratings."
-            )
-        if isinstance(kind, Molecules):
-            raise UserError(
-                f"serve: requests give pictures, rows, texts, series, items or arrays; received "
-                f"{run}, a model of molecules; ask it in Python or by quickstudy predict."
             )
         kind.prepare()
         self.record = RunDirectory(self.run).read()

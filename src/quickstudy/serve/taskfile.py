@@ -43,7 +43,7 @@ def task_file(gate: Gate, adapted: Adapted, format: str, contents: Sequence[Cont
     """
     if format == "task":
         kind = adapted.model.preprocess
-        if kind.has_network and kind.writes_raw:
+        if kind.writes_raw and (kind.has_network or kind.form == "smiles"):
             plain = [stored.from_bytes(content.data) for content in contents]
             if not any(isinstance(x, list) for x in plain):  # features, of which there is no text
                 adapted = adapted.with_raw(kind.raw(plain, False))

@@ -2,6 +2,7 @@
 
 import { Problem, ask } from "./api.js";
 import { isSeries, lastPart, taughtHistory, tried } from "./forecast.js";
+import { isMolecules, ranked } from "./molecules.js";
 import { changed, isItems, isRegression, newKey, state, taskPath } from "./state.js";
 
 const REFUSED = [400, 413, 415, 422];  // what the server says of an input that it cannot read
@@ -44,6 +45,7 @@ async function predict(current) {
     const refused = prediction instanceof Problem;
     Object.assign(asked[i], refused ? { problem: prediction } : { prediction, reasons: null });
   });
+  if (isMolecules()) state.queries = ranked(state.queries);
   changed();
 }
 

@@ -6,6 +6,7 @@ import { dropExample, showExample } from "./example.js";
 import { channelOf, isSeries, isWay, taughtHistory } from "./forecast.js";
 import { acceptDrops, makeGather } from "./gather.js";
 import { Unreadable } from "./inputs.js";
+import { isMolecules } from "./molecules.js";
 import { reveal } from "./panes.js";
 import { makeRatings } from "./rate.js";
 import { newer } from "./series.js";
@@ -25,7 +26,7 @@ export function setUpCards() {
   subscribe(() => {
     if (shown !== state.model) grid.replaceChildren();
     shown = state.model;
-    more.hidden = isRegression();
+    more.hidden = isRegression() || isMolecules();
     list(notes, state.task?.notes);
     keyed(grid, state.classes, ({ key }) => key, isItems() ? makeRatings : makeCard, (card, item) => card.show(item));
   });
@@ -148,7 +149,7 @@ function makeCard(item) {
   }
 
   function makeExample({ id, label }) {
-    const { text } = state.inputs.get(id) ?? {};
+    const { smiles, text = smiles } = state.inputs.get(id) ?? {};
     const example = text === undefined ? say("example.of", { id, label }) : say("example.text", { text });
     const open = el("button", {
       type: "button", "data-example": id, "aria-label": say("example.open", { example }),

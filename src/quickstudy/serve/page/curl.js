@@ -28,6 +28,7 @@ const snippets = {
 /** Values by the name of what they are for. */
 export const samples = {
   string: "string",
+  smiles: "CCO",
   label: "cat",
   other: "dog",
   from: "cat",

@@ -42,7 +42,7 @@ export function makeGather(options) {
       element.removeAttribute("aria-busy");
     }
   };
-  const kinds = { pictures, texts, rows, series, arrays };
+  const kinds = { pictures, texts, rows, series, molecules, arrays };
   const { parts, take, clear, show = () => {} } = kinds[state.model.modality](options, hand);
   const element = el("div", { class: `gather ${state.model.modality}` }, parts);
   return { element, take, clear, show };
@@ -153,6 +153,17 @@ function texts({ label, verb, onInputs, asks }, hand) {
   });
   const hint = el("small", { class: "hint" }, asks ? say("texts.ask_hint") : say("texts.hint"),
     spans ? ` ${say("texts.marks", { n: spans })}` : null, asks ? languages() : null);
+  return { parts: [paste, hint], take: takeText(read, hand), clear: () => (box.value = "") };
+}
+
+/** Molecules, a SMILES a line, of which what follows a space is a name that is not looked at. */
+function molecules({ label, verb, asks }, hand) {
+  const read = (text) => lines(text).map((line) => ({ smiles: line.split(/[\s,;]/)[0] }));
+  const paste = pasteBox(label, "CCO", read, hand, verb);
+  const box = paste.querySelector("textarea");
+  box.rows = 4;
+  box.spellcheck = false;
+  const hint = el("small", { class: "hint" }, asks ? say("molecules.ask_hint") : say("molecules.hint"));
   return { parts: [paste, hint], take: takeText(read, hand), clear: () => (box.value = "") };
 }
 

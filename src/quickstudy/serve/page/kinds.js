@@ -1,11 +1,11 @@
-// The switch between photos, drawings, texts, tables, series, ratings and numbers: in plain words, what the models take.
+// The switch between photos, drawings, texts, tables, series, ratings, molecules and numbers: in plain words, what the models take.
 
 import { at } from "./api.js";
 import { el, icon } from "./dom.js";
 import { state, subscribe } from "./state.js";
 import { say } from "./words.js";
 
-const KINDS = ["photos", "drawings", "texts", "tables", "series", "ratings", "numbers"];
+const KINDS = ["photos", "drawings", "texts", "tables", "series", "ratings", "molecules", "numbers"];
 const NAMED = {
   photos: () => say("kind.photos"),
   drawings: () => say("kind.drawings"),
@@ -13,6 +13,7 @@ const NAMED = {
   tables: () => say("kind.tables"),
   series: () => say("kind.series"),
   ratings: () => say("kind.ratings"),
+  molecules: () => say("kind.molecules"),
   numbers: () => say("kind.numbers"),
 };
 const place = document.querySelector("#kinds");
@@ -21,7 +22,7 @@ const latest = new Map();  // of each kind, the model that was used last
 /** What a person would call the inputs of a model. */
 export function kindOf({ modality, drawings }) {
   if (modality === "pictures") return drawings ? "drawings" : "photos";
-  return { texts: "texts", rows: "tables", series: "series", items: "ratings", arrays: "numbers" }[modality];
+  return { texts: "texts", rows: "tables", series: "series", items: "ratings", molecules: "molecules", arrays: "numbers" }[modality];
 }
 
 /** The models that take the same kind of inputs. */

@@ -6,6 +6,7 @@ import { brief, button, el, icon, keyed, list as lines, markIcon, percent, soft,
 import { teachAs } from "./example.js";
 import { forecastView, inWords, isSeries, lastPart } from "./forecast.js";
 import { acceptDrops, makeGather } from "./gather.js";
+import { isMolecules, screened } from "./molecules.js";
 import { changed, hueOf, isItems, isRegression, state, subscribe } from "./state.js";
 import { setMinConfidence } from "./task.js";
 import { thumb } from "./thumbs.js";
@@ -49,7 +50,7 @@ function show() {
   gather.show();
   title.textContent = isSeries() ? say("ask.forecast") : say("ask.title");
   if (drawing && !state.queries.includes(drawing)) drawing = gather.clear();
-  panel.querySelector(".sureness").hidden = isRegression();
+  panel.querySelector(".sureness").hidden = isRegression() || isMolecules();
   slider.value = state.minConfidence;
   least.textContent = leastText(state.minConfidence);
   needs.textContent = whatIsMissing();
@@ -146,6 +147,7 @@ function verdict(query, open) {
     const interval = Number.isFinite(low) ? soft(say("answer.interval", { low: brief(low), high: brief(high) })) : null;
     return [el("p", { class: "label" }, brief(label)), interval];
   }
+  if (isMolecules()) return screened(query);
   const bar = el("div", {
     class: "meter", role: "meter", "aria-label": say("answer.confidence"), "aria-valuemin": 0, "aria-valuemax": 1,
     "aria-valuenow": confidence, "aria-valuetext": percent(confidence),

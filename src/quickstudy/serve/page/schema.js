@@ -5,7 +5,7 @@ import { el, soft } from "./dom.js";
 import { say } from "./words.js";
 
 const REF = "#/components/schemas/";
-const FORMS = { pictures: "image", rows: "row", texts: "text", series: "series", items: "item", arrays: "values" };
+const FORMS = { pictures: "image", rows: "row", texts: "text", series: "series", items: "item", molecules: "smiles", arrays: "values" };
 const DEEP = 6;  // levels of a sample
 let schemas = {};
 let model = null;

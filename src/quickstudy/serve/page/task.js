@@ -4,6 +4,7 @@ import { Problem, ask, at, request } from "./api.js";
 import { asQuery, forgetQueries, refresh, remember, remembered } from "./answers.js";
 import { isSeries } from "./forecast.js";
 import { Unreadable } from "./inputs.js";
+import { isMolecules } from "./molecules.js";
 import { changed, isItems, isRegression, modelPath, setClasses, state, taskPath } from "./state.js";
 import { say } from "./words.js";
 
@@ -17,7 +18,8 @@ export const conflict = { decide: null };
 export function startAfresh() {
   Object.assign(state, { task: null, etag: null, inputs: new Map(), queries: [], classes: [] });
   Object.assign(state, { quality: null, points: null, curve: null, recommended: null, minConfidence: EVEN });
-  const unnamed = [1, 2].map((n) => ({ label: say("class.untitled", { n }), shots: 0 }));
+  const names = isMolecules() ? ["active", "inactive"] : [1, 2].map((n) => say("class.untitled", { n }));
+  const unnamed = names.map((label) => ({ label, shots: 0 }));
   setClasses(isRegression() ? [{ label: null, shots: 0 }] : unnamed);
   address();
   changed();

@@ -2,6 +2,7 @@
 
 import { brief, el, svg } from "./dom.js";
 import { channelOf } from "./forecast.js";
+import { structure } from "./molecules.js";
 import { say } from "./words.js";
 
 const FEW = 4;  // numbers that are shown as they are; more are drawn as a line
@@ -12,6 +13,7 @@ export function thumb(input, alt) {
   const picture = input?.shown ?? (input?.image && `data:image/png;base64,${input.image.b64}`);
   if (picture) return el("img", { class: "thumb", alt, src: picture });
   if (input?.text !== undefined) return el("span", { class: "thumb values sentence", dir: "auto" }, input.text);
+  if (input?.smiles) return structure(input.smiles, alt);
   if (input?.row) return valuesThumb(Object.values(input.row), alt, input);
   const few = input?.values?.length <= FEW && !Array.isArray(input.values[0]);
   if (few) return valuesThumb(input.values, alt, input);
@@ -24,6 +26,7 @@ export function thumb(input, alt) {
 export function describe(input) {
   if (input?.image || input?.shown) return say("input.picture");
   if (input?.text !== undefined) return input.text;
+  if (input?.smiles) return input.smiles;
   if (input?.row) return Object.entries(input.row).map(([name, value]) => `${name} ${short(value)}`).join(", ");
   if (input?.series) return input.series.flat().slice(-MOST).map(short).join(", ");
   if (input?.values) return input.values.flat(Infinity).slice(0, MOST).map(short).join(", ");

@@ -14,7 +14,9 @@ from quickstudy.serve.change import added, fresh, labels_of
 from quickstudy.serve.histories import asked, labelled
 from quickstudy.serve.openapi import ASKS, operation
 from quickstudy.serve.routes.names import MODEL, TASK, ModelId, TaskId
+from quickstudy.serve.schema.molecules import Drawn
 from quickstudy.serve.schema.requests import (
+    DrawBody,
     EmptyBody,
     EvaluateBody,
     ExplainBody,
@@ -30,6 +32,7 @@ from quickstudy.serve.schema.responses import (
     QualityAnswer,
     StatelessAnswer,
 )
+from quickstudy.serve.screening import structures
 
 router = APIRouter(tags=["questions"])
 
@@ -51,6 +54,13 @@ def predict_once(request: Request, model: ModelId, carried: Carried) -> Response
     return reply(
         StatelessAnswer(model_version=served.version, predictions=predictions, notes=notes)
     )
+
+
+@router.post(MODEL + ":draw", **operation(Drawn, problems=ASKS, body=DrawBody))
+def draw(request: Request, model: ModelId, carried: Carried) -> Response:
+    """Draw the structures of molecules."""
+    Call(request, ("predict",)).about(model)
+    return reply(Drawn(structures=structures(body(DrawBody, carried).smiles)))
 
 
 @router.post(

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from quickstudy.serve.limits import MAX_EPISODES, MAX_QUERY, MAX_ROUNDS, MAX_STEPS
+from quickstudy.serve.schema.answered import Answered
 from quickstudy.serve.schema.requests import Body, Numbers
-from quickstudy.serve.schema.responses import Answered
 
 
 class Episode(Body):

@@ -19,6 +19,7 @@ from quickstudy.serve.limits import (
     MAX_CELL,
     MAX_CLASSES,
     MAX_COLUMNS,
+    MAX_DRAWN,
     MAX_EXAMPLES,
     MAX_LABEL,
     MAX_NAME,
@@ -27,11 +28,12 @@ from quickstudy.serve.limits import (
     MAX_QUESTIONS,
     MAX_RECOMMENDED,
     MAX_SERIES,
+    MAX_SMILES,
     MAX_SPANS,
     MAX_TEXT,
 )
 
-FORMS: Final = ("image", "row", "text", "series", "item", "values")
+FORMS: Final = ("image", "row", "text", "series", "item", "smiles", "values")
 # No control characters: a database cannot keep all of them, and no reader sees them.
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 ID = r"^[a-z][a-z0-9-]{0,62}$"
@@ -83,6 +85,9 @@ Item = (
     Annotated[str, StringConstraints(min_length=1, max_length=MAX_CELL, pattern=PRINTABLE)]
     | Annotated[int, Field(ge=-(2**63), lt=2**63)]
 )
+Smiles = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_SMILES, pattern=r"^[\x21-\x7e]+$")
+]
 Values = Annotated[list[float], Field(min_length=1, max_length=MAX_COLUMNS)]
 Span = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 Wanted = Label | float | Values
@@ -110,7 +115,7 @@ def _exactly_one(schema: dict[str, Any]) -> None:
 
 
 class Input(Body):
-    """One input as the model takes it: a picture, a row, a text, a series, an item or an array."""
+    """One input as the model takes it, in one of these forms."""
 
     model_config = ConfigDict(json_schema_extra=_exactly_one)
 
@@ -131,6 +136,7 @@ class Input(Body):
     item: Item | None = Field(
         default=None, description="The id of an item of the catalogue, or its title."
     )
+    smiles: Smiles | None = Field(default=None, description="A molecule as SMILES.")
     values: Numbers | None = None
 
     @property
@@ -145,6 +151,8 @@ class Input(Body):
             return "series", self.series
         if self.item is not None:
             return "item", self.item
+        if self.smiles is not None:
+            return "smiles", self.smiles
         return ("values", self.values) if self.row is None else ("row", self.row)
 
     @model_validator(mode="after")
@@ -245,6 +253,12 @@ class EvaluateBody(Body):
 
 class ExplainBody(Body):
     query: Input
+
+
+class DrawBody(Body):
+    """Molecules of which the structures are wanted."""
+
+    smiles: list[Smiles] = Field(min_length=1, max_length=MAX_DRAWN)
 
 
 class MapBody(Body):

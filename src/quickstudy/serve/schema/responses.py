@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from quickstudy.serve.schema.answered import Answered
+from quickstudy.serve.schema.molecules import Screened
 from quickstudy.serve.schema.requests import Target
-
-
-class Answered(BaseModel):
-    """The body of a response: all of it is always there."""
-
-    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
 
 class Neighbour(Answered):
@@ -41,6 +37,7 @@ class Prediction(Answered):
         "null where the model cannot tell.",
     )
     nearest: list[Neighbour]
+    molecule: Screened | None = Field(default=None, description="Of a model of molecules.")
 
 
 class StatelessAnswer(Answered):
@@ -331,7 +328,7 @@ class ItemsCard(Answered):
 class ModelCard(Answered):
     name: str
     id: str
-    modality: Literal["pictures", "rows", "texts", "series", "items", "arrays"]
+    modality: Literal["pictures", "rows", "texts", "series", "items", "molecules", "arrays"]
     kind: Literal["classification", "regression"]
     learner: str
     net: str | None

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from quickstudy.serve.limits import MAX_NAME
+from quickstudy.serve.schema.answered import Answered
 from quickstudy.serve.schema.requests import Body, Nested
-from quickstudy.serve.schema.responses import Answered
 
 
 def _with_data(schema: dict[str, Any]) -> None:
