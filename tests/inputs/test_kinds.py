@@ -42,6 +42,7 @@ OTHERS = {
     "text": "plus",
     "series": [1.0, 2.0, 3.0],
     "item": "b",
+    "smiles": "CCO",
     "values": [[1.0]],
 }
 ITEMS = Items(
@@ -59,6 +60,8 @@ CASES: dict[str, tuple[InputKind, tuple[int, ...], list[float] | list[list[list[
     # Two values 3 apart, whose spread is 1.5 and the last of which is 5.
     "windows": (Windows(2, 1), (9,), [-2.0, 0.0, 5.0, 1.5, 3.0, 1.0, 0.0, -1.0, -1.0]),
     "items": (ITEMS, (4,), [2.0, -1.0, 4.0, 2.0]),
+    "molecules": (Molecules(n_bits=3), (3,), [1.0, 0.0, 1.0]),
+    "graphs of molecules": (Molecules("graph", 3, n_atoms=1), (39,), [1.0, 0.0, 1.0] * 13),
 }
 
 
@@ -159,7 +162,7 @@ def test_what_is_encoded_is_not_encoded_again(case):
     assert encode(once, kind, x_shape, torch.zeros(())) is once
     support = read(
         once,
-        [1, 2],
+        [0, 1],
         kind,
         x_shape,
         targets="classification",

@@ -212,7 +212,11 @@ class InputKind(ABC):
         return
 
     def in_order(self, classes: list[Any]) -> list[Any]:
-        """The distinct labels of a task in the order of the targets' columns."""
+        """The distinct labels of a task in the order of the targets' columns.
+
+        Raises:
+            UserError: Inputs of this kind have no such labels.
+        """
         return classes
 
     def remaining(self, x: Tensor, others: Tensor) -> list[int]:

@@ -183,20 +183,18 @@ class Molecules(InputKind):
             notes += _repeated(parents, labels)
         return (replace(self, notes=tuple(notes)) if notes else self), X, x_shape
 
-    def check_labelled(self, x: Tensor, labels: Sequence[Any]) -> None:
-        other = [label for label in labels if _active(label) is None]
+    def in_order(self, classes: list[Any]) -> list[Any]:
+        other = [label for label in classes if _active(label) is None]
         if other:
             raise UserError(
                 "adapt: a molecule is inactive, 0, or active, 1; received the label "
                 f"{other[0]!r:.40}; give 0 and 1, or these words."
             )
-        if len(distinct := {*labels}) > 2:
+        if len(classes) > 2:
             raise UserError(
                 "adapt: a task of molecules has two labels; received "
-                f"{', '.join(sorted(map(repr, distinct)))}; give 0 and 1 alone."
+                f"{', '.join(map(repr, classes))}; give 0 and 1 alone."
             )
-
-    def in_order(self, classes: list[Any]) -> list[Any]:
         return sorted(classes, key=is_active)
 
     def read_labelled(

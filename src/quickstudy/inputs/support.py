@@ -178,7 +178,6 @@ def read(
             f"{len(labels)} labels; pass as many of one as of the other."
         )
     if targets == "classification":
-        kind.check_labelled(x, labels)
         classes = distinct_classes(labels, stored)
         if columns is not None:
             check_known(classes, columns)
