@@ -9,12 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from site_folders import site_folder
+import torch
+from PIL import Image
+from site_folders import site_folder, site_tasks
 
 import quickstudy as qs
 from quickstudy import UserError
 from quickstudy.cli.main import main
 from quickstudy.inputs import Pictures
+from quickstudy.inputs.constancy import grey_world
+from quickstudy.models.saved import load_pooled
+from quickstudy.nets.grey_world import GreyWorld
+from quickstudy.task import Examples
 
 TRAIN = (
     *("train", "--tasks", "sites", "--tasks.path", "cells", "--tasks.size", 16, "--net.hidden", 8),
@@ -76,11 +82,44 @@ def test_an_evaluation_says_the_worst_site_and_draws_the_labels(
     assert "not a medical device" in out
     result = json.loads(Path("out.json").read_text())
     assert result["details"]["data"]["worst_site"] in out
-    assert "Pooled" in result["baselines"]
+    assert {"Pooled", "Pooled, grey-world"} <= result["baselines"].keys()
+    assert "Pooled, grey-world" in out
     drawn = json.loads(Path("figures/by_labels.json").read_text())
     assert [row["name"] for row in drawn["rows"]] == ["PrototypicalNetwork", "nearest centroid"]
     assert drawn["rows"][0]["numbers"] == [1, 2, 5, 10, 20]
     assert 0 <= drawn["unadapted"] <= 1
+
+
+def test_the_pooled_model_with_grey_world_does_not_see_the_light() -> None:
+    plain, constant = load_pooled("labelled"), load_pooled("labelled", "grey-world")
+    assert plain is not None
+    assert constant is not None
+    x = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.5
+    x = GreyWorld()(x)  # All channels have one mean, and keep their sum.
+    warm = x * torch.tensor([1.3, 1.0, 0.7]).view(3, 1, 1)
+    support = Examples(x[:3], torch.eye(3), torch.ones(3))
+    (here, there), (one, other) = (
+        [of.predict(of.adapt(support), each) for each in (x, warm)] for of in (plain, constant)
+    )
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+    assert (here - there).abs().max() > 0.1
+    assert load_pooled("unlabelled", "grey-world") is None
+
+
+def test_grey_world_of_numbers_is_that_of_pictures() -> None:
+    picture = np.random.default_rng(0).integers(20, 180, (8, 8, 3)).astype(np.uint8)
+    x = torch.from_numpy(picture).permute(2, 0, 1) / 255
+    expected = torch.from_numpy(np.array(grey_world(Image.fromarray(picture))).copy())
+    of_layer = 255 * GreyWorld()(torch.stack([x, x * torch.tensor([1.0, 0, 1]).view(3, 1, 1)]))
+    assert (of_layer[0] - expected.permute(2, 0, 1)).abs().max() <= 0.51
+    assert of_layer[1, 1].max() == 0, "a picture without green is left as it is"
+    assert of_layer.isfinite().all()
+
+
+def test_only_pictures_in_colour_have_a_pooled_model_with_grey_world() -> None:
+    assert site_tasks(Path("cells")).pooled_variants == ("grey-world",)
+    assert site_tasks(Path("cells"), mode="L").pooled_variants == ()
+    assert site_tasks(Path("cells"), constancy="grey-world").pooled_variants == ()
 
 
 def test_a_new_site_with_labels(capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,8 +186,6 @@ def test_the_estimator_takes_a_run_of_sites() -> None:
 
 
 def pixels(file: Path) -> Any:
-    from PIL import Image
-
     return Image.open(file)
 
 

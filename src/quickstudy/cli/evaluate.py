@@ -220,12 +220,14 @@ def measured(opened: Opened, curve_tasks: int = 200) -> RunEvaluation:
 
 
 def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) -> dict[str, Any]:
-    """The pooled model of a run as a rung; where it has none, prints how to make it."""
+    """The pooled models of a run as rungs; where it has none, prints how to make it."""
     if not source.shares_outputs or isinstance(learner, Pooled | MultiTaskPolicy):
         return {}
     pooled = load_pooled(run)
     if pooled is not None:
-        return source.pooled_rungs(pooled)
+        others = {each: load_pooled(run, each) for each in source.pooled_variants}
+        further = {f"Pooled, {name}": of for name, of in others.items() if of is not None}
+        return {**source.pooled_rungs(pooled), **further}
     command = (
         f"quickstudy train --resume {shlex.quote(str(run))} --pooled 0.25"
         if record.get("config")

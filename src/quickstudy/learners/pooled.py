@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
-from quickstudy.learner import Learner, Tags
+from quickstudy.learner import AnyLearner, Learner, Tags
 from quickstudy.nets import SharedLinear, norm
+from quickstudy.nets.grey_world import GreyWorld
 from quickstudy.task import Examples, Kind, Task, class_present, task_outputs, together
+
+VARIANTS: Final = {"grey-world": GreyWorld}
+"""Layers that a pooled model may have before its network, by name."""
 
 
 class PooledState(NamedTuple):
@@ -94,3 +98,22 @@ def network_of(specs: dict[str, Any]) -> dict[str, Any]:
     if net.get("norm") in ("support", "batch"):
         del net["norm"]
     return net
+
+
+def preceded(pooled: AnyLearner, variant: str | None) -> AnyLearner:
+    """The pooled model with the layer of a variant before its network; as it is for None.
+
+    Args:
+        pooled: The model, which is changed.
+        variant: One of `VARIANTS`.
+    """
+    if variant is not None:
+        assert isinstance(pooled, Pooled)
+        parts = pooled.net if isinstance(pooled.net, nn.Sequential) else [pooled.net]
+        pooled.net = nn.Sequential(VARIANTS[variant](), *parts)
+    return pooled
+
+
+def role_of(variant: str | None) -> str:
+    """The name of the file of a pooled model in a run's record."""
+    return "pooled" if variant is None else f"pooled-{variant}"

@@ -28,6 +28,7 @@ from quickstudy.inputs.constancy import Constancy, check_constancy
 from quickstudy.inputs.labels import label_from_json
 from quickstudy.learner import AnyLearner
 from quickstudy.learners.policy import Policy
+from quickstudy.learners.pooled import preceded, role_of
 from quickstudy.models.adapted import Adapted
 from quickstudy.models.frozen import TABLES, TABLES_NUMBERS, frozen
 from quickstudy.models.model import Model
@@ -154,18 +155,23 @@ def _check_device(device: str) -> None:
         ) from error
 
 
-def load_pooled(run: str | os.PathLike[str]) -> AnyLearner | None:
+def load_pooled(run: str | os.PathLike[str], variant: str | None = None) -> AnyLearner | None:
     """The pooled model that was trained beside a run; None where there is none.
+
+    Args:
+        run: The run directory.
+        variant: What stands before its network; see `TaskSource.pooled_variants`.
 
     Raises:
         CheckpointError: The directory is missing, incomplete, from another version, or altered.
     """
     directory = run_of(run)
-    if "pooled" not in directory.read()["files"]:
+    role = role_of(variant)
+    if role not in directory.read()["files"]:
         return None
-    weights, header = directory.load("pooled")
+    weights, header = directory.load(role)
     with reading_model(str(run)):
-        learner = catalog.from_specs(header["specs"])
+        learner = preceded(catalog.from_specs(header["specs"]), variant)
         _load_weights(learner, weights)
     return learner.eval().requires_grad_(False)
 

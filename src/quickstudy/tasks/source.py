@@ -208,6 +208,11 @@ class TaskSource(ABC):
             return feature_rungs(self.x_shape)
         return default_rungs(self.kind, net)
 
+    @property
+    def pooled_variants(self) -> tuple[str, ...]:
+        """Layers that further pooled models have before their network, by name; see `Pooled`."""
+        return ()
+
     def pooled_rungs(self, pooled: AnyLearner) -> dict[str, AnyLearner]:
         """The opponents that a pooled model of these tasks makes, by name: itself."""
         return {"Pooled": pooled}

@@ -105,11 +105,14 @@ def train(
             if run.directory is not None and run.at.step == 0:
                 run.directory.discard()
             raise
-        if pooled is None or result.stopped in ("interrupted", "watch") or pooled.done:
+        if result.stopped in ("interrupted", "watch"):
             return result
-        if train(pooled.learner, source, pooled.settings, show=show).stopped == "interrupted":
-            return replace(result, stopped="interrupted")
-        pooled.keep()
+        for each in pooled:
+            if each.done:
+                continue
+            if train(each.learner, source, each.settings, show=show).stopped == "interrupted":
+                return replace(result, stopped="interrupted")
+            each.keep()
     return result
 
 

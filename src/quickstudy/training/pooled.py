@@ -1,4 +1,4 @@
-"""The pooled model of a run: one model for all its tasks, kept beside the run's weights."""
+"""Pooled models of a run: one model for all its tasks, kept beside the run's weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ from quickstudy.batching.processes import json_from_first, world
 from quickstudy.errors import UserError
 from quickstudy.files.rundir import RunDirectory, tensors_to_bytes
 from quickstudy.learner import AnyLearner
-from quickstudy.learners.pooled import network_of
+from quickstudy.learners.pooled import network_of, preceded, role_of
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.settings import Training
-
-ROLE = "pooled"
-"""The name of its file in a run's record."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +26,13 @@ class PooledTraining:
         learner: The pooled model.
         settings: Those of the run, for a share of its steps.
         directory: The run.
+        variant: What stands before its network; see `TaskSource.pooled_variants`.
     """
 
     learner: AnyLearner
     settings: Training
     directory: RunDirectory
+    variant: str | None = None
 
     @property
     def header(self) -> dict[str, Any]:
@@ -47,27 +46,28 @@ class PooledTraining:
         return bool(json_from_first(self._is_kept))
 
     def _is_kept(self) -> bool:
-        trained = ROLE in self.directory.read()["files"]
-        return trained and self.directory.load(ROLE)[1] == self.header
+        role = role_of(self.variant)
+        trained = role in self.directory.read()["files"]
+        return trained and self.directory.load(role)[1] == self.header
 
     def keep(self) -> None:
         """Writes the weights into the run directory."""
         if world()[0] == 0:
             content = tensors_to_bytes(self.learner.state_dict(), self.header)
-            self.directory.save(self.directory.read(), {ROLE: content})
+            self.directory.save(self.directory.read(), {role_of(self.variant): content})
 
 
 def pooled_training(
     learner: AnyLearner, source: TaskSource, training: Training, out: str | Path | None
-) -> PooledTraining | None:
-    """The pooled model that a training asks for; None where it asks for none.
+) -> list[PooledTraining]:
+    """The pooled models that a training asks for; none where it asks for none.
 
     Raises:
         UserError: The tasks share no outputs, the learner was not made by name, or there is no run
             directory.
     """
     if training.pooled is None:
-        return None
+        return []
     if not source.shares_outputs:
         raise UserError(
             "train: a pooled model is for tasks whose outputs mean the same in every task; "
@@ -82,7 +82,6 @@ def pooled_training(
             "make the learner by quickstudy.build and give out, or leave pooled out."
         )
     name = "MultiTaskPolicy" if source.kind == "control" else "Pooled"
-    pooled = catalog.build(name, source, network_of(learner.specs), learner.specs["seed"])
     steps = max(1, math.ceil(training.pooled * training.steps))
     settings = replace(
         training,
@@ -94,4 +93,13 @@ def pooled_training(
         tensorboard=False,
         checkpoint_every=None,
     )
-    return PooledTraining(pooled, settings, RunDirectory(out))
+    net, seed = network_of(learner.specs), learner.specs["seed"]
+    return [
+        PooledTraining(
+            preceded(catalog.build(name, source, net, seed), variant),
+            settings,
+            RunDirectory(out),
+            variant,
+        )
+        for variant in (None, *source.untouched.pooled_variants)
+    ]

@@ -16,6 +16,7 @@ from quickstudy.domains.sites.metrics import BALANCED_ACCURACY
 from quickstudy.errors import UserError, at_least
 from quickstudy.files.stored_rows import StoredRows
 from quickstudy.inputs import InputKind
+from quickstudy.inputs.images import Pictures
 from quickstudy.learner import AnyLearner
 from quickstudy.metrics import ACCURACY, Metric
 from quickstudy.task import Examples, Kind, Task, examples
@@ -153,6 +154,13 @@ class SiteTasks(TaskSource):
 
     def flat(self) -> SiteBatches:
         return SiteBatches(self)
+
+    @property
+    def pooled_variants(self) -> tuple[str, ...]:
+        """Grey-world, where the pictures are in colour and none was chosen."""
+        kind = self.preprocess
+        coloured = isinstance(kind, Pictures) and kind.mode == "RGB" and kind.constancy is None
+        return ("grey-world",) if coloured else ()
 
     def resized(self, n_way: int | None = None, n_shot: int | None = None) -> Self | None:
         if n_way is not None:
