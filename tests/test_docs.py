@@ -321,6 +321,9 @@ def _setting(options: dict[str, Any]) -> str:
     if options.get("tasks", {}).get("name") == "ratings":
         n_tasks = options.get("recorded", options)["n_tasks"]
         return f"{n_tasks} new users, {options['n_shot']} ratings of each"
+    if options.get("tasks", {}).get("name") == "assays":
+        n = options["n_shot"]
+        return f"new assays, {n} active and {n} inactive, {options['n_tasks']} tasks"
     if options.get("tasks", {}).get("name") in WORLDS:
         updates = f"{options['inner_steps']} update{'s' * (options['inner_steps'] != 1)}"
         return f"{updates} of {options['n_shot']} episodes, {options['n_tasks']} new worlds"

@@ -32,6 +32,7 @@ INPUTS = {
     "eth_ucy": (16 + 10,),
     "ratings": (1 + 2,),
     "sites": (3, 28, 28),
+    "assays": (16,),
 }
 CARRIED = {"windows": 7, "eth_ucy": 10, "ratings": 2}
 """Numbers of an encoded window or item that no network sees."""
@@ -42,13 +43,14 @@ OWN_NETS: dict[str, Any] = {
 }
 
 
+CLASSES = {"sites": 3, "assays": 2}
 OF_TABLES = ("tables", "table_prior")
 
 
 def of_values(options: dict[str, Any]) -> bool:
     """Whether numbers are predicted, of inputs that are vectors."""
     tasks = options["tasks"]
-    return tasks["name"] not in OF_TABLES or tasks.get("kind") == "regression"
+    return tasks["name"] not in (*OF_TABLES, "assays") or tasks.get("kind") == "regression"
 
 
 def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
@@ -89,7 +91,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
     # A training run has ten classes, and a stream of examples that is cut short here.
     runs = options["tasks"]["name"] in ("mnist-runs", "quadratics")
     n_way = options.get("n_way") or (
-        10 if runs else 3 if of_tables or options["tasks"]["name"] == "sites" else 1
+        10 if runs else CLASSES.get(options["tasks"]["name"], 3 if of_tables else 1)
     )
     carried = CARRIED.get(options["tasks"]["name"], 0)
     n_shot = 2 if runs or of_tables or carried else options["n_shot"]

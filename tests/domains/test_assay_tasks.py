@@ -12,7 +12,7 @@ pytest.importorskip("rdkit", reason="needs RDKit: pip install 'quickstudy[molecu
 
 from quickstudy import catalog
 from quickstudy.domains.assays import assays
-from quickstudy.domains.assays.assay_tasks import natural
+from quickstudy.domains.assays.assay_tasks import at_rate
 from quickstudy.domains.assays.made import make_assays, write_assays
 from quickstudy.domains.assays.metrics import delta_auprc, enrichment, found
 from quickstudy.domains.assays.reader import side_of, twins
@@ -51,11 +51,20 @@ def test_a_support_has_n_of_each_class_and_the_query_the_class_rate(source):
             assert abs(float(query.y[:, 1].mean()) - rate) < 1 / len(query.y)
 
 
-def test_natural_keeps_the_rate():
-    assert natural(0.25, 10, 60, 0) == (10, 30)  # the actives are what there is least of
-    assert natural(0.25, 40, 60, 0) == (20, 60)
-    assert natural(0.25, 40, 60, 40) == (10, 30)
-    assert natural(0.01, 5, 400, 100) == (1, 99)
+def test_a_query_of_meta_train_has_equal_numbers_or_the_rate_of_the_support(source):
+    for index in range(source.n_tasks("train")):
+        query = source.task("train", index).query
+        assert query.y.sum(dim=0)[0] == query.y.sum(dim=0)[1]
+    natural = assays_of(source, n_support=12)
+    tasks = [natural.task("train", index) for index in range(natural.n_tasks("train"))]
+    assert all(t.query.y[:, 1].mean() < 0.4 for t in tasks)
+
+
+def test_a_query_keeps_the_rate():
+    assert at_rate(0.25, 10, 60, 0) == (10, 30)  # the actives are what there is least of
+    assert at_rate(0.25, 40, 60, 0) == (20, 60)
+    assert at_rate(0.25, 40, 60, 40) == (10, 30)
+    assert at_rate(0.01, 5, 400, 100) == (1, 99)
 
 
 def test_a_support_at_the_class_rate(source):

@@ -292,7 +292,7 @@ def parents_of(molecules: Sequence[Molecule]) -> list[Parent]:
     bad = [i for i, each in enumerate(parents) if each is None]
     if bad:
         named = [(molecules[i].smiles, molecules[i].where) for i in bad]
-        raise no_molecules(named, len(molecules), "skip them (--skip-bad)")
+        raise no_molecules(named, len(molecules), "leave them out (--skip-bad on the command line)")
     return [each for each in parents if each is not None]
 
 

@@ -31,8 +31,10 @@ LEFT: Final = 3
 class AssayTasks(TaskSource):
     """Tasks each of which is an assay: learn from a few measured molecules, rank others.
 
-    Class 0 is inactive and class 1 active, in every task. The query has the class rate of the
-    assay. The tasks of meta-valid and meta-test are every assay once, then again with other
+    Class 0 is inactive and class 1 active, in every task. In meta-valid and meta-test the query has
+    the class rate of the assay. In meta-train it has as many of each class, or the class rate with
+    `n_support`: where four in a hundred are active, a query at the class rate teaches little of
+    them. The tasks of meta-valid and meta-test are every assay once, then again with other
     molecules, `n_draws` times; the support of a draw with fewer shots is part of that with more.
 
     Attributes:
@@ -197,7 +199,9 @@ class AssayTasks(TaskSource):
         rate = len(active) / (len(active) + len(inactive))
         n_active, n_inactive = self._support_sizes(rate, n_shot, len(active), len(inactive), split)
         support = np.concatenate([inactive[:n_inactive], active[:n_active]])
-        asked = natural(rate, len(active) - n_active, len(inactive) - n_inactive, n_query)
+        if split == "train" and not self.n_support:
+            rate = 0.5
+        asked = at_rate(rate, len(active) - n_active, len(inactive) - n_inactive, n_query)
         query = np.concatenate([inactive[n_inactive:][: asked[1]], active[n_active:][: asked[0]]])
         return Task(self.examples(unit, support), self.examples(unit, query))
 
@@ -272,11 +276,11 @@ class AssayTasks(TaskSource):
         return {row.tobytes(): known for row, known in every}
 
 
-def natural(rate: float, n_active: int, n_inactive: int, n: int) -> tuple[int, int]:
+def at_rate(rate: float, n_active: int, n_inactive: int, n: int) -> tuple[int, int]:
     """Active and inactive molecules of a query with this class rate, out of so many.
 
     Args:
-        rate: Share of actives in the assay.
+        rate: Share of actives.
         n_active, n_inactive: Molecules that there are.
         n: Molecules of the query at most; 0 for as many as there can be.
     """

@@ -67,7 +67,8 @@ def assays(
         shots: Numbers of them in meta-train tasks, at random; `n_shot` where empty.
         n_support: Molecules that are learned from at the class rate of the assay, in place of
             `n_shot` of each class.
-        n_query: Molecules that a meta-train task asks about, at the class rate of the assay.
+        n_query: Molecules that a meta-train task asks about, as many of each class as there are; at
+            the class rate of the assay with `n_support`.
         n_judged: Those of a task of meta-valid or meta-test, at most; 0 for all.
         n_draws: Tasks of an assay of meta-valid or meta-test, each with other molecules.
         represent: Fingerprints (ecfp), or molecular graphs (graph).
