@@ -2,8 +2,12 @@
 
     python benchmarks/sites.py DATA --out benchmarks/sites.json [--protocol rotated]
 
+    python benchmarks/sites.py DATA --protocol rotated --write data/rotated-mnist
+
 DATA is a folder with `mnist/` (the four idx files, gzipped), `usps/usps.npz` and
 `wbc/wbc_dataset1.zip`.
+
+`--write` measures nothing: it writes the pictures of a protocol as site/class/picture.
 
     choice         MNIST turned by 0, 15, 30, 45 degrees (1,000 training pictures each, no picture
                    at two angles) -> 60 degrees: meta-valid, on which the learner was chosen
@@ -51,6 +55,7 @@ from torch import nn
 
 import quickstudy as qs
 from quickstudy.domains.sites import SiteTasks
+from quickstudy.domains.sites.made import write_sites
 from quickstudy.domains.sites.metrics import balanced_accuracy
 from quickstudy.encoders import encoder
 from quickstudy.files.machine import machine
@@ -148,6 +153,14 @@ def sites_of(protocol: str, data: Path) -> tuple[list[Site], list[Site]]:
         [(source[0], source[1][:5000], source[2][:5000])],
         [(target[0], target[1][:N_SITE], target[2][:N_SITE])],
     )
+
+
+def write(protocol: str, data: Path, folder: Path) -> None:
+    """Writes the pictures of a protocol as site/class/picture."""
+    train, test = sites_of(protocol, data)
+    for name, x, y in [*train, *test]:
+        by_class = {str(c): [*x[y == c]] for c in np.unique(y)}
+        write_sites(folder, {name.replace(" ", "-"): by_class})
 
 
 def tasks_of(protocol: str, data: Path) -> SiteTasks:
@@ -334,10 +347,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measures the protocols, and writes what was measured into a file as they end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--write", type=Path)
     parser.add_argument("--protocol", nargs="*", default=["choice", *BARS, "wbc"])
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
+    if options.write is not None:
+        for protocol in options.protocol:
+            write(protocol, options.data, options.write)
+        return
+    if options.out is None:
+        parser.error("--out FILE or --write FOLDER must be given")
 
     def say(*words: Any) -> None:
         print(time.strftime("%H:%M:%S"), *words, file=sys.stderr, flush=True)

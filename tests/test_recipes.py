@@ -53,9 +53,15 @@ def of_values(options: dict[str, Any]) -> bool:
     return tasks["name"] not in (*OF_TABLES, "assays") or tasks.get("kind") == "regression"
 
 
+def input_shape(tasks: dict[str, Any]) -> tuple[int, ...]:
+    """The shape of an input of these tasks."""
+    shape = INPUTS.get(tasks["name"], (1,))
+    return (1, *shape[1:]) if tasks.get("mode") == "L" else shape
+
+
 def a_task(options: dict[str, Any], n_way: int, n_shot: int) -> Task:
     """Noise of the shape that the recipe's tasks have."""
-    shape = INPUTS.get(options["tasks"]["name"], (1,))
+    shape = input_shape(options["tasks"])
 
     def part(n: int) -> Any:
         if options["tasks"]["name"] == "ratings":  # Each input begins with the row of an item.
@@ -85,7 +91,7 @@ def test_a_recipe_is_trainable(plan: dict[str, Any]) -> None:
         kind: {k: v for k, v in options[kind].items() if v is not None}
         for kind in ("learner", "net")
     }
-    shape = INPUTS.get(options["tasks"]["name"], (1,))
+    shape = input_shape(options["tasks"])
     of_tables = options["tasks"]["name"] in OF_TABLES
     regression = len(shape) == 1 and of_values(options)
     # A training run has ten classes, and a stream of examples that is cut short here.

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pages import check, filled
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,6 +93,13 @@ def cells() -> str:
 
 def test_the_tables_of_the_page(update_golden: bool) -> None:
     check(PAGE, update_golden, digits=digits(), cells=cells())
+
+
+def test_the_number_of_the_recipe_is_the_recorded_one() -> None:
+    recipe = yaml.safe_load((ROOT / "recipes/rotated-mnist-simple-shot.yaml").read_text())
+    recorded = recipe["profiles"]["cpu"]["evaluate"][0]["recorded"]
+    words = percent({"mean": recorded["accuracy"], "ci95": recorded["ci95"]})
+    assert f"{words} %" in PAGE.read_text(encoding="utf-8")
 
 
 def test_a_wrong_number_is_seen() -> None:
