@@ -11,16 +11,16 @@ from quickstudy.nets.columns import Scaling, fit_scaling
 from quickstudy.nets.ridges import RIDGES, SHARPNESS, ask_ridges, fit_ridges
 
 
-def table(n_padding: int = 0) -> tuple[Scaling, Tensor, Tensor, Tensor]:
+def table(n_padding: int = 0, n_columns: int = 3) -> tuple[Scaling, Tensor, Tensor, Tensor]:
     """The scaling, inputs, standardised targets and weights of fifteen rows and some padding."""
     rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.normal(size=(15, 3)))
+    x = torch.from_numpy(rng.normal(size=(15, n_columns)))
     y = x[:, 0] - x[:, 1] * x[:, 2] + torch.from_numpy(rng.normal(size=15))
     t = torch.stack([(y - y.mean()) / y.std(correction=0), torch.zeros_like(y)])
     t[1] = (y > 0).double() - (y > 0).double().mean()
     t[1] /= t[1].square().mean().sqrt()
     weight = torch.cat([torch.ones(15), torch.zeros(n_padding)]).double()
-    x = torch.cat([x, torch.full((n_padding, 3), 50.0).double()])
+    x = torch.cat([x, torch.full((n_padding, n_columns), 50.0).double()])
     return fit_scaling(x, weight), x, torch.nn.functional.pad(t, [0, n_padding]), weight
 
 
@@ -37,9 +37,10 @@ def plain(rows: Tensor, t: Tensor, query: Tensor, kernel: int, penalty: float) -
     return float(dual @ np.array([near(query, b, kernel) for b in rows])) + float(t.mean())
 
 
+@pytest.mark.parametrize("n_columns", [3, 12])  # Fewer features than rows, and more.
 @pytest.mark.parametrize("which", range(len(RIDGES)))
-def test_a_support_row_is_left_out(which: int) -> None:
-    scaling, x, t, weight = table()
+def test_a_support_row_is_left_out(which: int, n_columns: int) -> None:
+    scaling, x, t, weight = table(n_columns=n_columns)
     fitted, left_out = fit_ridges(scaling, x, t, weight)
     for target in (0, 1):
         for i in (0, 7):

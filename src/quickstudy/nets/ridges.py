@@ -52,17 +52,18 @@ def fit_ridges(scaling: Scaling, x: Tensor, t: Tensor, weight: Tensor) -> tuple[
     """
     rows = _features(scaling, x) * weight[:, None]
     both = weight[:, None] * weight
-    eye = torch.eye(len(weight), dtype=x.dtype, device=x.device)
-    kernels = [kernel * both for kernel in _kernels(rows, rows)]
+    linear, *others = (kernel * both for kernel in _kernels(rows, rows))
     # The mean of the targets without a row is not 0: what a constant target gives corrects it.
     targets = torch.cat([t, weight[None]])
     n = weight.sum()
     mean_of_others = -t / (n - 1).clamp(min=1)
     dual, said = [], []
     for kernel, penalty in RIDGES:
-        inverse = torch.linalg.inv(kernels[kernel] + penalty * eye)
-        solved = targets @ inverse
-        left_out = targets - solved / torch.diagonal(inverse)
+        if kernel == 0 and rows.shape[1] < len(rows):
+            solved, own = _solve_by_features(rows, penalty, targets)
+        else:
+            solved, own = _solve((linear, *others)[kernel], penalty, targets)
+        left_out = targets - solved / own
         dual.append(solved[:-1])
         said.append((left_out[:-1] - mean_of_others * left_out[-1:] + mean_of_others) * weight)
     found = torch.stack(said, dim=-1)
@@ -75,6 +76,27 @@ def ask_ridges(scaling: Scaling, fitted: Ridges, x: Tensor) -> Tensor:
     kernels = _kernels(_features(scaling, x), fitted.rows)
     said = [dual @ kernels[kernel].T for (kernel, _), dual in zip(RIDGES, fitted.dual, strict=True)]
     return torch.stack(said, dim=-1)
+
+
+def _solve(kernel: Tensor, penalty: float, t: Tensor) -> tuple[Tensor, Tensor]:
+    """t (K + penalty I)^-1 `(targets, support)`, and the diagonal of this inverse `(support,)`."""
+    eye = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel + penalty * eye))
+    return t @ inverse, torch.diagonal(inverse)
+
+
+def _solve_by_features(rows: Tensor, penalty: float, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of K = rows rows^T, where there are more rows than features `(support, features)`.
+
+    By the matrix inversion lemma, in float64, as the penalty may be tiny beside many rows.
+    """
+    features, t64 = rows.double(), t.double()
+    eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    factor = torch.linalg.cholesky(features.T @ features + penalty * eye)
+    white = torch.linalg.solve_triangular(factor, features.T, upper=False)
+    solved = (t64 - (t64 @ white.T) @ white) / penalty
+    own = (1 - white.square().sum(dim=0)) / penalty
+    return solved.to(t), own.to(t)
 
 
 def _features(scaling: Scaling, x: Tensor) -> Tensor:
