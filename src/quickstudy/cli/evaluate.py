@@ -225,7 +225,7 @@ def _pooled(run: Path, learner: AnyLearner, source: TaskSource, record: JSON) ->
         return {}
     pooled = load_pooled(run)
     if pooled is not None:
-        others = {each: load_pooled(run, each) for each in source.pooled_variants}
+        others = {each: load_pooled(run, each) for each in source.untouched.pooled_variants}
         further = {f"Pooled, {name}": of for name, of in others.items() if of is not None}
         return {**source.pooled_rungs(pooled), **further}
     command = (

@@ -20,6 +20,8 @@ from quickstudy.files.machine import machine
 from quickstudy.files.records import JSON, today
 from quickstudy.files.rundir import RunDirectory
 from quickstudy.metrics import ACCURACY
+from quickstudy.tabular.opponents import Stored
+from quickstudy.tabular.problems import Families
 from quickstudy.tabular.scores import SCORES
 from quickstudy.training.plan import resolve, run_training, typed
 from quickstudy.training.signatures import Signature
@@ -35,14 +37,15 @@ def reproduce(
     out: Path | None = None,
     data_dir: Path | None = None,
     record: bool = False,
+    opponents: Path | None = None,
 ) -> int:
     """Run a recipe and compare its results with the recorded ones and with the bar.
 
     A recipe is a YAML file with one or two `profiles`: `cpu` takes minutes on two cores, `paper` is
     the published set-up in full. In each, `train` holds options of `quickstudy train`, `evaluate` a
-    list of options of `quickstudy evaluate` (or of `quickstudy tables`: `splits`, and `path` where
-    a run of made-up tables is measured on a folder of real ones), each with `expect`, the bar as
-    `at_least` or `at_most` (of the accuracy or mean squared error, or of the `metric` it names),
+    list of options of `quickstudy evaluate` (or of `quickstudy tables`: `splits`, and `path` and
+    `families` where a run of made-up tables is measured on real ones), each with `expect`, the bar
+    as `at_least` or `at_most` (of the accuracy or mean squared error, or of the `metric` it names),
     and `recorded`, what an earlier run measured.
 
     Args:
@@ -53,6 +56,7 @@ def reproduce(
         data_dir: Folder of the original files of the data set, the one that the recipe names or
             that holds the files it names; also of the tables that it is measured on.
         record: Whether the results are written into the recipe as the recorded ones.
+        opponents: File that stores what the opponents reach on tables, as of `quickstudy tables`.
 
     Returns:
         0 where every bar is reached, else 1.
@@ -80,7 +84,7 @@ def reproduce(
             # Several bars are of one measurement.
             key = tuple(options.items())
             if key not in results_on_tables:
-                results_on_tables[key] = on_tables(out, **options)
+                results_on_tables[key] = on_tables(out, **options, opponents=opponents)
             measured = results_on_tables[key]
         else:
             measured = evaluate_run(out, Evaluation(**options)).to_json()
@@ -146,7 +150,8 @@ def _checked(recipe: Path, entry: JSON, data_dir: Path | None = None) -> JSON:
     typed({"at_least": float, "at_most": float, "metric": str}, entry["expect"], f"{where}, expect")
     options = {k: v for k, v in entry.items() if k not in ("expect", "recorded")}
     if "splits" in options:
-        on = typed({"splits": int, "seed": int, "path": Path}, options, where)
+        types = {"splits": int, "seed": int, "path": Path, "families": Families}
+        on = typed(types, options, where)
         if "path" in on:
             on["path"] = Path(data_dir or on["path"])
             if not on["path"].is_dir():
@@ -159,7 +164,14 @@ def _checked(recipe: Path, entry: JSON, data_dir: Path | None = None) -> JSON:
     return {"baselines": False, "curves": False, **typed(types, options, where)}
 
 
-def on_tables(run: Path, splits: int, seed: int = 0, path: Path | None = None) -> JSON:
+def on_tables(
+    run: Path,
+    splits: int,
+    seed: int = 0,
+    path: Path | None = None,
+    families: Families = "all",
+    opponents: Path | None = None,
+) -> JSON:
     """The results of `quickstudy tables` for a run, as numbers that a bar can name.
 
     A run that has seen made-up tables alone is measured on those of the folder `path`. The numbers
@@ -167,7 +179,9 @@ def on_tables(run: Path, splits: int, seed: int = 0, path: Path | None = None) -
     as `auc_minus_random_forest`, and `times_faster`.
     """
     places = None if path is None else {"path": path}
-    result, record = measure_runs([run], splits, seed, places=places), RunDirectory(run).read()
+    stored = Stored(opponents)
+    result = measure_runs([run], splits, seed, places=places, families=families, stored=stored)
+    record = RunDirectory(run).read()
     flat: JSON = dict(result["means"][result["learner"]])
     for name, metrics in result["against"].items():
         for metric, paired in metrics.items():
