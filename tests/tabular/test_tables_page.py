@@ -84,10 +84,30 @@ def sizes(path: Path) -> str:
     return "\n".join([*lines, "", end, ""])
 
 
+def curve(path: Path) -> str:
+    """The table of the scores by the length of meta-training."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    scores = [score for score in SCORES["classification"] if score.name in found["points"][0]]
+    lines = [
+        "",
+        f"| steps | minutes | {' | '.join(score.noun for score in scores)} |",
+        "| --- | --- |" + " --- |" * len(scores),
+    ]
+    for point in found["points"]:
+        values = " | ".join(f"{point[score.name]:.4f}" for score in scores)
+        lines.append(f"| {point['steps']:,} | {point['minutes']:.0f} | {values} |")
+    end = (
+        f"{found['n_tables']} tables, {counted(found['n_splits'], 'split')}, seed {found['seed']}, "
+        f"{found['date']}, {found['machine']['cpu']}; minutes of one thread: `{found['command']}`."
+    )
+    return "\n".join([*lines, "", end, ""])
+
+
 def test_the_tables_of_the_page(update_golden: bool) -> None:
     measured = {name: results(path) for name, path in RECORDED.items()}
     rows = sizes(ROOT / "benchmarks" / "table_rows.json")
-    check(PAGE, update_golden, **measured, rows=rows)
+    by_steps = curve(ROOT / "benchmarks" / "tables-curve.json")
+    check(PAGE, update_golden, **measured, rows=rows, curve=by_steps)
 
 
 def test_a_measurement_as_a_table(tmp_path: Path) -> None:

@@ -60,7 +60,10 @@ class Reading(nn.Module):
             read = attend(query, memory.key, memory.value, bias)
         else:
             mask = None if bias is None else bias.expand(query.shape[-2], len(bias))
-            read = nn.functional.scaled_dot_product_attention(query, *memory, attn_mask=mask)
+            # With more axes torch would take its slow kernel, which holds all scores at once.
+            flat = (t.flatten(0, -4) if t.ndim > 4 else t for t in (query, *memory))
+            read = nn.functional.scaled_dot_product_attention(*flat, attn_mask=mask)
+            read = read.reshape(query.shape)
         return self.out(read.transpose(-3, -2).flatten(-2))
 
     def shares(self, tokens: Tensor, memory: Memory, bias: Tensor | None = None) -> Tensor:
