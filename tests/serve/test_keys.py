@@ -65,6 +65,7 @@ EVERY = [
     ("POST", f"{TASKS}/mine:recommend", {}),
     ("POST", f"{TASKS}/mine:questions", {}),
     ("POST", "/v1/models/blobs:recommend", {"support": corners()}),
+    ("POST", "/v1/models/blobs:draw", {"smiles": ["CCO"]}),
     ("POST", "/v1/models/blobs:questions", {}),
     ("GET", "/v1/models/blobs/items", None),
     ("POST", f"{TASKS}/mine:adapt", {}),
@@ -150,7 +151,7 @@ def test_a_key_does_what_it_is_for(keyed: tuple[Client, Callable[..., dict]]) ->
     client, make = keyed
     mine = {scope: make("acme", scope) for scope in ("predict", "adapt", "read", "admin")}
     asks = (":predict", ":explain", ":quality", ":map", ":evaluate", "/infer", "/v2/")
-    asks += (":recommend", ":questions", ":act")
+    asks += (":recommend", ":questions", ":act", ":draw")
     for method, path, body in EVERY:
         client.post(f"{TASKS}?task_id=mine", json={"support": corners()}, headers=mine["adapt"])
         if path == "/metrics":

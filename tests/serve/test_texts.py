@@ -90,7 +90,7 @@ def test_the_card_says_what_the_encoder_is(client: Client) -> None:
         (
             {"text": "one", "values": [1.0]},
             "/query/1",
-            "exactly one of image, row, text, series, item, values",
+            "exactly one of image, row, text, series, item, smiles, values",
         ),
         ({"spans": [[0, 1]]}, "/query/1", "exactly one of"),
         ({"values": [1.0] * encoded.WIDTH, "spans": [[0, 1]]}, "/query/1", "expected a text"),

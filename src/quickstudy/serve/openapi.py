@@ -31,6 +31,7 @@ BODIES: Final[tuple[type[BaseModel], ...]] = (
     requests.MapBody,
     requests.PatchBody,
     requests.PredictBody,
+    requests.DrawBody,
     requests.QuestionsBody,
     requests.RecommendBody,
     requests.RecommendOnceBody,
