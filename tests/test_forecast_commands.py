@@ -167,7 +167,8 @@ def test_options_of_forecasts_are_for_forecasts(
         "quickstudy.cli.predict.load_task", lambda path: load_task(path, LogisticRegression())
     )
     assert run("predict", tmp_path / "rows.task", "rows.csv", "--pictures", tmp_path / "why") == 2
-    assert "--pictures is for forecasts, and --coverage for values with an interval" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--pictures is for forecasts, and --coverage for values with an interval" in said
 
 
 def test_an_explanation_names_windows_by_their_times(
