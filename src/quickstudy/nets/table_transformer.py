@@ -61,8 +61,8 @@ class Reading(nn.Module):
         else:
             mask = None if bias is None else bias.expand(query.shape[-2], len(bias))
             # With more axes torch would take its slow kernel, which holds all scores at once.
-            flat = (t.flatten(0, -4) if t.ndim > 4 else t for t in (query, *memory))
-            read = nn.functional.scaled_dot_product_attention(*flat, attn_mask=mask)
+            q, k, v = (t.flatten(0, -4) if t.ndim > 4 else t for t in (query, *memory))
+            read = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
             read = read.reshape(query.shape)
         return self.out(read.transpose(-3, -2).flatten(-2))
 
