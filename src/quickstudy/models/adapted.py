@@ -285,10 +285,9 @@ class Adapted:
         attribution: Method | None = None,
         counterfactual: bool = False,
     ) -> list[Explanation]:
-        """Why each of some queries is answered as it is, as `explain` says it.
+        """Why each of some queries is answered as it is, with the arguments of `explain`.
 
         The learner is adapted once without each example, rather than once for each query.
-
         """
         x, _, raw = self.model.inputs(X)
         return explained(self, x, raw, target, attribution, counterfactual)

@@ -52,7 +52,7 @@ def fit_ridges(scaling: Scaling, x: Tensor, t: Tensor, weight: Tensor) -> tuple[
     """
     rows = _features(scaling, x) * weight[:, None]
     both = weight[:, None] * weight
-    linear, *others = (kernel * both for kernel in _kernels(rows, rows))
+    kernels = [kernel * both for kernel in _kernels(rows, rows)]
     # The mean of the targets without a row is not 0: what a constant target gives corrects it.
     targets = torch.cat([t, weight[None]])
     n = weight.sum()
@@ -62,7 +62,7 @@ def fit_ridges(scaling: Scaling, x: Tensor, t: Tensor, weight: Tensor) -> tuple[
         if kernel == 0 and rows.shape[1] < len(rows):
             solved, own = _solve_by_features(rows, penalty, targets)
         else:
-            solved, own = _solve((linear, *others)[kernel], penalty, targets)
+            solved, own = _solve(kernels[kernel], penalty, targets)
         left_out = targets - solved / own
         dual.append(solved[:-1])
         said.append((left_out[:-1] - mean_of_others * left_out[-1:] + mean_of_others) * weight)
