@@ -149,6 +149,16 @@ class WrongGradientUnderVmap(Honest):
         return HalvedSlope.apply(super().predict(state, x))
 
 
+class LossBranchesOnData(Honest):
+    """Its answers are looped, and its loss says that it need not be."""
+
+    tags = Tags(vmappable=False, vmappable_loss=True)
+
+    def loss(self, prediction: Tensor, target: Examples) -> Tensor:
+        loss = super().loss(prediction, target)
+        return loss if loss > 0 else 2 * loss
+
+
 # check_padding
 
 
@@ -307,7 +317,12 @@ SABOTEURS: dict[str, list[type[Any]]] = {
         ChangesTheTask,
         ChangesItsState,
     ],
-    "check_batching": [BranchesOnData, ForgetsVmapRule, WrongGradientUnderVmap],
+    "check_batching": [
+        BranchesOnData,
+        ForgetsVmapRule,
+        WrongGradientUnderVmap,
+        LossBranchesOnData,
+    ],
     "check_padding": [CountsPadding, AnswersPaddedClasses, LosesToPadding],
     "check_support_order": [RemembersTheLastBest],
     "check_single_queries": [LeaksAcrossQueries],

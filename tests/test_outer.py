@@ -32,7 +32,7 @@ def stepped(
     """What one step of plain descent gives, and how it moved the parameters."""
     before = parameters(learner)
     optimizer = torch.optim.SGD(learner.parameters(), lr=lr)
-    outcome = outer_step(learner, optimizer, source, "train", indices, clip)
+    outcome = outer_step(learner, optimizer, source, "train", indices, clip).outcome()
     return outcome, parameters(learner) - before
 
 
@@ -70,7 +70,7 @@ def test_without_a_finite_task_nothing_moves() -> None:
     learner = maml(sinusoid())
     optimizer = torch.optim.Adam(learner.parameters(), weight_decay=0.1)
     before = parameters(learner)
-    outcome = outer_step(learner, optimizer, SPOILT, "train", [1, 4])
+    outcome = outer_step(learner, optimizer, SPOILT, "train", [1, 4]).outcome()
     assert math.isnan(outcome.loss)
     assert outcome.skipped == 2
     assert torch.equal(parameters(learner), before)

@@ -66,6 +66,7 @@ class Tags:
         unlabelled: The labels of a support say no more than which classes there are, so that it
             adapts to examples without labels, if at all.
         vmappable: `adapt` and `predict` run under `torch.func.vmap`; else tasks are looped.
+        vmappable_loss: `task_loss` does; as `vmappable` where None.
         exact_meta_gradient: The gradient of `task_loss` is its derivative, not an estimate of it.
         meta_trained: Meta-training sets its parameters; False for a baseline, which learns from
             each support alone.
@@ -89,6 +90,7 @@ class Tags:
     label_equivariant: bool = True
     unlabelled: bool = False
     vmappable: bool = True
+    vmappable_loss: bool | None = None
     exact_meta_gradient: bool = True
     meta_trained: bool = True
     episodic: bool = True
@@ -364,19 +366,18 @@ def draws(learner: AnyLearner) -> bool:
     return learner.tags.stochastic or bool(traits.dropouts(learner))
 
 
-def runs_under_vmap(learner: AnyLearner) -> bool:
-    """Whether a learner and all parts of its network run under `torch.func.vmap`."""
-    return learner.tags.vmappable and traits.runs_under_vmap(learner)
+def runs_under_vmap(learner: AnyLearner, of_loss: bool = False) -> bool:
+    """Whether a learner, or its loss alone, and all of its network run under `torch.func.vmap`."""
+    loss = learner.tags.vmappable_loss if of_loss else None
+    own = learner.tags.vmappable if loss is None else loss
+    return own and traits.runs_under_vmap(learner)
 
 
 _locks: WeakKeyDictionary[nn.Module, AbstractContextManager[Any]] = WeakKeyDictionary()
 
 
 def locked(learner: AnyLearner) -> AbstractContextManager[Any]:
-    """A lock: one thread at a time may compute with this learner.
-
-    A gradient-based learner puts a task's parameters into the network, which all tasks share.
-    """
+    """A lock: one thread at a time computes with a learner, whose network all tasks share."""
     # Beside the learner rather than in it: a lock cannot be copied, and learners are.
     return _locks.setdefault(learner, RLock())
 

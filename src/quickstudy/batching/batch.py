@@ -31,6 +31,7 @@ from quickstudy.nets.second_order import plain_attention
 from quickstudy.task import Examples, Task, is_padded, n_stacked, unstack
 
 Batching = Literal["auto", "loop", "vmap"]
+Strategy = Literal["loop", "vmap"]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 TOGETHER = 25
@@ -51,16 +52,16 @@ class MetaGradient(NamedTuple):
     finite: Tensor
 
 
-def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
+def choose(learner: AnyLearner, batching: Batching, of_loss: bool = False) -> Strategy:
     """The batching strategy for a learner; of `"auto"` the faster on its device.
 
     On a CPU a convolution whose weights differ between tasks becomes a grouped convolution under
     vmap, which is slower than the loop for all but small pictures; small dense networks are faster
     under vmap, but for one that looks rows up in a table, as each task would have a gradient of the
     whole table. On a GPU vmap is taken for all. A network that says it is not `vmappable` makes its
-    learner loop.
+    learner loop. With `of_loss` it is for its `task_loss`, rather than for `adapt` and `predict`.
     """
-    if not runs_under_vmap(learner):
+    if not runs_under_vmap(learner, of_loss):
         return "loop"
     if batching != "auto":
         return batching
@@ -71,7 +72,7 @@ def choose(learner: AnyLearner, batching: Batching) -> Literal["loop", "vmap"]:
 def to_channels_last(learner: AnyLearner, batching: Batching) -> None:
     """Puts convolution weights channels-last where tasks are looped: faster on a CPU."""
     convolutional = any(isinstance(m, nn.Conv2d) for m in learner.modules())
-    if convolutional and choose(learner, batching) == "loop":
+    if convolutional and choose(learner, batching, of_loss=True) == "loop":
         learner.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -79,11 +80,11 @@ def to_channels_last(learner: AnyLearner, batching: Batching) -> None:
 def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
     """Lets a CPU compute small vectorised products on one thread.
 
-    Threads that share such a product wait for each other, many times longer than it takes, as soon
-    as other work shares the cores.
+    Threads that share such a product wait for each other as soon as other work shares the cores.
     """
     before = torch.get_num_threads()
-    if _on_cpu(learner) and choose(learner, batching) == "vmap" and not _convolutional(learner):
+    looped = choose(learner, batching, of_loss=True) == "loop" or _convolutional(learner)
+    if _on_cpu(learner) and not looped:
         torch.set_num_threads(1)
     try:
         yield
@@ -94,7 +95,7 @@ def threads(learner: AnyLearner, batching: Batching) -> Iterator[None]:
 def map_tasks(
     f: Callable[[Task], T],
     tasks: Task,
-    batching: Literal["loop", "vmap"] = "loop",
+    batching: Strategy = "loop",
     chunk_size: int | None = None,
 ) -> T:
     """Applies a function of one task to every task of a meta-batch and stacks what it returns.
@@ -120,6 +121,7 @@ def meta_gradient(
     batching: Batching = "auto",
     chunk_size: int | None = None,
     recorder: Recorder | None = None,
+    padded: bool | None = None,
 ) -> MetaGradient:
     """The meta-gradient of every task of a meta-batch, summed over the tasks where it is finite.
 
@@ -128,9 +130,11 @@ def meta_gradient(
         batching: The strategy; `"auto"` loops over fewer than four tasks.
         chunk_size: Tasks vectorised at a time.
         recorder: Remembers the steps of a meta-training, to run them faster.
+        padded: Whether something of the tasks is padding; where omitted they are looked at.
     """
     recorder = recorder or Recorder(learner, after=math.inf)
-    padded, strategy = is_padded(tasks), strategy_for(learner, n_stacked(tasks), batching)
+    padded = is_padded(tasks) if padded is None else padded
+    strategy = strategy_for(learner, n_stacked(tasks), batching)
     circumstances = Circumstances(learner.training, padded, strategy)
     # Threads of the loop share torch's choice of kernels, so it is made here for all of them.
     twice = learner.meta_gradient in ("exact", "checkpoint")
@@ -223,10 +227,9 @@ def remedies(
     return settings
 
 
-def strategy_for(learner: AnyLearner, n_tasks: int, batching: Batching) -> Literal["loop", "vmap"]:
-    """The strategy for a meta-batch of so many tasks: as `choose`, but few tasks are looped."""
-    few = batching == "auto" and n_tasks < 4
-    return "loop" if few else choose(learner, batching)
+def strategy_for(learner: AnyLearner, n_tasks: int, batching: Batching) -> Strategy:
+    """The strategy for the losses of so many tasks: as `choose`, but few tasks are looped."""
+    return "loop" if batching == "auto" and n_tasks < 4 else choose(learner, batching, True)
 
 
 def padding_context(padded: bool) -> AbstractContextManager[None]:
@@ -300,10 +303,8 @@ def _n_parallel(learner: AnyLearner) -> int:
     Worth it on a CPU for convolutions, most of whose time passes outside of Python. A learner that
     draws random numbers would draw them in another order each time.
     """
-    parallel = convolves_on_cpu(learner) and runs_under_vmap(learner)
-    if draws(learner) or not parallel:
-        return 1
-    return torch.get_num_threads()
+    parallel = convolves_on_cpu(learner) and runs_under_vmap(learner, of_loss=True)
+    return torch.get_num_threads() if parallel and not draws(learner) else 1
 
 
 def lanes(learner: AnyLearner, n: int) -> list[AnyLearner]:

@@ -53,9 +53,9 @@ class Recorder:
 
     Args:
         learner: Its steps are recorded only if they are the same list of operations every time: it
-            draws no random numbers, does not depend on how far meta-training is, and runs under
-            vmap, which does not let it look at values. Nor with `meta_gradient="checkpoint"` unless
-            compiled: it is asked for to save memory, and a list grows with the inner steps.
+            draws no random numbers, does not depend on how far meta-training is, and its loss runs
+            under vmap, which does not let it look at values. Nor with `meta_gradient="checkpoint"`
+            unless compiled: it is asked for to save memory, and a list grows with the inner steps.
         compiled: Whether recordings are compiled by `torch.compile`.
         after: Seconds that a step of some shapes must have taken in all before it is recorded,
             which takes some hundred times as long as the step.
@@ -68,7 +68,7 @@ class Recorder:
         self.learner = type(learner).__name__
         self.compiled, self.after, self.most = compiled, after, most
         changes = draws(learner) or learner.overrides(Learner.on_progress)
-        repeatable = runs_under_vmap(learner) and not changes
+        repeatable = runs_under_vmap(learner, of_loss=True) and not changes
         frugal = learner.meta_gradient == "checkpoint" and not compiled
         self.able = repeatable and not frugal
         if compiled and not self.able:

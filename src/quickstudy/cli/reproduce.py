@@ -26,7 +26,7 @@ from quickstudy.tabular.scores import SCORES
 from quickstudy.training.plan import resolve, run_training, typed
 from quickstudy.training.signatures import Signature
 
-Profile = Literal["cpu", "paper"]
+Profile = Literal["cpu", "gpu", "paper"]
 FILES = ("path", "future", "items")
 """Options of tasks that name a file, or a folder, of their data."""
 
@@ -41,12 +41,12 @@ def reproduce(
 ) -> int:
     """Run a recipe and compare its results with the recorded ones and with the bar.
 
-    A recipe is a YAML file with one or two `profiles`: `cpu` takes minutes on two cores, `paper` is
-    the published set-up in full. In each, `train` holds options of `quickstudy train`, `evaluate` a
-    list of options of `quickstudy evaluate` (or of `quickstudy tables`: `splits`, and `path` and
-    `families` where a run of made-up tables is measured on real ones), each with `expect`, the bar
-    as `at_least` or `at_most` (of the accuracy or mean squared error, or of the `metric` it names),
-    and `recorded`, what an earlier run measured.
+    A recipe is a YAML file with `profiles`: `cpu` takes minutes on two cores, `gpu` minutes on one
+    large GPU, `paper` is the published set-up in full. In each, `train` holds options of
+    `quickstudy train`, `evaluate` a list of options of `quickstudy evaluate` (or of `quickstudy
+    tables`: `splits`, and `path` and `families` where a run of made-up tables is measured on real
+    ones), each with `expect`, the bar as `at_least` or `at_most` (of the accuracy or mean squared
+    error, or of the `metric` it names), and `recorded`, what an earlier run measured.
 
     Args:
         recipe: The YAML file.

@@ -56,7 +56,7 @@ class TableEnsemble(Learner[TableEnsembleState]):
         torch.Size([10, 2])
     """
 
-    tags = Tags(vmappable=False, reads_columns=True)
+    tags = Tags(vmappable=False, vmappable_loss=True, reads_columns=True)
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from quickstudy.learner import Learner, Tags, state_bytes
 from quickstudy.nets.cells import N_CELL, Evidence, describe_cells, fit_cells
 from quickstudy.nets.columns import Scaling
 from quickstudy.nets.pieces import in_pieces
+from quickstudy.nets.products import Linear
 from quickstudy.nets.ridges import RIDGES, Ridges, ask_ridges, fit_ridges
 from quickstudy.nets.table_transformer import CellBlock, Memory, RowBlock
 from quickstudy.nets.transformer import ignoring
@@ -137,18 +138,16 @@ class TableInContext(Learner[TableInContextState]):
         at_least("TableInContext", 1, n_seeds=n_seeds, **sizes)
         at_least("TableInContext", 2, n_quantiles=n_quantiles)
         self.kind, row = kind, N_READERS * width
-        self.of_cell = nn.Sequential(
-            nn.Linear(N_CELL, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.of_cell = nn.Sequential(Linear(N_CELL, 2 * width), nn.GELU(), Linear(2 * width, width))
         self.readers = nn.Parameter(torch.randn(N_READERS, width) / math.sqrt(width))
-        self.of_facts, self.of_target = nn.Linear(N_FACTS, row), nn.Linear(2, width)
+        self.of_facts, self.of_target = Linear(N_FACTS, row), Linear(2, width)
         self.cell_blocks = nn.ModuleList(
             CellBlock(width, n_heads, n_seeds) for _ in range(n_cell_blocks)
         )
-        self.to_row, self.target_of_row = nn.Linear(row, row), nn.Linear(2, row)
-        self.of_ridges = nn.Linear(len(RIDGES), row)
+        self.to_row, self.target_of_row = Linear(row, row), Linear(2, row)
+        self.of_ridges = Linear(len(RIDGES), row)
         self.row_blocks = nn.ModuleList(RowBlock(row, n_heads) for _ in range(n_row_blocks))
-        self.norm, self.hidden = nn.LayerNorm(row), nn.Linear(row, row)
+        self.norm, self.hidden = nn.LayerNorm(row), Linear(row, row)
         self.read_out = nn.Linear(row, 1 if kind == "classification" else 1 + n_quantiles)
         self.trust = nn.Linear(row, len(RIDGES))
         # Zero, so that before meta-training it says how often each class is, or what the ridge
@@ -260,7 +259,9 @@ class TableInContext(Learner[TableInContextState]):
         for i, block in enumerate(self.row_blocks):
             assert isinstance(block, RowBlock)
             memory = block.memory(row)
-            row, rows[str(i)] = block(row, memory, ignore), memory._asdict()
+            rows[str(i)] = memory._asdict()
+            if i + 1 < len(self.row_blocks):  # what the last would say of the support, nobody asks
+                row = block(row, memory, ignore)
         classes = self.kind == "classification"
         present = class_present(support)[which] if classes else torch.ones_like(mean)
         return TableInContextState(

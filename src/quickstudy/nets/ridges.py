@@ -81,8 +81,8 @@ def ask_ridges(scaling: Scaling, fitted: Ridges, x: Tensor) -> Tensor:
 def _solve(kernel: Tensor, penalty: float, t: Tensor) -> tuple[Tensor, Tensor]:
     """t (K + penalty I)^-1 `(targets, support)`, and the diagonal of this inverse `(support,)`."""
     eye = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(kernel + penalty * eye))
-    return t @ inverse, torch.diagonal(inverse)
+    white = torch.linalg.solve_triangular(_factor(kernel + penalty * eye), eye, upper=False)
+    return (t @ white.T) @ white, white.square().sum(dim=0)
 
 
 def _solve_by_features(rows: Tensor, penalty: float, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,11 +92,16 @@ def _solve_by_features(rows: Tensor, penalty: float, t: Tensor) -> tuple[Tensor,
     """
     features, t64 = rows.double(), t.double()
     eye = torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
-    factor = torch.linalg.cholesky(features.T @ features + penalty * eye)
+    factor = _factor(features.T @ features + penalty * eye)
     white = torch.linalg.solve_triangular(factor, features.T, upper=False)
     solved = (t64 - (t64 @ white.T) @ white) / penalty
     own = (1 - white.square().sum(dim=0)) / penalty
     return solved.to(t), own.to(t)
+
+
+def _factor(matrix: Tensor) -> Tensor:
+    """The Cholesky factor, without a look at whether there is one, for which a GPU would wait."""
+    return torch.linalg.cholesky_ex(matrix, check_errors=False).L
 
 
 def _features(scaling: Scaling, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.errors import UserError
+from quickstudy.nets.products import Linear, narrowed
 from quickstudy.nets.second_order import transformed
 from quickstudy.nets.transformer import attend, attention_shares
 
@@ -44,9 +45,9 @@ class Reading(nn.Module):
                 f"of {width}; change one of them."
             )
         self.n_heads = n_heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.of_memory = nn.Linear(width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width)
+        self.query = Linear(width, width, bias=False)
+        self.of_memory = Linear(width, 2 * width, bias=False)
+        self.out = Linear(width, width)
 
     def memory(self, tokens: Tensor) -> Memory:
         """The memory of tokens (..., n, width)."""
@@ -62,8 +63,11 @@ class Reading(nn.Module):
             mask = None if bias is None else bias.expand(query.shape[-2], len(bias))
             # With more axes torch would take its slow kernel, which holds all scores at once.
             q, k, v = (t.flatten(0, -4) if t.ndim > 4 else t for t in (query, *memory))
+            if narrowed(query):
+                q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()
+                mask = None if mask is None else mask.bfloat16()
             read = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-            read = read.reshape(query.shape)
+            read = read.reshape(query.shape).to(query)
         return self.out(read.transpose(-3, -2).flatten(-2))
 
     def shares(self, tokens: Tensor, memory: Memory, bias: Tensor | None = None) -> Tensor:
@@ -79,7 +83,7 @@ class Reading(nn.Module):
 def perceptron(width: int, hidden: int) -> nn.Sequential:
     """A layer norm and two linear layers."""
     return nn.Sequential(
-        nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+        nn.LayerNorm(width), Linear(width, hidden), nn.GELU(), Linear(hidden, width)
     )
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import UserError, at_least
 from quickstudy.nets.norm import Norm
+from quickstudy.nets.products import Linear, product
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -20,12 +21,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
 
     Source: Vaswani et al.: Attention Is All You Need, NeurIPS 2017, eq. 1.
     """
-    return attention_shares(query, key, bias) @ value
+    return product(attention_shares(query, key, bias), value)
 
 
 def attention_shares(query: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
     """How much of each value `attend` reads (..., m, n)."""
-    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    scores = product(query, key.transpose(-2, -1)) / math.sqrt(query.shape[-1])
     return torch.softmax(scores if bias is None else scores + bias, dim=-1)
 
 
@@ -57,10 +58,10 @@ class Attention(nn.Module):
             )
         self.n_heads = n_heads
         n_keys = n_features if n_keys is None else n_keys
-        self.query = nn.Linear(n_keys, n_features, bias=False)
-        self.key = nn.Linear(n_keys, n_features, bias=False)
-        self.value = nn.Linear(n_features, n_features, bias=False)
-        self.out = nn.Linear(n_features, n_features)
+        self.query = Linear(n_keys, n_features, bias=False)
+        self.key = Linear(n_keys, n_features, bias=False)
+        self.value = Linear(n_features, n_features, bias=False)
+        self.out = Linear(n_features, n_features)
 
     def keys_values(self, compared: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values, each (..., heads, n, d), of what is attended to (..., n, features)."""
@@ -99,7 +100,7 @@ class Block(nn.Module):
         self.attention = Attention(n_features, n_heads)
         self.norm_mlp = Norm(n_features, "layer")
         self.mlp = nn.Sequential(
-            nn.Linear(n_features, 4 * n_features), nn.GELU(), nn.Linear(4 * n_features, n_features)
+            Linear(n_features, 4 * n_features), nn.GELU(), Linear(4 * n_features, n_features)
         )
 
     def keys_values(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,7 +188,7 @@ class Patches(nn.Module):
             )
         self.patch = patch
         self.n_tokens = (height // patch) * (width // patch)
-        self.linear = nn.Linear(channels * patch**2, hidden)
+        self.linear = Linear(channels * patch**2, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         p = self.patch

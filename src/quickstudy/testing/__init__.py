@@ -105,9 +105,10 @@ def check_batching(learner: AnyLearner, tasks: Tasks) -> None:
     """vmap, vmap in chunks and a loop agree on predictions, losses and meta-gradients.
 
     Skipped for a learner that is not `vmappable`, by itself or for its network, or is `stochastic`:
-    each way draws other numbers.
+    each way draws other numbers. Of one whose loss alone is `vmappable`, the loss is checked.
     """
-    if choose(learner, "vmap") == "loop" or learner.tags.stochastic:
+    never = choose(learner, "vmap") == choose(learner, "vmap", of_loss=True) == "loop"
+    if never or learner.tags.stochastic:
         return
     batch = stack(tasks)
     for mode, model in modes(learner, tasks):
@@ -354,7 +355,7 @@ def _answers(
         return {"predictions": prediction * real, "losses": model.loss(prediction, task.query)}
 
     with torch.no_grad():
-        answers: dict[str, Any] = map_tasks(answer, batch, way, chunk_size)
+        answers: dict[str, Any] = map_tasks(answer, batch, choose(model, way), chunk_size)
     if model.meta_parameters():
         outer = meta_gradient(model, batch, way, chunk_size)
         answers |= {"task losses": outer.losses, "meta-gradients": outer.gradients}

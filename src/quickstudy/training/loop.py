@@ -30,17 +30,21 @@ from quickstudy.nets.traits import check_architectures
 from quickstudy.task import to_like
 from quickstudy.tasks.recorded import Recorded
 from quickstudy.tasks.source import TaskSource, flat_batches
+from quickstudy.training.ahead import drawn_ahead
 from quickstudy.training.checkpoint import Counters, checkpoint, restore
 from quickstudy.training.facts import facts, on_recorded_scale, places_of
 from quickstudy.training.initial import initial_tasks
 from quickstudy.training.interrupts import Interrupts
-from quickstudy.training.outer import enough_memory, outer_step
+from quickstudy.training.outer import Batches, Taken, enough_memory, outer_step
 from quickstudy.training.pooled import pooled_training
 from quickstudy.training.progress import Progress, tensorboard
 from quickstudy.training.result import Result, Resume, Stop, Watch
 from quickstudy.training.resuming import begun, check_same, opened
 from quickstudy.training.settings import Training
 from quickstudy.training.validation import Validation
+
+LOG_EVERY = 10
+"""Steps between lines of metrics, and between looks at what a GPU has computed."""
 
 
 def train(
@@ -136,6 +140,8 @@ class _Run:
         self.parameters = training.place(learner)
         self.optimizer = training.optimizer(self.parameters)
         self.recorder = Recorder(learner, training.compile)
+        self.unread: list[Taken] = []
+        self.losses: list[float] = []
         self.validation = Validation(learner, source, training)
         self.metric = source.metrics[0]
         self.at = Counters()
@@ -172,13 +178,14 @@ class _Run:
         stopped: Stop = self._enough() or "steps"
         started = time.monotonic() - self.at.seconds
         started_cpu = time.process_time() - self.at.cpu_seconds
-        losses: list[float] = []
         recent = (time.monotonic(), self.at.step)
-        kind = self.source.preprocess
+        kind, settings = self.source.preprocess, self.settings
+        device = next(iter(self.parameters.values())).device
         with (
-            Progress(self.settings.steps, self.at.step, show and self.rank == 0) as progress,
+            Progress(settings.steps, self.at.step, show and self.rank == 0) as progress,
             self.interrupts,
-            threads(self.learner, self.settings.batching),
+            threads(self.learner, settings.batching),
+            drawn_ahead(self.meta_train, settings, self.at.step, device) as batches,
         ):
             for note in self.source.describe().get("notes", ()):
                 progress.say(note)
@@ -194,16 +201,20 @@ class _Run:
             if not self.validation.n:
                 progress.say("no meta-valid tasks: no validation, and the last weights are kept")
             while stopped == "steps" and self.at.step < self.settings.steps:
-                losses.append(self._step())
+                self._step(batches)
+                now = self.at.step
+                log = now % LOG_EVERY == 0 or now == self.settings.steps
+                if log or not self.optimizer.defaults.get("fused"):
+                    self._read()
                 self.at.seconds = time.monotonic() - started
                 self.at.cpu_seconds = time.process_time() - started_cpu
-                now = self.at.step
-                if now % 10 == 0 or now == self.settings.steps:
+                if log:
                     n_tasks = (now - recent[1]) * self.settings.meta_batch
                     speed = n_tasks / (time.monotonic() - recent[0])
                     recent = (time.monotonic(), now)
-                    loss = float(np.nanmean(losses)) if np.isfinite(losses).any() else math.nan
-                    losses.clear()
+                    finite = [loss for loss in self.losses if math.isfinite(loss)]
+                    loss = float(np.mean(finite)) if finite else math.nan
+                    self.losses.clear()
                     progress.step(now, loss, speed)
                     self._log(
                         {"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed}
@@ -253,8 +264,8 @@ class _Run:
             for task in self.validation.tasks([0] if self.validation.n else []):
                 self.learner.respond(to_like(task, reference))
 
-    def _step(self) -> float:
-        """One outer step; its loss."""
+    def _step(self, batches: Batches) -> None:
+        """Takes an outer step, whose outcome is unread."""
         settings, step = self.settings, self.at.step
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate(step)
@@ -265,10 +276,10 @@ class _Run:
             own_random_numbers(self.learner, settings.seed, step, self.rank),
             bf16(settings.bf16),
         ):
-            outcome = outer_step(
+            taken = outer_step(
                 self.learner,
                 self.optimizer,
-                self.meta_train,
+                batches,
                 "train",
                 indices,
                 settings.clip,
@@ -276,21 +287,26 @@ class _Run:
                 settings.chunk_size,
                 self.recorder,
             )
+        self.unread.append(taken)
         self.at.step += 1
-        self.at.skipped += outcome.skipped
-        self.at.bad_steps = 0 if math.isfinite(outcome.loss) else self.at.bad_steps + 1
-        if outcome.skipped:
-            self._log({"skipped": outcome.skipped})
-        if self.at.bad_steps >= settings.max_bad_steps:
-            hint = (
-                f"; the last good checkpoint is in {self.directory.path}" if self.directory else ""
-            )
+
+    def _read(self) -> None:
+        """Reads the outcomes of the steps since it was last called."""
+        while self.unread:
+            outcome = self.unread.pop(0).outcome()
+            self.losses.append(outcome.loss)
+            self.at.skipped += outcome.skipped
+            self.at.bad_steps = 0 if math.isfinite(outcome.loss) else self.at.bad_steps + 1
+            if outcome.skipped:
+                self._log({"skipped": outcome.skipped})
+        if self.at.bad_steps >= self.settings.max_bad_steps:
+            where = self.directory and self.directory.path
+            hint = f"; the last good checkpoint is in {where}" if where else ""
             raise NonFiniteError(
                 f"meta-training, step {self.at.step}: expected a finite loss; received none from "
                 f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
                 f"inner_lr, clip the gradient, or check the data{hint}."
             )
-        return outcome.loss
 
     def _validate(self, progress: Progress, watch: Watch | None) -> Stop | None:
         """Scores the fixed meta-valid tasks and keeps the best weights."""
@@ -343,6 +359,7 @@ class _Run:
                 self.writer.add_scalar(name, value, self.at.step)
 
     def _checkpoint(self) -> None:
+        self._read()
         if self.directory is None or self.rank != 0:
             return
         content = checkpoint(self.learner, self.best_weights, self.optimizer, self.at)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
+from torch import Tensor
 
 from quickstudy.batching.batch import Batching, meta_gradient, remedies
 from quickstudy.batching.practice import practised
@@ -16,8 +17,8 @@ from quickstudy.batching.record import Recorder
 from quickstudy.errors import UserError
 from quickstudy.files.machine import out_of_memory
 from quickstudy.learner import AnyLearner
-from quickstudy.task import Task, to_like
-from quickstudy.tasks.source import Split, TaskSource
+from quickstudy.task import Examples, Task, is_padded, to_like
+from quickstudy.tasks.source import Split
 
 
 class Outcome(NamedTuple):
@@ -30,6 +31,32 @@ class Outcome(NamedTuple):
 
     loss: float
     skipped: int
+
+
+class Batches(Protocol):
+    """Draws meta-batches: a task source, or what draws them ahead."""
+
+    def batch(self, split: Split, indices: Sequence[int]) -> Task:
+        """A meta-batch of tasks, padded to the largest."""
+
+
+class Taken(NamedTuple):
+    """An outer step that was taken, and whose outcome a device may still be computing.
+
+    Attributes:
+        totals: Sum of the losses that counted, and their number, in each pass `(passes, 2)`.
+        n_tasks: Tasks of the step.
+    """
+
+    totals: Tensor
+    n_tasks: int
+
+    def outcome(self) -> Outcome:
+        """The outcome, for which this waits."""
+        losses, counts = self.totals.T.tolist()
+        means = [loss / n for loss, n in zip(losses, counts, strict=True) if n]
+        mean = sum(means) / len(means) if means else math.nan
+        return Outcome(mean, self.n_tasks - int(min(counts)))
 
 
 @contextmanager
@@ -59,20 +86,23 @@ def enough_memory(
 def outer_step(
     learner: AnyLearner,
     optimizer: torch.optim.Optimizer,
-    source: TaskSource,
+    source: Batches,
     split: Split,
     indices: Sequence[int],
     clip: float | None = None,
     batching: Batching = "auto",
     chunk_size: int | None = None,
     recorder: Recorder | None = None,
-) -> Outcome:
+) -> Taken:
     """Moves the meta-parameters along the mean meta-gradient of the tasks.
 
     The mean is over the tasks whose loss and gradient are finite; without any, nothing moves.
     Under torch.distributed each process takes its share of the tasks, and one all-reduce adds up
     the gradients, so that any number of processes makes the same step. A learner that practises
     does so once, and the optimizer takes `Learner.passes` steps on what it has practised.
+
+    With a fused optimizer it never waits for a GPU: the optimizer itself is told where no task was
+    finite, and what came out is read when somebody asks for `Taken.outcome`.
 
     Args:
         learner: Its meta-parameters are changed.
@@ -81,55 +111,53 @@ def outer_step(
         clip: Largest norm of the mean meta-gradient; None for no clipping.
         batching, chunk_size, recorder: See `quickstudy.batching.batch`.
     """
-    reference = next(iter(learner.meta_parameters().values()))
-    own, tasks = share(indices), None
-    if own:
-        tasks = to_like(source.batch(split, own), reference)
-        tasks = practised(learner, tasks, batching, chunk_size)
-    passes = [
-        _pass(learner, optimizer, tasks, len(indices), clip, batching, chunk_size, recorder)
-        for _ in range(learner.passes)
-    ]
-    losses = [each.loss for each in passes if not math.isnan(each.loss)]
-    loss = sum(losses) / len(losses) if losses else math.nan
-    return Outcome(loss, max(each.skipped for each in passes))
-
-
-def _pass(
-    learner: AnyLearner,
-    optimizer: torch.optim.Optimizer,
-    tasks: Task | None,
-    n_tasks: int,
-    clip: float | None,
-    batching: Batching,
-    chunk_size: int | None,
-    recorder: Recorder | None,
-) -> Outcome:
-    """One step of the optimizer, on this process's share of `n_tasks` tasks."""
     parameters = learner.meta_parameters()
     reference = next(iter(parameters.values()))
-    sums = [torch.zeros_like(p) for p in parameters.values()]
-    totals = torch.zeros(2, dtype=torch.float64, device=reference.device)  # loss, tasks
-    if tasks is not None:
-        result = meta_gradient(learner, tasks, batching, chunk_size, recorder)
-        sums = list(result.gradients.values())
-        counted = result.finite > 0
-        totals += torch.stack([result.losses[counted].double().sum(), counted.sum().double()])
-    if world()[1] > 1:
-        flat = torch.cat([totals, *(g.double().flatten() for g in sums)])
-        all_reduce(flat)
-        totals, rest = flat[:2], flat[2:]
-        sums = [
-            part.view_as(g).to(g)
-            for part, g in zip(torch.split(rest, [g.numel() for g in sums]), sums, strict=True)
-        ]
-    count = int(totals[1])
-    if count == 0:
-        return Outcome(math.nan, n_tasks)
-    for p, g in zip(parameters.values(), sums, strict=True):
-        p.grad = g / count
+    own, tasks, padded = share(indices), None, False
+    if own:
+        drawn = source.batch(split, own)
+        tasks = practised(learner, to_like(drawn, reference), batching, chunk_size)
+        # Looked at before it is on the device, but what is made there.
+        padded = is_padded(drawn if isinstance(drawn.query, Examples) else tasks)
+    totals = []
+    for _ in range(learner.passes):
+        sums = [torch.zeros_like(p) for p in parameters.values()]
+        total = torch.zeros(2, dtype=torch.float64, device=reference.device)  # loss, tasks
+        if tasks is not None:
+            result = meta_gradient(learner, tasks, batching, chunk_size, recorder, padded)
+            sums = list(result.gradients.values())
+            counted = result.finite > 0
+            losses = torch.where(counted, result.losses.double(), 0.0)
+            total = torch.stack([losses.sum(), counted.double().sum()])
+        if world()[1] > 1:
+            flat = torch.cat([total, *(g.double().flatten() for g in sums)])
+            all_reduce(flat)
+            total, rest = flat[:2], flat[2:]
+            sums = [
+                part.view_as(g).to(g)
+                for part, g in zip(torch.split(rest, [g.numel() for g in sums]), sums, strict=True)
+            ]
+        _move(optimizer, list(parameters.values()), sums, total[1], clip)
+        totals.append(total)
+    return Taken(torch.stack(totals), len(indices))
+
+
+def _move(
+    optimizer: torch.optim.Optimizer,
+    parameters: list[Tensor],
+    sums: list[Tensor],
+    count: Tensor,
+    clip: float | None,
+) -> None:
+    """One step of the optimizer along the mean gradient; none where no task counts."""
+    fused = bool(optimizer.defaults.get("fused"))
+    if fused:
+        optimizer.found_inf = (count == 0).float()  # type: ignore[attr-defined]
+    elif not count:
+        return
+    for p, g in zip(parameters, sums, strict=True):
+        p.grad = g / count.to(g)
     if clip is not None:
-        torch.nn.utils.clip_grad_norm_(parameters.values(), clip)
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
     optimizer.step()
     optimizer.zero_grad()
-    return Outcome(float(totals[0]) / count, n_tasks - count)

@@ -17,7 +17,10 @@ from quickstudy.tasks.recorded import OF_DATA
 from quickstudy.training.result import Resume
 from quickstudy.training.settings import Training
 
-MAY_CHANGE = ("steps", "patience", "target", "minutes", "checkpoint_every", "tensorboard", "pooled")
+MAY_CHANGE = (
+    *("steps", "patience", "target", "minutes"),
+    *("checkpoint_every", "tensorboard", "pooled", "data_workers"),
+)
 """Settings that a run may be continued with, though it began with others."""
 IDENTITY = ("learner", "specs", "kind", "x_shape", "preprocess", "tasks", "training")
 """Entries of a record that say which run it is."""

@@ -14,6 +14,7 @@ from quickstudy.batching.batch import Batching, to_channels_last
 from quickstudy.errors import UserError, above, at_least
 from quickstudy.evaluation.scores import CALIBRATION_TASKS
 from quickstudy.learner import AnyLearner
+from quickstudy.nets.products import Linear
 from quickstudy.nets.second_order import Conv2d
 from quickstudy.tasks.source import LARGEST_SEED
 from quickstudy.training.signatures import Signature, fitted
@@ -58,10 +59,13 @@ class Training:
             the code in torch's cache (`TORCHINDUCTOR_CACHE_DIR`). For long meta-trainings of small
             networks. A resumed run then equals the whole one up to rounding only.
         dtype: Floating-point type of parameters and inputs.
-        bf16: Whether convolutions multiply in bfloat16 in meta-training, those of `quickstudy.nets`
-            only; validation and what is saved stay in `dtype`, which must be float32. Faster on
-            processors with instructions for it, such as AVX-512 BF16.
+        bf16: Whether convolutions and transformers multiply in bfloat16 in meta-training, those of
+            `quickstudy.nets` only; validation and what is saved stay in `dtype`, which must be
+            float32. Faster on a GPU, and on processors with instructions for it, such as AVX-512
+            BF16.
         device: Such as `"cpu"` or `"cuda"`; CUDA where there is one if omitted.
+        data_workers: Processes that draw meta-batches ahead of time, so that a GPU need not wait
+            for them; 0 for none. With a fused optimizer (`optimizer_options`) no step waits.
         tensorboard: Whether metrics are written for TensorBoard too.
         seed: Seed of randomness inside a learner.
         pooled: Share of the steps for which one model for all tasks is trained afterwards, without
@@ -96,6 +100,7 @@ class Training:
     dtype: Precision = "float32"
     bf16: bool = False
     device: str | None = None
+    data_workers: int = 0
     tensorboard: bool = False
     seed: int = 0
     pooled: float | None = None
@@ -112,7 +117,8 @@ class Training:
                 ) from error
         at_least("Training", 1, **{name: getattr(self, name) for name in COUNTS})
         at_least("Training", 2, valid_n_way=self.valid_n_way)
-        at_least("Training", 0, valid_tasks=self.valid_tasks, minutes=self.minutes, seed=self.seed)
+        at_least("Training", 0, valid_tasks=self.valid_tasks, minutes=self.minutes)
+        at_least("Training", 0, seed=self.seed, data_workers=self.data_workers)
         above("Training", 0, outer_lr=self.outer_lr, clip=self.clip, pooled=self.pooled)
         if self.seed > LARGEST_SEED:
             raise UserError(
@@ -176,10 +182,10 @@ class Training:
                 f"({str(error).splitlines()[0]}); use cpu, or leave it out."
             ) from error
         to_channels_last(learner, self.batching)
-        if self.bf16 and not any(isinstance(m, Conv2d) for m in learner.modules()):
+        if self.bf16 and not any(isinstance(m, Conv2d | Linear) for m in learner.modules()):
             raise UserError(
-                f"Training: bf16 is for convolutions of quickstudy.nets; received a "
-                f"{type(learner).__name__} without any; leave bf16 out."
+                "Training: bf16 is for convolutions and transformers of quickstudy.nets; received "
+                f"a {type(learner).__name__} without any; leave bf16 out."
             )
         parameters = learner.meta_parameters()
         if not parameters:

@@ -13,7 +13,7 @@ from torch import nn
 
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner
-from quickstudy.task import Examples, Task, examples
+from quickstudy.task import Examples, Task, examples, pad
 from quickstudy.tasks.contents import COMPUTED, Contents
 from quickstudy.tasks.rungs import default_rungs
 from quickstudy.tasks.source import Split, TaskSource, generator
@@ -46,6 +46,8 @@ class TablePrior(TaskSource):
         kind: What the target is, classes or numbers.
         group: So many tasks that follow each other have equal sizes and are drawn together, which
             is faster: a meta-batch of them has no padding.
+        padded: Whether each task is filled up to the largest size with rows that do not count and
+            columns of zeros, so that all have one shape, as compiled steps need.
 
     Raises:
         UserError: A number is too small, or a range goes downwards.
@@ -67,6 +69,7 @@ class TablePrior(TaskSource):
     seed: int = 0
     kind: Literal["classification", "regression"] = "classification"
     group: int = 1
+    padded: bool = False
 
     preprocess: None = field(default=None, init=False)
 
@@ -98,7 +101,11 @@ class TablePrior(TaskSource):
     def task(self, split: Split, index: int) -> Task:
         support, query = _group(self, split, index // self.group)
         i = index % self.group
-        return Task(*(Examples(*(t[i].clone() for t in part)) for part in (support, query)))
+        support, query = (Examples(*(t[i].clone() for t in part)) for part in (support, query))
+        if self.padded:
+            support = pad(support, self.n_support[1], self.n_out, self.n_features)
+            query = pad(query, self.n_query, self.n_out, self.n_features)
+        return Task(support, query)
 
     def tables(self, split: Split, group: int) -> Tables:
         """The tables of a group of tasks, with what they were drawn from."""
@@ -121,6 +128,7 @@ class TablePrior(TaskSource):
             "n_classes": self.n_classes,
             "kind": self.kind,
             "group": self.group,
+            "padded": self.padded,
         }
 
     def _size(self, rng: Rng) -> Size:
