@@ -392,6 +392,7 @@ def test_what_needs_a_run_directory_is_refused_without_one(wrong: dict[str, Any]
         ({"valid_tasks": -1}, "valid_tasks must be at least 0"),
         ({"valid_n_way": 1}, "valid_n_way must be at least 2"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"data_workers": -1}, "data_workers must be at least 0"),
         ({"seed": 2**64}, "seed must be at most"),
         ({"outer_lr": 0.0}, "outer_lr must be above 0"),
         ({"outer_lr": math.nan}, "outer_lr must be float"),

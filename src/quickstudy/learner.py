@@ -377,7 +377,7 @@ _locks: WeakKeyDictionary[nn.Module, AbstractContextManager[Any]] = WeakKeyDicti
 
 
 def locked(learner: AnyLearner) -> AbstractContextManager[Any]:
-    """A lock: one thread at a time computes with a learner, whose network all tasks share."""
+    """A lock for each learner: its network may hold the parameters of the task at work."""
     # Beside the learner rather than in it: a lock cannot be copied, and learners are.
     return _locks.setdefault(learner, RLock())
 

@@ -274,6 +274,6 @@ def is_padded(task: Task) -> bool:
 
 def to_like(task: Task, like: Tensor) -> Task:
     """The task with every tensor in the dtype and on the device of `like`."""
-    # A GPU is given what it is to compute with before it has it.
-    ahead = like.device.type == "cuda"
-    return cast(Task, tree_map(lambda t: t.to(like, non_blocking=ahead), task))
+    # A GPU goes on computing while it copies; only copies from it must be waited for.
+    at_once = like.device.type == "cuda"
+    return cast(Task, tree_map(lambda t: t.to(like, non_blocking=at_once), task))

@@ -84,6 +84,26 @@ def sizes(path: Path) -> str:
     return "\n".join([*lines, "", end, ""])
 
 
+def steps(path: Path) -> str:
+    """The table of seconds of an outer step."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    names = ("TableInContext", "plain")
+    ours, plain = (found["parameters"][name] for name in ("TableInContext", "Plain"))
+    lines = [
+        "",
+        f"| tables | `TableInContext`, {ours:,} parameters | plain, {plain:,} parameters |",
+        "| --- | --- | --- |",
+    ]
+    for size, seconds in found["CPU seconds"].items():
+        lines.append(f"| {size} | {' | '.join(f'{seconds[name]:.2f} s' for name in names)} |")
+    machine = found["machine"]
+    end = (
+        f"CPU seconds of {found['tables a step']} tables, in turns. {found['date']}, "
+        f"{machine['cpu']}, {counted(machine['threads'], 'thread')}: `{found['command']}`."
+    )
+    return "\n".join([*lines, "", end, ""])
+
+
 def curve(path: Path) -> str:
     """The table of the scores by the length of meta-training."""
     found: dict[str, Any] = json.loads(path.read_text())
@@ -107,7 +127,8 @@ def test_the_tables_of_the_page(update_golden: bool) -> None:
     measured = {name: results(path) for name, path in RECORDED.items()}
     rows = sizes(ROOT / "benchmarks" / "table_rows.json")
     by_steps = curve(ROOT / "benchmarks" / "tables-curve.json")
-    check(PAGE, update_golden, **measured, rows=rows, curve=by_steps)
+    step = steps(ROOT / "benchmarks" / "table-step.json")
+    check(PAGE, update_golden, **measured, rows=rows, curve=by_steps, step=step)
 
 
 def test_a_measurement_as_a_table(tmp_path: Path) -> None:

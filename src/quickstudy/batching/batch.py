@@ -229,7 +229,8 @@ def remedies(
 
 def strategy_for(learner: AnyLearner, n_tasks: int, batching: Batching) -> Strategy:
     """The strategy for the losses of so many tasks: as `choose`, but few tasks are looped."""
-    return "loop" if batching == "auto" and n_tasks < 4 else choose(learner, batching, True)
+    few = batching == "auto" and n_tasks < 4
+    return "loop" if few else choose(learner, batching, of_loss=True)
 
 
 def padding_context(padded: bool) -> AbstractContextManager[None]:
@@ -262,8 +263,7 @@ def _looped(
         return MetaGradient(total, torch.stack(losses), losses[0].new_tensor(finite))
 
     # functional_call puts parameters into a module for a while: each thread has its own learner.
-    n = min(_n_parallel(learner), len(queue))
-    learners = lanes(learner, n)
+    learners = lanes(learner, min(_n_parallel(learner), len(queue)))
     if len(learners) == 1:
         return in_turn(learner, queue)
 

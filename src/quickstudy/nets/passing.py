@@ -1,4 +1,4 @@
-"""The settings of a forward pass: padding, an observer of norms, the precision of convolutions.
+"""The settings of a forward pass: padding, an observer of norms, the precision of products.
 
 They are context rather than arguments because a user's network is any module of one tensor: between
 the code that knows of padding and the `Norm` that must not count it stands a `forward(x)` that can
@@ -10,7 +10,7 @@ off unless someone asked for them, and only `quickstudy.nets` reads them.
     padding(weight)   which examples are padding, for norms that take statistics of queries
     unpadded()        no example is: faster kernels may serve
     observer(see)     who is told the statistics that each `Norm` meets
-    bf16(wanted)      whether each `Conv2d` multiplies in bfloat16
+    bf16(wanted)      whether convolutions and transformers multiply in bfloat16
     whole()           all examples go through at once, for those who watch the layers
 """
 
@@ -56,7 +56,8 @@ class Passing:
         padding: 0/1 for each example, 0 for padding; None where nothing was said.
         unpadded: Whether weights need not be looked at.
         observer: Who is told the statistics that norms meet.
-        bf16: Whether convolutions of float32 multiply in bfloat16 and give float32 again.
+        bf16: Whether convolutions and transformers of float32 multiply in bfloat16 and give float32
+            again.
         whole: Whether all examples go through at once, however many.
     """
 
@@ -105,9 +106,9 @@ def observer(see: Observer) -> AbstractContextManager[None]:
 
 
 def bf16(wanted: bool = True) -> AbstractContextManager[None]:
-    """Each `quickstudy.nets.second_order.Conv2d` of float32 multiplies in bfloat16.
+    """Each `Conv2d`, and each transformer, of `quickstudy.nets` in float32 multiplies in bfloat16.
 
-    So do its derivatives. All else, such as sums, norms and updates, stays as it is.
+    So do their derivatives. All else, such as sums, norms and updates, stays as it is.
     """
     return _changed(bf16=wanted)
 

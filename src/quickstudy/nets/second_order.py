@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from quickstudy.nets.passing import passing
+from quickstudy.nets.products import narrowed
 
 
 def transformed() -> bool:
@@ -77,7 +77,7 @@ class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d` with a faster second derivative, and in bfloat16 inside `passing.bf16`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if passing().bf16 and x.dtype == torch.float32:
+        if narrowed(x):
             return self._convolve(x.bfloat16(), self.weight.bfloat16(), self.bias).float()
         return self._convolve(x, self.weight, self.bias)
 

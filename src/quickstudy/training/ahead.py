@@ -29,7 +29,7 @@ def drawn_ahead(
 
     Args:
         source: Draws the tasks.
-        training: Of which are the steps, the tasks of each, and the processes that draw.
+        training: Says how many steps there are, tasks in each, and processes that draw.
         first: The step that is taken next.
         device: Where the tasks go; for a GPU they are laid in memory that it reads by itself.
     """
@@ -37,7 +37,7 @@ def drawn_ahead(
         yield source
         return
     n, steps = training.meta_batch, range(first, training.steps)
-    numbers = [list(share(range(i * n, (i + 1) * n))) for i in steps]
+    numbers = (list(share(range(i * n, (i + 1) * n))) for i in steps)
     loader: DataLoader[Numbered] = DataLoader(
         _Drawn(source),
         batch_size=None,
@@ -58,11 +58,10 @@ class _Drawn(Dataset[Numbered]):
     source: TaskSource
 
     def __getitem__(self, indices: list[int]) -> Numbered:
+        # Raised here, an error would reach the user inside a loader's traceback.
         try:
             return indices, self.source.batch("train", indices)
-        except (
-            QuickstudyError
-        ) as error:  # Raised by a loader, its words would stand in a traceback.
+        except QuickstudyError as error:
             return indices, error
 
 

@@ -200,34 +200,32 @@ class _Run:
                 progress.say(f"note: {note}")
             if not self.validation.n:
                 progress.say("no meta-valid tasks: no validation, and the last weights are kept")
-            while stopped == "steps" and self.at.step < self.settings.steps:
+            while stopped == "steps" and self.at.step < settings.steps:
                 self._step(batches)
                 now = self.at.step
-                log = now % LOG_EVERY == 0 or now == self.settings.steps
+                log = now % LOG_EVERY == 0 or now == settings.steps
                 if log or not self.optimizer.defaults.get("fused"):
                     self._read()
                 self.at.seconds = time.monotonic() - started
                 self.at.cpu_seconds = time.process_time() - started_cpu
                 if log:
-                    n_tasks = (now - recent[1]) * self.settings.meta_batch
+                    n_tasks = (now - recent[1]) * settings.meta_batch
                     speed = n_tasks / (time.monotonic() - recent[0])
                     recent = (time.monotonic(), now)
                     finite = [loss for loss in self.losses if math.isfinite(loss)]
                     loss = float(np.mean(finite)) if finite else math.nan
                     self.losses.clear()
                     progress.step(now, loss, speed)
-                    self._log(
-                        {"loss": loss, "lr": self.settings.rate(now - 1), "tasks_per_s": speed}
-                    )
+                    self._log({"loss": loss, "lr": settings.rate(now - 1), "tasks_per_s": speed})
                 halt = self._agreed_halt()
-                due = now % self.settings.valid_every == 0 or now == self.settings.steps
+                due = now % settings.valid_every == 0 or now == settings.steps
                 if due and self.validation.n:
                     # Even when interrupted: a resumed run would not come back to it.
                     halt = self._validate(progress, watch) or halt
                     recent = (time.monotonic(), now)
                 elif due:
                     self._keep()
-                every = self.settings.checkpoint_every
+                every = settings.checkpoint_every
                 if due or halt or (every and now % every == 0):
                     self._checkpoint()
                 stopped = halt or stopped
@@ -291,7 +289,11 @@ class _Run:
         self.at.step += 1
 
     def _read(self) -> None:
-        """Reads the outcomes of the steps since it was last called."""
+        """Reads the outcomes of the steps since it was last called.
+
+        Raises:
+            NonFiniteError: Too many of them in a row have no finite loss.
+        """
         while self.unread:
             outcome = self.unread.pop(0).outcome()
             self.losses.append(outcome.loss)
@@ -299,14 +301,15 @@ class _Run:
             self.at.bad_steps = 0 if math.isfinite(outcome.loss) else self.at.bad_steps + 1
             if outcome.skipped:
                 self._log({"skipped": outcome.skipped})
-        if self.at.bad_steps >= self.settings.max_bad_steps:
-            where = self.directory and self.directory.path
-            hint = f"; the last good checkpoint is in {where}" if where else ""
-            raise NonFiniteError(
-                f"meta-training, step {self.at.step}: expected a finite loss; received none from "
-                f"any task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
-                f"inner_lr, clip the gradient, or check the data{hint}."
-            )
+            if self.at.bad_steps >= self.settings.max_bad_steps:
+                where = self.directory and self.directory.path
+                hint = f"; the last good checkpoint is in {where}" if where else ""
+                step = self.at.step - len(self.unread)
+                raise NonFiniteError(
+                    f"meta-training, step {step}: expected a finite loss; received none from any "
+                    f"task of {self.at.bad_steps} steps in a row; lower outer_lr or the learner's "
+                    f"inner_lr, clip the gradient, or check the data{hint}."
+                )
 
     def _validate(self, progress: Progress, watch: Watch | None) -> Stop | None:
         """Scores the fixed meta-valid tasks and keeps the best weights."""

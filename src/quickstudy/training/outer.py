@@ -117,7 +117,7 @@ def outer_step(
     if own:
         drawn = source.batch(split, own)
         tasks = practised(learner, to_like(drawn, reference), batching, chunk_size)
-        # Looked at before it is on the device, but what is made there.
+        # On the host, where a look waits for nothing; what was practised is on the device alone.
         padded = is_padded(drawn if isinstance(drawn.query, Examples) else tasks)
     totals = []
     for _ in range(learner.passes):
