@@ -17,7 +17,8 @@ from quickstudy.batching.record import Recorder, _shorten
 from quickstudy.learner import AnyLearner
 from quickstudy.learners import MAML, MAMLPlusPlus, NeuralProcess, PrototypicalNetwork
 from quickstudy.nets import MLP, Conv4
-from quickstudy.task import Task, stack
+from quickstudy.nets.passing import bf16
+from quickstudy.task import Task, stack, to_like
 from quickstudy.testing import random_tasks
 
 
@@ -182,3 +183,42 @@ def test_but_who_asks_for_compiling_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     tasks = next(batches((6,), 1))
     with pytest.raises(UserError, match=r"compile: the step of MAML .* no compiler found; install"):
         meta_gradient(learner, tasks, recorder=recorder)
+
+
+def singles(learner: AnyLearner) -> Iterator[Task]:
+    """Meta-batches in the single precision that bfloat16 is for."""
+    like = next(learner.parameters())
+    return (to_like(tasks, like) for tasks in batches((6,), 3))
+
+
+@pytest.mark.parametrize(
+    ("factor", "relied_on"), [(1.01, True), (1.2, False)], ids=["rounding", "wrong"]
+)
+def test_compiled_products_of_bfloat16_may_round_elsewhere(
+    factor: float, relied_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of operations is compared as strictly as ever, its code up to bfloat16."""
+
+    def compiled(graph: Any, dynamic: bool) -> Any:
+        return lambda *tensors: [factor * t for t in graph(*tensors)]
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    for narrow in (True, False):
+        learner = rows()
+        recorder = Recorder(learner, compiled=True, after=0.0)
+        with bf16(narrow):
+            for tasks in singles(learner):
+                meta_gradient(learner, tasks, "vmap", recorder=recorder)
+        assert bool(recorder._relied_on) == (relied_on and narrow)
+
+
+def test_a_wrong_list_is_not_relied_on_in_bfloat16_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = Counting(Plain(6, 3), inner_steps=1)
+    monkeypatch.setattr(torch, "compile", lambda graph, dynamic: graph)
+    recorder = Recorder(learner, compiled=True, after=0.0)
+    learner.calls = 99  # so that each step is some hundredths larger than the one before
+    with bf16():
+        for tasks in singles(learner):
+            meta_gradient(learner, tasks, "vmap", recorder=recorder)
+    assert recorder._made
+    assert not recorder._relied_on

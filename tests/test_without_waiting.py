@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -152,6 +153,24 @@ def test_batches_drawn_ahead_are_the_same(workers: int) -> None:
     assert torch.equal(*found)
 
 
+def test_an_error_leaves_no_process_behind() -> None:
+    def refuse(split: str, index: int, task: Task) -> Task:
+        return huge(task)
+
+    before = set(multiprocessing.active_children())
+    with pytest.raises(NonFiniteError) as raised:
+        quick(
+            Watched(sinusoid(), refuse),
+            maml(sinusoid()),
+            None,
+            steps=99,
+            max_bad_steps=2,
+            data_workers=2,
+        )
+    assert raised.tb is not None
+    assert set(multiprocessing.active_children()) == before
+
+
 def test_a_run_that_draws_ahead_goes_on_where_it_ended(tmp_path: Path) -> None:
     found = []
     for stops in ((3,), (2, 3)):
@@ -230,6 +249,7 @@ def test_bf16_trains_a_transformer() -> None:
 
 
 @pytest.mark.more  # minutes of a C++ compiler
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, of its compiler
 def test_the_gpu_profile_runs_on_a_tiny_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands in the recipe: compiled, in bfloat16, fused, batches drawn ahead."""
     recipe = next(path for path in RECIPES if path.stem == "tables-in-context")

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from quickstudy.errors import UserError
 from quickstudy.learner import AnyLearner, Learner, draws, runs_under_vmap
+from quickstudy.nets.passing import passing
 from quickstudy.task import Task
 
 Parameters = dict[str, Tensor]
@@ -42,6 +43,20 @@ class Circumstances(NamedTuple):
     training: bool
     padded: bool
     strategy: Literal["loop", "vmap"]
+
+
+class Recording(NamedTuple):
+    """A recorded step.
+
+    Attributes:
+        run: It, compiled where asked for.
+        operations: The same list of operations before it was compiled, where it multiplies in
+            bfloat16: a compiler that joins operations rounds elsewhere, so that the results of its
+            code say too little of whether the list is right.
+    """
+
+    run: Step
+    operations: Step | None = None
 
 
 class Recorder:
@@ -78,7 +93,7 @@ class Recorder:
                 "meta-training, or looks at values; leave compile out."
             )
         self._seconds: dict[Any, float] = {}
-        self._made: dict[Any, Step] = {}
+        self._made: dict[Any, Recording] = {}
         self._relied_on: dict[Any, Step] = {}
 
     def prepare(
@@ -127,15 +142,21 @@ class Recorder:
         """Relies on a recording if it gives the results of the step."""
         if not all(bool(torch.isfinite(t).all()) for t in results):
             return
+        run, operations = self._made[key]
         with torch.no_grad():
-            recorded = self._made[key](parameters, tasks)
-        if all(_close(a, b) for a, b in zip(results, recorded, strict=True)):
-            self._relied_on[key] = self._made[key]
+            recorded = (operations or run)(parameters, tasks)
+            same = all(_close(a, b) for a, b in zip(results, recorded, strict=True))
+            if same and operations is not None:
+                compiled = run(parameters, tasks)
+                same = all(_rounded(a, b) for a, b in zip(results, compiled, strict=True))
+        if same:
+            # The operations alone were for this trial.
+            self._relied_on[key], self._made[key] = run, Recording(run)
         else:
             self.able = False
             _log.info("the recording of %s gives other results than its step", self.learner)
 
-    def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Step:
+    def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Recording:
         leaves, structure = tree_flatten(tasks)
 
         def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -147,8 +168,14 @@ class Recorder:
         tracer = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
         graph = tracer(*parameters.values(), *leaves)
         _shorten(graph)
-        run = torch.compile(graph, dynamic=False) if self.compiled else _program(graph)
-        return lambda p, tasks: tuple(run(*p.values(), *tree_leaves(tasks)))
+
+        def of(run: Callable[..., Any]) -> Step:
+            return lambda p, tasks: tuple(run(*p.values(), *tree_leaves(tasks)))
+
+        if not self.compiled:
+            return Recording(of(_program(graph)))
+        operations = of(_program(graph)) if passing().bf16 else None
+        return Recording(of(torch.compile(graph, dynamic=False)), operations)
 
 
 def _shorten(graph: GraphModule) -> None:
@@ -175,6 +202,11 @@ def _program(graph: GraphModule) -> Callable[..., Any]:
 def _key(tasks: Task, circumstances: Circumstances) -> Any:
     tensors = tree_leaves(tasks)
     return (circumstances, *((t.shape, t.stride(), t.dtype, t.device) for t in tensors))
+
+
+def _rounded(a: Tensor, b: Tensor) -> bool:
+    """Equal up to what rounding to bfloat16 in other places makes of a step."""
+    return bool((a - b).norm() <= 8 * torch.finfo(torch.bfloat16).eps * a.norm() + 1e-12)
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -48,7 +48,12 @@ def drawn_ahead(
         worker_init_fn=_heedless,
         generator=torch.Generator(),  # else the numbers of a learner would depend on it
     )
-    yield _InTurn(iter(loader))
+    batches = _InTurn(iter(loader))
+    try:
+        yield batches
+    finally:
+        # Its processes end with the iterator, which else an error's traceback would keep.
+        batches.drawn = iter(())
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,15 @@ class _Drawn(Dataset[Numbered]):
             return indices, error
 
 
-@dataclass(frozen=True)
+@dataclass
 class _InTurn:
     """The batches that a loader gives, each asked for in its turn."""
 
-    batches: Iterator[Numbered]
+    drawn: Iterator[Numbered]
 
     def batch(self, split: Split, indices: Sequence[int]) -> Task:
-        drawn, tasks = next(self.batches)
-        assert (split, drawn) == ("train", list(indices)), "asked for in another order"
+        numbers, tasks = next(self.drawn)
+        assert (split, numbers) == ("train", list(indices)), "asked for in another order"
         if isinstance(tasks, QuickstudyError):
             raise tasks
         return tasks
