@@ -197,8 +197,8 @@ def test_an_estimator_takes_the_name_of_tables() -> None:
 
 def test_a_table_that_is_too_large_is_refused() -> None:
     learner = qs.learners.TableInContext(width=8, n_row_blocks=1)
-    n = MOST_CELLS // (2 * (6 + 4)) + 1
-    support = Examples(torch.zeros(n, 6), torch.zeros(n, 2), torch.ones(n))
+    n = MOST_CELLS // (3 * (6 + 4)) + 1
+    support = Examples(torch.zeros(n, 6), torch.zeros(n, 3), torch.ones(n))
     with pytest.raises(UserError, match=rf"received {n:,} rows of 6 columns .* tables-linear"):
         learner.adapt(support)
 

@@ -109,6 +109,30 @@ def test_before_meta_training_it_says_how_often_each_class_is() -> None:
         torch.testing.assert_close(logits.softmax(dim=1), expected, rtol=0, atol=atol)
 
 
+XOR = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    "x", [torch.linspace(-1, 1, 32).view(16, 2), XOR.repeat(4, 1)], ids=["line", "exclusive or"]
+)
+def test_of_two_classes_one_is_read_whatever_their_order(x: Tensor) -> None:
+    """As many rows of each, so that their numbers do not tell them apart."""
+    learner, y, asked = tables(), torch.arange(16) % 4 // 2, torch.randn(7, 2)
+    state, other = (learner.adapt(examples(x, labels, 2)) for labels in (y, 1 - y))
+    assert len(state.facts) == len(state.shares) == 1
+    want = learner.predict(state, asked)
+    torch.testing.assert_close(learner.predict(other, asked).flip(1), want)
+    torch.testing.assert_close(want.sum(dim=1), torch.zeros(7))
+
+
+def test_two_classes_among_absent_ones_are_answered_as_alone() -> None:
+    learner = tables()
+    x, y, asked = torch.randn(20, 3), torch.tensor([1, 3] * 10), torch.randn(7, 3)
+    alone = learner.predict(learner.adapt(examples(x, y // 2, 2)), asked)
+    among = learner.predict(learner.adapt(examples(x, y, 4)), asked)
+    torch.testing.assert_close(among[:, [1, 3]], alone, rtol=1e-4, atol=1e-4)
+
+
 def test_more_classes_and_columns_than_meta_training_had() -> None:
     x, y = torch.randn(60, 30), torch.arange(60) % 15
     learner = tables()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from quickstudy.errors import UserError, at_least
 from quickstudy.learner import Learner, Tags, state_bytes
 from quickstudy.nets.cells import N_CELL, Evidence, describe_cells, fit_cells
-from quickstudy.nets.columns import Scaling
+from quickstudy.nets.columns import Scaling, fit_scaling, scale
 from quickstudy.nets.pieces import in_pieces
 from quickstudy.nets.products import Linear
 from quickstudy.nets.ridges import RIDGES, Ridges, ask_ridges, fit_ridges
@@ -39,14 +39,15 @@ MOST_SAID = 10.0
 class TableInContextState(NamedTuple):
     """The result of a pass over the support.
 
-    A target is a class against the rest, or an output of a regression.
+    A target is a class against the rest, of two classes one alone, or an output of a regression.
 
     Shapes: scaling, evidence and ridges, of `quickstudy.nets.columns.Scaling`,
     `quickstudy.nets.cells.Evidence` and `quickstudy.nets.ridges.Ridges`; columns and rows, by the
     number of a block, the keys and values that queries read: (targets, d + readers, heads, seeds,
     size) of a block of cells, (targets, heads, support, size) of one of rows; facts (targets,
-    facts), of the task; weight (support,), 0 for padding; present (way,), 0 for padding; spread (2,
-    outputs), mean and standard deviation of the targets of a regression.
+    facts), of the task; weight (support,), 0 for padding; present (way,), 0 for padding; shares
+    (targets, way), what the log-odds of a target count for each class; spread (2, outputs), mean
+    and standard deviation of the targets of a regression.
     """
 
     scaling: dict[str, Tensor]
@@ -57,6 +58,7 @@ class TableInContextState(NamedTuple):
     facts: Tensor
     weight: Tensor
     present: Tensor
+    shares: Tensor
     spread: Tensor
 
 
@@ -74,7 +76,7 @@ class TableInContext(Learner[TableInContextState]):
               g_i = ridge regressions of the other rows, by several kernels and penalties
     predict:  the same for a query, without y
               s_k = MLP(r) + trust(r)^T g + log-odds of class k in the support
-              p = softmax((1 - 1/K) s) of the K classes, each told from the rest
+              p = softmax((1 - 1/K) s) of the K classes, each told from the rest; K = 2: s_1 = -s_2
 
     In regression the mean of the ridge regressions, weighted by their left-out errors, is where a
     prediction starts, and what they leave of y takes its place in the tokens:
@@ -101,9 +103,10 @@ class TableInContext(Learner[TableInContextState]):
     not matter, nor do the units of a column, nor one that is constant in the support.
 
     Differs from the papers: there is no vector for a class, as each is told from the rest in a pass
-    of its own, so that none has a place; cells and rows know from the start, without a
-    parameter, what the targets near them are, which takes little meta-training; columns are read
-    through summaries, so that rows are compared with each other only once they are whole.
+    of its own, so that none has a place; of two, only the one is whose rows stand higher in their
+    columns, so that their order does not matter here either; cells and rows know from the start,
+    without a parameter, what the targets near them are, which takes little meta-training; columns
+    are read through summaries, so that rows are compared with each other only once they are whole.
 
     Meta-training asks of each task its first class alone, as the classes of made-up tables come in
     no order. In regression its loss is the pinball loss of the quantiles and half the squared error
@@ -163,26 +166,31 @@ class TableInContext(Learner[TableInContextState]):
                 f"{tuple(support.x.shape[1:])}; choose another learner, such as InContext."
             )
         (n, d), n_targets = support.x.shape, support.y.shape[1]
-        if n > MOST_ROWS or n * (d + N_READERS) * n_targets > MOST_CELLS:
+        once = self.kind == "classification" and n_targets == 2
+        if n > MOST_ROWS or n * (d + N_READERS) * (1 if once else n_targets) > MOST_CELLS:
             raise UserError(
                 f"TableInContext: reads all rows together, {MOST_ROWS:,} rows and {MOST_CELLS:,} "
-                f"cells at most, each cell once for a class; received {n:,} rows of {d:,} columns "
-                f"(a category is one), and {n_targets} classes or outputs; give fewer rows, or "
-                "take another model, such as tables-linear."
+                f"cells at most, each cell once for a class, of two once; received {n:,} rows of "
+                f"{d:,} columns (a category is one), and {n_targets} classes or outputs; "
+                "give fewer rows, or take another model, such as tables-linear."
             )
-        return self._read(support, slice(None))
+        if self.kind == "regression":
+            return self._read(support)
+        (asked, shares), y = _shares(support), support.y
+        if once:
+            y, shares = (y @ asked)[:, None], (asked @ shares)[None]
+        state = self._read(support._replace(y=y))
+        return state._replace(present=class_present(support), shares=shares)
 
     def predict(self, state: TableInContextState, x: Tensor) -> Tensor:
         out = self._outputs(state, x)
         if self.kind == "regression":
             return out[..., 0] * state.spread[1] + state.spread[0]
-        # Where s_k is log p_k less the mean logarithm of the others, this is log p_k + constant.
-        part = 1 - 1 / state.present.sum().clamp(min=1)
-        return mask_absent(part * out[..., 0], state.present)
+        return mask_absent(out[..., 0] @ state.shares, state.present)
 
     def task_loss(self, task: Task) -> Tensor:
-        (support, query), first = task, slice(0, 1)
-        state = self._read(support, first)
+        support, query = task
+        state = self._read(support._replace(y=support.y[:, :1]))
         out, y = self._outputs(state, query.x)[:, 0], query.y[:, 0]
         if self.kind == "classification":
             each = F.binary_cross_entropy_with_logits(out[:, 0], y, reduction="none")
@@ -225,10 +233,10 @@ class TableInContext(Learner[TableInContextState]):
             shares.append(block.shares(row, Memory(**memory), ignore))
         return torch.cat(shares, dim=1).permute(2, 0, 1, 3)
 
-    def _read(self, support: Examples, which: slice) -> TableInContextState:
-        """The state for some of the targets."""
+    def _read(self, support: Examples) -> TableInContextState:
+        """The state for all targets, each by itself."""
         x, y, weight = support
-        y, n, spread = y[:, which], weight.sum(), y.new_zeros(2, y.shape[1])
+        n, spread = weight.sum(), y.new_zeros(2, y.shape[1])
         mean = (weight @ y) / n
         std = (weight @ (y - mean).square() / n).sqrt()
         standard = ((y - mean) / torch.where(std > 0, std, 1.0)).T * weight
@@ -262,8 +270,6 @@ class TableInContext(Learner[TableInContextState]):
             rows[str(i)] = memory._asdict()
             if i + 1 < len(self.row_blocks):  # what the last would say of the support, nobody asks
                 row = block(row, memory, ignore)
-        classes = self.kind == "classification"
-        present = class_present(support)[which] if classes else torch.ones_like(mean)
         return TableInContextState(
             scaling._asdict(),
             evidence._asdict(),
@@ -272,7 +278,8 @@ class TableInContext(Learner[TableInContextState]):
             rows,
             facts,
             weight,
-            present,
+            torch.ones_like(mean),
+            torch.eye(len(mean)).to(mean),
             spread,
         )
 
@@ -332,6 +339,30 @@ class TableInContext(Learner[TableInContextState]):
         level = (at + 0.5) / len(at)
         gap = y[:, None] - quantiles
         return 2 * torch.maximum(level * gap, (level - 1) * gap).mean(dim=1)
+
+
+def _shares(support: Examples) -> tuple[Tensor, Tensor]:
+    """Which class is asked where there are two, and what log-odds count for the classes.
+
+    Of two it is the one whose rows stand higher in their columns: so the order of the classes does
+    not matter, and a single row seldom does.
+
+    Returns:
+        1 for this class `(way,)`, and what the log-odds of each class against the rest count for
+        each class `(way, way)`.
+    """
+    x, y, weight = support
+    present, scaling = class_present(support), fit_scaling(x, weight)
+    place = (2 * scale(scaling, x).u - 1) @ scaling.varies
+    # Of the places themselves the means of two classes may be the same, as in XOR.
+    height = (place / scaling.varies.sum().clamp(min=1).sqrt()).exp() * weight
+    heights = mask_absent((height @ y) / (weight @ y).clamp(min=1), present)
+    asked = (torch.arange(len(present), device=y.device) == heights.argmax()).to(y)
+    n = present.sum()
+    of_two = asked[:, None] * (asked - present / 2)
+    # Where s_k is log p_k less the mean logarithm of the others, this gives log p_k + constant.
+    of_many = torch.diag(1 - present / n.clamp(min=1))
+    return asked, torch.where(n == 2, of_two, of_many)
 
 
 def _start(said: Tensor, errors: Tensor) -> tuple[Tensor, Tensor]:
