@@ -133,7 +133,7 @@ def main() -> None:
     record = {
         "command": "python benchmarks/table_prior.py --tables tables/",
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(),
+        **machine(),
         "seed": 0,
         "speed": [speed(*each) for each in SIZES],
         "quantiles": QUANTILES,

@@ -5,7 +5,7 @@
 Each size is measured in a process of its own: CPU seconds to learn a made-up table of 20 columns
 and to answer as many rows, on one thread, the most memory that the process ever held, and the CPU
 seconds in which scikit-learn fits a random forest of 100 trees on the same rows. Seconds are
-medians of three rounds, in turns; above 1,000 rows of one round.
+medians of nine rounds, in turns; above 1,000 rows of one round.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def measured(name: str, rows: int) -> dict[str, object]:
         "answer_seconds": lambda: adapted.predict(X[rows:]),
         "forest_seconds": lambda: forest.fit(X[:rows], labels[:rows]),
     }
-    n_rounds = 3 if rows <= 1_000 else 1
+    n_rounds = 9 if rows <= 1_000 else 1
     rounds = [{key: seconds(call) for key, call in calls.items()} for _ in range(n_rounds)]
     medians = {key: round(statistics.median(each[key] for each in rounds), 3) for key in calls}
     return {"model": name, "rows": rows, **medians, "gigabytes": round(most, 2)}

@@ -463,6 +463,13 @@ def test_resumed_is_bit_identical_through_a_config_file(tmp_path: Path) -> None:
         (["evaluate"], "run"),
         (["evaluate", "x", "--n-taks", "3"], "did you mean --n-tasks?"),
         (["evaluate", "x", "--split", "tset"], "tset"),
+        (["evaluate", "x", "--seed", "1.5"], "--seed must be a whole number; received 1.5;"),
+        (
+            ["evaluate", "x", "--tasks", "y"],
+            "--tasks must be options by name, each as --tasks.NAME",
+        ),
+        (["predict", "x", "--coverage", "high"], "--coverage must be a number; received high;"),
+        (["predict", "x", "--text"], "--text needs a value; received none;"),
         (["evaluate", "x", "y"], "y"),
         (["adapt", "x", "--out", "y"], "support"),
         (["predict"], "task"),

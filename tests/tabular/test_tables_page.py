@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from measurements import difference, results
 from pages import check, filled
 
 from quickstudy.cli.console import counted
-from quickstudy.tabular.scores import SCORES, Score
+from quickstudy.tabular.scores import SCORES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tables.md"
@@ -22,42 +23,6 @@ RECORDED = {
     "values-valid": ROOT / "benchmarks" / "tables-numbers-valid.json",
 }
 """What `quickstudy tables --json` wrote, of classes and of numbers to predict."""
-
-
-def results(path: Path) -> str:
-    """The table of a measurement, or that there is none yet."""
-    if not path.is_file():
-        return "Not measured yet.\n"
-    found: dict[str, Any] = json.loads(path.read_text())
-    scores, learner = SCORES[found["kind"]], found["learner"]
-    heads = [head for score in scores for head in (score.noun, "learner minus it")]
-    lines = ["", f"| | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
-    for name, means in found["means"].items():
-        cells = [f"**{name}**" if name == learner else name]
-        for score in scores:
-            mean, paired = means.get(score.name), found["against"].get(name, {}).get(score.name)
-            cells += ["" if mean is None else f"{mean:.4f}", difference(paired, score)]
-        lines.append(f"| {' | '.join(cells)} |")
-    machine = found["machine"]
-    faster = min(row["times_faster"] for row in found["tables"])
-    end = (
-        f"{counted(found['n_tables'], 'table')}, {counted(found['n_splits'], 'split')}, "
-        f"seed {found['seed']}, "
-        f"{found['date']}, {machine['cpu']}, {machine['threads']} thread(s): "
-        f"`{found['command']}`. ± is 95 % over the tables, paired; in bold where it leaves out "
-        f"0 to the learner's good. Adapting and predicting is {found['times_faster']:.1f} times "
-        f"faster than fitting the forest (median over the tables; the least is {faster:.1f})."
-    )
-    return "\n".join([*lines, "", end, ""])
-
-
-def difference(paired: dict[str, Any] | None, score: Score) -> str:
-    """A paired difference with its interval."""
-    if paired is None:
-        return ""
-    text = f"{paired['difference']:+.4f} ± {paired['ci95']:.4f}"
-    gain = paired["difference"] if score.larger_is_better else -paired["difference"]
-    return f"**{text}**" if gain > paired["ci95"] else text
 
 
 def sizes(path: Path) -> str:
@@ -110,12 +75,13 @@ def curve(path: Path) -> str:
     scores = [score for score in SCORES["classification"] if score.name in found["points"][0]]
     lines = [
         "",
-        f"| steps | minutes | {' | '.join(score.noun for score in scores)} |",
-        "| --- | --- |" + " --- |" * len(scores),
+        f"| width | steps | minutes | {' | '.join(score.noun for score in scores)} |",
+        "| --- | --- | --- |" + " --- |" * len(scores),
     ]
     for point in found["points"]:
         values = " | ".join(f"{point[score.name]:.4f}" for score in scores)
-        lines.append(f"| {point['steps']:,} | {point['minutes']:.0f} | {values} |")
+        sizes = (f"{point['width']}", f"{point['steps']:,}", f"{point['minutes']:.0f}")
+        lines.append(f"| {' | '.join(sizes)} | {values} |")
     end = (
         f"{found['n_tables']} tables, {counted(found['n_splits'], 'split')}, seed {found['seed']}, "
         f"{found['date']}, {found['machine']['cpu']}; minutes of one thread: `{found['command']}`."
@@ -146,7 +112,7 @@ def test_a_measurement_as_a_table(tmp_path: Path) -> None:
     lines = results(tmp_path / "a.json").splitlines()
     assert lines[3] == "| **Own** | 0.9000 |  |  |  | 0.3000 |  |  |  |"
     assert lines[4] == "| SVM | 0.9200 | -0.0200 ± 0.0100 |  |  |  |  |  |  |"
-    assert "the least is 2.0" in lines[6]
+    assert "the least is 2)" in lines[6]
     # Of a loss less is better.
     assert difference(paired, SCORES["classification"][2]) == "**-0.0200 ± 0.0100**"
     page = filled(PAGE.read_text(encoding="utf-8"), classes="other\n")

@@ -73,6 +73,16 @@ COMMAND: dict[str, tuple[str, dict[str, str], tuple[str, ...]]] = {
 
 NOT_MEANT = {"help", "print_shtab"}
 """Options that no wrong word is likely to stand for."""
+NOUNS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a word",
+    "dict": "options by name, each as {}.NAME",
+    "list": "values in brackets",
+    "tuple": "values in brackets",
+}
+"""What an option of each type is, in words."""
 
 
 class Parser(ArgumentParser):
@@ -197,13 +207,23 @@ def _said(message: str) -> str:
     if missing := re.search(r"arguments are required: ([\w., ]+)", text):
         options = (hyphened(f"--{name}") for name in missing[1].split(", "))
         return f"needs {', '.join(options)}; received none; give it"
-    wrong = re.search(r'key "([\w.]+)": (.*Literal\[.*)', text)
+    one = re.search(r"argument (--[\w.]+): expected one argument", text)
+    if one:
+        return f"{hyphened(one[1])} needs a value; received none; give it"
+    wrong = re.search(r'key "([\w.]+)": (.*)', text)
     value = wrong and re.search(r"(?:Given|Got) value: (.*)", wrong[2])
     if not wrong or not value:
         return text
-    each = re.findall(r"'([^']*)'", "".join(re.findall(r"Literal\[[^]]*\]", wrong[2])))
-    choices = ", ".join(dict.fromkeys(each))
-    return f"{hyphened(f'--{wrong[1]}')} must be one of {choices}; received {value[1]}; choose one"
+    option = hyphened(f"--{wrong[1]}")
+    literals = re.findall(r"'([^']*)'", "".join(re.findall(r"Literal\[[^]]*\]", wrong[2])))
+    if literals:
+        choices = ", ".join(dict.fromkeys(literals))
+        return f"{option} must be one of {choices}; received {value[1]}; choose one"
+    types = re.findall(r"Expected a <class '(\w+)'>", wrong[2])
+    nouns = [NOUNS[name].format(option) for name in dict.fromkeys(types) if name in NOUNS]
+    if not nouns:
+        return text
+    return f"{option} must be {' or '.join(nouns)}; received {value[1]}; change it"
 
 
 class TrainParser(Parser):

@@ -155,10 +155,10 @@ def predict(
     for row in rows:
         beside = f"\t{row['probability']:.3f}" if "probability" in row else ""
         if "low" in row:
-            beside = f"\t{row['low']} to {row['high']}"
+            beside = f"\t{_read_off(row['low'])} to {_read_off(row['high'])}"
         is_novel = (row.get("novelty") or 0) > (1 if max_novelty is None else max_novelty)
         answer = row["prediction"]
-        answer = names_of.get(answer, answer) if names_of else answer
+        answer = names_of.get(answer, answer) if names_of else _read_off(answer)
         if row["prediction"] is None:
             answer = "none of these" if max_novelty is not None and is_novel else "not sure"
         doubt = "\tunlike all that was taught" if is_novel and max_novelty is None else ""
@@ -167,6 +167,13 @@ def predict(
         name = one_line(row["input"]) if is_text else row["input"]
         print(f"{name}\t{answer}{beside}{doubt}")
     return 0
+
+
+def _read_off(value: Any) -> Any:
+    """A value, or a list of them, with the seven digits of single precision; JSON has all."""
+    if isinstance(value, list):
+        return [_read_off(each) for each in value]
+    return float(f"{value:.7g}") if isinstance(value, float) else value
 
 
 def only_series(command: str, received: str, more: str = "") -> UserError:

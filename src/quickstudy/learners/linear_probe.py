@@ -219,9 +219,11 @@ def judged(rows: Rows, y: Tensor, parts: Folds, V: Tensor) -> Judged:
     """
     present = ((parts.learned[..., None] * y).sum(dim=1) > 0)[:, None]
     logits = torch.where(present, rows.x @ V, -1e9)
-    losses = torch.stack(
-        [-(y * torch.log_softmax(scale * logits, dim=2)).sum(dim=2) for scale in SCALES]
+    # Each is left out once, and only there it is judged.
+    once = parts.left_out.sum(dim=0) > 0
+    logits = (logits * parts.left_out[..., None]).sum(dim=0)[once]
+    of_each = torch.stack(
+        [-(y[once] * torch.log_softmax(scale * logits, dim=1)).sum(dim=1) for scale in SCALES]
     )
-    of_each = (losses * parts.left_out).sum(dim=1)[:, parts.left_out.sum(dim=0) > 0]
     best = int(of_each.mean(dim=1).argmin())
     return Judged(of_each[best], SCALES[best])
