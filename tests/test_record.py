@@ -212,7 +212,10 @@ def test_compiled_products_of_bfloat16_may_round_elsewhere(
         assert bool(recorder._relied_on) == (relied_on and narrow)
 
 
-def test_a_wrong_list_is_not_relied_on_in_bfloat16_either(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_list_is_not_relied_on_in_bfloat16_either(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And whoever asked for compiling is told, without having asked for the log."""
     learner = Counting(Plain(6, 3), inner_steps=1)
     monkeypatch.setattr(torch, "compile", lambda graph, dynamic: graph)
     recorder = Recorder(learner, compiled=True, after=0.0)
@@ -222,3 +225,9 @@ def test_a_wrong_list_is_not_relied_on_in_bfloat16_either(monkeypatch: pytest.Mo
             meta_gradient(learner, tasks, "vmap", recorder=recorder)
     assert recorder._made
     assert not recorder._relied_on
+    own = [r for r in caplog.records if r.name.startswith("quickstudy")]
+    told = [(r.levelname, r.getMessage()) for r in own]
+    said = (
+        "the compiled step of Counting gives other results than its step, which goes on without it"
+    )
+    assert told == [("WARNING", said)]

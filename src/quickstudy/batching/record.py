@@ -154,7 +154,13 @@ class Recorder:
             self._relied_on[key], self._made[key] = run, Recording(run)
         else:
             self.able = False
-            _log.info("the recording of %s gives other results than its step", self.learner)
+            # Whoever asked for a compiled step is told that there is none.
+            _log.log(
+                logging.WARNING if self.compiled else logging.INFO,
+                "the %s of %s gives other results than its step, which goes on without it",
+                "compiled step" if self.compiled else "recording",
+                self.learner,
+            )
 
     def _recorded(self, step: Step, parameters: Parameters, tasks: Task) -> Recording:
         leaves, structure = tree_flatten(tasks)
