@@ -244,7 +244,10 @@ def test_runs_of_different_tasks_are_refused(
         (["--lerners", "MAML"], "did you mean --learners?"),
         (["--learners", "MAML", "--out", "x", "--n-way", "five"], "n_way"),
         (["--learners", "MAML", "--out", "x", "--n-taks", "5"], "did you mean --n-tasks?"),
-        (["--learners", "MAML", "--out", "x", "--outer-lr", "fast"], "outer_lr"),
+        (
+            ["--learners", "MAML", "--out", "x", "--outer-lr", "fast"],
+            "--outer-lr must be a number; received fast",
+        ),
         (["--config", "none.yaml"], "none.yaml"),
     ],
     ids=str,

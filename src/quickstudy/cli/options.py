@@ -82,7 +82,7 @@ NOUNS = {
     "list": "values in brackets",
     "tuple": "values in brackets",
 }
-"""What an option of each type is, in words."""
+"""The value that an option takes, in words, by the name of its type."""
 
 
 class Parser(ArgumentParser):
