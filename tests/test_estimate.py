@@ -187,12 +187,18 @@ print(json.dumps([found.asked.tensors, found.measured]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of a process")
 def test_it_is_near_what_a_process_takes() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True
-    )
-    tensors, measured = json.loads(run.stdout)
+    """What threads leave unused of the memory only adds to it, so the least of three counts."""
+    found = []
+    for _ in range(3):
+        run = subprocess.run(
+            [sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True
+        )
+        tensors, measured = json.loads(run.stdout)
+        found.append(measured)
+        if measured < MODULE.KERNELS * tensors:
+            break
     assert tensors > 100 * MIB
-    assert 0.8 * tensors < measured < MODULE.KERNELS * tensors
+    assert 0.8 * tensors < min(found) < MODULE.KERNELS * tensors
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
