@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -187,18 +188,16 @@ print(json.dumps([found.asked.tensors, found.measured]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of a process")
 def test_it_is_near_what_a_process_takes() -> None:
-    """What threads leave unused of the memory only adds to it, so the least of three counts."""
+    """The median of three: how the memory of one is cut up depends on the turns of its threads."""
     found = []
     for _ in range(3):
         run = subprocess.run(
             [sys.executable, "-c", MEASURED], capture_output=True, text=True, check=True
         )
-        tensors, measured = json.loads(run.stdout)
-        found.append(measured)
-        if measured < MODULE.KERNELS * tensors:
-            break
+        found.append(json.loads(run.stdout))
+    tensors, measured = found[0][0], statistics.median(each for _, each in found)
     assert tensors > 100 * MIB
-    assert 0.8 * tensors < min(found) < MODULE.KERNELS * tensors
+    assert 0.8 * tensors < measured < MODULE.KERNELS * tensors
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
